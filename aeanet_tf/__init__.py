@@ -1,0 +1,30 @@
+"""Microscopy image transformation with global attention: AEANet and GVTNet in Keras 3.
+
+Importing the package is cheap: the names below are resolved on first use, so that neither TensorFlow nor
+CSBDeep is loaded before something needs them.
+"""
+
+__version__ = "0.1.0"
+
+_LAZY = {
+    "AEANet": "aeanet_tf.models",
+    "AEANetConfig": "aeanet_tf.models",
+    "ProjectionAEANet": "aeanet_tf.models",
+    "ProjectionAEANetConfig": "aeanet_tf.models",
+    "build_network": "aeanet_tf.networks",
+    "presets": "aeanet_tf.networks",
+}
+
+__all__ = ["__version__", *_LAZY]
+
+
+def __getattr__(name):
+    if name in _LAZY:
+        import importlib
+
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,275 @@
+"""Global attention as a merge of context moments (paper 000, equations 1 to 5; paper 003, GVTO)."""
+
+import math
+
+import keras
+from keras import ops
+
+from aeanet_tf.layers.convolution import Projection, convolution
+from aeanet_tf.layers.direct_attention import direct_attention
+from aeanet_tf.layers.moments import Moments, context_moments, merge_batch, merge_moments, select_moments
+
+SIZES = ("same", "down", "up", "up4")
+NORMALIZATIONS = ("key_length", "query_length", "softmax")
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class GlobalAttention(keras.layers.Layer):
+    """Multi-head attention of every position to all positions of the image, in 2D and 3D.
+
+    Computes ``softmax-free`` attention ``(Q K^T) V / n`` with ``Q``, ``K``, ``V`` projections of the input. Because
+    the normalisation is by length, ``K^T V / n`` follows exactly from the input's context moments, and no key or
+    value is ever formed: the operator costs one channel-by-channel product a position.
+
+    Args:
+        filters: number of output channels.
+        size: ``"same"`` (the query is a 1x1 convolution), ``"down"`` (3x3 convolution of stride 2), ``"up"``
+            (transposed 3x3 convolution of stride 2) or ``"up4"`` (the input repeated four times along the last two
+            spatial axes, no weights).
+        num_heads: heads split the channel axes of query, key and value into contiguous groups.
+        shared_references: number r of learned vectors that every image attends to besides itself (equation 4);
+            they count in the length. 0 for none. Initialised Glorot uniform, which the paper leaves open.
+        batch_aware: in training, the first ``floor(N / 2)`` images of a batch of N attend to all positions of that
+            group and to no references (equation 5); the others attend to themselves and the references. Nothing
+            changes in prediction, nor for a batch of one image.
+        normalization: ``"key_length"`` (AEANet: number of attended vectors, references included),
+            ``"query_length"`` (GVTNet: number of output positions) or ``"softmax"``.
+        query: ``"input"``, or ``"learned"`` for a learned query (section II-B), which fixes the input size.
+        key_filters, value_filters: channels of query and key, and of value; ``filters`` by default (for ``up4``
+            the query is the input, so ``key_filters`` must equal its channels).
+        use_bias: of query, key, value and output projections.
+        computation: ``"moments"``, ``"direct"`` (forms Q, K and V; the oracle of the tests and the only path of softmax),
+            or ``None`` for moments wherever the normalisation allows it.
+        kernel_initializer: of all projections, Glorot uniform by default.
+
+    Call arguments:
+        x: ``(batch, *spatial, channels)``.
+        context: `Moments` of the features to attend to, instead of those of ``x``; computed elsewhere with
+            `context_moments`, for instance over all tiles of an image. References are merged to them as usual.
+        query: query features before the scaling, if the caller has computed them with `compute_query`.
+        training: whether batch-aware attention is on.
+
+    Output shape: ``(batch, *spatial', filters)``; spatial' is spatial, ceil(spatial / 2), 2 spatial, or 4 times
+    the last two axes.
+
+    Raises:
+        ValueError: unknown option, heads that do not divide the channels, an unknown size for a learned query, or
+            ``context`` on the direct path.
+    """
+
+    def __init__(
+        self,
+        filters,
+        size="same",
+        num_heads=2,
+        shared_references=0,
+        batch_aware=False,
+        normalization="key_length",
+        query="input",
+        key_filters=None,
+        value_filters=None,
+        use_bias=True,
+        computation=None,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.size = _one_of("size", size, SIZES)
+        self.num_heads = num_heads
+        self.shared_references = shared_references
+        self.batch_aware = batch_aware
+        self.normalization = _one_of("normalization", normalization, NORMALIZATIONS)
+        self.query = _one_of("query", query, ("input", "learned"))
+        self.key_filters = key_filters
+        self.value_filters = value_filters
+        self.use_bias = use_bias
+        self.computation = _one_of("computation", computation, (None, "moments", "direct"))
+        if computation == "moments" and normalization == "softmax":
+            raise ValueError(
+                "computation='moments' needs a normalization by length, received normalization='softmax'"
+            )
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        for name, n in (("key_filters", key_filters or filters), ("value_filters", value_filters or filters)):
+            if n % num_heads:
+                raise ValueError(f"num_heads={num_heads} must divide {name}={n}")
+        self.q_transform = self.nl_library = self.learned_query = None
+
+    @property
+    def _channels_key(self):
+        return self.key_filters or self.filters
+
+    @property
+    def _direct(self):
+        return self.normalization == "softmax" or self.computation == "direct"
+
+    def build(self, input_shape):
+        rank, channels = len(input_shape) - 2, input_shape[-1]
+        key, value = self._channels_key, self.value_filters or self.filters
+        self.k_transform = self._projection(key, "k_transform", input_shape)
+        self.v_transform = self._projection(value, "v_transform", input_shape)
+        self.out_transform = self._projection(self.filters, "out_transform", (None, value))
+        if self.query == "learned":
+            self._build_learned_query(input_shape)
+        elif self.size == "up4":
+            if channels != key:
+                raise ValueError(
+                    f"size='up4' takes the input as query: key_filters={key} must equal its {channels} channels"
+                )
+        elif self.size == "same":
+            self.q_transform = self._projection(key, "q_transform", input_shape)
+        else:
+            self.q_transform = convolution(
+                rank,
+                key,
+                3,
+                strides=2,
+                transposed=self.size == "up",
+                use_bias=self.use_bias,
+                kernel_initializer=self.kernel_initializer.clone(),
+                dtype=self.dtype_policy,
+                name="q_transform",
+            )
+            self.q_transform.build(input_shape)
+        if self.shared_references:
+            self.nl_library = self.add_weight(
+                shape=(1, self.shared_references, channels),
+                initializer=self.kernel_initializer.clone(),
+                name="nl_library",
+                autocast=False,
+            )
+
+    def _projection(self, filters, name, input_shape):
+        layer = Projection(
+            filters, self.use_bias, self.kernel_initializer.clone(), dtype=self.dtype_policy, name=name
+        )
+        layer.build(input_shape)
+        return layer
+
+    def _build_learned_query(self, input_shape):
+        spatial = self.compute_output_shape(input_shape)[1:-1]
+        if None in spatial:
+            raise ValueError(
+                f"query='learned' needs a known input size, received input shape {tuple(input_shape)}"
+            )
+        self.learned_query = self.add_weight(
+            shape=(1, math.prod(spatial), self._channels_key),
+            initializer=self.kernel_initializer.clone(),
+            name="learned_query",
+            autocast=False,
+        )
+
+    def compute_query(self, x):
+        """Query features of ``x`` before the scaling by ``head width ** -0.5``, shape ``(batch, *spatial', key_filters)``."""
+        if self.query == "learned":
+            spatial = self.compute_output_shape(x.shape)[1:-1]
+            q = ops.reshape(ops.cast(self.learned_query, x.dtype), (1, *spatial, self._channels_key))
+            return ops.repeat(q, ops.shape(x)[0], axis=0)
+        if self.size == "up4":
+            return ops.repeat(ops.repeat(x, 4, axis=-2), 4, axis=-3)
+        return self.q_transform(x)
+
+    def call(self, x, context=None, query=None, training=None):
+        if self._direct:
+            if context is not None:
+                raise ValueError(
+                    "the direct path forms keys and values: it cannot attend to moments given as context"
+                )
+            return direct_attention(self, x, self.compute_query(x) if query is None else query, training)
+        if self.size == "same" and self.query == "input" and query is None:
+            moments = self.attended_moments(x, context, training)
+            matrix, offset = self._through_query(self._fold(moments, self._length(x, x, moments, context)))
+            return _apply(x, matrix, offset)
+        q = self.compute_query(x) if query is None else query
+        moments = self.attended_moments(x, context, training)
+        _, bias = self.out_transform.weights_float32()
+        return _apply(q, self._fold(moments, self._length(x, q, moments, context)), bias)
+
+    def attended_moments(self, x, context=None, training=None):
+        """`Moments` of what each image of ``x`` attends to: itself or ``context``, references, batch group."""
+        own = context_moments(x) if context is None else Moments(*context)
+        attended = own
+        if self.nl_library is not None:
+            attended = merge_moments(own, context_moments(self.nl_library))
+        if self.batch_aware and training and context is None:
+            batch = ops.shape(x)[0]
+            in_group = ops.arange(batch) < batch // 2
+            group = merge_batch(own, ops.cast(in_group, "float32"))
+            attended = select_moments(in_group, group, attended)
+        return attended
+
+    def _length(self, x, q, moments, context):
+        """The factor that turns ``K^T V / (key length)`` into the normalisation asked for, shape (batch,)."""
+        if self.normalization == "key_length":
+            return None
+        n_q = _positions(q)
+        if context is not None:
+            # x may be a tile: the whole query is larger than the whole context as this query than this input.
+            n_q = Moments(*context).weight * n_q / _positions(x)
+        return moments.weight / n_q
+
+    def _fold(self, moments, length):
+        """B of ``y = q B + bo``: ``K^T V`` by heads, scaled, times the output projection; (batch, key, filters)."""
+        wk, bk = self.k_transform.weights_float32()
+        wv, bv = self.v_transform.weights_float32()
+        wo, _ = self.out_transform.weights_float32()
+        k_mean, v_mean = ops.matmul(moments.mean, wk), ops.matmul(moments.mean, wv)
+        kv = ops.einsum("ck,bcv->bkv", wk, ops.matmul(moments.second, wv))
+        kv = kv + k_mean[:, :, None] * bv + bk[:, None] * (v_mean + bv)[:, None, :]
+        kv = kv * (self._head_mask() * (self._channels_key // self.num_heads) ** -0.5)
+        if length is not None:
+            kv = kv * ops.reshape(length, (-1, 1, 1))
+        return ops.matmul(kv, wo)
+
+    def _head_mask(self):
+        """1 where a key and a value channel belong to the same head, else 0."""
+        heads = ops.eye(self.num_heads, dtype="float32")
+        width_k = self._channels_key // self.num_heads
+        width_v = (self.value_filters or self.filters) // self.num_heads
+        return ops.repeat(ops.repeat(heads, width_k, axis=0), width_v, axis=1)
+
+    def _through_query(self, matrix):
+        wq, bq = self.q_transform.weights_float32()
+        _, bo = self.out_transform.weights_float32()
+        return ops.matmul(wq, matrix), ops.matmul(bq, matrix) + bo
+
+    def compute_output_shape(self, input_shape):
+        spatial = list(input_shape[1:-1])
+        if self.size == "up4":
+            spatial[-2:] = [None if n is None else 4 * n for n in spatial[-2:]]
+        elif self.size != "same":
+            spatial = [None if n is None else (-(-n // 2) if self.size == "down" else 2 * n) for n in spatial]
+        return (input_shape[0], *spatial, self.filters)
+
+    def get_config(self):
+        names = (
+            "filters size num_heads shared_references batch_aware normalization query "
+            "key_filters value_filters use_bias computation"
+        ).split()
+        return {
+            **super().get_config(),
+            **{name: getattr(self, name) for name in names},
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+def _one_of(name, value, allowed):
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, received {value!r}")
+    return value
+
+
+def _positions(x):
+    n = ops.cast(1.0, "float32")
+    for size in ops.shape(x)[1:-1]:
+        n = n * ops.cast(size, "float32")
+    return n
+
+
+def _apply(x, matrix, offset):
+    """``x @ matrix[image] + offset[image]`` over the channels of each image, in the dtype of ``x``."""
+    shape = ops.shape(x)
+    flat = ops.reshape(x, (shape[0], -1, x.shape[-1]))
+    offset = ops.cast(ops.reshape(offset, (-1, 1, matrix.shape[-1])), x.dtype)
+    y = ops.matmul(flat, ops.cast(matrix, x.dtype)) + offset
+    return ops.reshape(y, (*shape[:-1], matrix.shape[-1]))

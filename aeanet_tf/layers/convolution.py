@@ -1,0 +1,78 @@
+"""Convolutions by number of spatial axes, and the float32 projection of the attention operators."""
+
+import keras
+from keras import ops
+
+_CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: keras.layers.Conv3D}
+_TRANSPOSED = {
+    1: keras.layers.Conv1DTranspose,
+    2: keras.layers.Conv2DTranspose,
+    3: keras.layers.Conv3DTranspose,
+}
+
+
+def convolution(rank, filters, kernel_size, strides=1, transposed=False, use_bias=False, **kwargs):
+    """A ``same``-padded (transposed) convolution over ``rank`` spatial axes, without bias unless asked for.
+
+    Remaining keyword arguments go to the Keras layer. Raises ``ValueError`` for a rank other than 1, 2 or 3.
+    """
+    table = _TRANSPOSED if transposed else _CONVOLUTIONS
+    if rank not in table:
+        raise ValueError(
+            f"expected features of shape (batch, *spatial, channels) with 1 to 3 spatial axes, got {rank}"
+        )
+    return table[rank](filters, kernel_size, strides=strides, padding="same", use_bias=use_bias, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class Projection(keras.layers.Layer):
+    """A 1x1 convolution as a matrix: ``x @ kernel + bias`` over the channel axis.
+
+    Its weights are never cast automatically: the moment path of `GlobalAttention` works with them in float32
+    under mixed precision too, where Keras would hand them out in half precision.
+
+    Args:
+        filters: number of output channels.
+        use_bias: whether a bias is added.
+        kernel_initializer: Glorot uniform by default.
+    """
+
+    def __init__(self, filters, use_bias=True, kernel_initializer="glorot_uniform", **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel = self.bias = None
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            shape=(input_shape[-1], self.filters),
+            initializer=self.kernel_initializer,
+            name="kernel",
+            autocast=False,
+        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                shape=(self.filters,), initializer="zeros", name="bias", autocast=False
+            )
+
+    def weights_float32(self):
+        """``(kernel, bias)`` as float32 tensors; a bias of zeros where there is none."""
+        kernel = ops.cast(self.kernel, "float32")
+        bias = ops.zeros((self.filters,), "float32") if self.bias is None else ops.cast(self.bias, "float32")
+        return kernel, bias
+
+    def call(self, x):
+        y = ops.matmul(x, ops.cast(self.kernel, x.dtype))
+        return y if self.bias is None else y + ops.cast(self.bias, x.dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

@@ -1,0 +1,175 @@
+"""Global voxel transformer operators and AEA blocks: attention with pre-activation and a residual path."""
+
+import keras
+
+from aeanet_tf.layers.attention import GlobalAttention, _one_of
+from aeanet_tf.layers.convolution import convolution
+from aeanet_tf.layers.moments import context_moments
+from aeanet_tf.layers.residual import PreActivation
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class GVTO(keras.layers.Layer):
+    """A global voxel transformer operator (paper 003): ``h = preact(x)``, attention of ``h``, residual path.
+
+    * ``size="same"``: ``y = x + attention(h)``; ``filters`` must equal the channels of ``x``.
+    * ``residual="v1"``: ``y = shortcut + attention(h)``, the shortcut a 3x3 (transposed) convolution of ``h`` with
+      stride 2 and without bias.
+    * ``residual="v2"``: ``y = q + attention(h)``, q the query features before the head scaling; the query then has
+      ``filters`` channels.
+
+    Args:
+        filters: output channels.
+        size: ``"same"``, ``"down"``, ``"up"`` or ``"up4"``, see `GlobalAttention`. ``up4`` knows ``"v2"`` only.
+        residual: ``"v1"`` or ``"v2"``, for changes of size; ignored by ``"same"``.
+        num_heads, shared_references, batch_aware, normalization, query, computation: see `GlobalAttention`. The
+            normalisation is by query length, as in GVTNet's program.
+        batch_norm, momentum, epsilon: of the pre-activation.
+        kernel_initializer: Glorot uniform by default.
+
+    Call arguments: ``x`` of shape ``(batch, *spatial, channels)``; ``context``, `Moments` to attend to instead of
+    those of ``h``; ``training``.
+    """
+
+    def __init__(
+        self,
+        filters,
+        size="same",
+        residual="v2",
+        num_heads=2,
+        shared_references=0,
+        batch_aware=False,
+        normalization="query_length",
+        query="input",
+        computation=None,
+        batch_norm=False,
+        momentum=0.997,
+        epsilon=1e-5,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.residual = _one_of("residual", residual, ("v1", "v2"))
+        if size == "up4" and residual == "v1":
+            raise ValueError("size='up4' has no residual 'v1': its query carries no weights, use 'v2'")
+        self.batch_norm = PreActivation(
+            batch_norm, momentum, epsilon, dtype=self.dtype_policy, name="batch_norm"
+        )
+        self.attention = GlobalAttention(
+            filters,
+            size=size,
+            num_heads=num_heads,
+            shared_references=shared_references,
+            batch_aware=batch_aware,
+            normalization=normalization,
+            query=query,
+            computation=computation,
+            kernel_initializer=kernel_initializer,
+            dtype=self.dtype_policy,
+            name="attention",
+        )
+        self.projection_shortcut = None
+
+    def build(self, input_shape):
+        filters, size = self.attention.filters, self.attention.size
+        if size == "same" and filters != input_shape[-1]:
+            raise ValueError(
+                f"size='same' adds the input: filters={filters} must equal its {input_shape[-1]} channels"
+            )
+        self.batch_norm.build(input_shape)
+        self.attention.build(input_shape)
+        if size != "same" and self.residual == "v1":
+            self.projection_shortcut = convolution(
+                len(input_shape) - 2,
+                filters,
+                3,
+                strides=2,
+                transposed=size == "up",
+                kernel_initializer=self.attention.kernel_initializer.clone(),
+                dtype=self.dtype_policy,
+                name="projection_shortcut",
+            )
+            self.projection_shortcut.build(input_shape)
+
+    def call(self, x, context=None, training=None):
+        h = self.batch_norm(x, training=training)
+        if self.attention.size == "same":
+            return x + self.attention(h, context=context, training=training)
+        if self.residual == "v1":
+            return self.projection_shortcut(h) + self.attention(h, context=context, training=training)
+        q = self.attention.compute_query(h)
+        return q + self.attention(h, context=context, query=q, training=training)
+
+    def context_moments(self, x):
+        """`Moments` of the features this operator attends to in prediction, references not included."""
+        return context_moments(self.batch_norm(x, training=False))
+
+    def compute_output_shape(self, input_shape):
+        return self.attention.compute_output_shape(input_shape)
+
+    def get_config(self):
+        inner, norm = self.attention.get_config(), self.batch_norm.get_config()
+        shared = "filters size num_heads shared_references batch_aware normalization query computation kernel_initializer"
+        return {
+            **super().get_config(),
+            "residual": self.residual,
+            **{name: inner[name] for name in shared.split()},
+            **{name: norm[name] for name in ("batch_norm", "momentum", "epsilon")},
+        }
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class AEABlock(GVTO):
+    """Augmented equivariant attention block (paper 000, section V-A): a `GVTO` with references, batch-aware.
+
+    The same arguments with the paper's defaults: 64 shared references, batch-aware training, normalisation by key
+    length, batch normalisation.
+    """
+
+    def __init__(
+        self,
+        filters,
+        shared_references=64,
+        batch_aware=True,
+        normalization="key_length",
+        batch_norm=True,
+        **kwargs,
+    ):
+        super().__init__(
+            filters,
+            shared_references=shared_references,
+            batch_aware=batch_aware,
+            normalization=normalization,
+            batch_norm=batch_norm,
+            **kwargs,
+        )
+
+
+class _FixedSizeGVTO(GVTO):
+    _size = None
+
+    def __init__(self, filters, **kwargs):
+        if kwargs.pop("size", self._size) != self._size:
+            raise ValueError(f"{type(self).__name__} has size={self._size!r}; use GVTO for another one")
+        super().__init__(filters, size=self._size, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class SizePreservingGVTO(_FixedSizeGVTO):
+    """A `GVTO` with ``size="same"``: ``y = x + attention(preact(x))``."""
+
+    _size = "same"
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class DownSamplingGVTO(_FixedSizeGVTO):
+    """A `GVTO` with ``size="down"``: halves every spatial axis."""
+
+    _size = "down"
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class UpSamplingGVTO(_FixedSizeGVTO):
+    """A `GVTO` with ``size="up"``: doubles every spatial axis."""
+
+    _size = "up"

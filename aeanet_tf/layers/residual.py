@@ -1,0 +1,138 @@
+"""Pre-activation and residual blocks of the U-Nets (paper 003, methods; DESIGN section 5)."""
+
+import keras
+from keras import ops
+
+from aeanet_tf.layers.convolution import convolution
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class PreActivation(keras.layers.Layer):
+    """Batch normalisation, where it is on, followed by ReLU6. Keeps the shape of its input.
+
+    Args:
+        batch_norm: whether to normalise before the activation.
+        momentum: of the moving statistics, 0.997 as in the original programs. It needs thousands of steps.
+        epsilon: added to the variance, 1e-5.
+    """
+
+    def __init__(self, batch_norm=True, momentum=0.997, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.batch_norm = batch_norm
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.norm = None
+
+    def build(self, input_shape):
+        if self.batch_norm:
+            self.norm = keras.layers.BatchNormalization(
+                momentum=self.momentum, epsilon=self.epsilon, dtype=self.dtype_policy, name="norm"
+            )
+            self.norm.build(input_shape)
+
+    def call(self, x, training=None):
+        if self.norm is not None:
+            x = self.norm(x, training=training)
+        return ops.relu6(x)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "batch_norm": self.batch_norm,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+        }
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class ResidualBlock(keras.layers.Layer):
+    """``y = shortcut + conv3(preact(conv3(h)))`` with ``h = preact(x)``.
+
+    The shortcut is ``x`` itself, or a 1x1 convolution of ``h`` where the number of channels or the size
+    changes. With ``strides=2`` the first convolution and the shortcut have stride 2: the down-sampling
+    residual block. Convolutions carry no bias.
+
+    Args:
+        filters: number of output channels.
+        strides: 1 or 2, along every spatial axis.
+        batch_norm, momentum, epsilon: of the two pre-activations.
+        kernel_initializer: of the convolutions, Glorot uniform by default.
+
+    Shapes: ``(batch, *spatial, channels)`` to ``(batch, *ceil(spatial / strides), filters)``, 2D and 3D.
+    """
+
+    def __init__(
+        self,
+        filters,
+        strides=1,
+        batch_norm=True,
+        momentum=0.997,
+        epsilon=1e-5,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.strides = strides
+        self.batch_norm = batch_norm
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def _convolution(self, rank, kernel_size, strides, name):
+        return convolution(
+            rank,
+            self.filters,
+            kernel_size,
+            strides,
+            kernel_initializer=self.kernel_initializer.clone(),
+            dtype=self.dtype_policy,
+            name=name,
+        )
+
+    def build(self, input_shape):
+        rank = len(input_shape) - 2
+        norm = {
+            "batch_norm": self.batch_norm,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "dtype": self.dtype_policy,
+        }
+        self.batch_norm_1 = PreActivation(name="batch_norm_1", **norm)
+        self.convolution_1 = self._convolution(rank, 3, self.strides, "convolution_1")
+        self.batch_norm_2 = PreActivation(name="batch_norm_2", **norm)
+        self.convolution_2 = self._convolution(rank, 3, 1, "convolution_2")
+        self.projection_shortcut = None
+        if input_shape[-1] != self.filters or self.strides != 1:
+            self.projection_shortcut = self._convolution(rank, 1, self.strides, "projection_shortcut")
+            self.projection_shortcut.build(input_shape)
+        inner = self.compute_output_shape(input_shape)
+        self.batch_norm_1.build(input_shape)
+        self.convolution_1.build(input_shape)
+        self.batch_norm_2.build(inner)
+        self.convolution_2.build(inner)
+
+    def call(self, x, training=None):
+        h = self.batch_norm_1(x, training=training)
+        shortcut = x if self.projection_shortcut is None else self.projection_shortcut(h)
+        h = self.convolution_1(h)
+        h = self.batch_norm_2(h, training=training)
+        return shortcut + self.convolution_2(h)
+
+    def compute_output_shape(self, input_shape):
+        spatial = (None if n is None else -(-n // self.strides) for n in input_shape[1:-1])
+        return (input_shape[0], *spatial, self.filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "strides": self.strides,
+            "batch_norm": self.batch_norm,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

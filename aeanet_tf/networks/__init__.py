@@ -1,0 +1,16 @@
+"""Networks from specs. They need Keras, NumPy and pydantic only and run on any Keras backend."""
+
+from aeanet_tf.networks.build import as_spec, build_network
+from aeanet_tf.networks.presets import presets
+from aeanet_tf.networks.receptive_field import receptive_radius
+from aeanet_tf.networks.spec import AttentionSpec, ProjectionSpec, UNetSpec
+
+__all__ = [
+    "AttentionSpec",
+    "ProjectionSpec",
+    "UNetSpec",
+    "as_spec",
+    "build_network",
+    "presets",
+    "receptive_radius",
+]

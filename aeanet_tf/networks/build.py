@@ -1,0 +1,53 @@
+"""From a spec to a Keras model."""
+
+import keras
+from pydantic import TypeAdapter, ValidationError
+
+from aeanet_tf.errors import InputError, from_validation
+from aeanet_tf.networks.presets import presets
+from aeanet_tf.networks.projection import projection
+from aeanet_tf.networks.spec import NetworkSpec, ProjectionSpec
+from aeanet_tf.networks.unet import unet
+
+_adapter = TypeAdapter(NetworkSpec)
+
+
+def as_spec(spec):
+    """A validated spec from a spec, the name of a preset, or a dict as ``spec.model_dump()`` writes it.
+
+    Raises:
+        InputError: an unknown preset, or the fields that are wrong.
+    """
+    if isinstance(spec, str):
+        if spec not in presets:
+            raise InputError(f"preset: {spec!r} is unknown, expected one of {', '.join(sorted(presets))}")
+        return presets[spec]
+    try:
+        return _adapter.validate_python(spec if isinstance(spec, dict) else spec.model_dump())
+    except ValidationError as error:
+        raise from_validation(error, "network") from None
+
+
+def build_network(spec, name=None):
+    """The Keras model of a network.
+
+    Args:
+        spec: a `UNetSpec` or `ProjectionSpec`, for instance ``presets["aeanet-em"]``, the name of a preset, or the
+            dict of a spec.
+        name: of the Keras model.
+
+    Returns:
+        A functional ``keras.Model`` from ``(batch, *spatial, in_channels)`` to ``(batch, *spatial, out_channels)``
+        in float32 (twice the channels, mean then scale, for probabilistic networks; without z for projections).
+        Spatial sizes are free; they must be divisible by ``spec.divisor``. Weights follow the global Keras seed
+        (``keras.utils.set_random_seed``).
+    """
+    spec = as_spec(spec)
+    if isinstance(spec, ProjectionSpec):
+        image = keras.Input((None, None, None, spec.in_channels), name="input")
+        output = unet(spec.restoration, projection(spec, image))
+    else:
+        size = spec.input_size or (None,) * spec.dimension
+        image = keras.Input((*size, spec.in_channels), name="input")
+        output = unet(spec, image)
+    return keras.Model(image, output, name=name)

@@ -1,0 +1,77 @@
+"""The published networks as data: name -> spec (DESIGN section 5). An ablation is a preset with a field changed."""
+
+from aeanet_tf.networks.spec import AttentionSpec, ProjectionSpec, UNetSpec
+
+_REFERENCES_ONLY = {"shared_references": 64, "batch_aware": False, "normalization": "key_length"}
+_AUGMENTED = {**_REFERENCES_ONLY, "batch_aware": True}
+_CONVOLUTIONAL = {
+    "bottom": ("residual",),
+    "downsampling": "convolution",
+    "upsampling": "transposed_convolution",
+}
+
+_em = UNetSpec(
+    dimension=2,
+    depth=3,
+    first_filters=32,
+    encoding_blocks=(1, 1, 0),
+    decoding_blocks=(1, 1),
+    upsampling_kernel=4,
+    batch_norm=True,
+    output_offset=False,
+    attention=AttentionSpec(num_heads=2, normalization="query_length"),
+)
+_care = UNetSpec(
+    dimension=3,
+    depth=3,
+    first_filters=32,
+    encoding_blocks=(1, 1, 0),
+    decoding_blocks=(1, 1),
+    upsampling="attention",
+    batch_norm=False,
+    output_offset=True,
+    attention=AttentionSpec(num_heads=2, normalization="query_length", residual="v2"),
+)
+_labelfree = UNetSpec(
+    dimension=3,
+    depth=4,
+    first_filters=32,
+    encoding_blocks=(1, 0, 0, 0),
+    decoding_blocks=(1, 1, 1),
+    downsampling="residual",
+    skip="add",
+    batch_norm=True,
+    output_kernel=3,
+    output_bias=True,
+    output_offset=False,
+    attention=AttentionSpec(num_heads=1, normalization="query_length"),
+)
+_flywing = ProjectionSpec(
+    attention=AttentionSpec(num_heads=2, normalization="query_length"),
+    restoration=_care.replace(dimension=2),
+)
+
+presets = {
+    "gvtnet-em": _em,
+    "gvtnet-care": _care,
+    "gvtnet-labelfree": _labelfree,
+    "gvtnet-flywing": _flywing,
+    "aeanet-em": _em.replace(attention=_AUGMENTED),
+    # The paper leaves batch-aware attention off in 3D, for memory (paper 000, section VI-B).
+    "aeanet-care": _care.replace(attention=_REFERENCES_ONLY),
+    "aeanet-labelfree": _labelfree.replace(attention=_REFERENCES_ONLY),
+    "aeanet-flywing": _flywing.replace(
+        attention=_REFERENCES_ONLY,
+        restoration=_flywing.restoration.replace(attention=_REFERENCES_ONLY).model_dump(),
+    ),
+    "unet-em": _em.replace(**_CONVOLUTIONAL),
+    "unet-care": _care.replace(**_CONVOLUTIONAL),
+    "unet-labelfree": _labelfree.replace(bottom=("residual",)),
+    "unet-flywing": _flywing.replace(
+        operators="residual", restoration=_flywing.restoration.replace(**_CONVOLUTIONAL).model_dump()
+    ),
+    "learned-query-em": _em.replace(
+        input_size=(256, 256), attention={"query": "learned", "normalization": "key_length"}
+    ),
+}
+"""All presets of the image-to-image networks, by name."""

@@ -1,0 +1,227 @@
+"""Network specifications: validated data from which a network is built, with nothing of Keras in them."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+Block = Literal["attention", "residual"]
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def replace(self, **changes):
+        """A validated copy with fields changed; nested fields as ``attention__num_heads=4`` or as a dict."""
+        data = self.model_dump()
+        for key, value in changes.items():
+            _assign(data, key.split("__"), value)
+        return type(self).model_validate(data)
+
+
+def _assign(data, keys, value):
+    for key in keys[:-1]:
+        data = data[key]
+    if isinstance(data.get(keys[-1]), dict) and isinstance(value, dict):
+        for key, item in value.items():
+            _assign(data[keys[-1]], [key], item)
+    else:
+        data[keys[-1]] = value
+
+
+def _expect(ok, field, found, expected):
+    if not ok:
+        raise ValueError(f"{field}: {found} entries, expected {expected} for this depth")
+
+
+class AttentionSpec(_Spec):
+    """Options of every attention operator of a network; the names are those of `layers.GlobalAttention`."""
+
+    num_heads: PositiveInt = 2
+    shared_references: Annotated[int, Field(ge=0)] = 0
+    batch_aware: bool = False
+    normalization: Literal["key_length", "query_length", "softmax"] = "query_length"
+    query: Literal["input", "learned"] = "input"
+    residual: Literal["v1", "v2"] = "v2"
+
+
+class UNetSpec(_Spec):
+    """A U-Net with residual blocks and attention (DESIGN section 5).
+
+    Attributes:
+        dimension: number of spatial axes, 2 or 3.
+        in_channels, out_channels: of the images.
+        depth: number of resolutions; the bottom is at 1 / 2^(depth - 1) of the input's.
+        first_filters: channels at full resolution, doubled at each coarser one.
+        encoding_blocks: residual blocks at each resolution, finest first; ``depth`` entries.
+        decoding_blocks: residual blocks after each up-sampling, coarsest first; ``depth - 1`` entries.
+        downsampling, upsampling: the operator that changes resolution.
+        upsampling_kernel: kernel size of transposed convolutions.
+        bottom: blocks at the coarsest resolution, after its encoding blocks.
+        skip: how the encoder's features join the decoder's.
+        attention: options of the attention operators.
+        batch_norm, momentum, epsilon: batch normalisation of the pre-activations.
+        output_kernel, output_bias: the last convolution.
+        output_offset: whether the network predicts a correction that is added to the input.
+        probabilistic: whether a scale is predicted beside the mean, as further channels behind it.
+        last_activation: after the offset, on the mean.
+        kernel_initializer: name of a Keras initialiser.
+        input_size: spatial size, only for networks that need one (learned query).
+    """
+
+    kind: Literal["unet"] = "unet"
+    dimension: Literal[2, 3] = 2
+    in_channels: PositiveInt = 1
+    out_channels: PositiveInt = 1
+    depth: Annotated[int, Field(ge=2)] = 3
+    first_filters: PositiveInt = 32
+    encoding_blocks: tuple[Annotated[int, Field(ge=0)], ...] = (1, 1, 0)
+    decoding_blocks: tuple[Annotated[int, Field(ge=0)], ...] = (1, 1)
+    downsampling: Literal["convolution", "residual", "attention"] = "convolution"
+    upsampling: Literal["transposed_convolution", "attention"] = "transposed_convolution"
+    upsampling_kernel: Annotated[int, Field(ge=2, le=5)] = 3
+    bottom: tuple[Block, ...] = ("attention",)
+    skip: Literal["concat", "add"] = "concat"
+    attention: AttentionSpec = AttentionSpec()
+    batch_norm: bool = True
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.997
+    epsilon: Annotated[float, Field(gt=0)] = 1e-5
+    output_kernel: Literal[1, 3, 5] = 1
+    output_bias: bool = False
+    output_offset: bool = False
+    probabilistic: bool = False
+    last_activation: Literal["linear", "relu"] = "linear"
+    kernel_initializer: str = "glorot_uniform"
+    input_size: tuple[PositiveInt, ...] | None = None
+
+    def filters(self, level):
+        """Channels at resolution ``level``, 0 the finest."""
+        return self.first_filters * 2**level
+
+    @property
+    def divisor(self):
+        """What every spatial axis of the input must be divisible by, one entry an axis."""
+        return (2 ** (self.depth - 1),) * self.dimension
+
+    @property
+    def n_attention(self):
+        """Number of attention operators, in the order of evaluation."""
+        levels = self.depth - 1
+        return (
+            (levels if self.downsampling == "attention" else 0)
+            + self.bottom.count("attention")
+            + (levels if self.upsampling == "attention" else 0)
+        )
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        _expect(
+            len(self.encoding_blocks) == self.depth, "encoding_blocks", len(self.encoding_blocks), self.depth
+        )
+        _expect(
+            len(self.decoding_blocks) == self.depth - 1,
+            "decoding_blocks",
+            len(self.decoding_blocks),
+            self.depth - 1,
+        )
+        if self.output_offset and self.in_channels != self.out_channels:
+            raise ValueError(
+                f"output_offset: adds the input, so in_channels ({self.in_channels}) must equal "
+                f"out_channels ({self.out_channels})"
+            )
+        for level in self._attention_levels():
+            if self.filters(level) % self.attention.num_heads:
+                raise ValueError(
+                    f"attention.num_heads: {self.attention.num_heads} heads do not divide the "
+                    f"{self.filters(level)} filters at level {level + 1}"
+                )
+        self._check_input_size()
+        return self
+
+    def _attention_levels(self):
+        levels = [self.depth - 1] if "attention" in self.bottom else []
+        if self.downsampling == "attention":
+            levels += range(1, self.depth)
+        if self.upsampling == "attention":
+            levels += range(self.depth - 1)
+        return sorted(set(levels))
+
+    def _check_input_size(self):
+        if self.input_size is None:
+            if self.attention.query == "learned" and self.n_attention:
+                raise ValueError(
+                    "input_size: missing; a learned query (attention.query) fixes the size of the input"
+                )
+            return
+        if len(self.input_size) != self.dimension:
+            raise ValueError(
+                f"input_size: {len(self.input_size)} entries, expected one for each of {self.dimension} axes"
+            )
+        for size, divisor in zip(self.input_size, self.divisor, strict=True):
+            if size % divisor:
+                raise ValueError(f"input_size: {size} is not divisible by {divisor}")
+
+
+class ProjectionSpec(_Spec):
+    """A 3D network that projects a stack onto a plane, followed by a 2D U-Net (paper 003; DESIGN section 5).
+
+    Attributes:
+        in_channels: of the stack.
+        filters: channels of the projection network.
+        levels: number of poolings of 1 x 4 x 4.
+        attention: options of its attention operators.
+        restoration: the 2D U-Net; its ``in_channels`` must equal ``in_channels``.
+    """
+
+    kind: Literal["projection"] = "projection"
+    in_channels: PositiveInt = 1
+    filters: PositiveInt = 8
+    levels: Annotated[int, Field(ge=1)] = 2
+    operators: Block = "attention"
+    attention: AttentionSpec = AttentionSpec()
+    restoration: UNetSpec = UNetSpec()
+
+    dimension: Literal[3] = 3
+
+    @property
+    def out_channels(self):
+        """Channels of the projected, restored image."""
+        return self.restoration.out_channels
+
+    @property
+    def probabilistic(self):
+        """Whether the restoration predicts a scale beside the mean."""
+        return self.restoration.probabilistic
+
+    @property
+    def divisor(self):
+        """What z, y, x must be divisible by: z by nothing, y and x by both networks' factors."""
+        lateral = max(4**self.levels, 2 ** (self.restoration.depth - 1))
+        return (1, lateral, lateral)
+
+    @property
+    def n_attention(self):
+        """Number of attention operators of both parts, in the order of evaluation."""
+        return (1 + self.levels if self.operators == "attention" else 0) + self.restoration.n_attention
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.restoration.dimension != 2:
+            raise ValueError(
+                f"restoration.dimension: {self.restoration.dimension}, expected 2 after the projection"
+            )
+        if self.restoration.in_channels != self.in_channels:
+            raise ValueError(
+                f"restoration.in_channels: {self.restoration.in_channels}, expected in_channels = {self.in_channels}"
+            )
+        if self.attention.query == "learned":
+            raise ValueError(
+                "attention.query: 'learned' fixes the size of the input, which a projection network cannot"
+            )
+        if self.operators == "attention" and self.filters % self.attention.num_heads:
+            raise ValueError(
+                f"attention.num_heads: {self.attention.num_heads} heads do not divide filters = {self.filters}"
+            )
+        return self
+
+
+NetworkSpec = Annotated[UNetSpec | ProjectionSpec, Field(discriminator="kind")]

@@ -1,0 +1,114 @@
+"""The U-Net of every image-to-image preset, 2D and 3D."""
+
+import keras
+from keras import ops
+
+from aeanet_tf.layers import GVTO, PreActivation, ResidualBlock, convolution
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class Scale(keras.layers.Layer):
+    """The scale of the Laplace distribution: ``softplus(x) + minimum``, with minimum 1e-3."""
+
+    def __init__(self, minimum=1e-3, **kwargs):
+        super().__init__(**kwargs)
+        self.minimum = minimum
+
+    def call(self, x):
+        return ops.softplus(x) + self.minimum
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "minimum": self.minimum}
+
+
+class _Blocks:
+    """Layers of one U-Net by their names, with the options that all of them share."""
+
+    def __init__(self, spec):
+        self.spec = spec
+        self.norm = {"batch_norm": spec.batch_norm, "momentum": spec.momentum, "epsilon": spec.epsilon}
+        self.initializer = spec.kernel_initializer
+
+    def convolution(self, filters, kernel_size, name, **kwargs):
+        return convolution(
+            self.spec.dimension,
+            filters,
+            kernel_size,
+            kernel_initializer=self.initializer,
+            name=name,
+            **kwargs,
+        )
+
+    def residual(self, filters, name, strides=1):
+        return ResidualBlock(filters, strides, kernel_initializer=self.initializer, name=name, **self.norm)
+
+    def residuals(self, x, filters, count, name):
+        for i in range(count):
+            x = self.residual(filters, f"{name}.res_{i}")(x)
+        return x
+
+    def attention(self, filters, size, name):
+        options = self.spec.attention.model_dump()
+        return GVTO(filters, size, kernel_initializer=self.initializer, name=name, **options, **self.norm)
+
+    def downsampling(self, filters, name):
+        if self.spec.downsampling == "attention":
+            return self.attention(filters, "down", name)
+        if self.spec.downsampling == "residual":
+            return self.residual(filters, name, strides=2)
+        return self.convolution(filters, 3, name, strides=2)
+
+    def upsampling(self, filters, name):
+        if self.spec.upsampling == "attention":
+            return self.attention(filters, "up", name)
+        return self.convolution(filters, self.spec.upsampling_kernel, name, strides=2, transposed=True)
+
+
+def unet(spec, image):
+    """Apply the U-Net of ``spec`` to the Keras tensor ``image`` of shape ``(batch, *spatial, in_channels)``.
+
+    Layers are named after the variables of the original programs, with a dot where those have a slash. Returns
+    ``(batch, *spatial, out_channels)`` in float32, with the offset added; twice the channels, mean then scale, if
+    probabilistic.
+    """
+    blocks = _Blocks(spec)
+    x = blocks.convolution(spec.filters(0), 3, "first_convolution")(image)
+    skips = []
+    for level in range(spec.depth):
+        name = f"encoding_block_{level + 1}"
+        if level:
+            skips.append(x)
+            x = blocks.downsampling(spec.filters(level), f"{name}.downsampling")(x)
+        x = blocks.residuals(x, spec.filters(level), spec.encoding_blocks[level], name)
+    for i, kind in enumerate(spec.bottom):
+        name, filters = f"bottom_block.block_{i}", spec.filters(spec.depth - 1)
+        x = (
+            blocks.attention(filters, "same", name) if kind == "attention" else blocks.residual(filters, name)
+        )(x)
+    for level, count in zip(reversed(range(spec.depth - 1)), spec.decoding_blocks, strict=True):
+        name = f"decoding_block_{level + 1}"
+        x = blocks.upsampling(spec.filters(level), f"{name}.upsampling")(x)
+        join = keras.layers.Concatenate if spec.skip == "concat" else keras.layers.Add
+        x = join(name=f"{name}.skip")([x, skips.pop()])
+        x = blocks.residuals(x, spec.filters(level), count, name)
+    return _output(spec, blocks, image, x)
+
+
+def _output(spec, blocks, image, x):
+    # The last convolutions and the offset stay in float32 under mixed precision: they are the result.
+    h = PreActivation(name="output_preactivation", **blocks.norm)(x)
+    mean = blocks.convolution(
+        spec.out_channels, spec.output_kernel, "out_conv", use_bias=spec.output_bias, dtype="float32"
+    )(h)
+    if spec.output_offset:
+        mean = keras.layers.Add(name="output_offset", dtype="float32")([mean, image])
+    if spec.last_activation != "linear":
+        mean = keras.layers.Activation(spec.last_activation, name="last_activation", dtype="float32")(mean)
+    if not spec.probabilistic:
+        return mean
+    scale = blocks.convolution(spec.out_channels, 1, "out_sigma_conv", dtype="float32")(x)
+    scale = Scale(name="scale", dtype="float32")(scale)
+    return keras.layers.Concatenate(name="mean_and_scale", dtype="float32")([mean, scale])
