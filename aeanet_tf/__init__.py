@@ -4,6 +4,11 @@ Importing the package is cheap: the names below are resolved on first use, so th
 CSBDeep is loaded before something needs them.
 """
 
+import os
+
+# TensorFlow reads this once, when it is first imported: its start-up messages are not for a user's terminal.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
 __version__ = "0.1.0"
 
 _LAZY = {

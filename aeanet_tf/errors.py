@@ -23,7 +23,5 @@ def from_validation(error, where):
         given = "" if item["type"] in ("missing", "value_error") else f", received {item['input']!r}"
         if item["type"] == "extra_forbidden":
             message, given = "unknown key", ""
-        parts.append(
-            message if item["type"] == "value_error" and not item["loc"] else f"{field}: {message}{given}"
-        )
+        parts.append(message if item["type"] == "value_error" and not item["loc"] else f"{field}: {message}{given}")
     return InputError(f"{where}: {'; '.join(parts)}")

@@ -3,22 +3,28 @@
 from aeanet_tf.layers.attention import GlobalAttention
 from aeanet_tf.layers.convolution import Projection, convolution
 from aeanet_tf.layers.gvto import GVTO, AEABlock, DownSamplingGVTO, SizePreservingGVTO, UpSamplingGVTO
+from aeanet_tf.layers.lateral import LateralUpSampling, WeightedMean, repeat_lateral
 from aeanet_tf.layers.moments import Moments, context_moments, merge_batch, merge_moments
 from aeanet_tf.layers.residual import PreActivation, ResidualBlock
+from aeanet_tf.layers.scale import Scale
 
 __all__ = [
     "GVTO",
     "AEABlock",
     "DownSamplingGVTO",
     "GlobalAttention",
+    "LateralUpSampling",
     "Moments",
     "PreActivation",
     "Projection",
     "ResidualBlock",
+    "Scale",
     "SizePreservingGVTO",
     "UpSamplingGVTO",
+    "WeightedMean",
     "context_moments",
     "convolution",
     "merge_batch",
     "merge_moments",
+    "repeat_lateral",
 ]

@@ -7,6 +7,7 @@ from keras import ops
 
 from aeanet_tf.layers.convolution import Projection, convolution
 from aeanet_tf.layers.direct_attention import direct_attention
+from aeanet_tf.layers.lateral import repeat_lateral
 from aeanet_tf.layers.moments import Moments, context_moments, merge_batch, merge_moments, select_moments
 
 SIZES = ("same", "down", "up", "up4")
@@ -17,7 +18,7 @@ NORMALIZATIONS = ("key_length", "query_length", "softmax")
 class GlobalAttention(keras.layers.Layer):
     """Multi-head attention of every position to all positions of the image, in 2D and 3D.
 
-    Computes ``softmax-free`` attention ``(Q K^T) V / n`` with ``Q``, ``K``, ``V`` projections of the input. Because
+    Computes ``(Q K^T) V / n`` with ``Q``, ``K``, ``V`` projections of the input. Because
     the normalisation is by length, ``K^T V / n`` follows exactly from the input's context moments, and no key or
     value is ever formed: the operator costs one channel-by-channel product a position.
 
@@ -38,8 +39,8 @@ class GlobalAttention(keras.layers.Layer):
         key_filters, value_filters: channels of query and key, and of value; ``filters`` by default (for ``up4``
             the query is the input, so ``key_filters`` must equal its channels).
         use_bias: of query, key, value and output projections.
-        computation: ``"moments"``, ``"direct"`` (forms Q, K and V; the oracle of the tests and the only path of softmax),
-            or ``None`` for moments wherever the normalisation allows it.
+        computation: ``"moments"``, ``"direct"`` (forms Q, K and V; the oracle of the tests and the only path of
+            softmax), or ``None`` for moments wherever the normalisation allows it.
         kernel_initializer: of all projections, Glorot uniform by default.
 
     Call arguments:
@@ -86,9 +87,7 @@ class GlobalAttention(keras.layers.Layer):
         self.use_bias = use_bias
         self.computation = _one_of("computation", computation, (None, "moments", "direct"))
         if computation == "moments" and normalization == "softmax":
-            raise ValueError(
-                "computation='moments' needs a normalization by length, received normalization='softmax'"
-            )
+            raise ValueError("computation='moments' needs a normalization by length, received normalization='softmax'")
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         for name, n in (("key_filters", key_filters or filters), ("value_filters", value_filters or filters)):
             if n % num_heads:
@@ -140,18 +139,14 @@ class GlobalAttention(keras.layers.Layer):
             )
 
     def _projection(self, filters, name, input_shape):
-        layer = Projection(
-            filters, self.use_bias, self.kernel_initializer.clone(), dtype=self.dtype_policy, name=name
-        )
+        layer = Projection(filters, self.use_bias, self.kernel_initializer.clone(), dtype=self.dtype_policy, name=name)
         layer.build(input_shape)
         return layer
 
     def _build_learned_query(self, input_shape):
         spatial = self.compute_output_shape(input_shape)[1:-1]
         if None in spatial:
-            raise ValueError(
-                f"query='learned' needs a known input size, received input shape {tuple(input_shape)}"
-            )
+            raise ValueError(f"query='learned' needs a known input size, received input shape {tuple(input_shape)}")
         self.learned_query = self.add_weight(
             shape=(1, math.prod(spatial), self._channels_key),
             initializer=self.kernel_initializer.clone(),
@@ -160,21 +155,19 @@ class GlobalAttention(keras.layers.Layer):
         )
 
     def compute_query(self, x):
-        """Query features of ``x`` before the scaling by ``head width ** -0.5``, shape ``(batch, *spatial', key_filters)``."""
+        """Query features of ``x`` before the head scaling, shape ``(batch, *spatial', key_filters)``."""
         if self.query == "learned":
             spatial = self.compute_output_shape(x.shape)[1:-1]
             q = ops.reshape(ops.cast(self.learned_query, x.dtype), (1, *spatial, self._channels_key))
             return ops.repeat(q, ops.shape(x)[0], axis=0)
         if self.size == "up4":
-            return ops.repeat(ops.repeat(x, 4, axis=-2), 4, axis=-3)
+            return repeat_lateral(x)
         return self.q_transform(x)
 
     def call(self, x, context=None, query=None, training=None):
         if self._direct:
             if context is not None:
-                raise ValueError(
-                    "the direct path forms keys and values: it cannot attend to moments given as context"
-                )
+                raise ValueError("the direct path forms keys and values: it cannot attend to moments given as context")
             return direct_attention(self, x, self.compute_query(x) if query is None else query, training)
         if self.size == "same" and self.query == "input" and query is None:
             moments = self.attended_moments(x, context, training)

@@ -18,9 +18,7 @@ def convolution(rank, filters, kernel_size, strides=1, transposed=False, use_bia
     """
     table = _TRANSPOSED if transposed else _CONVOLUTIONS
     if rank not in table:
-        raise ValueError(
-            f"expected features of shape (batch, *spatial, channels) with 1 to 3 spatial axes, got {rank}"
-        )
+        raise ValueError(f"expected features of shape (batch, *spatial, channels) with 1 to 3 spatial axes, got {rank}")
     return table[rank](filters, kernel_size, strides=strides, padding="same", use_bias=use_bias, **kwargs)
 
 
@@ -52,9 +50,7 @@ class Projection(keras.layers.Layer):
             autocast=False,
         )
         if self.use_bias:
-            self.bias = self.add_weight(
-                shape=(self.filters,), initializer="zeros", name="bias", autocast=False
-            )
+            self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias", autocast=False)
 
     def weights_float32(self):
         """``(kernel, bias)`` as float32 tensors; a bias of zeros where there is none."""

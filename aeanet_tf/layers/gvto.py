@@ -52,9 +52,7 @@ class GVTO(keras.layers.Layer):
         self.residual = _one_of("residual", residual, ("v1", "v2"))
         if size == "up4" and residual == "v1":
             raise ValueError("size='up4' has no residual 'v1': its query carries no weights, use 'v2'")
-        self.batch_norm = PreActivation(
-            batch_norm, momentum, epsilon, dtype=self.dtype_policy, name="batch_norm"
-        )
+        self.batch_norm = PreActivation(batch_norm, momentum, epsilon, dtype=self.dtype_policy, name="batch_norm")
         self.attention = GlobalAttention(
             filters,
             size=size,
@@ -73,9 +71,7 @@ class GVTO(keras.layers.Layer):
     def build(self, input_shape):
         filters, size = self.attention.filters, self.attention.size
         if size == "same" and filters != input_shape[-1]:
-            raise ValueError(
-                f"size='same' adds the input: filters={filters} must equal its {input_shape[-1]} channels"
-            )
+            raise ValueError(f"size='same' adds the input: filters={filters} must equal its {input_shape[-1]} channels")
         self.batch_norm.build(input_shape)
         self.attention.build(input_shape)
         if size != "same" and self.residual == "v1":
@@ -109,7 +105,9 @@ class GVTO(keras.layers.Layer):
 
     def get_config(self):
         inner, norm = self.attention.get_config(), self.batch_norm.get_config()
-        shared = "filters size num_heads shared_references batch_aware normalization query computation kernel_initializer"
+        shared = (
+            "filters size num_heads shared_references batch_aware normalization query computation kernel_initializer"
+        )
         return {
             **super().get_config(),
             "residual": self.residual,

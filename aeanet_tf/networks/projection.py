@@ -1,42 +1,12 @@
 """The projection network of the flywing data: a weight for every voxel, then the mean over z (paper 003)."""
 
 import keras
-from keras import ops
 
-from aeanet_tf.layers import GVTO, PreActivation, ResidualBlock, convolution
+from aeanet_tf.layers import GVTO, LateralUpSampling, PreActivation, ResidualBlock, WeightedMean, convolution
 
 POOL = (1, 4, 4)
 KERNEL = (3, 5, 5)
 FINAL_KERNEL = (5, 5, 5)
-
-
-@keras.saving.register_keras_serializable(package="aeanet_tf")
-class WeightedMean(keras.layers.Layer):
-    """``mean_z(weights * stack)``: from two tensors ``(batch, z, y, x, c)`` to ``(batch, y, x, c)``.
-
-    The original program divides by the number of planes and does not normalise the weights; the paper's text and
-    CSBDeep's projection differ (DESIGN section 5).
-    """
-
-    def call(self, inputs):
-        weights, stack = inputs
-        return ops.mean(weights * stack, axis=1)
-
-    def compute_output_shape(self, input_shape):
-        _, stack = input_shape
-        return (stack[0], *stack[2:])
-
-
-@keras.saving.register_keras_serializable(package="aeanet_tf")
-class LateralUpSampling(keras.layers.Layer):
-    """Nearest-neighbour repetition by four along y and x, the convolutional counterpart of the ``up4`` operator."""
-
-    def call(self, x):
-        return ops.repeat(ops.repeat(x, 4, axis=-2), 4, axis=-3)
-
-    def compute_output_shape(self, input_shape):
-        lateral = [None if n is None else 4 * n for n in input_shape[-3:-1]]
-        return (*input_shape[:-3], *lateral, input_shape[-1])
 
 
 def projection(spec, stack):

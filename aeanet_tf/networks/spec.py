@@ -97,6 +97,19 @@ class UNetSpec(_Spec):
         """Channels at resolution ``level``, 0 the finest."""
         return self.first_filters * 2**level
 
+    def with_depth(self, depth):
+        """The same network with another number of resolutions: the inner ones are repeated or left out."""
+
+        def resized(blocks, length):
+            inner = blocks[1:-1] or blocks[:1]
+            return (blocks[:1] + inner + inner[-1:] * length)[: length - 1] + blocks[-1:]
+
+        return self.replace(
+            depth=depth,
+            encoding_blocks=resized(self.encoding_blocks, depth),
+            decoding_blocks=resized(self.decoding_blocks, depth - 1),
+        )
+
     @property
     def divisor(self):
         """What every spatial axis of the input must be divisible by, one entry an axis."""
@@ -114,9 +127,7 @@ class UNetSpec(_Spec):
 
     @model_validator(mode="after")
     def _consistent(self):
-        _expect(
-            len(self.encoding_blocks) == self.depth, "encoding_blocks", len(self.encoding_blocks), self.depth
-        )
+        _expect(len(self.encoding_blocks) == self.depth, "encoding_blocks", len(self.encoding_blocks), self.depth)
         _expect(
             len(self.decoding_blocks) == self.depth - 1,
             "decoding_blocks",
@@ -148,9 +159,7 @@ class UNetSpec(_Spec):
     def _check_input_size(self):
         if self.input_size is None:
             if self.attention.query == "learned" and self.n_attention:
-                raise ValueError(
-                    "input_size: missing; a learned query (attention.query) fixes the size of the input"
-                )
+                raise ValueError("input_size: missing; a learned query (attention.query) fixes the size of the input")
             return
         if len(self.input_size) != self.dimension:
             raise ValueError(
@@ -206,9 +215,7 @@ class ProjectionSpec(_Spec):
     @model_validator(mode="after")
     def _consistent(self):
         if self.restoration.dimension != 2:
-            raise ValueError(
-                f"restoration.dimension: {self.restoration.dimension}, expected 2 after the projection"
-            )
+            raise ValueError(f"restoration.dimension: {self.restoration.dimension}, expected 2 after the projection")
         if self.restoration.in_channels != self.in_channels:
             raise ValueError(
                 f"restoration.in_channels: {self.restoration.in_channels}, expected in_channels = {self.in_channels}"

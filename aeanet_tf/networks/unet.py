@@ -1,27 +1,8 @@
 """The U-Net of every image-to-image preset, 2D and 3D."""
 
 import keras
-from keras import ops
 
-from aeanet_tf.layers import GVTO, PreActivation, ResidualBlock, convolution
-
-
-@keras.saving.register_keras_serializable(package="aeanet_tf")
-class Scale(keras.layers.Layer):
-    """The scale of the Laplace distribution: ``softplus(x) + minimum``, with minimum 1e-3."""
-
-    def __init__(self, minimum=1e-3, **kwargs):
-        super().__init__(**kwargs)
-        self.minimum = minimum
-
-    def call(self, x):
-        return ops.softplus(x) + self.minimum
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
-
-    def get_config(self):
-        return {**super().get_config(), "minimum": self.minimum}
+from aeanet_tf.layers import GVTO, PreActivation, ResidualBlock, Scale, convolution
 
 
 class _Blocks:
@@ -85,9 +66,7 @@ def unet(spec, image):
         x = blocks.residuals(x, spec.filters(level), spec.encoding_blocks[level], name)
     for i, kind in enumerate(spec.bottom):
         name, filters = f"bottom_block.block_{i}", spec.filters(spec.depth - 1)
-        x = (
-            blocks.attention(filters, "same", name) if kind == "attention" else blocks.residual(filters, name)
-        )(x)
+        x = (blocks.attention(filters, "same", name) if kind == "attention" else blocks.residual(filters, name))(x)
     for level, count in zip(reversed(range(spec.depth - 1)), spec.decoding_blocks, strict=True):
         name = f"decoding_block_{level + 1}"
         x = blocks.upsampling(spec.filters(level), f"{name}.upsampling")(x)

@@ -37,7 +37,7 @@ def test_prediction_is_the_originals(case):
 
 
 def test_network_output_before_the_offset(case):
-    model, golden, output = case
+    _, golden, output = case
     offset = golden.get("projected", golden["input"])
     assert relative_error(output[..., :1] - offset, golden["network_output"]) < 1e-4
 

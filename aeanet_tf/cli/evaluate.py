@@ -1,0 +1,53 @@
+"""``aeanet evaluate``: score predictions against ground truth."""
+
+import argparse
+from pathlib import Path
+
+# Written out so that --help need not import the metrics; a test compares them with the registry.
+PROTOCOLS = ("care", "plain", "em", "label-free")
+
+DESCRIPTION = """\
+Score predictions against ground truth, image by image, matched by file name (extensions may differ).
+Prints mean ± standard deviation over the images; channels and time points count as images, volumes as one.
+
+protocols:
+  care        GT by percentiles 0.1 / 99.9, image fitted to it in gain and offset; PSNR, SSIM, NRMSE at range 1
+  plain       values as they are; PSNR, SSIM at --data-range (default: maximum - minimum of each GT), NRMSE
+  em          values 0..255; PSNR, SSIM (Wang et al. 2004)
+  label-free  Pearson correlation"""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Register the subcommand."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="score predictions against ground truth",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--prediction", required=True, metavar="DIR", help="folder or pattern of predictions")
+    parser.add_argument("--gt", required=True, metavar="DIR", help="folder or pattern of the ground truth")
+    parser.add_argument("--input", metavar="DIR", help="folder or pattern of the inputs, scored for comparison")
+    parser.add_argument("--protocol", choices=PROTOCOLS, default="care", help="what to compute (default: care)")
+    parser.add_argument("--data-range", type=float, metavar="L", help="span of the values (protocol plain)")
+    parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
+    parser.add_argument("--output", type=Path, metavar="FILE.csv", help="also write the scores of each image")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the table and write the scores."""
+    from aeanet_tf.evaluation.folders import score_folders
+    from aeanet_tf.evaluation.protocols import get_protocol
+    from aeanet_tf.evaluation.tables import summary_table, write_csv
+
+    protocol = get_protocol(args.protocol)
+    rows = score_folders(args.prediction, args.gt, protocol, args.input, args.data_range, args.axes)
+    print(f"protocol {protocol.name}: {protocol.description}")
+    if args.data_range is not None:
+        print(f"data range {args.data_range:g}")
+    print()
+    print(summary_table(rows))
+    if args.output is not None:
+        write_csv(args.output, rows)
+        print(f"\nscores of {len(rows)} images in {args.output}")

@@ -1,0 +1,34 @@
+"""``aeanet train``: train the model of a run configuration."""
+
+import sys
+
+
+def add_parser(subparsers):
+    """Register the subcommand."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train a model",
+        description="Train the model of a run configuration. An interrupted run goes on where it stopped when the "
+        "same command is given again. Values are changed by --set, for instance --set training.steps=500.",
+    )
+    parser.add_argument("--config", required=True, metavar="FILE.json", help="run configuration, see configs/")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a field, any number of times"
+    )
+    parser.add_argument("--data", metavar="DIR", help="folder of the data, short for --set data.root=DIR")
+    parser.add_argument("--overwrite", action="store_true", help="train anew although the model folder is in use")
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    """Train; see `aeanet_tf.models.run.train_run`."""
+    from aeanet_tf.models.run_config import load_run_config
+
+    overrides = list(args.set)
+    config = load_run_config(args.config, overrides)
+    if args.data is not None:
+        config.data.root = args.data
+    from aeanet_tf.models.run import train_run
+
+    model = train_run(config, args.overwrite, verbose=1 if sys.stderr.isatty() else 2)
+    print(f"trained model in {model.logdir}")

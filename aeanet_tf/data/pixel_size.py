@@ -1,0 +1,87 @@
+"""Pixel sizes out of the metadata of ImageJ and OME TIFF files."""
+
+from contextlib import suppress
+from typing import Any
+from xml.etree import ElementTree
+
+_MICROMETRE = {
+    "um",
+    "micron",
+    "microns",
+    "micrometer",
+    "micrometre",
+    "\u00b5m",
+    "\u03bcm",
+    r"\u00b5m",
+    r"\u00B5m",
+}
+_METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "nm": 1e-9, "pm": 1e-12, "\u00c5": 1e-10}
+_SECONDS = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
+
+
+def normal_unit(unit: object) -> str | None:
+    """One spelling a unit: every way to write micrometre becomes "um"; no unit and "pixel" become None."""
+    text = str(unit or "").strip().strip("\0")
+    if text.lower() in {"", "pixel", "pixels", "px"}:
+        return None
+    return "um" if text in _MICROMETRE or text.lower() in _MICROMETRE else text
+
+
+def imagej_pixel_size(metadata: dict[str, Any] | None, tags: Any) -> tuple[dict[str, float], str | None]:
+    """Pixel size from ImageJ's metadata and the resolution tags of the first page.
+
+    Returns:
+        Size by axis (Z, Y, X in the unit, T in seconds) and the unit. Without a unit the file is not
+        calibrated, whatever its resolution tags say.
+    """
+    metadata = metadata or {}
+    sizes: dict[str, float] = {}
+    unit = normal_unit(metadata.get("unit"))
+    if unit is not None:
+        for axis, tag in (("X", "XResolution"), ("Y", "YResolution")):
+            numerator, denominator = tags[tag].value if tag in tags else (0, 1)
+            if numerator > 0 and denominator > 0:
+                sizes[axis] = denominator / numerator
+        sizes.update(_positive("Z", metadata.get("spacing")))
+    sizes.update(_positive("T", metadata.get("finterval")))
+    return sizes, unit
+
+
+def ome_pixel_size(xml: str | None) -> tuple[dict[str, float], str | None]:
+    """Pixel size of the first image of an OME-XML description.
+
+    Returns:
+        Size by axis and the unit, which is that of X; Y and Z are converted to it, and left out where their
+        unit is not a known length. T is in seconds.
+    """
+    pixels = None
+    # tifffile read the pixels without it; a missing calibration is no reason to refuse the image.
+    with suppress(ElementTree.ParseError):
+        pixels = ElementTree.fromstring(xml or "").find(".//{*}Pixels")
+    if pixels is None:
+        return {}, None
+    unit = None
+    sizes: dict[str, float] = {}
+    for axis in "XYZ":
+        own = normal_unit(pixels.get(f"PhysicalSize{axis}Unit", "um"))
+        size = _positive(axis, pixels.get(f"PhysicalSize{axis}"))
+        if not size or own is None:
+            continue
+        unit = unit or own
+        if own == unit:
+            sizes.update(size)
+        elif own in _METRES and unit in _METRES:
+            sizes[axis] = size[axis] * _METRES[own] / _METRES[unit]
+    step = _positive("T", pixels.get("TimeIncrement"))
+    second = _SECONDS.get(pixels.get("TimeIncrementUnit", "s"))
+    if step and second:
+        sizes["T"] = step["T"] * second
+    return sizes, unit
+
+
+def _positive(axis: str, value: object) -> dict[str, float]:
+    try:
+        size = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return {}
+    return {axis: size} if 0 < size < float("inf") else {}

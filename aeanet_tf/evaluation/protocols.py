@@ -1,0 +1,138 @@
+"""What is scored, and after which normalisation, so that numbers compare with those of a paper."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation import metrics
+
+Scores: TypeAlias = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A way to score an image against its ground truth.
+
+    Attributes:
+        name: by which it is chosen.
+        scores: names of the scores it gives, in their order.
+        description: one line on the normalisation and the data range, for the head of a table.
+        function: (gt, image, data_range) -> scores by name.
+        takes_data_range: whether the caller may choose the data range.
+    """
+
+    name: str
+    scores: tuple[str, ...]
+    description: str
+    function: Callable[[np.ndarray, np.ndarray, float | None], Scores]
+    takes_data_range: bool = False
+
+    def __call__(self, gt: np.ndarray, image: np.ndarray, data_range: float | None = None) -> Scores:
+        """Score ``image`` against ``gt``: spatial arrays (2D or 3D) of the same shape.
+
+        Args:
+            gt: ground truth.
+            image: prediction, or the input as the baseline.
+            data_range: span of the values, for protocols that leave it open; None takes their default.
+
+        Raises:
+            InputError: shapes differ, an image is too small for SSIM, values are not what the protocol
+                expects, or a data range is given where the protocol fixes it.
+        """
+        if data_range is not None and not self.takes_data_range:
+            raise InputError(f"data_range: got {data_range}, but the protocol {self.name} fixes it")
+        gt, image = np.asarray(gt), np.asarray(image)
+        if gt.shape != image.shape:
+            raise InputError(f"image to score: shape {image.shape}, expected {gt.shape} as the ground truth's")
+        return self.function(gt, image, data_range)
+
+
+def align_care(gt: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Normalise a pair as CARE's evaluation does, so that gain and offset of ``image`` do not count.
+
+    The ground truth is mapped from its percentiles 0.1 and 99.9 to 0 and 1 (not clipped; CSBDeep's
+    ``normalize(x, 0.1, 99.9)``), the mean of each image is subtracted, and ``image`` is multiplied by
+    cov(gt, image) / var(image), which minimises the squared error. A constant image becomes zero.
+
+    Returns:
+        Both as float32.
+
+    Raises:
+        InputError: the two percentiles of the ground truth are equal.
+    """
+    low, high = np.percentile(gt, (0.1, 99.9)).astype(np.float32)
+    if not high > low:
+        raise InputError("ground truth: percentiles 0.1 and 99.9 are equal, expected an image with contrast")
+    gt = (gt.astype(np.float32) - low) / (high - low + np.float32(1e-20))
+    gt = gt - gt.mean(dtype=np.float64)
+    image = image.astype(np.float64) - image.mean(dtype=np.float64)
+    variance = np.mean(image**2)
+    scale = np.mean(gt * image) / variance if variance > 0 else 0.0
+    return gt.astype(np.float32), (scale * image).astype(np.float32)
+
+
+def _care(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
+    gt, image = align_care(gt, image)
+    return {
+        "psnr": metrics.psnr(gt, image, 1.0),
+        "ssim": metrics.ssim(gt, image, 1.0),
+        "nrmse": metrics.nrmse(gt, image),
+    }
+
+
+def _plain(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
+    if data_range is None:
+        data_range = float(gt.max()) - float(gt.min())
+        if data_range == 0:
+            raise InputError("ground truth: is constant, expected contrast or a data range")
+    return {
+        "psnr": metrics.psnr(gt, image, data_range),
+        "ssim": metrics.ssim(gt, image, data_range),
+        "nrmse": metrics.nrmse(gt, image),
+    }
+
+
+def _em(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
+    if gt.min() < 0 or gt.max() > 255:
+        raise InputError(f"ground truth: values {gt.min()} to {gt.max()}, the protocol em expects 0 to 255")
+    return {"psnr": metrics.psnr(gt, image, 255), "ssim": metrics.ssim(gt, image, 255, gaussian=True)}
+
+
+def _label_free(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
+    return {"pearson": metrics.pearson(gt, image)}
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "care",
+            ("psnr", "ssim", "nrmse"),
+            "GT by percentiles 0.1 / 99.9, image fitted to it in gain and offset, data range 1",
+            _care,
+        ),
+        Protocol(
+            "plain",
+            ("psnr", "ssim", "nrmse"),
+            "values as they are; data range as given, by default maximum - minimum of each GT",
+            _plain,
+            takes_data_range=True,
+        ),
+        Protocol("em", ("psnr", "ssim"), "values as they are, data range 255, SSIM of Wang et al. (2004)", _em),
+        Protocol("label-free", ("pearson",), "Pearson correlation of all pixels", _label_free),
+    )
+}
+
+
+def get_protocol(name: str) -> Protocol:
+    """Look a protocol up by name: "care", "plain", "em" or "label-free".
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in PROTOCOLS:
+        raise InputError(f"protocol: got {name!r}, expected one of {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name]

@@ -1,0 +1,19 @@
+"""Models as CARE users know them: a configuration, a folder, ``train`` and ``predict`` on arrays."""
+
+_LAZY = {
+    "AEANet": "aeanet_tf.models.aeanet",
+    "AEANetConfig": "aeanet_tf.models.config",
+    "ProjectionAEANet": "aeanet_tf.models.projection",
+    "ProjectionAEANetConfig": "aeanet_tf.models.config",
+}
+
+__all__ = ["AEANet", "AEANetConfig", "ProjectionAEANet", "ProjectionAEANetConfig"]
+
+
+def __getattr__(name):
+    # TensorFlow and CSBDeep take seconds to import; run configurations beside them are read without.
+    if name in _LAZY:
+        import importlib
+
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

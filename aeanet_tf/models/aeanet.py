@@ -1,0 +1,183 @@
+"""AEANet: CSBDeep's CARE with the attention networks inside."""
+
+import logging
+import warnings
+
+import keras
+import numpy as np
+from csbdeep.internals.train import prepare_model
+from csbdeep.models import CARE, Config
+from csbdeep.utils import axes_check_and_normalize
+from csbdeep.utils.tf import CARETensorBoardImage
+
+from aeanet_tf.models.config import AEANetConfig
+from aeanet_tf.models.training_data import training_data
+from aeanet_tf.networks import build_network, receptive_radius
+from aeanet_tf.training import (
+    BestWeights,
+    CSVHistory,
+    ReestimateBatchNorm,
+    ResumableState,
+    adam,
+    get_loss,
+    reduce_on_plateau,
+    seed_everything,
+    staircase,
+)
+
+logger = logging.getLogger("aeanet_tf")
+
+
+class AEANet(CARE):
+    """Image restoration with global attention; everything a ``csbdeep.models.CARE`` does, called the same way.
+
+    Args:
+        config: an `AEANetConfig`, a plain ``csbdeep.models.Config`` (a CARE script runs with the class name
+            changed), or ``None`` to load the model of an existing folder with its best weights.
+        name: of the model and its folder; a time stamp by default.
+        basedir: where the folder is made; ``None`` writes nothing to disk.
+
+    Attributes: ``config``, ``keras_model``, ``name``, ``logdir``, as in CARE; ``spec``, the network's spec.
+
+    The folder holds ``config.json``, ``weights_best.h5`` and ``weights_last.h5``, ``history.csv``, TensorBoard's
+    ``logs`` and, while training is unfinished, ``resume``.
+
+    Example:
+        >>> model = AEANet(AEANetConfig("YX", preset="aeanet-em"), "my_model", basedir="models")
+        >>> model.train(X, Y, validation_data=(Xv, Yv))
+        >>> restored = model.predict(image, "YX")
+    """
+
+    def __init__(self, config, name=None, basedir="."):
+        if isinstance(config, Config) and not isinstance(config, self._config_class):
+            logger.info("taking over CARE's configuration; its unet_kern_size has no counterpart here")
+            config = self._config_class.from_csbdeep(config)
+        self._from_disk = config is None
+        super().__init__(config=config, name=name, basedir=basedir)
+
+    @property
+    def spec(self):
+        """The network's validated spec."""
+        return self.config.spec
+
+    @property
+    def _config_class(self):
+        return AEANetConfig
+
+    def _build(self):
+        if self.config.train_seed is not None and not self._from_disk:
+            seed_everything(self.config.train_seed)
+        return build_network(self.spec)
+
+    def prepare_for_training(self, optimizer=None, **kwargs):
+        """Compile the network and make the callbacks, which `train` does by itself if it was not done before.
+
+        Args:
+            optimizer: a Keras optimiser; Adam with the configuration's learning rate and betas by default.
+            kwargs: those of ``csbdeep.internals.train.prepare_model`` (``loss_bg_thresh``, ``Y``, ``metrics``);
+                with any of them CSBDeep's losses are used, otherwise those of `aeanet_tf.training.losses`.
+        """
+        config = self.config
+        if optimizer is None:
+            rate, decay = config.train_learning_rate, config.train_learning_rate_decay
+            rate = rate if decay is None else staircase(rate, decay["rate"], decay["steps"])
+            optimizer = adam(rate, config.train_beta_1, config.train_beta_2)
+        if kwargs:
+            self.callbacks = prepare_model(self.keras_model, optimizer, config.train_loss, **kwargs)
+        else:
+            metrics = [get_loss("mse"), get_loss("mae")]
+            # Keras 3 would compile with XLA where it may; on a CPU that takes twice the time (issue of speed).
+            self.keras_model.compile(optimizer, get_loss(config.train_loss), metrics=metrics, jit_compile=False)
+            self.callbacks = [keras.callbacks.TerminateOnNaN()]
+        if config.train_reduce_lr is not None:
+            self.callbacks.insert(0, reduce_on_plateau(**{"verbose": 1, **config.train_reduce_lr}))
+        if self.basedir is not None and config.train_tensorboard:
+            logs = str(self.logdir / "logs")
+            self.callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False, profile_batch=0))
+        self._model_prepared = True
+
+    def train(
+        self, X, Y, validation_data, epochs=None, steps_per_epoch=None, augmenter=None, *, resume=False, verbose=1
+    ):
+        """Train the network.
+
+        Args:
+            X, Y: source and target, arrays ``(n, *spatial, channels)`` of patches whose sizes divide by
+                `_axes_div_by`; or, with ``config.train_patch_size``, lists of whole images ``(*spatial, channels)`` of
+                any size, from which patches of that size are cropped at random.
+            validation_data: pair ``(X, Y)`` in the same form. Images are validated whole, cut to the smallest common
+                size that the network can take.
+            epochs, steps_per_epoch: instead of the configuration's.
+            augmenter: function ``(x, y) -> (x, y)`` of single patches; otherwise ``config.train_augment`` decides.
+            resume: go on after the last finished epoch of an interrupted run of this folder, as if it had not been
+                interrupted. A run that left nothing begins at the beginning.
+            verbose: Keras's, 1 for a progress bar.
+
+        Returns:
+            Keras's ``History``; the network then has its best weights.
+
+        Raises:
+            InputError: data whose shapes do not fit each other, the configuration or the network.
+        """
+        epochs = self.config.train_epochs if epochs is None else epochs
+        sampler, validation = training_data(self.config, X, Y, validation_data, steps_per_epoch, augmenter)
+        if not self._model_prepared:
+            self.prepare_for_training()
+        callbacks, state = self._training_callbacks(sampler, validation_data)
+        first = 0
+        if state is not None:
+            if not resume:
+                state.clear()
+            first = state.restore(self.keras_model, callbacks)
+            if first:
+                logger.info("resuming after epoch %d of %d", first, epochs)
+        # Batches are numbered by optimiser step, so a second call of train goes on in the sequence, too.
+        sampler.start = int(self.keras_model.optimizer.iterations)
+        with warnings.catch_warnings():
+            # CSBDeep's remarks on its own calls: a file format, and a list of one input.
+            warnings.filterwarnings("ignore", message="Detected filename suffix")
+            warnings.filterwarnings("ignore", message="The structure of `inputs`")
+            history = self.keras_model.fit(
+                **sampler.fit_arguments(),
+                validation_data=validation,
+                epochs=epochs,
+                initial_epoch=first,
+                callbacks=callbacks,
+                verbose=verbose,
+            )
+        self._training_finished()
+        if state is not None:
+            state.clear()
+        return history
+
+    def _training_callbacks(self, sampler, validation_data):
+        """All callbacks of a run in their order, and the one that makes it resumable (None without a folder)."""
+        callbacks = list(self.callbacks)
+        batches = self.config.train_batch_norm_batches
+        if batches and self.config.restoration.batch_norm:
+            until = round(10 / (1 - self.config.restoration.momentum))
+            callbacks.insert(0, ReestimateBatchNorm(lambda: sampler.sample(batches), until_step=until))
+        if self.basedir is None:
+            return callbacks, None
+        if self.config.train_tensorboard and isinstance(validation_data[0], np.ndarray):
+            images = str(self.logdir / "logs" / "images")
+            callbacks.append(
+                CARETensorBoardImage(
+                    self.keras_model, validation_data, images, n_images=3, prob_out=self.config.probabilistic
+                )
+            )
+        if self.config.train_checkpoint is not None:
+            callbacks.append(BestWeights(self.logdir / self.config.train_checkpoint, self.keras_model.save_weights))
+        callbacks.append(CSVHistory(self.logdir / "history.csv"))
+        state = ResumableState(self.logdir / "resume")
+        return [*callbacks, state], state
+
+    def _axes_div_by(self, query_axes):
+        return self._by_axis(query_axes, self.spec.divisor, 1)
+
+    def _axes_tile_overlap(self, query_axes):
+        return self._by_axis(query_axes, receptive_radius(self.spec), 0)
+
+    def _by_axis(self, query_axes, values, other):
+        table = dict(zip(self.config.axes.replace("C", ""), values, strict=True))
+        return tuple(table.get(a, other) for a in axes_check_and_normalize(query_axes))

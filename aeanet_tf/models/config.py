@@ -1,0 +1,186 @@
+"""Configurations of the models: CSBDeep's, with a network preset in them."""
+
+from csbdeep.models import Config
+from csbdeep.utils import axes_dict
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.networks import as_spec
+
+_UNET_KEYS = ("unet_residual", "unet_n_depth", "unet_n_first", "unet_last_activation")
+
+
+class AEANetConfig(Config):
+    """Configuration of an `AEANet`; a ``csbdeep.models.Config`` that also names a network.
+
+    Args:
+        axes: of the images, as in CSBDeep (``"YX"``, ``"ZYX"``; a channel axis is added at the end).
+        n_channel_in, n_channel_out: channels of input and output.
+        probabilistic: predict a Laplace distribution for each pixel.
+        preset: name in `aeanet_tf.networks.presets`; ``"aeanet-em"`` in 2D and ``"aeanet-care"`` in 3D by default.
+            The number of spatial axes follows from ``axes``, so any preset serves 2D and 3D.
+        network: dict of spec fields that differ from the preset, for instance
+            ``{"attention": {"shared_references": 16}}``.
+        kwargs: CSBDeep's attributes. ``unet_residual``, ``unet_n_depth``, ``unet_n_first`` and
+            ``unet_last_activation`` change the network where given; otherwise the preset decides.
+
+    Attributes beside CSBDeep's:
+        train_beta_1, train_beta_2: of Adam, 0.9 and 0.999.
+        train_learning_rate_decay: ``{"rate": 0.5, "steps": 10000}`` multiplies the learning rate by ``rate`` every
+            ``steps`` steps, or ``None``. Excludes ``train_reduce_lr``, which is then ``None`` unless given.
+        train_augment: random flips and rotations by 90 degrees in YX. ``False``, as in CARE.
+        train_patch_size: spatial size of random crops when training from lists of whole images.
+        train_seed: seeds weights, order of patches, crops and augmentation; ``None`` draws from the system.
+        train_batch_norm_batches: training batches from which batch-norm statistics are estimated before each
+            validation of the first steps (DESIGN section 7), 16; 0 for off.
+
+    Raises:
+        InputError: an unknown preset, or a network field that is wrong (the field is named).
+    """
+
+    _default_presets = {2: "aeanet-em", 3: "aeanet-care"}  # noqa: RUF012  read-only; a tuple of pairs would be no clearer
+
+    def __init__(
+        self, axes="YX", n_channel_in=1, n_channel_out=1, probabilistic=False, allow_new_parameters=False, **kwargs
+    ):
+        preset, network = kwargs.pop("preset", None), kwargs.pop("network", None)
+        unet = {key: kwargs.pop(key) for key in _UNET_KEYS if key in kwargs}
+        super().__init__(axes, n_channel_in, n_channel_out, probabilistic)
+        self.preset = preset or self._default_presets[self.n_dim]
+        self.network = self._resolve(network or {}, unet).model_dump(mode="json")
+        self.train_beta_1 = 0.9
+        self.train_beta_2 = 0.999
+        self.train_learning_rate_decay = None
+        self.train_augment = False
+        self.train_patch_size = None
+        self.train_seed = None
+        self.train_batch_norm_batches = 16
+        if kwargs.get("train_learning_rate_decay") is not None:
+            kwargs.setdefault("train_reduce_lr", None)
+        for derived in ("n_dim", "unet_input_shape", "unet_kern_size"):
+            kwargs.pop(derived, None)
+        self._mirror(self.restoration)
+        self.update_parameters(allow_new_parameters, **kwargs)
+
+    @classmethod
+    def from_csbdeep(cls, config):
+        """The configuration of the attention network that stands in for a CARE network.
+
+        Depth, first filters, residual and training settings are taken over. ``unet_kern_size`` is not: the blocks
+        of these networks have kernels of 3.
+        """
+        known = vars(cls(config.axes, config.n_channel_in, config.n_channel_out, config.probabilistic))
+        return cls(**{key: value for key, value in vars(config).items() if key in known})
+
+    @property
+    def spec(self):
+        """The validated network spec."""
+        return as_spec(self.network)
+
+    @property
+    def restoration(self):
+        """The spec of the U-Net: the network itself, or the one behind the projection."""
+        return self.spec
+
+    def _resolve(self, network, unet):
+        spec = as_spec(self.preset)
+        if spec.kind != "unet":
+            raise InputError(f"preset: {self.preset!r} projects 3D to 2D, use ProjectionAEANet and its configuration")
+        return _customised(spec, self, self.n_dim, network, unet)
+
+    def _mirror(self, spec):
+        """Show the network in CSBDeep's own attributes, which CARE's code and users read."""
+        self.unet_residual = spec.output_offset
+        self.unet_n_depth = spec.depth - 1
+        self.unet_kern_size = 3
+        self.unet_n_first = spec.first_filters
+        self.unet_last_activation = spec.last_activation
+
+    def is_valid(self, return_invalid=False):
+        """Whether all values are valid; with ``return_invalid`` also the names of those that are not."""
+        valid, invalid = super().is_valid(return_invalid=True)
+        decay, reduce_lr = self.train_learning_rate_decay, self.train_reduce_lr
+        ok = {
+            "train_beta_1": _is_number(self.train_beta_1) and 0 <= self.train_beta_1 < 1,
+            "train_beta_2": _is_number(self.train_beta_2) and 0 <= self.train_beta_2 < 1,
+            "train_learning_rate_decay": decay is None or (isinstance(decay, dict) and set(decay) == {"rate", "steps"}),
+            "train_reduce_lr": decay is None or reduce_lr is None,
+            "train_augment": isinstance(self.train_augment, bool),
+            "train_patch_size": self.train_patch_size is None or len(self.train_patch_size) == self.n_dim,
+            "train_seed": self.train_seed is None or (isinstance(self.train_seed, int) and self.train_seed >= 0),
+            "train_batch_norm_batches": isinstance(self.train_batch_norm_batches, int)
+            and self.train_batch_norm_batches >= 0,
+        }
+        invalid = tuple(dict.fromkeys((*invalid, *(key for key, good in ok.items() if not good))))
+        return (not invalid, invalid) if return_invalid else valid and not invalid
+
+
+class ProjectionAEANetConfig(AEANetConfig):
+    """Configuration of a `ProjectionAEANet`: 3D to 2D.
+
+    As `AEANetConfig`, with ``axes`` of three spatial axes that begin with ``proj_axis`` (``"ZYX"``), and
+    ``"aeanet-flywing"`` as default preset. ``network`` changes fields of the `ProjectionSpec`; the ``unet_*``
+    attributes act on its ``restoration``.
+    """
+
+    def __init__(
+        self, axes="ZYX", n_channel_in=1, n_channel_out=1, probabilistic=False, allow_new_parameters=False, **kwargs
+    ):
+        self.proj_axis = kwargs.pop("proj_axis", "Z")
+        kwargs = {key: value for key, value in kwargs.items() if not key.startswith("proj_")}
+        super().__init__(axes, n_channel_in, n_channel_out, probabilistic, allow_new_parameters, **kwargs)
+        if axes_dict(self.axes)[self.proj_axis] != 0:
+            raise InputError(f"axes: {self.axes!r} do not begin with the projected axis {self.proj_axis!r}")
+        spec = self.spec
+        self.proj_n_depth = spec.levels
+        self.proj_n_filt = spec.filters
+        self.proj_n_conv_per_depth = 1
+        self.proj_kern = [3, 5, 5]
+        self.proj_pool = [1, 4, 4]
+
+    _default_presets = {3: "aeanet-flywing"}  # noqa: RUF012  read-only, as above
+
+    @property
+    def restoration(self):
+        """The spec of the 2D U-Net behind the projection."""
+        return self.spec.restoration
+
+    def _resolve(self, network, unet):
+        spec = as_spec(self.preset)
+        if spec.kind != "projection":
+            raise InputError(f"preset: {self.preset!r} does not project, use AEANet and its configuration")
+        inner = _customised(spec.restoration, self, 2, {}, unet).model_dump()
+        return _replaced(spec.replace(in_channels=self.n_channel_in, restoration=inner), network)
+
+
+def _customised(spec, config, dimension, network, unet):
+    """``spec`` for the images of ``config``, with CSBDeep's ``unet_*`` values and the user's fields applied."""
+    changes = {
+        "dimension": dimension,
+        "in_channels": config.n_channel_in,
+        "out_channels": config.n_channel_out,
+        "probabilistic": config.probabilistic,
+        "output_offset": unet.get("unet_residual", spec.output_offset and config.n_channel_in == config.n_channel_out),
+        "first_filters": unet.get("unet_n_first", spec.first_filters),
+        "last_activation": unet.get("unet_last_activation", spec.last_activation),
+    }
+    if spec.input_size and len(spec.input_size) != dimension:
+        changes["input_size"] = network.get("input_size")
+    spec = _replaced(spec, changes)
+    if "unet_n_depth" in unet:
+        spec = spec.with_depth(unet["unet_n_depth"] + 1)
+    return _replaced(spec, network)
+
+
+def _replaced(spec, changes):
+    from pydantic import ValidationError
+
+    from aeanet_tf.errors import from_validation
+
+    try:
+        return spec.replace(**changes)
+    except ValidationError as error:
+        raise from_validation(error, "network") from None
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,67 @@
+"""Model folders: the unit a user moves around."""
+
+import json
+import logging
+from pathlib import Path
+
+from aeanet_tf.data.files import replacing
+from aeanet_tf.errors import InputError
+from aeanet_tf.models.run_config import NormalizationSection, load_run_config
+
+logger = logging.getLogger("aeanet_tf")
+
+RUN_FILE = "run.json"
+
+
+def load_model(folder):
+    """The trained model of a folder with its best weights: an `AEANet` or a `ProjectionAEANet`.
+
+    Raises:
+        InputError: no such folder, no configuration in it or one of another program, or no weights.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such model folder")
+    kind = _network_kind(folder / "config.json")
+    if not any(folder.glob("*.h5")):
+        raise InputError(f"{folder}: the model folder has no weights (*.h5), expected those of a finished training")
+    from aeanet_tf.models import AEANet, ProjectionAEANet
+
+    model_class = ProjectionAEANet if kind == "projection" else AEANet
+    try:
+        return model_class(None, folder.name, str(folder.parent))
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder}: the model cannot be loaded ({reason})") from error
+
+
+def _network_kind(path):
+    if not path.is_file():
+        raise InputError(f"{path.parent}: the model folder has no {path.name}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["network"]["kind"]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{path}: not the configuration of an AEANet (no network in it)") from None
+
+
+def save_run(folder, config):
+    """Keep the merged run configuration with the model, for reproduction and for prediction's normalisation."""
+    with replacing(Path(folder) / RUN_FILE) as temporary:
+        temporary.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def load_run(folder):
+    """The `RunConfig` that a model was trained with, ``None`` for models trained from Python."""
+    path = Path(folder) / RUN_FILE
+    return load_run_config(path) if path.is_file() else None
+
+
+def prediction_normalization(folder):
+    """The `NormalizationSection` to predict with: that of training, or CSBDeep's percentiles where unknown.
+
+    Ready-made patches (``.npz``) are normalised by percentiles when they are made, as CSBDeep does.
+    """
+    run = load_run(folder)
+    if run is None or run.data.kind == "npz":
+        return NormalizationSection()
+    return run.data.normalization

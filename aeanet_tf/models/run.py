@@ -1,0 +1,205 @@
+"""A training run from its configuration: data, model, training."""
+
+import glob
+import logging
+import os
+from pathlib import Path
+
+from csbdeep.utils import move_image_axes
+
+from aeanet_tf.data.pairs import pair_folders, read_npz, read_pair
+from aeanet_tf.data.samples import load_sample_pairs
+from aeanet_tf.errors import InputError
+from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
+from aeanet_tf.models.folder import load_run, save_run
+from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.models.training_data import training_data
+from aeanet_tf.networks import as_spec
+
+logger = logging.getLogger("aeanet_tf")
+
+
+def model_config(config):
+    """The `AEANetConfig` or `ProjectionAEANetConfig` of a `RunConfig`.
+
+    Raises:
+        InputError: a preset, network or training field that is wrong.
+    """
+    model, training = config.model, config.training
+    projects = as_spec(model.preset).kind == "projection"
+    made = (ProjectionAEANetConfig if projects else AEANetConfig)(
+        model.axes,
+        model.n_channel_in,
+        model.n_channel_out,
+        model.probabilistic,
+        preset=model.preset,
+        network=model.network,
+        train_loss=training.loss,
+        train_epochs=training.epochs,
+        train_steps_per_epoch=training.steps_per_epoch,
+        train_batch_size=training.batch_size,
+        train_patch_size=training.patch_size,
+        train_learning_rate=training.learning_rate,
+        train_beta_1=training.beta_1,
+        train_beta_2=training.beta_2,
+        train_learning_rate_decay=training.learning_rate_decay and training.learning_rate_decay.model_dump(),
+        train_reduce_lr=training.reduce_learning_rate,
+        train_augment=training.augment,
+        train_seed=training.seed,
+        train_batch_norm_batches=training.batch_norm_batches,
+        train_tensorboard=training.tensorboard,
+    )
+    valid, invalid = made.is_valid(return_invalid=True)
+    if not valid:
+        raise InputError(f"configuration: invalid {', '.join(invalid)}")
+    return made
+
+
+def train_run(config, overwrite=False, verbose=1):
+    """Train the model of a `RunConfig`, or go on with its interrupted training.
+
+    Args:
+        config: the run.
+        overwrite: train anew although the model folder holds a trained model or another run.
+        verbose: Keras's.
+
+    Returns:
+        The trained model, with its best weights.
+
+    Raises:
+        InputError: wrong configuration or data; nothing has been written then.
+    """
+    folder = Path(config.model.basedir) / config.model.name
+    resume = _may_resume(folder, config, overwrite)
+    network = model_config(config)
+    X, Y, validation = load_data(config, network)
+    training_data(network, X, Y, validation)
+    # Built only now: making the model writes its folder.
+    model_class = ProjectionAEANet if isinstance(network, ProjectionAEANetConfig) else AEANet
+    folder.mkdir(parents=True, exist_ok=True)
+    save_run(folder, config)
+    model = _quietly(model_class, network, config.model.name, config.model.basedir)
+    logger.info("%s: %d trainable parameters, %s", folder, _count(model), config.model.preset)
+    model.train(X, Y, validation, resume=resume, verbose=verbose)
+    return model
+
+
+def _quietly(model_class, network, name, basedir):
+    import warnings
+
+    with warnings.catch_warnings():
+        # What may be overwritten has been decided above.
+        warnings.filterwarnings("ignore", message="output path for model already exists")
+        return model_class(network, name, basedir)
+
+
+def _count(model):
+    return sum(int(v.shape.num_elements()) for v in model.keras_model.trainable_variables)
+
+
+def _may_resume(folder, config, overwrite):
+    """Whether an interrupted training of this very run can go on; an error where something else is in the way."""
+    if overwrite or not folder.exists():
+        return False
+    if (folder / "resume" / "state.json").is_file():
+        if load_run(folder) == config:
+            return True
+        raise InputError(
+            f"{folder}: holds an unfinished training of another configuration; --overwrite begins anew, "
+            "another model.name keeps it"
+        )
+    if any(folder.glob("*.h5")):
+        raise InputError(f"{folder}: holds a trained model; --overwrite replaces it, another model.name keeps it")
+    return False
+
+
+def load_data(config, network):
+    """Training and validation images of a run, normalised, channels last.
+
+    Returns:
+        ``X, Y, (X_val, Y_val)``: arrays of patches from an ``.npz``, otherwise lists of whole images.
+    """
+    data = config.data
+    if data.kind == "npz":
+        return _npz(data, network)
+    if network.train_patch_size is None:
+        raise InputError("training.patch_size: missing; whole images are trained on in random crops of that size")
+    normalizer = make_normalizer(data.normalization)
+    if data.kind == "sample":
+        pairs = load_sample_pairs()
+        return (*_normalised(pairs["train"], network, normalizer), _normalised(pairs["validation"], network, normalizer))
+    root = find_root(data.root)
+    pairs = pair_folders(root / data.low, root / data.GT)
+    if data.validation_low is not None:
+        held_out = pair_folders(root / data.validation_low, root / data.validation_GT)
+    else:
+        n = round(len(pairs) * data.validation_split)
+        if not 0 < n < len(pairs):
+            raise InputError(f"data.validation_split: {data.validation_split} of {len(pairs)} pairs leaves no image on one side")
+        pairs, held_out = pairs[:-n], pairs[-n:]
+    train, validation = (_read(p, data.axes, network, normalizer) for p in (pairs, held_out))
+    return (*train, validation)
+
+
+def _npz(data, network):
+    pattern = str(find_root(data.root) / data.npz)
+    files = sorted(glob.glob(pattern))
+    if len(files) != 1:
+        raise InputError(f"data.npz: {pattern} matches {len(files)} files, expected one")
+    (X, Y), validation, axes = read_npz(files[0], data.validation_split, axes=data.axes)
+    if axes != "S" + network.axes:
+        raise InputError(f"{files[0]}: axes {axes}, expected {'S' + network.axes} for model.axes {network.axes}")
+    for name, array, n in (("X", X, network.n_channel_in), ("Y", Y, network.n_channel_out)):
+        if array.shape[-1] != n:
+            raise InputError(f"{files[0]}: {name} has {array.shape[-1]} channels, the model is configured for {n}")
+    return X, Y, validation
+
+
+def _read(pairs, axes, network, normalizer):
+    """Read, check and normalise pairs one by one, so that only what training needs stays in memory."""
+    X, Y = [], []
+    reduced = getattr(network, "proj_axis", None)
+    for low_path, gt_path in pairs:
+        low, gt = read_pair(low_path, gt_path, axes, reduced)
+        X.append(network_image(low, network.axes, network.n_channel_in, normalizer))
+        Y.append(network_image(gt, network.axes.replace(reduced or "", ""), network.n_channel_out, normalizer))
+    return X, Y
+
+
+def network_image(image, axes, n_channel, normalizer):
+    """The array of an `Image` with the axes of the network, normalised.
+
+    Raises:
+        InputError: axes or channels that the network does not take.
+    """
+    spatial = axes.replace("C", "")
+    if sorted(image.axes.replace("C", "")) != sorted(spatial):
+        raise InputError(f"{image.path}: axes {image.axes}, expected {spatial} (and C for channels), the model's axes")
+    array = move_image_axes(image.array, image.axes, axes, True)
+    if array.shape[-1] != n_channel:
+        raise InputError(f"{image.path}: {array.shape[-1]} channels, the model takes {n_channel}")
+    return normalizer.before(array, axes)
+
+
+def _normalised(pair, network, normalizer):
+    return tuple([normalizer.before(image[..., None], network.axes) for image in images] for images in pair)
+
+
+def find_root(root):
+    """The folder of a data set: as given, or under ``$AEANET_DATA``, ``data``, or ``shared/data`` one level up.
+
+    Raises:
+        InputError: it is in none of these places.
+    """
+    root = Path(root).expanduser()
+    if root.is_absolute():
+        places = [root]
+    else:
+        given = [Path(p) for p in os.environ.get("AEANET_DATA", "").split(os.pathsep) if p]
+        places = [base / root for base in (Path(), *given, Path("data"), Path(os.pardir, "shared", "data"))]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise InputError(f"data.root: no folder {root}; looked in {', '.join(str(p.parent) for p in places)}")
+
+

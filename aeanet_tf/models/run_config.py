@@ -1,0 +1,185 @@
+"""Run configurations: the JSON files of ``aeanet train``, validated before anything heavy is imported."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import model_validator as _model_validator
+
+from aeanet_tf.errors import InputError, from_validation
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NormalizationSection(_Section):
+    """How images are normalised, for training and prediction alike, each image (and channel) by itself.
+
+    ``percentile``: the percentiles ``low`` and ``high`` become 0 and 1. ``range``: the values ``low`` and ``high``
+    become 0 and 1, for instance 0 and 255. ``none``: images are taken as they are.
+    """
+
+    kind: Literal["percentile", "range", "none"] = "percentile"
+    low: float = 2.0
+    high: float = 99.8
+
+    @_model_validator(mode="after")
+    def _ordered(self):
+        if self.kind != "none" and not self.low < self.high:
+            raise ValueError(f"low: {self.low} is not below high = {self.high}")
+        if self.kind == "percentile" and not (self.low >= 0 and self.high <= 100):
+            raise ValueError(f"low, high: {self.low} and {self.high} are not percentiles from 0 to 100")
+        return self
+
+
+class DataSection(_Section):
+    """Where the training data are.
+
+    Attributes:
+        kind: ``folders`` of paired images matched by file name, an ``npz`` as CSBDeep writes it (already normalised),
+            or the ``sample`` images that come with scikit-image.
+        root: folder that the other paths are relative to. A relative root is looked for in the working directory,
+            in the folders of ``$AEANET_DATA``, in ``data`` and in ``shared/data`` beside the working directory.
+        low, GT: folders of training images.
+        validation_low, validation_GT: folders of validation images; without them ``validation_split`` of the training
+            pairs are held out.
+        npz: file name or pattern that matches one file.
+        axes: of the image files; by default those that the files name.
+        normalization: of images in folders.
+    """
+
+    kind: Literal["folders", "npz", "sample"] = "folders"
+    root: str = "."
+    low: str = "train/low"
+    GT: str = "train/GT"
+    validation_low: str | None = None
+    validation_GT: str | None = None
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    npz: str = "train_data/*.npz"
+    axes: str | None = None
+    normalization: NormalizationSection = NormalizationSection()
+
+    @_model_validator(mode="after")
+    def _validation_pair(self):
+        if (self.validation_low is None) != (self.validation_GT is None):
+            raise ValueError("validation_low, validation_GT: give both or none")
+        return self
+
+
+class ModelSection(_Section):
+    """The model: axes, channels, preset and what differs from it."""
+
+    name: str
+    basedir: str = "models"
+    preset: str = "aeanet-em"
+    axes: str = "YX"
+    n_channel_in: PositiveInt = 1
+    n_channel_out: PositiveInt = 1
+    probabilistic: bool = False
+    network: dict[str, Any] = {}
+
+
+class DecaySection(_Section):
+    """``rate`` multiplies the learning rate every ``steps`` steps."""
+
+    rate: Annotated[float, Field(gt=0, le=1)]
+    steps: PositiveInt
+
+
+class TrainingSection(_Section):
+    """Length, batches and optimisation.
+
+    ``steps`` are rounded up to whole epochs of ``steps_per_epoch``; an epoch ends with a validation. Of
+    ``learning_rate_decay`` and ``reduce_learning_rate`` (CSBDeep's reduce on plateau) at most one is given.
+    """
+
+    steps: PositiveInt = 40000
+    steps_per_epoch: PositiveInt = 400
+    batch_size: PositiveInt = 16
+    patch_size: tuple[PositiveInt, ...] | None = None
+    loss: Literal["mae", "mse", "laplace"] = "mae"
+    learning_rate: PositiveFloat = 4e-4
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    learning_rate_decay: DecaySection | None = None
+    reduce_learning_rate: dict[str, Any] | None = None
+    augment: bool = True
+    seed: NonNegativeInt = 0
+    batch_norm_batches: NonNegativeInt = 16
+    tensorboard: bool = False
+
+    @_model_validator(mode="after")
+    def _one_schedule(self):
+        if self.learning_rate_decay and self.reduce_learning_rate:
+            raise ValueError("learning_rate_decay, reduce_learning_rate: give at most one")
+        return self
+
+    @property
+    def epochs(self):
+        """Number of epochs that make up ``steps``."""
+        return -(-self.steps // self.steps_per_epoch)
+
+
+class RunConfig(_Section):
+    """Everything ``aeanet train`` needs; ``description`` is for people."""
+
+    description: str = ""
+    model: ModelSection
+    data: DataSection = DataSection()
+    training: TrainingSection = TrainingSection()
+
+    @_model_validator(mode="after")
+    def _loss_fits(self):
+        if self.model.probabilistic != (self.training.loss == "laplace"):
+            raise ValueError(
+                f"training.loss: {self.training.loss!r} does not fit model.probabilistic = {self.model.probabilistic}; "
+                "probabilistic models are trained with 'laplace', others with 'mae' or 'mse'"
+            )
+        return self
+
+
+def load_run_config(path, overrides=()):
+    """Read and validate a run configuration.
+
+    Args:
+        path: the JSON file.
+        overrides: strings ``section.key=value``; the value is JSON, or a string if it is no JSON.
+
+    Raises:
+        InputError: a missing or unreadable file, an unknown or mistyped key, a value of the wrong kind.
+    """
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such configuration file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not valid JSON, line {error.lineno}: {error.msg}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected an object with model, data and training, found {type(data).__name__}")
+    for override in overrides:
+        _override(data, override)
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise from_validation(error, str(path)) from None
+
+
+def _override(data, text):
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set: {text!r}, expected key=value, for instance training.steps=500")
+    try:
+        value = json.loads(value)
+    except json.JSONDecodeError:
+        pass
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise InputError(f"--set: {key!r} goes through {parent!r}, which is a value and has no fields")
+    data[last] = value

@@ -1,0 +1,76 @@
+"""What a model is trained and validated on: arrays or images, checked against the network, as Keras data sets."""
+
+import logging
+
+import numpy as np
+from csbdeep.utils import axes_check_and_normalize
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.training import PatchSampler, ValidationSet
+
+logger = logging.getLogger("aeanet_tf")
+
+
+def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
+    """Training and validation data of a run.
+
+    Args:
+        config: an `AEANetConfig`.
+        X, Y, validation_data: as for `AEANet.train`, targets of projections without the projected axis.
+        steps: an epoch; the configuration's by default.
+        augmenter: function of single patches, or ``None`` for what the configuration says.
+
+    Returns:
+        ``(sampler, validation)``, a `PatchSampler` and a `ValidationSet`. Nothing is copied.
+
+    Raises:
+        InputError: shapes that do not fit each other, the configuration or the network.
+    """
+    if not (isinstance(validation_data, (list, tuple)) and len(validation_data) == 2):
+        raise InputError("validation_data: expected a pair (X, Y) of arrays or lists of images")
+    spec = config.spec
+    _check_patch_size(config, spec, X)
+    seed = config.train_seed
+    if seed is None:
+        seed = int(np.random.SeedSequence().entropy % 2**32)
+    projected_axis = 0 if spec.kind == "projection" else None
+    sampler = PatchSampler(
+        X,
+        Y,
+        config.train_batch_size,
+        config.train_steps_per_epoch if steps is None else steps,
+        patch_size=config.train_patch_size,
+        augment=config.train_augment if augmenter is None else augmenter,
+        seed=seed,
+        projected_axis=projected_axis,
+    )
+    validation = ValidationSet(
+        *validation_data, div_by=spec.divisor, max_positions=sampler.positions, projected_axis=projected_axis
+    )
+    fixed = getattr(spec, "input_size", None)
+    if fixed and validation.size != tuple(fixed):
+        raise InputError(f"validation images: size {validation.size}, expected {tuple(fixed)}, fixed by the learned query")
+    logger.info(
+        "training on %d images in patches of %s, validating on %d of %s, seed %d",
+        len(X),
+        " x ".join(map(str, sampler.patch_size)),
+        len(validation_data[0]),
+        " x ".join(map(str, validation.size)),
+        seed,
+    )
+    return sampler, validation
+
+
+def _check_patch_size(config, spec, X):
+    size = config.train_patch_size
+    if size is None:
+        if not isinstance(X, np.ndarray):
+            raise InputError("train_patch_size: missing; lists of whole images need the size of the random crops")
+        axes_check_and_normalize("S" + config.axes, X.ndim)
+        size = X.shape[1:-1]
+    for axis, n, divisor in zip(config.axes, size, spec.divisor, strict=False):
+        if n % divisor:
+            raise InputError(f"training patches: {n} along {axis}, expected a multiple of {divisor}")
+    fixed = getattr(spec, "input_size", None)
+    if fixed and tuple(size) != tuple(fixed):
+        raise InputError(f"training patches: size {tuple(size)}, expected {tuple(fixed)}, fixed by the learned query")

@@ -1,0 +1,28 @@
+"""Training: losses, schedules, patches, batch norm statistics, resumable runs. Keras and NumPy only."""
+
+from aeanet_tf.training.batch_norm import ReestimateBatchNorm, reestimate
+from aeanet_tf.training.callbacks import BestWeights, CSVHistory, read_history
+from aeanet_tf.training.losses import get_loss, laplace, mae, mse
+from aeanet_tf.training.patches import PatchSampler, ValidationSet
+from aeanet_tf.training.resume import ResumableState
+from aeanet_tf.training.schedules import adam, reduce_on_plateau, staircase
+from aeanet_tf.training.seeding import seed_everything
+
+__all__ = [
+    "BestWeights",
+    "CSVHistory",
+    "PatchSampler",
+    "ReestimateBatchNorm",
+    "ResumableState",
+    "ValidationSet",
+    "adam",
+    "get_loss",
+    "laplace",
+    "mae",
+    "mse",
+    "read_history",
+    "reduce_on_plateau",
+    "reestimate",
+    "seed_everything",
+    "staircase",
+]

@@ -1,0 +1,73 @@
+"""Pairs of input and target images, checked once, cut out together ever after."""
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+
+
+def _as_list(name, images):
+    """The images of a sequence or of an array's first axis, without copying what is already an array."""
+    if not hasattr(images, "__len__") or isinstance(images, str | dict):
+        raise InputError(f"{name}: found {type(images).__name__}; expected an array or a list of arrays")
+    if len(images) == 0:
+        raise InputError(f"{name}: found no images; expected at least one")
+    # What has a shape and can be sliced stays as it is: memory-mapped and chunked arrays are read by crop.
+    return [image if hasattr(image, "shape") else np.asarray(image) for image in images]
+
+
+class ImagePairs:
+    """Inputs and targets ``(*spatial, channels)``, one pair an image or patch, possibly of different sizes.
+
+    Args:
+        X, Y: arrays ``(n, *spatial, channels)`` or lists of arrays ``(*spatial, channels)``. Kept as they
+            are, in their own dtype; anything with ``shape`` and slicing will do.
+        projected_axis: index of the spatial axis of X that Y lacks or has with length 1 (0 for z of a
+            projection), None where both have the same spatial shape.
+
+    Attributes:
+        x, y: lists of arrays. ``shapes``: spatial shape of each input. ``ndim``: spatial axes of the inputs.
+        target_has_axis: whether Y keeps the projected axis with length 1.
+
+    Raises ``InputError`` for empty data, lengths, ranks, channels or spatial shapes that do not agree.
+    """
+
+    def __init__(self, X, Y, projected_axis=None):
+        self.x, self.y = _as_list("X", X), _as_list("Y", Y)
+        if len(self.x) != len(self.y):
+            raise InputError(f"Y: found {len(self.y)} images; expected {len(self.x)}, as many as X has")
+        self.ndim = self.x[0].ndim - 1
+        if self.ndim < 2:
+            raise InputError(f"X: found an image of shape {self.x[0].shape}; expected (*spatial, channels), 2D or 3D")
+        if projected_axis is not None and projected_axis not in range(self.ndim):
+            raise InputError(f"projected_axis: found {projected_axis!r}; expected None or 0 to {self.ndim - 1}")
+        self.projected_axis = projected_axis
+        self.target_has_axis = projected_axis is None or self.y[0].ndim == self.x[0].ndim
+        for i, (x, y) in enumerate(zip(self.x, self.y, strict=True)):
+            self._check(i, x.shape, y.shape)
+        self.shapes = [tuple(x.shape[:-1]) for x in self.x]
+
+    def _check(self, i, x, y):
+        channels = self.x[0].shape[-1]
+        if len(x) != self.ndim + 1 or x[-1] != channels or min(x) == 0:
+            raise InputError(f"X[{i}]: found shape {x}; expected {self.ndim} spatial axes and {channels} channels")
+        expected = self.target_shape(x[:-1]) + tuple(self.y[0].shape[-1:])
+        if tuple(y) != expected:
+            raise InputError(f"Y[{i}]: found shape {tuple(y)}; expected {expected} to go with X[{i}] of shape {x}")
+
+    def __len__(self):
+        return len(self.x)
+
+    def target_shape(self, spatial):
+        """Spatial shape of the target of an input of spatial shape ``spatial``."""
+        if self.projected_axis is None:
+            return tuple(spatial)
+        kept = (1,) if self.target_has_axis else ()
+        return tuple(spatial[: self.projected_axis]) + kept + tuple(spatial[self.projected_axis + 1 :])
+
+    def crop(self, i, start, size):
+        """Views of pair ``i``, the box from ``start`` of shape ``size``; all of Y along a projected axis."""
+        box = [slice(int(s), int(s) + n) for s, n in zip(start, size, strict=True)]
+        target = list(box)
+        if self.projected_axis is not None:
+            target[self.projected_axis : self.projected_axis + 1] = [slice(None)] * self.target_has_axis
+        return self.x[i][tuple(box)], self.y[i][tuple(target)]

@@ -1,0 +1,218 @@
+"""Batches for training and validation, cut from arrays or images; every batch a function of seed and step."""
+
+import math
+import numbers
+
+import keras
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.training.augmentation import GridSymmetries
+from aeanet_tf.training.pairs import ImagePairs
+
+# Last word of a random stream's seed: distinct and never 0, which NumPy's seeding cannot tell from no word.
+_SAMPLE_STREAM, _PASS_STREAM, _BATCH_STREAM = 1, 2, 3
+
+
+def _whole(name, value, least):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise InputError(f"{name}: found {value!r}; expected a whole number of at least {least}")
+    return int(value)
+
+
+class PatchSampler(keras.utils.PyDataset):
+    """Endless training batches ``(x, y)`` in float32: batch number t is a pure function of ``(seed, t)``.
+
+    ``sampler[index]`` is batch number ``start + index``, so a run resumed at optimiser step ``start`` sees
+    the batches that the uninterrupted run would have seen. To Keras the data set is endless
+    (``num_batches`` is None), because only then do its indices run on from epoch to epoch and is their
+    order left alone. So ``fit`` needs ``steps_per_epoch``, which :meth:`fit_arguments` gives it::
+
+        model.fit(**sampler.fit_arguments(), epochs=50, initial_epoch=0)
+
+    With ``patch_size=None``, X and Y hold ready-made patches: each is drawn equally often, in a new random
+    order every pass over the data. With a ``patch_size`` they are whole images: an image is drawn with
+    probability proportional to its area (volume), a crop uniformly within it, the same one from input and
+    target.
+
+    Args:
+        X, Y: arrays ``(n, *spatial, channels)`` or lists of arrays ``(*spatial, channels)`` in any dtype;
+            images of a list may differ in size where ``patch_size`` is given. They are not copied.
+        batch_size: patches a batch.
+        steps: batches an epoch, ``len(sampler)``.
+        patch_size: spatial shape of the crops, or None for ready-made patches.
+        augment: True for flips of every spatial axis and rotations by 90 degrees in the plane of the last two
+            (multiples of 180 only where patches are not square there); False for none; or a function
+            ``(x, y) -> (x, y)`` of single patches, CSBDeep's ``augmenter``, which is reproducible only if it
+            takes no random numbers from elsewhere, and must give all patches the same shape.
+        seed: whole number from 0.
+        start: number of the batch that index 0 stands for: optimiser steps done so far.
+        projected_axis: spatial axis of X that Y lacks or has with length 1 (0 for z of a projection).
+        pydataset_kwargs: ``workers``, ``use_multiprocessing``, ``max_queue_size`` of Keras; they change
+            the speed, not the batches.
+
+    Raises ``InputError`` for empty data, shapes that do not agree, a patch larger than an image.
+    """
+
+    def __init__(self, X, Y, batch_size, steps, patch_size=None, augment=True, seed=0, start=0, *,
+                 projected_axis=None, **pydataset_kwargs):  # fmt: skip
+        super().__init__(**pydataset_kwargs)
+        self.batch_size = _whole("batch_size", batch_size, 1)
+        self.steps = _whole("steps", steps, 1)
+        self.seed, self.start = _whole("seed", seed, 0), _whole("start", start, 0)
+        self._pairs = ImagePairs(X, Y, projected_axis)
+        self._whole_images = patch_size is not None
+        self.patch_size = self._check_patch_size(patch_size)
+        if not (isinstance(augment, bool) or callable(augment)):
+            raise InputError(f"augment: found {augment!r}; expected True, False or a function (x, y) -> (x, y)")
+        self._augmenter = augment if callable(augment) else None
+        self._symmetries = None
+        if augment is True:
+            self._symmetries = GridSymmetries(self.patch_size, projected_axis, self._pairs.target_has_axis)
+        areas = np.array([math.prod(shape) for shape in self._pairs.shapes], float)
+        self._shapes, self._chances = np.array(self._pairs.shapes), areas / areas.sum()
+        self._orders = {}
+
+    def _check_patch_size(self, patch_size):
+        shapes = self._pairs.shapes
+        if patch_size is None:
+            other = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
+            if other is not None:
+                raise InputError(
+                    f"X[{other}]: found spatial shape {shapes[other]} where X[0] has {shapes[0]}; "
+                    f"expected patches of one shape, or a patch_size to crop them to"
+                )
+            return shapes[0]
+        if not isinstance(patch_size, list | tuple | np.ndarray) or len(patch_size) != self._pairs.ndim:
+            raise InputError(f"patch_size: found {patch_size!r}; expected {self._pairs.ndim} numbers, as X has axes")
+        patch_size = tuple(_whole("patch_size", n, 1) for n in patch_size)
+        for i, shape in enumerate(shapes):
+            if any(p > n for p, n in zip(patch_size, shape, strict=True)):
+                raise InputError(f"patch_size: found {patch_size}; expected at most {shape}, the size of X[{i}]")
+        return patch_size
+
+    @property
+    def num_batches(self):
+        """None: endless to Keras. An epoch's length is ``len(sampler)``."""
+        return None
+
+    @property
+    def positions(self):
+        """Spatial positions (pixels, voxels) of a batch's inputs, the measure of its memory."""
+        return self.batch_size * math.prod(self.patch_size)
+
+    def fit_arguments(self):
+        """The arguments of ``model.fit`` that go with this data: ``x``, ``steps_per_epoch``, ``shuffle``."""
+        return {"x": self, "steps_per_epoch": self.steps, "shuffle": False}
+
+    def __len__(self):
+        return self.steps
+
+    def __iter__(self):
+        return (self[index] for index in range(self.steps))
+
+    def __getitem__(self, index):
+        """Batch number ``start + index``: ``x (batch, *patch, channels)`` and ``y``, C-contiguous float32."""
+        step = self.start + index
+        rng = np.random.default_rng([self.seed, step, _BATCH_STREAM])
+        if self._whole_images:
+            return self._batch(rng, *self._draw_crops(rng))
+        return self._batch(rng, self._draw_patches(step), np.zeros((self.batch_size, self._pairs.ndim), int))
+
+    def sample(self, k):
+        """``k`` batches of inputs, augmented as in training, always the same ones, outside the sequence.
+
+        Returns a list of arrays ``(batch, *patch, channels)``, for
+        :func:`~aeanet_tf.training.reestimate`, which must not depend on the step it is called at.
+        """
+        batches = []
+        for j in range(k):
+            rng = np.random.default_rng([self.seed, j, _SAMPLE_STREAM])
+            # For ready-made patches all areas are equal and the only crop is the whole patch.
+            batches.append(self._batch(rng, *self._draw_crops(rng))[0])
+        return batches
+
+    def _draw_crops(self, rng):
+        """Image indices ``(batch,)`` and crop corners ``(batch, ndim)``."""
+        images = rng.choice(len(self._pairs), self.batch_size, p=self._chances)
+        return images, rng.integers(self._shapes[images] - self.patch_size + 1)
+
+    def _draw_patches(self, step):
+        """Indices of the ready-made patches of a batch: the data in a new order every pass over it."""
+        n = len(self._pairs)
+        draws = range(step * self.batch_size, (step + 1) * self.batch_size)
+        return [self._order(draw // n)[draw % n] for draw in draws]
+
+    def _order(self, number):
+        orders = self._orders
+        if number not in orders:
+            order = np.random.default_rng([self.seed, number, _PASS_STREAM]).permutation(len(self._pairs))
+            # Replaced, not changed: worker threads read it meanwhile. Two, for batches that span two passes.
+            self._orders = orders = {**dict(list(orders.items())[-1:]), number: order}
+        return orders[number]
+
+    def _batch(self, rng, images, corners):
+        pairs = [self._pairs.crop(i, corner, self.patch_size) for i, corner in zip(images, corners, strict=True)]
+        if self._augmenter is not None:
+            pairs = [self._augmenter(x, y) for x, y in pairs]
+        elif self._symmetries is not None:
+            flips, swaps = self._symmetries.draw(rng, len(pairs))
+            pairs = [self._symmetries.apply(*p, f, s) for p, f, s in zip(pairs, flips, swaps, strict=True)]
+        return _stack([x for x, _ in pairs]), _stack([y for _, y in pairs])
+
+
+def _stack(images):
+    """One contiguous float32 array of images of one shape, converted while they are copied."""
+    batch = np.empty((len(images), *images[0].shape), np.float32)
+    for target, image in zip(batch, images, strict=True):
+        if image.shape != target.shape:
+            raise InputError(f"augment: found a patch of shape {image.shape}; expected {target.shape} as of the first")
+        target[...] = image
+    return batch
+
+
+class ValidationSet(keras.utils.PyDataset):
+    """Validation batches ``(x, y)`` in float32, the same every epoch, in the order of the data.
+
+    Images are cropped about their centre to one size: the smallest of the set along every axis, rounded
+    down to a multiple of ``div_by``. A batch holds as many as fit into ``max_positions``, but always at
+    least one.
+
+    Args:
+        X, Y: as for :class:`PatchSampler`; sizes may differ.
+        div_by: what the network needs its input sizes to divide by, a number or one for every spatial axis.
+        max_positions: spatial positions (pixels, voxels) a batch may have, usually ``sampler.positions``;
+            None for single images.
+        projected_axis: spatial axis of X that Y lacks or has with length 1.
+
+    Attributes: ``size``, the common spatial shape; ``batch_size``.
+
+    Raises ``InputError`` for empty data, shapes that do not agree, an image smaller than ``div_by``.
+    """
+
+    def __init__(self, X, Y, div_by=1, max_positions=None, *, projected_axis=None):
+        # One worker: Keras would hand out some batches twice with more, and slicing needs no help.
+        super().__init__()
+        self._pairs = ImagePairs(X, Y, projected_axis)
+        ndim = self._pairs.ndim
+        div_by = (div_by,) * ndim if isinstance(div_by, numbers.Integral) else tuple(div_by)
+        if len(div_by) != ndim:
+            raise InputError(f"div_by: found {div_by}; expected one number, or {ndim} as X has spatial axes")
+        smallest = np.min(self._pairs.shapes, axis=0)
+        self.size = tuple(int(n) // _whole("div_by", d, 1) * d for n, d in zip(smallest, div_by, strict=True))
+        if 0 in self.size:
+            raise InputError(f"X: found a validation image of {tuple(map(int, smallest))}; expected at least {div_by}")
+        limit = 0 if max_positions is None else _whole("max_positions", max_positions, 1)
+        self.batch_size = min(len(self._pairs), max(1, limit // math.prod(self.size)))
+
+    def __len__(self):
+        return math.ceil(len(self._pairs) / self.batch_size)
+
+    def __getitem__(self, index):
+        """Batch ``index``: ``x (at most batch_size, *size, channels)`` and ``y``, C-contiguous float32."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        chosen = range(index * self.batch_size, min((index + 1) * self.batch_size, len(self._pairs)))
+        corners = [np.subtract(self._pairs.shapes[i], self.size) // 2 for i in chosen]
+        pairs = [self._pairs.crop(i, corner, self.size) for i, corner in zip(chosen, corners, strict=True)]
+        return _stack([x for x, _ in pairs]), _stack([y for _, y in pairs])

@@ -1,0 +1,154 @@
+"""Stop a training anywhere, go on as if nothing had happened."""
+
+import json
+import math
+import uuid
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.training.atomic import atomic_path, write_text
+
+# What the callbacks of Keras (plateau, early stopping, checkpoint) and of this package carry on.
+_CARRIED = ("best", "monitored", "wait", "cooldown_counter", "best_epoch", "stopped_epoch")
+
+
+class ResumableState(keras.callbacks.Callback):
+    """Callback: save at every epoch's end all that training needs to go on, and read it back.
+
+    Saved are the model's weights, the optimiser's variables (step count, learning rate, moments), the
+    states of random layers such as dropout, and what other callbacks carry (best value, epochs waited). A
+    run stopped after an epoch and resumed gives the weights and the history of an uninterrupted one, given
+    batches that depend on the step alone, as those of :class:`~aeanet_tf.training.PatchSampler` do::
+
+        state = ResumableState(folder)
+        callbacks = [plateau, best, history, state]          # state last: it records what the others did
+        first = state.restore(model, callbacks)              # 0 where nothing was saved
+        sampler = PatchSampler(..., start=first * steps)
+        model.fit(**sampler.fit_arguments(), callbacks=callbacks, initial_epoch=first, epochs=epochs)
+
+    In ``folder`` stand ``state.json`` and the weights file that it names. The weights are written first,
+    under a name never used before, then the JSON is replaced in one step, then older weights go: at
+    whichever point the process is killed, the JSON names a complete file of the same epoch. An epoch whose
+    loss is not finite is not saved. Best weights kept in memory by ``EarlyStopping`` are not saved either.
+
+    Args:
+        folder: where to save; made if absent.
+    """
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = Path(folder)
+        self._others = None
+        self._pending = []
+
+    @property
+    def path(self):
+        """``state.json`` in the folder; training can be resumed where it exists."""
+        return self.folder / "state.json"
+
+    def restore(self, model, callbacks):
+        """Bring ``model`` and ``callbacks`` to the state saved last. Call it before every ``fit``.
+
+        Args:
+            model: built and compiled as it was when the state was saved.
+            callbacks: the list that ``fit`` gets, this object last.
+
+        Returns the epoch to go on with, ``fit``'s ``initial_epoch``: 0 where nothing was saved. Raises
+        ``InputError`` for files that cannot be read or belong to another model, and for a list whose last
+        entry is not this object.
+        """
+        if not callbacks or callbacks[-1] is not self:
+            raise InputError("callbacks: found no ResumableState at the end; expected it last, to record the others")
+        self._others, self._pending = list(callbacks[:-1]), []
+        if not self.path.exists():
+            return 0
+        try:
+            saved = json.loads(self.path.read_text(encoding="utf-8"))
+            epoch, weights, states = saved["epoch"], self.folder / saved["weights"], saved["callbacks"]
+            seeds, step = saved["seeds"], saved["step"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{self.path}: found no training state ({error}); expected one saved by training"
+            ) from None
+        self._load(model, weights, seeds, step)
+        # Keras resets its callbacks when training begins, so theirs waits until then.
+        self._pending = states
+        self._set_others()
+        return epoch
+
+    def _load(self, model, path, seeds, step):
+        model.optimizer.build(model.trainable_variables)
+        variables = _seed_states(model)
+        try:
+            model.load_weights(str(path))
+            for variable, value in zip(variables, seeds, strict=True):
+                variable.assign(np.array(value, "uint32"))
+            # Keras loads what it can of another optimiser and only warns.
+            if int(model.optimizer.iterations) != step:
+                raise ValueError(f"another optimiser than {type(model.optimizer).__name__}")
+        except (ValueError, OSError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise InputError(f"{path}: found weights of another model ({reason}); expected those of this one") from None
+
+    def on_train_begin(self, logs=None):
+        if self._others is None:
+            raise RuntimeError("call ResumableState.restore(model, callbacks) before model.fit")
+        self._set_others()
+        self._pending = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        if math.isfinite((logs or {}).get("loss", 0.0)):
+            self.save(epoch + 1)
+
+    def save(self, epoch):
+        """Save the state after ``epoch`` epochs. ``on_epoch_end`` calls it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        weights = self.folder / f"state-{epoch:04d}-{uuid.uuid4().hex[:8]}.weights.h5"
+        with atomic_path(weights) as partial:
+            self.model.save_weights(str(partial))
+        state = {
+            "epoch": epoch,
+            "weights": weights.name,
+            "step": int(self.model.optimizer.iterations),
+            "seeds": [np.array(v).tolist() for v in _seed_states(self.model)],
+            "callbacks": [_state(callback) for callback in self._others or []],
+        }
+        write_text(self.path, json.dumps(state, indent=1))
+        self._remove(keep=weights)
+
+    def clear(self):
+        """Remove the saved state, once training is complete or to begin anew."""
+        self.path.unlink(missing_ok=True)
+        self._remove()
+
+    def _remove(self, keep=None):
+        for pattern in ("state-*.weights.h5", ".partial-state*"):
+            for path in self.folder.glob(pattern):
+                if path != keep:
+                    path.unlink(missing_ok=True)
+
+    def _set_others(self):
+        """Give the saved values to the callbacks, matched by class and by their order within it."""
+        left = list(self._pending)
+        for callback in self._others:
+            name = type(callback).__name__
+            state = next((s for s in left if s["class"] == name), None)
+            if state is not None:
+                left.remove(state)
+                for attribute, value in state["values"].items():
+                    setattr(callback, attribute, value)
+
+
+def _state(callback):
+    values = {name: getattr(callback, name) for name in _CARRIED if hasattr(callback, name)}
+    # Keras leaves NumPy and backend scalars here and there; JSON keeps a float to the last bit.
+    values = {k: v if v is None or isinstance(v, str | int) else float(v) for k, v in values.items()}
+    return {"class": type(callback).__name__, "values": values}
+
+
+def _seed_states(model):
+    """The counters of random layers, which Keras does not count among a model's weights."""
+    return [v for v in model.variables if v.name == "seed_generator_state"]

@@ -1,0 +1,141 @@
+"""``aeanet evaluate`` matches by name, says what it computed, and refuses what it cannot compare."""
+
+import argparse
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from skimage.io import imsave
+
+from aeanet_tf.cli import evaluate
+from aeanet_tf.data.images import write_image
+from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.protocols import PROTOCOLS, get_protocol
+
+
+def run(*arguments):
+    parser = argparse.ArgumentParser()
+    evaluate.add_parser(parser.add_subparsers())
+    args = parser.parse_args(["evaluate", *map(str, arguments)])
+    args.run(args)
+
+
+def image(seed, shape=(16, 18)):
+    return np.random.default_rng(seed).integers(0, 255, shape, dtype=np.uint8)
+
+
+@pytest.fixture
+def folders(tmp_path):
+    for name in ("pred", "GT", "low"):
+        (tmp_path / name).mkdir()
+    for number, stem in enumerate(("b", "a", "c")):
+        gt = image(number)
+        imsave(tmp_path / "GT" / f"{stem}.png", gt, check_contrast=False)
+        write_image(tmp_path / "pred" / f"{stem}.tif", gt + image(number + 10) / 8, "YX")
+        write_image(tmp_path / "low" / f"{stem}.tif", gt + image(number + 20).astype(float), "YX")
+    return tmp_path
+
+
+def arguments(folder, *more):
+    return ["--prediction", folder / "pred", "--gt", folder / "GT", *more]
+
+
+def test_scores_are_those_of_the_image_of_the_same_name(folders, capsys):
+    output = folders / "scores.csv"
+    run(*arguments(folders, "--input", folders / "low", "--output", output))
+    with open(output, newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["file"] for line in lines] == ["a.tif", "b.tif", "c.tif"]
+    for line, number in zip(lines, (1, 0, 2), strict=True):
+        gt = image(number)
+        expected = get_protocol("care")(gt, (gt + image(number + 10) / 8).astype(np.float32))
+        assert {name: float(line[name]) for name in expected} == pytest.approx(expected)
+        expected = get_protocol("care")(gt, (gt + image(number + 20).astype(float)).astype(np.float32))
+        assert float(line["input_psnr"]) == pytest.approx(expected["psnr"])
+    printed = capsys.readouterr().out
+    mean = np.mean([float(line["psnr"]) for line in lines])
+    assert printed.startswith("protocol care:") and "| PSNR (dB) | 3 | " in printed and f"{mean:.2f} ±" in printed
+    assert "difference" in printed
+
+
+def test_protocol_and_data_range_are_followed(folders, capsys):
+    run(*arguments(folders, "--protocol", "plain", "--data-range", "4095"))
+    printed = capsys.readouterr().out
+    assert "data range 4095" in printed and "difference" not in printed
+    expected = [get_protocol("plain")(image(n), image(n) + image(n + 10) / 8, 4095)["psnr"] for n in range(3)]
+    assert f"{np.mean(expected):.2f} ±" in printed
+    run(*arguments(folders, "--protocol", "label-free"))
+    assert "Pearson r" in capsys.readouterr().out
+
+
+def test_channels_count_as_images_and_axes_are_matched(tmp_path, capsys):
+    gt = image(0, (8, 9, 10, 2)).astype(np.float32)
+    prediction = gt + image(1, gt.shape) * np.array([0.1, 0.5])
+    for name in ("pred", "GT"):
+        (tmp_path / name).mkdir()
+    tifffile.imwrite(tmp_path / "GT" / "v.tif", gt)
+    # as aeanet predict writes it: ImageJ's order ZCYX
+    write_image(tmp_path / "pred" / "v.tif", prediction, "ZYXC")
+    run(*arguments(tmp_path, "--axes", "ZYXC", "--output", tmp_path / "s.csv"))
+    with open(tmp_path / "s.csv", newline="") as file:
+        lines = {line["file"]: float(line["psnr"]) for line in csv.DictReader(file)}
+    assert list(lines) == ["v.tif [C=0]", "v.tif [C=1]"]
+    for channel in range(2):
+        volumes = gt[..., channel], prediction[..., channel].astype(np.float32)
+        assert lines[f"v.tif [C={channel}]"] == pytest.approx(get_protocol("care")(*volumes)["psnr"])
+
+
+def test_names_that_do_not_match_are_refused(folders):
+    (folders / "pred" / "a.tif").rename(folders / "pred" / "x.tif")
+    with pytest.raises(InputError, match=r"pred: 1 of 3 images .*: x\.tif"):
+        run(*arguments(folders))
+    with pytest.raises(InputError, match=r"low: 2 of 3 images .*: b\.tif, c\.tif"):
+        run("--prediction", folders / "low" / "a.tif", "--gt", folders / "GT" / "a.png", "--input", folders / "low")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (np.zeros((16, 17), np.uint8), r"pred.a\.tif: shape \(16, 17\).*GT.a\.png has \(16, 18\)"),
+        (np.full((16, 18), np.nan, np.float32), r"pred.a\.tif.*NaN"),
+        (np.zeros((5, 16, 18), np.uint8), r"pred.a\.tif"),
+    ],
+)
+def test_predictions_that_do_not_fit_are_named_and_nothing_is_written(folders, content, message):
+    tifffile.imwrite(folders / "pred" / "a.tif", content)
+    with pytest.raises(InputError, match=message):
+        run(*arguments(folders, "--output", folders / "scores.csv"))
+    assert not (folders / "scores.csv").exists()
+
+
+def test_axes_that_differ_are_refused_until_stated(tmp_path):
+    for name, axes in (("pred", "TYX"), ("GT", "ZYX")):
+        write_image(tmp_path / name / "v.tif", image(0, (8, 9, 10)), axes)
+    with pytest.raises(InputError, match=r"axes TYX, but .* has ZYX"):
+        run(*arguments(tmp_path))
+    run(*arguments(tmp_path, "--axes", "ZYX"))
+
+
+def test_what_the_protocol_refuses_names_the_files(folders):
+    imsave(folders / "GT" / "a.png", np.full((16, 18), 7, np.uint8), check_contrast=False)
+    with pytest.raises(InputError, match=r"pred.a\.tif against .*GT.a\.png: .*contrast"):
+        run(*arguments(folders))
+    with pytest.raises(InputError, match="protocol care fixes it"):
+        run(*arguments(folders, "--data-range", "255"))
+    with pytest.raises(InputError, match="none: no such file or folder"):
+        run("--prediction", folders / "none", "--gt", folders / "GT")
+    with pytest.raises(InputError, match="axes"):
+        run(*arguments(folders, "--axes", "YQ"))
+
+
+def test_the_parser_is_light_and_knows_every_protocol():
+    assert list(PROTOCOLS) == list(evaluate.PROTOCOLS)
+    code = (
+        "import sys, aeanet_tf.cli.evaluate, aeanet_tf.cli.patches; "
+        "print({'numpy', 'keras', 'tensorflow', 'skimage', 'tifffile'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,150 @@
+"""Scores against formulas written out here, against published numbers, and against what they must ignore."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation import metrics
+from aeanet_tf.evaluation.protocols import align_care, get_protocol
+
+W2S = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "w2s" / "test"
+
+
+@pytest.fixture
+def pair():
+    rng = np.random.default_rng(0)
+    gt = gaussian_filter(rng.random((60, 70)), 3) * 4000 + 300
+    return gt, 0.3 * gt + rng.normal(20, 25, gt.shape)
+
+
+def ssim_by_formula(gt, image, data_range, window, normalisation, border):
+    mean_x, mean_y = window(gt), window(image)
+    var_x = normalisation * (window(gt**2) - mean_x**2)
+    var_y = normalisation * (window(image**2) - mean_y**2)
+    cov = normalisation * (window(gt * image) - mean_x * mean_y)
+    c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
+    values = ((2 * mean_x * mean_y + c1) * (2 * cov + c2)) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    return values[tuple(slice(border, -border) for _ in gt.shape)].mean()
+
+
+def test_care_is_the_closed_form_of_the_best_affine_fit(pair):
+    gt, image = pair
+    scores = get_protocol("care")(gt, image)
+    low, high = np.percentile(gt, [0.1, 99.9])
+    r = np.corrcoef(gt.ravel(), image.ravel())[0, 1]
+    residual = np.var((gt - low) / (high - low)) * (1 - r**2)
+    assert scores["psnr"] == pytest.approx(-10 * np.log10(residual), abs=1e-4)
+    assert scores["nrmse"] == pytest.approx(np.sqrt(1 - r**2), rel=1e-4)
+
+
+def test_care_ssim_has_uniform_windows_of_7_on_the_aligned_pair(pair):
+    gt, image = align_care(*pair)
+    expected = ssim_by_formula(gt.astype(float), image.astype(float), 1, lambda a: uniform_filter(a, 7), 49 / 48, 3)
+    assert get_protocol("care")(*pair)["ssim"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_care_ignores_gain_and_offset_of_either_image(pair):
+    gt, image = pair
+    expected = get_protocol("care")(gt, image)
+    for changed in ((gt, 7 * image - 900), (gt, -image), (5 * gt + 40, image)):
+        assert get_protocol("care")(*changed) == pytest.approx(expected, rel=1e-4)
+
+
+def test_care_alignment_agrees_with_csbdeep_normalize(pair):
+    from csbdeep.utils import normalize
+
+    expected = normalize(pair[0].astype(np.float32), 0.1, 99.9, clip=False)
+    np.testing.assert_allclose(align_care(*pair)[0], expected - expected.mean(), atol=2e-6)
+
+
+def test_care_of_a_constant_image_is_that_of_the_mean(pair):
+    gt, _ = pair
+    scores = get_protocol("care")(gt, np.full(gt.shape, 3.0))
+    assert scores["nrmse"] == pytest.approx(1)
+    with pytest.raises(InputError, match="contrast"):
+        get_protocol("care")(np.full(gt.shape, 3.0), gt)
+
+
+@pytest.mark.skipif(not W2S.is_dir(), reason="W2S is not at ../shared/data/w2s")
+def test_care_of_the_w2s_input_is_the_published_number():
+    from aeanet_tf.evaluation.folders import score_folders
+
+    rows = score_folders(W2S / "low", W2S / "GT", get_protocol("care"))
+    assert len(rows) == 30
+    assert np.mean([row.prediction["psnr"] for row in rows]) == pytest.approx(20.67, abs=0.005)
+    assert np.mean([row.prediction["ssim"] for row in rows]) == pytest.approx(0.303, abs=0.0005)
+
+
+def test_plain_takes_the_span_of_the_ground_truth_unless_told(pair):
+    gt, image = pair
+    plain = get_protocol("plain")
+    error = np.mean((gt - image) ** 2)
+    assert plain(gt, image)["psnr"] == pytest.approx(10 * np.log10(np.ptp(gt) ** 2 / error))
+    scores = plain(gt, image, 65535)
+    assert scores["psnr"] == pytest.approx(10 * np.log10(65535**2 / error))
+    expected = ssim_by_formula(gt, image, 65535, lambda a: uniform_filter(a, 7), 49 / 48, 3)
+    assert scores["ssim"] == pytest.approx(expected, abs=1e-7)
+    assert scores["nrmse"] == pytest.approx(np.sqrt(error / np.mean(gt**2)))
+
+
+def test_unsigned_integers_do_not_wrap_around():
+    gt, image = np.full((12, 12), 10, np.uint8), np.full((12, 12), 20, np.uint8)
+    gt[0] = 0
+    error = np.mean((gt.astype(float) - image) ** 2)
+    assert get_protocol("plain")(gt, image, 255)["psnr"] == pytest.approx(10 * np.log10(255**2 / error))
+    assert get_protocol("plain")(gt, image)["nrmse"] == pytest.approx(np.sqrt(error / np.mean(gt.astype(float) ** 2)))
+
+
+def test_em_is_wangs_ssim_and_psnr_at_255(pair):
+    gt, image = (np.clip(a / a.max() * 255, 0, 255).astype(np.uint8) for a in pair)
+    scores = get_protocol("em")(gt, image)
+    x, y = gt.astype(float), image.astype(float)
+    expected = ssim_by_formula(x, y, 255, lambda a: gaussian_filter(a, 1.5, truncate=3.5), 1, 5)
+    assert scores["ssim"] == pytest.approx(expected, abs=1e-6)
+    assert scores["psnr"] == pytest.approx(10 * np.log10(255**2 / np.mean((x - y) ** 2)))
+    with pytest.raises(InputError, match="0 to 255"):
+        get_protocol("em")(pair[0], pair[1])
+
+
+def test_label_free_is_the_cosine_of_the_centred_images(pair):
+    x, y = (a - a.mean() for a in pair)
+    expected = (x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum())
+    assert get_protocol("label-free")(*pair) == {"pearson": pytest.approx(expected)}
+    assert np.isnan(metrics.pearson(pair[0], np.ones_like(pair[0])))
+
+
+def test_a_volume_is_compared_in_3d():
+    rng = np.random.default_rng(1)
+    gt = gaussian_filter(rng.random((9, 20, 22)), 1)
+    image = gt + rng.normal(0, 0.05, gt.shape)
+    expected = ssim_by_formula(gt, image, 1, lambda a: uniform_filter(a, 7), 343 / 342, 3)
+    assert metrics.ssim(gt, image, 1) == pytest.approx(expected, abs=1e-7)
+    with pytest.raises(InputError, match=r"\(6, 20, 22\), expected at least 7 pixels"):
+        get_protocol("care")(gt[:6], image[:6])
+    with pytest.raises(InputError, match="at least 11 pixels"):
+        get_protocol("em")(gt, image)
+
+
+def test_equal_images_are_perfect(pair):
+    gt, _ = pair
+    assert get_protocol("plain")(gt, gt) == {"psnr": np.inf, "ssim": pytest.approx(1), "nrmse": 0}
+
+
+def test_what_cannot_be_scored_is_refused(pair):
+    gt, image = pair
+    for name in ("care", "plain", "em", "label-free"):
+        with pytest.raises(InputError, match=r"shape \(60, 69\), expected \(60, 70\)"):
+            get_protocol(name)(gt, image[:, 1:])
+    with pytest.raises(InputError, match="protocol care fixes it"):
+        get_protocol("care")(gt, image, 1.0)
+    with pytest.raises(InputError, match="data_range: got 0"):
+        get_protocol("plain")(gt, image, 0)
+    with pytest.raises(InputError, match=r"constant"):
+        get_protocol("plain")(np.ones((9, 9)), np.ones((9, 9)))
+    with pytest.raises(InputError, match="constant"):
+        get_protocol("label-free")(np.ones((9, 9)), np.ones((9, 9)))
+    with pytest.raises(InputError, match="'mse', expected one of care, plain, em, label-free"):
+        get_protocol("mse")
