@@ -17,7 +17,7 @@ def add_parser(subparsers):
         "--n-tiles", type=int, nargs="+", metavar="N", help="tiles along each axis of the images (default: whole)"
     )
     parser.add_argument(
-        "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these instead of as in training"
+        "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
     )
     parser.add_argument("--scale", action="store_true", help="also write the scale of a probabilistic model")
     parser.set_defaults(run=run)
@@ -29,6 +29,7 @@ def run(args):
     from aeanet_tf.errors import InputError
     from aeanet_tf.models.folder import load_model, prediction_normalization
     from aeanet_tf.models.run_config import NormalizationSection
+    from aeanet_tf.startup import load_backend
 
     if args.n_tiles is not None and min(args.n_tiles) < 1:
         raise InputError(f"--n-tiles: {args.n_tiles}, expected numbers of at least 1")
@@ -42,6 +43,7 @@ def run(args):
         if not 0 <= low < high <= 100:
             raise InputError(f"--percentiles: {low} {high}, expected 0 <= LOW < HIGH <= 100")
         normalization = NormalizationSection(low=low, high=high)
+    load_backend()
     model = load_model(args.model)
     from aeanet_tf.models.predict_files import predict_files
 

@@ -21,12 +21,14 @@ def add_parser(subparsers):
 def run(args):
     """Train, predict, evaluate, draw; every step is what the other subcommands do."""
     from aeanet_tf.models.run_config import load_run_config
+    from aeanet_tf.startup import load_backend
 
     config = load_run_config(args.config, args.set)
     if config.data.kind != "sample":
         from aeanet_tf.errors import InputError
 
         raise InputError(f"{args.config}: data.kind is {config.data.kind!r}, the quickstart takes 'sample'")
+    load_backend()
     from aeanet_tf.models.predict_files import predict_files
     from aeanet_tf.models.run import train_run
 

@@ -23,11 +23,11 @@ def add_parser(subparsers):
 def run(args):
     """Train; see `aeanet_tf.models.run.train_run`."""
     from aeanet_tf.models.run_config import load_run_config
+    from aeanet_tf.startup import load_backend
 
-    overrides = list(args.set)
+    overrides = [*args.set, *([] if args.data is None else [f"data.root={args.data}"])]
     config = load_run_config(args.config, overrides)
-    if args.data is not None:
-        config.data.root = args.data
+    load_backend()
     from aeanet_tf.models.run import train_run
 
     model = train_run(config, args.overwrite, verbose=1 if sys.stderr.isatty() else 2)

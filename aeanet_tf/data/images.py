@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from aeanet_tf.data.files import replacing
 from aeanet_tf.data.pixel_size import imagej_pixel_size, ome_pixel_size
 from aeanet_tf.errors import InputError
+from aeanet_tf.files import replacing
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (*TIFF_SUFFIXES, ".png", ".bmp", ".jpg", ".jpeg")

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from aeanet_tf.data.files import replacing
 from aeanet_tf.data.images import check_axes
 from aeanet_tf.data.pairs import read_pair
 from aeanet_tf.errors import InputError
+from aeanet_tf.files import replacing
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aeanet_tf.data.files import replacing
+from aeanet_tf.files import replacing
 
 
 def restoration_figure(path, low, prediction, gt, scores, history, title=""):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from aeanet_tf.data.files import replacing
 from aeanet_tf.errors import InputError
+from aeanet_tf.files import replacing
 
 LABELS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "nrmse": "NRMSE", "pearson": "Pearson r"}
 _DECIMALS = {"psnr": 2}

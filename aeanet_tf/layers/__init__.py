@@ -1,5 +1,10 @@
 """Keras layers of the attention networks. They need Keras and NumPy only and run on any Keras backend."""
 
+from aeanet_tf.startup import load_backend
+
+load_backend()
+
+# ruff: noqa: E402  the backend comes first
 from aeanet_tf.layers.attention import GlobalAttention
 from aeanet_tf.layers.convolution import Projection, convolution
 from aeanet_tf.layers.gvto import GVTO, AEABlock, DownSamplingGVTO, SizePreservingGVTO, UpSamplingGVTO

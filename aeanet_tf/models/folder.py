@@ -4,8 +4,8 @@ import json
 import logging
 from pathlib import Path
 
-from aeanet_tf.data.files import replacing
 from aeanet_tf.errors import InputError
+from aeanet_tf.files import write_text
 from aeanet_tf.models.run_config import NormalizationSection, load_run_config
 
 logger = logging.getLogger("aeanet_tf")
@@ -46,8 +46,7 @@ def _network_kind(path):
 
 def save_run(folder, config):
     """Keep the merged run configuration with the model, for reproduction and for prediction's normalisation."""
-    with replacing(Path(folder) / RUN_FILE) as temporary:
-        temporary.write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    write_text(Path(folder) / RUN_FILE, config.model_dump_json(indent=2) + "\n")
 
 
 def load_run(folder):

@@ -73,5 +73,3 @@ def _check(model, image, n_tiles):
         raise InputError(f"{image.path}: {channels} channels, the model takes {model.config.n_channel_in}")
     if n_tiles is not None and len(n_tiles) != len(image.axes):
         raise InputError(f"--n-tiles: {len(n_tiles)} numbers, expected one for each of the axes {image.axes}")
-
-

@@ -127,7 +127,8 @@ def load_data(config, network):
     normalizer = make_normalizer(data.normalization)
     if data.kind == "sample":
         pairs = load_sample_pairs()
-        return (*_normalised(pairs["train"], network, normalizer), _normalised(pairs["validation"], network, normalizer))
+        X, Y = _normalised(pairs["train"], network, normalizer)
+        return X, Y, _normalised(pairs["validation"], network, normalizer)
     root = find_root(data.root)
     pairs = pair_folders(root / data.low, root / data.GT)
     if data.validation_low is not None:
@@ -135,7 +136,8 @@ def load_data(config, network):
     else:
         n = round(len(pairs) * data.validation_split)
         if not 0 < n < len(pairs):
-            raise InputError(f"data.validation_split: {data.validation_split} of {len(pairs)} pairs leaves no image on one side")
+            split = f"{data.validation_split} of {len(pairs)} pairs"
+            raise InputError(f"data.validation_split: {split} leaves no image for training or for validation")
         pairs, held_out = pairs[:-n], pairs[-n:]
     train, validation = (_read(p, data.axes, network, normalizer) for p in (pairs, held_out))
     return (*train, validation)
@@ -201,5 +203,3 @@ def find_root(root):
         if place.is_dir():
             return place
     raise InputError(f"data.root: no folder {root}; looked in {', '.join(str(p.parent) for p in places)}")
-
-

@@ -1,5 +1,6 @@
 """Run configurations: the JSON files of ``aeanet train``, validated before anything heavy is imported."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -173,10 +174,8 @@ def _override(data, text):
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise InputError(f"--set: {text!r}, expected key=value, for instance training.steps=500")
-    try:
+    with contextlib.suppress(json.JSONDecodeError):
         value = json.loads(value)
-    except json.JSONDecodeError:
-        pass
     *parents, last = key.strip().split(".")
     for parent in parents:
         data = data.setdefault(parent, {})

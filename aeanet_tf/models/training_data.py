@@ -49,7 +49,8 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     )
     fixed = getattr(spec, "input_size", None)
     if fixed and validation.size != tuple(fixed):
-        raise InputError(f"validation images: size {validation.size}, expected {tuple(fixed)}, fixed by the learned query")
+        found = validation.size
+        raise InputError(f"validation images: size {found}, expected {tuple(fixed)}, fixed by the learned query")
     logger.info(
         "training on %d images in patches of %s, validating on %d of %s, seed %d",
         len(X),

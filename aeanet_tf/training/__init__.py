@@ -1,5 +1,10 @@
 """Training: losses, schedules, patches, batch norm statistics, resumable runs. Keras and NumPy only."""
 
+from aeanet_tf.startup import load_backend
+
+load_backend()
+
+# ruff: noqa: E402  the backend comes first
 from aeanet_tf.training.batch_norm import ReestimateBatchNorm, reestimate
 from aeanet_tf.training.callbacks import BestWeights, CSVHistory, read_history
 from aeanet_tf.training.losses import get_loss, laplace, mae, mse

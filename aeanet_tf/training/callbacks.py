@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.training.atomic import atomic_path, write_text
+from aeanet_tf.files import replacing, write_text
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -41,8 +41,7 @@ class BestWeights(keras.callbacks.Callback):
             self.monitored, self.best = name, None
         value = float(logs[name])
         if math.isfinite(value) and (self.best is None or value < self.best):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(self.path) as partial:
+            with replacing(self.path) as partial:
                 (self.save or self.model.save_weights)(str(partial))
             self.best = value
 
@@ -90,7 +89,6 @@ class CSVHistory(keras.callbacks.Callback):
         table = csv.DictWriter(text, [*columns, "learning_rate"], restval="", lineterminator="\n")
         table.writeheader()
         table.writerows(self.rows)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, text.getvalue())
 
 

@@ -1,5 +1,6 @@
 """Stop a training anywhere, go on as if nothing had happened."""
 
+import contextlib
 import json
 import math
 import uuid
@@ -9,7 +10,7 @@ import keras
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.training.atomic import atomic_path, write_text
+from aeanet_tf.files import replacing, write_text
 
 # What the callbacks of Keras (plateau, early stopping, checkpoint) and of this package carry on.
 _CARRIED = ("best", "monitored", "wait", "cooldown_counter", "best_epoch", "stopped_epoch")
@@ -107,7 +108,7 @@ class ResumableState(keras.callbacks.Callback):
         """Save the state after ``epoch`` epochs. ``on_epoch_end`` calls it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         weights = self.folder / f"state-{epoch:04d}-{uuid.uuid4().hex[:8]}.weights.h5"
-        with atomic_path(weights) as partial:
+        with replacing(weights) as partial:
             self.model.save_weights(str(partial))
         state = {
             "epoch": epoch,
@@ -123,6 +124,8 @@ class ResumableState(keras.callbacks.Callback):
         """Remove the saved state, once training is complete or to begin anew."""
         self.path.unlink(missing_ok=True)
         self._remove()
+        with contextlib.suppress(OSError):  # absent, or with something of the user's in it
+            self.folder.rmdir()
 
     def _remove(self, keep=None):
         for pattern in ("state-*.weights.h5", ".partial-state*"):

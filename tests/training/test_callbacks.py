@@ -50,7 +50,7 @@ def test_best_weights_survive_a_failed_save(tmp_path):
         raise OSError("disk full")
 
     best.save = fail
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"best.h5: cannot be written \(disk full\)"):
         _feed(best, [{"loss": 0.5}])
     assert best.path.read_text() == "1" and best.best == 1.0
 

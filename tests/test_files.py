@@ -1,12 +1,12 @@
 import pytest
 
-from aeanet_tf.training.atomic import atomic_path, write_text
+from aeanet_tf.files import replacing, write_text
 
 
 def test_old_or_new_never_half(tmp_path):
     path = tmp_path / "history.csv"
     write_text(path, "old")
-    with pytest.raises(KeyboardInterrupt), atomic_path(path) as partial:
+    with pytest.raises(KeyboardInterrupt), replacing(path) as partial:
         assert partial.suffix == ".csv"
         partial.write_text("ne")
         raise KeyboardInterrupt

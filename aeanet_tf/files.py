@@ -1,0 +1,44 @@
+"""Writing a file so that it is either the old one or the new one, wherever a run is killed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from aeanet_tf.errors import InputError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path`` to write to, and move it to ``path`` when the block succeeds.
+
+    The temporary name keeps the suffix (writers choose the format by it), starts with a dot, so that nothing takes
+    a half-written file for a result, and is always the same for one ``path``: what a killed run left behind is
+    overwritten by the next. The folder is made where it is missing. If the block fails the temporary file is removed
+    and an earlier file at ``path`` stays as it was.
+
+    Raises:
+        InputError: ``path`` is a folder, or cannot be written.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, expected the name of a file to write")
+    temporary = path.with_name(f".partial-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        # Without this a power failure can leave the new name on an empty file.
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Replace the text file ``path`` by ``text`` (UTF-8), as `replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
