@@ -74,7 +74,8 @@ class GlobalAttention(keras.layers.Layer):
         kernel_initializer="glorot_uniform",
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Keras would cast moments given as context to half precision: `call` casts what is to be cast.
+        super().__init__(autocast=False, **kwargs)
         self.filters = filters
         self.size = _one_of("size", size, SIZES)
         self.num_heads = num_heads
@@ -165,6 +166,9 @@ class GlobalAttention(keras.layers.Layer):
         return self.q_transform(x)
 
     def call(self, x, context=None, query=None, training=None):
+        x = ops.cast(x, self.compute_dtype)
+        query = None if query is None else ops.cast(query, self.compute_dtype)
+        context = None if context is None else Moments(*(ops.cast(m, "float32") for m in context))
         if self._direct:
             if context is not None:
                 raise ValueError("the direct path forms keys and values: it cannot attend to moments given as context")

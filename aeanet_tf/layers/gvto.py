@@ -1,6 +1,7 @@
 """Global voxel transformer operators and AEA blocks: attention with pre-activation and a residual path."""
 
 import keras
+from keras import ops
 
 from aeanet_tf.layers.attention import GlobalAttention, _one_of
 from aeanet_tf.layers.convolution import convolution
@@ -48,7 +49,7 @@ class GVTO(keras.layers.Layer):
         kernel_initializer="glorot_uniform",
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # As in GlobalAttention: a context stays in float32.
         self.residual = _one_of("residual", residual, ("v1", "v2"))
         if size == "up4" and residual == "v1":
             raise ValueError("size='up4' has no residual 'v1': its query carries no weights, use 'v2'")
@@ -88,6 +89,7 @@ class GVTO(keras.layers.Layer):
             self.projection_shortcut.build(input_shape)
 
     def call(self, x, context=None, training=None):
+        x = ops.cast(x, self.compute_dtype)
         h = self.batch_norm(x, training=training)
         if self.attention.size == "same":
             return x + self.attention(h, context=context, training=training)

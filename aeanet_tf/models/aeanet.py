@@ -5,7 +5,6 @@ import warnings
 
 import keras
 import numpy as np
-from csbdeep.internals.train import prepare_model
 from csbdeep.models import CARE, Config
 from csbdeep.utils import axes_check_and_normalize
 from csbdeep.utils.tf import CARETensorBoardImage
@@ -69,26 +68,24 @@ class AEANet(CARE):
             seed_everything(self.config.train_seed)
         return build_network(self.spec)
 
-    def prepare_for_training(self, optimizer=None, **kwargs):
+    def prepare_for_training(self, optimizer=None, metrics=("mse", "mae")):
         """Compile the network and make the callbacks, which `train` does by itself if it was not done before.
 
         Args:
             optimizer: a Keras optimiser; Adam with the configuration's learning rate and betas by default.
-            kwargs: those of ``csbdeep.internals.train.prepare_model`` (``loss_bg_thresh``, ``Y``, ``metrics``);
-                with any of them CSBDeep's losses are used, otherwise those of `aeanet_tf.training.losses`.
+            metrics: names of losses to report beside the one that is trained. CSBDeep's weighting of the background
+                (``loss_bg_thresh``) is not offered: it does not run on Keras 3 in CSBDeep either.
         """
         config = self.config
         if optimizer is None:
             rate, decay = config.train_learning_rate, config.train_learning_rate_decay
             rate = rate if decay is None else staircase(rate, decay["rate"], decay["steps"])
             optimizer = adam(rate, config.train_beta_1, config.train_beta_2)
-        if kwargs:
-            self.callbacks = prepare_model(self.keras_model, optimizer, config.train_loss, **kwargs)
-        else:
-            metrics = [get_loss("mse"), get_loss("mae")]
-            # Keras 3 would compile with XLA where it may; on a CPU that takes twice the time (issue of speed).
-            self.keras_model.compile(optimizer, get_loss(config.train_loss), metrics=metrics, jit_compile=False)
-            self.callbacks = [keras.callbacks.TerminateOnNaN()]
+        # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
+        self.keras_model.compile(
+            optimizer, get_loss(config.train_loss), metrics=[get_loss(m) for m in metrics], jit_compile=False
+        )
+        self.callbacks = [keras.callbacks.TerminateOnNaN()]
         if config.train_reduce_lr is not None:
             self.callbacks.insert(0, reduce_on_plateau(**{"verbose": 1, **config.train_reduce_lr}))
         if self.basedir is not None and config.train_tensorboard:

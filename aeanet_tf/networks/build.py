@@ -1,7 +1,7 @@
 """From a spec to a Keras model."""
 
 import keras
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.networks.presets import presets
@@ -23,7 +23,7 @@ def as_spec(spec):
             raise InputError(f"preset: {spec!r} is unknown, expected one of {', '.join(sorted(presets))}")
         return presets[spec]
     try:
-        return _adapter.validate_python(spec if isinstance(spec, dict) else spec.model_dump())
+        return _adapter.validate_python(spec.model_dump() if isinstance(spec, BaseModel) else spec)
     except ValidationError as error:
         raise from_validation(error, "network") from None
 

@@ -20,6 +20,8 @@ class _Spec(BaseModel):
 
 def _assign(data, keys, value):
     for key in keys[:-1]:
+        if not isinstance(data.get(key), dict):
+            data[key] = {}  # No such nested field: validation says so.
         data = data[key]
     if isinstance(data.get(keys[-1]), dict) and isinstance(value, dict):
         for key, item in value.items():

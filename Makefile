@@ -1,0 +1,38 @@
+# Two commands do all the set-up: `make quickstart` and `make test`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
+VENV := .venv
+JAX := .venv-jax
+
+.PHONY: quickstart install lint test test-all test-jax clean
+
+quickstart: $(VENV)/installed
+	$(VENV)/bin/aeanet quickstart
+
+install: $(VENV)/installed
+
+$(VENV)/installed: pyproject.toml setup.py
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install -q --disable-pip-version-check -e ".[dev]"
+	touch $@
+
+lint: $(VENV)/installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+test: lint test-jax
+	$(VENV)/bin/python -m pytest
+
+test-all: lint test-jax
+	$(VENV)/bin/python -m pytest -m "slow or not slow"
+
+# Layers and networks on another backend, in an environment without TensorFlow.
+$(JAX)/installed: pyproject.toml
+	$(PYTHON) -m venv $(JAX)
+	$(JAX)/bin/python -m pip install -q --disable-pip-version-check keras jax numpy pydantic h5py pytest
+	touch $@
+
+test-jax: $(JAX)/installed
+	KERAS_BACKEND=jax PYTHONPATH=. $(JAX)/bin/python -m pytest tests/jax_backend
+
+clean:
+	rm -rf $(VENV) $(JAX) build *.egg-info

@@ -1,0 +1,111 @@
+"""Configurations: presets in CSBDeep's clothes."""
+
+import json
+
+import pytest
+from csbdeep.models import Config, ProjectionConfig
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.models import AEANetConfig, ProjectionAEANetConfig
+from aeanet_tf.networks import presets
+
+
+def reloaded(config):
+    return type(config)(**json.loads(json.dumps(vars(config))))
+
+
+def test_defaults_name_the_published_networks():
+    assert AEANetConfig("YX").spec == presets["aeanet-em"]
+    assert AEANetConfig("ZYX").spec == presets["aeanet-care"]
+    assert ProjectionAEANetConfig("ZYX").spec == presets["aeanet-flywing"]
+
+
+def test_axes_decide_the_dimension_of_any_preset():
+    spec = AEANetConfig("YX", preset="gvtnet-labelfree", n_channel_in=2, n_channel_out=3).spec
+    assert spec == presets["gvtnet-labelfree"].replace(dimension=2, in_channels=2, out_channels=3)
+    assert AEANetConfig("YX", n_channel_in=2, preset="gvtnet-care").spec.output_offset is False
+
+
+@pytest.mark.parametrize(
+    "config",
+    [  # one a line
+        AEANetConfig("ZYX", probabilistic=True, unet_n_depth=3, unet_n_first=16, train_batch_size=3),
+        AEANetConfig("YX", network={"skip": "add"}, train_learning_rate_decay={"rate": 0.5, "steps": 9}),
+        ProjectionAEANetConfig("ZYX", preset="gvtnet-flywing", network={"filters": 4}, unet_n_first=8),
+    ],
+)  # fmt: skip
+def test_a_configuration_survives_its_json(config):
+    again = reloaded(config)
+    assert again.is_valid()
+    plain = lambda c: json.loads(json.dumps(vars(c)))  # noqa: E731  tuples become lists either way
+    assert plain(again) == plain(config)
+    assert again.spec == config.spec
+
+
+def test_network_fields_and_unet_attributes_change_the_spec():
+    config = AEANetConfig("YX", network={"attention": {"shared_references": 16}}, unet_n_first=8, unet_residual=True)
+    expected = presets["aeanet-em"].replace(first_filters=8, output_offset=True, attention={"shared_references": 16})
+    assert config.spec == expected
+    # What CARE's code reads says the same.
+    assert (config.unet_n_first, config.unet_residual, config.unet_n_depth) == (8, True, 2)
+
+
+def test_depth_repeats_or_drops_inner_levels():
+    blocks = {d: AEANetConfig("YX", unet_n_depth=d).spec for d in (1, 2, 4)}
+    assert [(s.depth, s.encoding_blocks, s.decoding_blocks) for s in blocks.values()] == [
+        (2, (1, 0), (1,)),
+        (3, (1, 1, 0), (1, 1)),
+        (5, (1, 1, 1, 1, 0), (1, 1, 1, 1)),
+    ]
+
+
+def test_a_care_configuration_is_taken_over():
+    care = Config("ZYX", 2, 2, probabilistic=True, unet_n_depth=3, unet_n_first=16, train_batch_size=4, train_epochs=7)
+    config = AEANetConfig.from_csbdeep(care)
+    assert config.is_valid()
+    assert config.spec == presets["aeanet-care"].with_depth(4).replace(
+        in_channels=2, out_channels=2, first_filters=16, probabilistic=True, output_offset=True
+    )
+    assert (config.train_batch_size, config.train_epochs, config.train_loss) == (4, 7, "laplace")
+    projection = ProjectionAEANetConfig.from_csbdeep(ProjectionConfig("ZYX", unet_n_first=8))
+    assert projection.spec.restoration.first_filters == 8 and projection.proj_pool == [1, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: AEANetConfig("YX", preset="aeanet"), "preset: 'aeanet' is unknown, expected one of aeanet-care"),
+        (lambda: AEANetConfig("YX", network={"attention": {"num_heads": 3}}), "attention.num_heads: 3 heads"),
+        (lambda: AEANetConfig("YX", network={"dept": 3}), "network: dept: unknown key"),
+        (lambda: AEANetConfig("ZYX", preset="aeanet-flywing"), "projects 3D to 2D"),
+        (lambda: ProjectionAEANetConfig("ZYX", preset="aeanet-care"), "does not project"),
+        (lambda: ProjectionAEANetConfig("YZX"), "do not begin with the projected axis"),
+    ],
+)
+def test_wrong_fields_are_named(make, message):
+    with pytest.raises(InputError, match=message) as error:
+        make()
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("train_beta_1", 1.0),
+        ("train_learning_rate_decay", {"rate": 0.5}),
+        ("train_patch_size", (8,)),
+        ("train_seed", -1),
+        ("train_batch_norm_batches", 1.5),
+        ("train_loss", "laplace"),
+    ],
+)
+def test_invalid_training_values_are_found(field, value):
+    config = AEANetConfig("YX", **{field: value})
+    assert config.is_valid(return_invalid=True) == (False, (field,))
+
+
+def test_staircase_and_plateau_exclude_each_other():
+    decay = {"rate": 0.5, "steps": 10}
+    assert AEANetConfig("YX", train_learning_rate_decay=decay).train_reduce_lr is None
+    both = AEANetConfig("YX", train_learning_rate_decay=decay, train_reduce_lr={"patience": 3})
+    assert both.is_valid(return_invalid=True) == (False, ("train_reduce_lr",))
