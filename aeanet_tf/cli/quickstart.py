@@ -29,12 +29,14 @@ def run(args):
 
         raise InputError(f"{args.config}: data.kind is {config.data.kind!r}, the quickstart takes 'sample'")
     load_backend()
+    from aeanet_tf.models.folder import load_run
     from aeanet_tf.models.predict_files import predict_files
     from aeanet_tf.models.run import train_run
 
     output = Path(args.output)
     folder = Path(config.model.basedir) / config.model.name
-    unfinished = (folder / "resume" / "state.json").is_file()
+    # The same command goes on with an interrupted run; anything else begins anew.
+    unfinished = (folder / "resume" / "state.json").is_file() and load_run(folder) == config
     model = train_run(config, overwrite=not unfinished, verbose=1 if sys.stderr.isatty() else 2)
     names = _write_samples(output)
     predict_files(model, output / "low", output / "prediction", config.data.normalization)

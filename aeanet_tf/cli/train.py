@@ -1,5 +1,6 @@
 """``aeanet train``: train the model of a run configuration."""
 
+import json
 import sys
 
 
@@ -25,7 +26,7 @@ def run(args):
     from aeanet_tf.models.run_config import load_run_config
     from aeanet_tf.startup import load_backend
 
-    overrides = [*args.set, *([] if args.data is None else [f"data.root={args.data}"])]
+    overrides = [*args.set, *([] if args.data is None else [f"data.root={json.dumps(args.data)}"])]
     config = load_run_config(args.config, overrides)
     load_backend()
     from aeanet_tf.models.run import train_run

@@ -6,6 +6,8 @@ import numpy as np
 
 from aeanet_tf.files import replacing
 
+_CURVES = (("loss", "training"), ("val_loss", "validation"))
+
 
 def restoration_figure(path, low, prediction, gt, scores, history, title=""):
     """One picture of a restoration: input, prediction, truth with their scores, and the learning curve.
@@ -43,14 +45,18 @@ def _caption(name, scores):
 
 def _curve(axes, history):
     epochs = [row["epoch"] + 1 for row in history]
-    for key, label in (("loss", "training"), ("val_loss", "validation")):
-        if history and key in history[0]:
-            axes.plot(epochs, [row.get(key, np.nan) for row in history], marker=".", label=label)
+    values = {
+        name: [row.get(key, np.nan) for row in history] for key, name in _CURVES if any(key in row for row in history)
+    }
+    for name, losses in values.items():
+        axes.plot(epochs, losses, marker=".", label=name)
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss")
-    axes.set_yscale("log")
     axes.grid(alpha=0.3)
-    axes.legend()
+    if values:
+        # The Laplace loss may fall below 0.
+        axes.set_yscale("log" if np.nanmin(list(values.values())) > 0 else "linear")
+        axes.legend()
 
 
 def _profile(axes, low, prediction, gt):

@@ -1,4 +1,4 @@
-"""Global attention as a merge of context moments (paper 000, equations 1 to 5; paper 003, GVTO)."""
+"""Global attention as a merge of context moments (AEANet paper, equations 1 to 5; GVTNet paper, GVTO)."""
 
 import math
 

@@ -6,7 +6,7 @@ from keras import ops
 def direct_attention(layer, x, q, training):
     """``Normalize(Q K^T) V`` for a built `GlobalAttention`, image by image or over the batch group.
 
-    Length normalisation is evaluated as ``Q (K^T V)``, softmax as written (paper 000, equations 1, 2, 4 and 5).
+    Length normalisation is evaluated as ``Q (K^T V)``, softmax as written (AEANet paper, equations 1, 2, 4 and 5).
 
     Args:
         layer: a `GlobalAttention`, for its weights and options.

@@ -11,7 +11,7 @@ from aeanet_tf.layers.residual import PreActivation
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class GVTO(keras.layers.Layer):
-    """A global voxel transformer operator (paper 003): ``h = preact(x)``, attention of ``h``, residual path.
+    """A global voxel transformer operator (GVTNet paper): ``h = preact(x)``, attention of ``h``, residual path.
 
     * ``size="same"``: ``y = x + attention(h)``; ``filters`` must equal the channels of ``x``.
     * ``residual="v1"``: ``y = shortcut + attention(h)``, the shortcut a 3x3 (transposed) convolution of ``h`` with
@@ -120,7 +120,7 @@ class GVTO(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class AEABlock(GVTO):
-    """Augmented equivariant attention block (paper 000, section V-A): a `GVTO` with references, batch-aware.
+    """Augmented equivariant attention block (AEANet paper, section V-A): a `GVTO` with references, batch-aware.
 
     The same arguments with the paper's defaults: 64 shared references, batch-aware training, normalisation by key
     length, batch normalisation.

@@ -9,7 +9,7 @@ class WeightedMean(keras.layers.Layer):
     """``mean_z(weights * stack)``: from two tensors ``(batch, z, y, x, c)`` to ``(batch, y, x, c)``.
 
     The original program divides by the number of planes and does not normalise the weights; the paper's text and
-    CSBDeep's projection differ (DESIGN section 5).
+    CSBDeep's projection differ (docs/networks.md).
     """
 
     def call(self, inputs):

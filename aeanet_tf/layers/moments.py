@@ -46,7 +46,7 @@ def _weighted(weight, total, values):
 def merge_moments(*moments):
     """Moments of the union of several sets: the average weighted by the number of vectors.
 
-    The operation is associative and commutative. It is what shared references (paper 000, equation 4),
+    The operation is associative and commutative. It is what shared references (AEANet paper, equation 4),
     batch-aware attention (equation 5) and tiled prediction have in common.
 
     Args:

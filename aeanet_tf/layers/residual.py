@@ -1,4 +1,4 @@
-"""Pre-activation and residual blocks of the U-Nets (paper 003, methods; DESIGN section 5)."""
+"""Pre-activation and residual blocks of the U-Nets (GVTNet paper, methods; docs/networks.md)."""
 
 import keras
 from keras import ops

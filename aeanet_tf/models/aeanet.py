@@ -10,6 +10,7 @@ from csbdeep.utils import axes_check_and_normalize
 from csbdeep.utils.tf import CARETensorBoardImage
 
 from aeanet_tf.models.config import AEANetConfig
+from aeanet_tf.models.folder import weight_files
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import build_network, receptive_radius
 from aeanet_tf.training import (
@@ -118,6 +119,14 @@ class AEANet(CARE):
         """
         epochs = self.config.train_epochs if epochs is None else epochs
         sampler, validation = training_data(self.config, X, Y, validation_data, steps_per_epoch, augmenter)
+        logger.info(
+            "training on %d images in patches of %s, validating on %d of %s, seed %d",
+            len(X),
+            " x ".join(map(str, sampler.patch_size)),
+            len(validation_data[0]),
+            " x ".join(map(str, validation.size)),
+            sampler.seed,
+        )
         if not self._model_prepared:
             self.prepare_for_training()
         callbacks, state = self._training_callbacks(sampler, validation_data)
@@ -168,6 +177,18 @@ class AEANet(CARE):
         callbacks.append(CSVHistory(self.logdir / "history.csv"))
         state = ResumableState(self.logdir / "resume")
         return [*callbacks, state], state
+
+    def _find_and_load_weights(self, prefer="best"):
+        # CSBDeep's would also take the hidden file that a killed run was writing.
+        if self.basedir is None:
+            return
+        files = weight_files(self.logdir)
+        if not files:
+            warnings.warn(f"{self.logdir}: no network weights (*.h5) to load", stacklevel=3)
+            return
+        chosen = ([path for path in files if prefer in path.name] or files)[-1]
+        print(f"Loading network weights from '{chosen.name}'.")
+        self.load_weights(chosen.name)
 
     def _axes_div_by(self, query_axes):
         return self._by_axis(query_axes, self.spec.divisor, 1)

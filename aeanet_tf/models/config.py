@@ -31,7 +31,7 @@ class AEANetConfig(Config):
         train_patch_size: spatial size of random crops when training from lists of whole images.
         train_seed: seeds weights, order of patches, crops and augmentation; ``None`` draws from the system.
         train_batch_norm_batches: training batches from which batch-norm statistics are estimated before each
-            validation of the first steps (DESIGN section 7), 16; 0 for off.
+            validation of the first steps (docs/networks.md), 16; 0 for off.
 
     Raises:
         InputError: an unknown preset, or a network field that is wrong (the field is named).

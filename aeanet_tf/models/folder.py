@@ -23,16 +23,23 @@ def load_model(folder):
     if not folder.is_dir():
         raise InputError(f"{folder}: no such model folder")
     kind = _network_kind(folder / "config.json")
-    if not any(folder.glob("*.h5")):
+    if not weight_files(folder):
         raise InputError(f"{folder}: the model folder has no weights (*.h5), expected those of a finished training")
     from aeanet_tf.models import AEANet, ProjectionAEANet
 
     model_class = ProjectionAEANet if kind == "projection" else AEANet
     try:
-        return model_class(None, folder.name, str(folder.parent))
+        # Resolved, because "." has no name.
+        return model_class(None, folder.resolve().name, str(folder.resolve().parent))
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{folder}: the model cannot be loaded ({reason})") from error
+
+
+def weight_files(folder):
+    """The weights in a model folder, newest last, without the hidden file that a killed run was writing."""
+    files = [path for pattern in ("*.h5", "*.hdf5") for path in Path(folder).glob(pattern)]
+    return sorted((path for path in files if path.name[0] != "."), key=lambda path: path.stat().st_mtime)
 
 
 def _network_kind(path):

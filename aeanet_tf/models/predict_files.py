@@ -35,11 +35,7 @@ def predict_files(model, inputs, output, normalization, axes=None, n_tiles=None,
     if scale and not model.config.probabilistic:
         raise InputError("--scale: the model is not probabilistic, it predicts no scale")
     targets = [output / f"{image_stem(path)}.tif" for path in paths]
-    for path, target in zip(paths, targets, strict=True):
-        if targets.count(target) > 1:
-            raise InputError(f"{path}: another input has the same name, their predictions would be one file")
-        if target.exists() and target.samefile(path):
-            raise InputError(f"{output}: the predictions would replace the inputs, choose another output folder")
+    _check_targets(paths, targets, scale)
     written = []
     for path, target in zip(tqdm(paths, disable=None, unit="image"), targets, strict=True):
         image = read_image(path, axes)
@@ -48,12 +44,31 @@ def predict_files(model, inputs, output, normalization, axes=None, n_tiles=None,
         out_axes = "".join(a for a in image.axes if a == "C" or a in model._axes_out)
         if mean.ndim > len(out_axes):
             out_axes += "C"
-        results = {target: mean} | ({target.with_name(f"{target.stem}_scale.tif"): deviation} if scale else {})
+        results = {target: mean} | ({_scale_file(target): deviation} if scale else {})
         for name, array in results.items():
             write_image(name, array, out_axes, {a: s for a, s in image.pixel_size.items() if a in out_axes}, image.unit)
             written.append(name)
     logger.info("%d images written to %s", len(written), output)
     return written
+
+
+def _scale_file(target):
+    return target.with_name(f"{target.stem}_scale.tif")
+
+
+def _check_targets(paths, targets, scale):
+    """Refuse to write one file twice, or over an input."""
+    inputs = {path.resolve() for path in paths}
+    taken = {}
+    for path, target in zip(paths, targets, strict=True):
+        for file in (target, *([_scale_file(target)] if scale else [])):
+            if file in taken:
+                raise InputError(
+                    f"{path}: {file} would also be written for {taken[file]}; rename one, or predict apart"
+                )
+            taken[file] = path
+            if file.resolve() in inputs:
+                raise InputError(f"{file.parent}: {file.name} would replace an input, choose another output folder")
 
 
 def _restore(model, image, normalization, n_tiles):
@@ -73,3 +88,6 @@ def _check(model, image, n_tiles):
         raise InputError(f"{image.path}: {channels} channels, the model takes {model.config.n_channel_in}")
     if n_tiles is not None and len(n_tiles) != len(image.axes):
         raise InputError(f"--n-tiles: {len(n_tiles)} numbers, expected one for each of the axes {image.axes}")
+    for axis, n in zip(image.axes, n_tiles or (), strict=False):
+        if n > 1 and (axis == "C" or axis not in model._axes_out):
+            raise InputError(f"--n-tiles: {n} along {axis} of {image.axes}, expected 1: the network needs it whole")

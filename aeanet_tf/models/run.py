@@ -11,10 +11,11 @@ from aeanet_tf.data.pairs import pair_folders, read_npz, read_pair
 from aeanet_tf.data.samples import load_sample_pairs
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
-from aeanet_tf.models.folder import load_run, save_run
+from aeanet_tf.models.folder import load_run, save_run, weight_files
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import as_spec
+from aeanet_tf.training import ResumableState, reduce_on_plateau
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -49,6 +50,11 @@ def model_config(config):
         train_batch_norm_batches=training.batch_norm_batches,
         train_tensorboard=training.tensorboard,
     )
+    if training.reduce_learning_rate is not None:
+        try:
+            reduce_on_plateau(**training.reduce_learning_rate)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"training.reduce_learning_rate: {' '.join(str(error).split())}") from None
     valid, invalid = made.is_valid(return_invalid=True)
     if not valid:
         raise InputError(f"configuration: invalid {', '.join(invalid)}")
@@ -76,12 +82,24 @@ def train_run(config, overwrite=False, verbose=1):
     training_data(network, X, Y, validation)
     # Built only now: making the model writes its folder.
     model_class = ProjectionAEANet if isinstance(network, ProjectionAEANetConfig) else AEANet
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: the model folder cannot be made ({error.strerror or error})") from error
+    if overwrite:
+        _remove_training(folder)
     save_run(folder, config)
     model = _quietly(model_class, network, config.model.name, config.model.basedir)
     logger.info("%s: %d trainable parameters, %s", folder, _count(model), config.model.preset)
     model.train(X, Y, validation, resume=resume, verbose=verbose)
     return model
+
+
+def _remove_training(folder):
+    """Remove what a former training left, lest its weights pass for those of the new one if that is killed early."""
+    ResumableState(folder / "resume").clear()
+    for path in (*weight_files(folder), folder / "history.csv"):
+        path.unlink(missing_ok=True)
 
 
 def _quietly(model_class, network, name, basedir):
@@ -108,7 +126,7 @@ def _may_resume(folder, config, overwrite):
             f"{folder}: holds an unfinished training of another configuration; --overwrite begins anew, "
             "another model.name keeps it"
         )
-    if any(folder.glob("*.h5")):
+    if weight_files(folder):
         raise InputError(f"{folder}: holds a trained model; --overwrite replaces it, another model.name keeps it")
     return False
 

@@ -2,17 +2,19 @@
 
 import contextlib
 import json
+from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import field_validator as _field_validator
 from pydantic import model_validator as _model_validator
 
 from aeanet_tf.errors import InputError, from_validation
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class NormalizationSection(_Section):
@@ -72,7 +74,7 @@ class DataSection(_Section):
 class ModelSection(_Section):
     """The model: axes, channels, preset and what differs from it."""
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     basedir: str = "models"
     preset: str = "aeanet-em"
     axes: str = "YX"
@@ -80,6 +82,14 @@ class ModelSection(_Section):
     n_channel_out: PositiveInt = 1
     probabilistic: bool = False
     network: dict[str, Any] = {}
+
+    @_field_validator("axes")
+    @classmethod
+    def _known_axes(cls, axes):
+        spatial = axes.upper().removesuffix("C")
+        if spatial not in {"".join(letters) for n in (2, 3) for letters in permutations("TZYX", n)}:
+            raise ValueError(f"{axes!r}, expected 2 or 3 different letters of TZYX, such as YX or ZYX")
+        return axes.upper()
 
 
 class DecaySection(_Section):
@@ -107,7 +117,7 @@ class TrainingSection(_Section):
     learning_rate_decay: DecaySection | None = None
     reduce_learning_rate: dict[str, Any] | None = None
     augment: bool = True
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     batch_norm_batches: NonNegativeInt = 16
     tensorboard: bool = False
 
@@ -138,6 +148,13 @@ class RunConfig(_Section):
                 f"training.loss: {self.training.loss!r} does not fit model.probabilistic = {self.model.probabilistic}; "
                 "probabilistic models are trained with 'laplace', others with 'mae' or 'mse'"
             )
+        return self
+
+    @_model_validator(mode="after")
+    def _patch_fits(self):
+        size, axes = self.training.patch_size, self.model.axes.removesuffix("C")
+        if size is not None and len(size) != len(axes):
+            raise ValueError(f"training.patch_size: {list(size)}, expected one number for each of the axes {axes}")
         return self
 
 

@@ -1,14 +1,10 @@
 """What a model is trained and validated on: arrays or images, checked against the network, as Keras data sets."""
 
-import logging
-
 import numpy as np
 from csbdeep.utils import axes_check_and_normalize
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.training import PatchSampler, ValidationSet
-
-logger = logging.getLogger("aeanet_tf")
 
 
 def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
@@ -51,14 +47,6 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     if fixed and validation.size != tuple(fixed):
         found = validation.size
         raise InputError(f"validation images: size {found}, expected {tuple(fixed)}, fixed by the learned query")
-    logger.info(
-        "training on %d images in patches of %s, validating on %d of %s, seed %d",
-        len(X),
-        " x ".join(map(str, sampler.patch_size)),
-        len(validation_data[0]),
-        " x ".join(map(str, validation.size)),
-        seed,
-    )
     return sampler, validation
 
 

@@ -1,4 +1,4 @@
-"""The published networks as data: name -> spec (DESIGN section 5). An ablation is a preset with a field changed."""
+"""The published networks as data: name -> spec (docs/networks.md). An ablation is a preset with a field changed."""
 
 from aeanet_tf.networks.spec import AttentionSpec, ProjectionSpec, UNetSpec
 
@@ -57,7 +57,7 @@ presets = {
     "gvtnet-labelfree": _labelfree,
     "gvtnet-flywing": _flywing,
     "aeanet-em": _em.replace(attention=_AUGMENTED),
-    # The paper leaves batch-aware attention off in 3D, for memory (paper 000, section VI-B).
+    # The paper leaves batch-aware attention off in 3D, for memory (AEANet paper, section VI-B).
     "aeanet-care": _care.replace(attention=_REFERENCES_ONLY),
     "aeanet-labelfree": _labelfree.replace(attention=_REFERENCES_ONLY),
     "aeanet-flywing": _flywing.replace(

@@ -1,4 +1,4 @@
-"""The projection network of the flywing data: a weight for every voxel, then the mean over z (paper 003)."""
+"""The projection network of the flywing data: a weight for every voxel, then the mean over z (GVTNet paper)."""
 
 import keras
 

@@ -47,7 +47,7 @@ class AttentionSpec(_Spec):
 
 
 class UNetSpec(_Spec):
-    """A U-Net with residual blocks and attention (DESIGN section 5).
+    """A U-Net with residual blocks and attention (docs/networks.md).
 
     Attributes:
         dimension: number of spatial axes, 2 or 3.
@@ -173,7 +173,7 @@ class UNetSpec(_Spec):
 
 
 class ProjectionSpec(_Spec):
-    """A 3D network that projects a stack onto a plane, followed by a 2D U-Net (paper 003; DESIGN section 5).
+    """A 3D network that projects a stack onto a plane, followed by a 2D U-Net (GVTNet paper; docs/networks.md).
 
     Attributes:
         in_channels: of the stack.

@@ -24,7 +24,7 @@ def mae(y_true, y_pred):
 
     ``y_true``: ``(batch, *spatial, n)``. ``y_pred``: the same shape, or 2n channels (means, then scales) of a
     probabilistic network, of which the first n are used, as CSBDeep does. Returns ``(batch, *spatial)``.
-    Paper 000, section III (paired EM, flywing).
+    AEANet paper, section III (paired EM, flywing).
     """
     y_true, mean = _mean_channels(y_true, y_pred)
     return ops.mean(ops.abs(y_true - mean), axis=-1)
@@ -34,7 +34,7 @@ def mae(y_true, y_pred):
 def mse(y_true, y_pred):
     """Mean squared error, mean over channels of ``(y_true - y_pred)^2``.
 
-    Shapes as for :func:`mae`. Paper 003 (label-free); also the training graphs of the released checkpoints.
+    Shapes as for :func:`mae`. GVTNet paper (label-free); also the training graphs of the released checkpoints.
     """
     y_true, mean = _mean_channels(y_true, y_pred)
     return ops.mean(ops.square(y_true - mean), axis=-1)

@@ -1,4 +1,4 @@
-"""Optimiser and learning rates of the papers (design section 7)."""
+"""Optimiser and learning rates of the papers."""
 
 import inspect
 import numbers

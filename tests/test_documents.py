@@ -1,0 +1,43 @@
+"""The Python snippets of README and docs run as they are written, but for the length of training."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SNIPPETS = [
+    (path.name, match.group(1))
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    for match in re.finditer(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+]
+
+
+def test_there_are_snippets():
+    assert {name for name, _ in SNIPPETS} >= {"README.md", "networks.md"}
+
+
+@pytest.mark.parametrize("code", [code for _, code in SNIPPETS], ids=[name for name, _ in SNIPPETS])
+def test_snippet_runs(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    short = code.replace("train_epochs=40", "train_epochs=1").replace(
+        "train_steps_per_epoch=200", "train_steps_per_epoch=1"
+    )
+    patches = np.random.default_rng(0).random((24, 32, 32, 1)).astype("float32")
+    names = {
+        "X": patches[4:],
+        "Y": patches[4:],
+        "X_val": patches[:4],
+        "Y_val": patches[:4],
+        "image": patches[0, ..., 0],
+    }
+    exec(compile(short, "snippet", "exec"), names)
+    if "restored" in names:
+        assert names["restored"].shape == names["image"].shape
+
+
+def test_links_between_documents_lead_somewhere():
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path.name}: {target}"
