@@ -41,3 +41,15 @@ def test_links_between_documents_lead_somewhere():
     for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
             assert (path.parent / target).exists(), f"{path.name}: {target}"
+
+
+def test_every_field_of_a_run_configuration_is_documented():
+    from aeanet_tf.models.run_config import DataSection, ModelSection, TrainingSection
+
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"## `(\w+)`\n(.*?)(?=\n## |\Z)", text, re.DOTALL))
+    for name, section in (("model", ModelSection), ("data", DataSection), ("training", TrainingSection)):
+        keys = {
+            key for row in re.findall(r"^\| (`.*?) \|", sections[name], re.M) for key in re.findall(r"`(\w+)`", row)
+        }
+        assert keys == set(section.model_fields), name

@@ -92,6 +92,10 @@ class AEANet(CARE):
         if self.basedir is not None and config.train_tensorboard:
             logs = str(self.logdir / "logs")
             self.callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False, profile_batch=0))
+        self._best_weights = None
+        if self.basedir is not None and config.train_checkpoint is not None:
+            # One for all calls of train: a second call does not overwrite better weights of the first.
+            self._best_weights = BestWeights(self.logdir / config.train_checkpoint, self.keras_model.save_weights)
         self._model_prepared = True
 
     def train(
@@ -172,8 +176,8 @@ class AEANet(CARE):
                     self.keras_model, validation_data, images, n_images=3, prob_out=self.config.probabilistic
                 )
             )
-        if self.config.train_checkpoint is not None:
-            callbacks.append(BestWeights(self.logdir / self.config.train_checkpoint, self.keras_model.save_weights))
+        if self._best_weights is not None:
+            callbacks.append(self._best_weights)
         callbacks.append(CSVHistory(self.logdir / "history.csv"))
         state = ResumableState(self.logdir / "resume")
         return [*callbacks, state], state

@@ -93,6 +93,17 @@ def test_training_writes_the_folder_and_a_new_process_would_load_it(tiny, patche
     assert np.abs(loss).mean() == pytest.approx(best, rel=1e-4)
 
 
+def test_training_on_does_not_lose_better_weights(tiny, patches, tmp_path):
+    X, Y = patches
+    model = AEANet(tiny(train_epochs=3), "m", str(tmp_path))
+    model.train(X[8:], Y[8:], validation_data=(X[:8], Y[:8]), verbose=0)
+    best = [np.array(v) for v in model.keras_model.trainable_variables]
+    model.keras_model.optimizer.learning_rate = 100.0
+    model.train(X[8:], Y[8:], validation_data=(X[:8], Y[:8]), epochs=1, verbose=0)
+    for a, b in zip(best, model.keras_model.trainable_variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_load_weights_by_name(tiny, patches, image, tmp_path):
     model = randomise(AEANet(tiny(), "m", str(tmp_path)))
     model.keras_model.save_weights(str(tmp_path / "m" / "mine.h5"))
