@@ -38,6 +38,8 @@ def main(arguments=None):
     logging.getLogger("aeanet_tf").setLevel(logging.INFO)
     # TensorFlow's Python side warns about every new image size; images of many sizes are normal here.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # What it warns of in a damaged file, reading the file says in one line.
+    logging.getLogger("tifffile").setLevel(logging.ERROR)
     os.environ.setdefault("MPLBACKEND", "Agg")
     try:
         args.run(args)

@@ -47,6 +47,7 @@ class AEANetConfig(Config):
         super().__init__(axes, n_channel_in, n_channel_out, probabilistic)
         self.preset = preset or self._default_presets[self.n_dim]
         self.network = self._resolve(network or {}, unet).model_dump(mode="json")
+        self._check_agreement()
         self.train_beta_1 = 0.9
         self.train_beta_2 = 0.999
         self.train_learning_rate_decay = None
@@ -86,6 +87,19 @@ class AEANetConfig(Config):
         if spec.kind != "unet":
             raise InputError(f"preset: {self.preset!r} projects 3D to 2D, use ProjectionAEANet and its configuration")
         return _customised(spec, self, self.n_dim, network, unet)
+
+    def _check_agreement(self):
+        """Refuse a ``network`` that contradicts CSBDeep's own attributes, which the data are checked against."""
+        spec = self.spec
+        for field, own in (
+            ("dimension", "n_dim"),
+            ("in_channels", "n_channel_in"),
+            ("out_channels", "n_channel_out"),
+            ("probabilistic", "probabilistic"),
+        ):
+            found, expected = getattr(spec, field), getattr(self, own)
+            if found != expected:
+                raise InputError(f"network.{field}: {found}, expected {expected} as {own} says; leave it out")
 
     def _mirror(self, spec):
         """Show the network in CSBDeep's own attributes, which CARE's code and users read."""
@@ -128,8 +142,6 @@ class ProjectionAEANetConfig(AEANetConfig):
         self.proj_axis = kwargs.pop("proj_axis", "Z")
         kwargs = {key: value for key, value in kwargs.items() if not key.startswith("proj_")}
         super().__init__(axes, n_channel_in, n_channel_out, probabilistic, allow_new_parameters, **kwargs)
-        if axes_dict(self.axes)[self.proj_axis] != 0:
-            raise InputError(f"axes: {self.axes!r} do not begin with the projected axis {self.proj_axis!r}")
         spec = self.spec
         self.proj_n_depth = spec.levels
         self.proj_n_filt = spec.filters
@@ -148,6 +160,8 @@ class ProjectionAEANetConfig(AEANetConfig):
         spec = as_spec(self.preset)
         if spec.kind != "projection":
             raise InputError(f"preset: {self.preset!r} does not project, use AEANet and its configuration")
+        if axes_dict(self.axes)[self.proj_axis] != 0:
+            raise InputError(f"axes: {self.axes!r} do not begin with the projected axis {self.proj_axis!r}")
         inner = _customised(spec.restoration, self, 2, {}, unet).model_dump()
         return _replaced(spec.replace(in_channels=self.n_channel_in, restoration=inner), network)
 

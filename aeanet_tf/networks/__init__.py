@@ -1,5 +1,10 @@
 """Networks from specs. They need Keras, NumPy and pydantic only and run on any Keras backend."""
 
+from aeanet_tf.startup import load_backend
+
+load_backend()
+
+# ruff: noqa: E402  the backend comes first
 from aeanet_tf.networks.build import as_spec, build_network
 from aeanet_tf.networks.presets import presets
 from aeanet_tf.networks.receptive_field import receptive_radius

@@ -1,0 +1,172 @@
+"""``aeanet predict`` restores files as ``model.predict`` restores arrays, or says in one line why not."""
+
+import re
+
+import numpy as np
+import pytest
+import tifffile
+from csbdeep.data import PercentileNormalizer
+
+from aeanet_tf.cli.main import main
+from aeanet_tf.data.images import read_image, write_image
+from aeanet_tf.models import AEANet, AEANetConfig
+from aeanet_tf.models.folder import save_run
+from aeanet_tf.models.normalizers import RangeNormalizer
+from aeanet_tf.models.run_config import load_run_config
+from tests.models import NETWORK, contents, write_config
+
+IMAGE = np.random.default_rng(0).uniform(100, 200, (20, 18)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Folders as training leaves them: 2D, and 3D with a scale."""
+    folder = tmp_path_factory.mktemp("models")
+    made = {
+        "plain": AEANetConfig("YX", network=NETWORK, train_seed=0),
+        "volume": AEANetConfig("ZYX", network=NETWORK, train_seed=0, probabilistic=True),
+    }
+    for name, config in made.items():
+        made[name] = AEANet(config, name, str(folder))
+        made[name].keras_model.save_weights(str(folder / name / "weights_best.h5"))
+    return folder, made
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_image("in/a.tif", IMAGE, "YX", {"Y": 0.1, "X": 0.1}, "um")
+    return tmp_path
+
+
+def predict(model, *arguments, input="in", output="out"):
+    return main(["predict", "--model", str(model), "--input", input, "--output", output, *arguments])
+
+
+def test_pictures_keep_name_axes_and_pixel_size(models, workplace, caplog):
+    folder, made = models
+    tifffile.imwrite("in/b.tif", (2 * IMAGE).astype(np.uint16))
+    assert predict(folder / "plain", input="in/*.tif") == 0
+    assert sorted(contents(workplace / "out")) == ["a.tif", "b.tif"]
+    found = read_image("out/a.tif")
+    assert found.axes == "YX" and found.unit == "um" and found.pixel_size == pytest.approx({"Y": 0.1, "X": 0.1})
+    np.testing.assert_allclose(found.array, made["plain"].predict(IMAGE, "YX"), rtol=1e-5)
+    expected = made["plain"].predict((2 * IMAGE).astype(np.uint16), "YX")
+    np.testing.assert_allclose(tifffile.imread("out/b.tif"), expected, rtol=1e-5)
+    assert "2 images written to out" in caplog.messages
+
+
+def test_volumes_in_tiles_with_their_scale(models, workplace):
+    folder, made = models
+    volume = np.random.default_rng(0).random((6, 20, 18)).astype(np.float32)
+    tifffile.imwrite("in/a.tif", volume)
+    assert predict(folder / "volume", "--axes", "zyx", "--n-tiles", "1", "2", "1", "--scale") == 0
+    expected = made["volume"].predict_probabilistic(volume, "ZYX", n_tiles=(1, 2, 1))
+    np.testing.assert_allclose(tifffile.imread("out/a.tif"), expected.mean(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(tifffile.imread("out/a_scale.tif"), expected.scale(), rtol=1e-4, atol=1e-5)
+    assert read_image("out/a.tif").axes == "ZYX"
+
+
+def test_normalisation_follows_training_unless_percentiles_are_given(models, workplace, tmp_path):
+    folder, made = models
+    config = ['data.normalization={"kind": "range", "low": 0, "high": 255}']
+    save_run(folder / "plain", load_run_config(write_config(tmp_path / "run.json"), config))
+    try:
+        assert predict(folder / "plain") == 0
+        assert predict(folder / "plain", "--percentiles", "10", "90", output="other") == 0
+    finally:
+        (folder / "plain" / "run.json").unlink()
+    for output, normalizer in (("out", RangeNormalizer(0, 255)), ("other", PercentileNormalizer(10, 90))):
+        expected = made["plain"].predict(IMAGE, "YX", normalizer)
+        np.testing.assert_allclose(tifffile.imread(f"{output}/a.tif"), expected, rtol=1e-5)
+
+
+def _nothing(images):
+    pass
+
+
+def _garbage(images):
+    (images / "a.tif").write_bytes(b"II*\0" + b"garbage" * 99)
+
+
+def _truncated(images):
+    (images / "a.tif").write_bytes((images / "a.tif").read_bytes()[:1000])
+
+
+def _empty(images):
+    (images / "a.tif").unlink()
+
+
+def _nan(images):
+    tifffile.imwrite(images / "a.tif", np.where(IMAGE > 199, np.nan, IMAGE))
+
+
+def _stack(images):
+    tifffile.imwrite(images / "a.tif", np.stack([IMAGE] * 5))
+
+
+def _colours(images):
+    write_image(images / "a.tif", np.stack([IMAGE] * 3), "CYX")
+
+
+def _care_model(images):
+    (images.parent / "care").mkdir()
+    (images.parent / "care" / "config.json").write_text('{"n_dim": 2, "axes": "YXC"}')
+    (images.parent / "care" / "weights_best.h5").write_bytes(b"")
+
+
+def _untrained_model(images):
+    AEANet(AEANetConfig("YX", network=NETWORK), "untrained", str(images.parent))
+
+
+def _wrong_run(images):
+    _untrained_model(images)
+    (images.parent / "untrained" / "run.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments", "message"),
+    [
+        (_nothing, ["--input", "none.tif"], r"none\.tif: no such file or folder"),
+        (_nothing, ["--input", "in/*.png"], r"in/\*\.png: the pattern matches no image"),
+        (_empty, [], "in: the folder is empty"),
+        (_garbage, [], r"in/a\.tif: not a readable TIFF"),
+        (_truncated, [], r"in/a\.tif: .*(truncated|not a readable)"),
+        (_nan, [], r"in/a\.tif: the image holds NaN"),
+        (_stack, [], r"in/a\.tif: shape \(5, 20, 18\), but the file does not name its axes"),
+        (_stack, ["--axes", "ZYX"], r"in/a\.tif: axes ZYX, expected YX"),
+        (_nothing, ["--axes", "ZYX"], r"in/a\.tif: shape \(20, 18\) does not fit axes ZYX"),
+        (_nothing, ["--axes", "YXS"], "axes: got 'YXS'"),
+        (_colours, [], r"in/a\.tif: 3 channels, the model takes 1"),
+        (_nothing, ["--n-tiles", "1", "2", "2"], "--n-tiles: 3 numbers, expected one for each of the axes YX"),
+        (_nothing, ["--n-tiles", "0", "1"], "--n-tiles: .*at least 1"),
+        (_nothing, ["--percentiles", "99", "1"], "--percentiles: 99.0 1.0"),
+        (_nothing, ["--scale"], "--scale: the model is not probabilistic"),
+        (_nothing, ["--output", "in"], r"in: a\.tif would replace an input"),
+        (_nothing, ["--output", "./in/../in"], r"in: a\.tif would replace an input"),
+        (_nothing, ["--output", "in/a.tif"], r"in/a\.tif"),
+        (_nothing, ["--model", "none"], "none: no such model folder"),
+        (_nothing, ["--model", "in"], r"in: the model folder has no config\.json"),
+        (_care_model, ["--model", "care"], r"care/config\.json: not the configuration of an AEANet"),
+        (_untrained_model, ["--model", "untrained"], r"untrained: the model folder has no weights"),
+        (_wrong_run, ["--model", "untrained"], r"untrained/run\.json: not valid JSON, line 1"),
+    ],
+)
+def test_bad_input_is_one_line_and_no_file(models, workplace, capfd, caplog, recwarn, spoil, arguments, message):
+    spoil(workplace / "in")
+    before = contents(workplace)
+    recwarn.clear()
+    assert predict(models[0] / "plain", *arguments) == 2
+    error = capfd.readouterr().err
+    assert error.startswith("aeanet: error: ") and len(error.splitlines()) == 1, error
+    assert re.search(message, error), error
+    assert not caplog.records and not recwarn.list
+    assert contents(workplace) == before and not (workplace / "out").exists()
+
+
+def test_images_before_a_bad_one_are_written_whole(models, workplace, capfd):
+    (workplace / "in" / "b.tif").write_bytes(b"garbage")
+    assert predict(models[0] / "plain") == 2
+    assert re.search(r"b\.tif: not a readable", capfd.readouterr().err)
+    assert list(contents(workplace / "out")) == ["a.tif"]
+    assert read_image("out/a.tif").array.shape == IMAGE.shape
