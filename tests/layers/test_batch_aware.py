@@ -1,4 +1,4 @@
-"""Batch-aware attention (paper 000, equation 5): who attends to what, in training and in prediction."""
+"""Batch-aware attention (AEANet paper, equation 5): who attends to what, in training and in prediction."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Theorems 1 and 2 of paper 000: permuting the positions of an image permutes the output, or leaves it alone."""
+"""Theorems 1 and 2 of the AEANet paper: permuting the positions of an image permutes the output, or leaves it alone."""
 
 import numpy as np
 import pytest

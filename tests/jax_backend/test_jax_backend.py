@@ -1,0 +1,78 @@
+"""Layers, networks and losses on JAX, in an environment without TensorFlow: ``make test-jax``."""
+
+import importlib.util
+import os
+import sys
+
+import numpy as np
+import pytest
+
+if os.environ.get("KERAS_BACKEND") != "jax":
+    pytest.skip("needs KERAS_BACKEND=jax and an environment without TensorFlow", allow_module_level=True)
+
+# Compiling takes minutes otherwise, for networks of milliseconds.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
+
+import keras
+
+from aeanet_tf.layers import GlobalAttention, context_moments, merge_moments
+from aeanet_tf.networks import build_network, presets
+from aeanet_tf.training.losses import get_loss
+from tests.layers.oracle import attention, images, randomised, relative_error
+
+SPECS = {
+    "aeanet-em": presets["aeanet-em"].with_depth(2).replace(first_filters=4, attention__shared_references=5),
+    "aeanet-care": presets["aeanet-care"]
+    .with_depth(2)
+    .replace(first_filters=4, attention__shared_references=5, attention__batch_aware=True, probabilistic=True),
+    "aeanet-flywing": presets["aeanet-flywing"].replace(filters=2, restoration__first_filters=2),
+}
+SHAPES = {"aeanet-em": (4, 8, 8, 1), "aeanet-care": (4, 4, 8, 8, 1), "aeanet-flywing": (2, 3, 16, 16, 1)}
+
+
+def test_tensorflow_is_not_there():
+    """Otherwise these tests would not show that the package does without it."""
+    assert keras.backend.backend() == "jax"
+    assert importlib.util.find_spec("tensorflow") is None
+    assert not {"tensorflow", "csbdeep", "torch"} & set(sys.modules)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("size", ["same", "down", "up", "up4"])
+def test_attention_is_the_papers(size, training):
+    x = images(3, 4, 6, 4)
+    layer = randomised(GlobalAttention(4, size, shared_references=5, batch_aware=True), x)
+    assert relative_error(layer(x, training=training), attention(layer, x, training=training)) < 1e-5
+
+
+def test_tiles_equal_the_whole():
+    x = images(2, 6, 4, 4)
+    layer = randomised(GlobalAttention(4, shared_references=5, normalization="query_length"), x)
+    tiles = np.split(x, [2], axis=1)
+    context = merge_moments(*map(context_moments, tiles))
+    y = np.concatenate([layer(tile, context=context) for tile in tiles], axis=1)
+    assert relative_error(y, attention(layer, x)) < 1e-5
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_a_network_trains_saves_and_reloads(name, tmp_path):
+    x = images(*SHAPES[name])
+    target = x.mean(axis=1) if name == "aeanet-flywing" else x
+    model = build_network(SPECS[name])
+    before = model.get_weights()
+    loss = get_loss("laplace" if SPECS[name].probabilistic else "mae")
+    model.compile(keras.optimizers.Adam(1e-3), loss)
+    history = model.fit(x, target, batch_size=len(x), epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"]).all()
+    after = model.get_weights()
+    assert all(np.isfinite(w).all() for w in after)
+    unchanged = [v.path for v, a, b in zip(model.weights, before, after, strict=True) if np.array_equal(a, b)]
+    if name == "aeanet-em":
+        # Batch-aware with a batch of 4: half of it attends to the references, so they learn too.
+        assert unchanged == []
+    assert len(unchanged) < len(before) / 4, unchanged
+
+    model.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras")
+    assert relative_error(again.predict(x, verbose=0), model.predict(x, verbose=0)) < 1e-6
+    assert "tensorflow" not in sys.modules
