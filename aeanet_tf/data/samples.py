@@ -8,11 +8,12 @@ READ_NOISE = 3.0
 OFFSET = 100.0
 
 _GAP = 8
-_ROWS, _COLUMNS = 320, 312
+_ROWS, _COLUMNS = 256, 336
+# Every area has glands, stroma and empty background in it.
 _AREAS = {
-    "train": (slice(0, _ROWS - _GAP), slice(None)),
-    "validation": (slice(_ROWS, None), slice(_COLUMNS, None)),
-    "test": (slice(_ROWS, None), slice(0, _COLUMNS - _GAP)),
+    "train": (slice(None), slice(0, _COLUMNS - _GAP)),
+    "validation": (slice(0, _ROWS - _GAP), slice(_COLUMNS, None)),
+    "test": (slice(_ROWS, None), slice(_COLUMNS, None)),
 }
 
 
@@ -46,11 +47,12 @@ def load_sample_pairs(seed: int = 0) -> dict[str, tuple[list[np.ndarray], list[n
     brown (DAB) and nuclei blue (hematoxylin), 512 x 512 pixels, acquired at the Center for Microscopy And
     Molecular Imaging (CMMI); scikit-image states "No known copyright restrictions". Its red, green and blue
     exposures serve as three images, 1 being white. Only the noise is simulated, by
-    ``simulate_low_exposure``: 100 photons in a white pixel, read noise 3, camera offset 100.
+    ``simulate_low_exposure``: 100 photons in a white pixel, read noise 3, camera offset 100. Both images are in
+    the camera's counts: the ground truth is the mean of infinitely many such exposures, 100 to 200.
 
     The three exposures show one tissue, so the split is by area and the same for all of them, with 8
-    pixels between areas: training the upper 312 x 512 pixels, test the lower left 192 x 304, validation the
-    lower right 192 x 200.
+    pixels between areas: training the left 512 x 328 pixels (y, x), validation the upper right 248 x 176, test the
+    lower right 256 x 176.
 
     Args:
         seed: of the noise; the same seed gives the same arrays.
@@ -65,6 +67,7 @@ def load_sample_pairs(seed: int = 0) -> dict[str, tuple[list[np.ndarray], list[n
     exposures = np.moveaxis(immunohistochemistry(), -1, 0).astype(np.float32) / 255
     pairs = {}
     for name, area in _AREAS.items():
-        gts = [np.ascontiguousarray(exposure[area]) for exposure in exposures]
-        pairs[name] = ([simulate_low_exposure(gt, rng) for gt in gts], gts)
+        scenes = [exposure[area] for exposure in exposures]
+        gts = [(OFFSET + PHOTONS * scene).astype(np.float32) for scene in scenes]
+        pairs[name] = ([simulate_low_exposure(scene, rng) for scene in scenes], gts)
     return pairs

@@ -155,6 +155,9 @@ class AEANet(CARE):
                 callbacks=callbacks,
                 verbose=verbose,
             )
+        losses = history.history.get("loss", [])
+        if losses and not np.isfinite(losses[-1]):
+            logger.error("training stopped in epoch %d: the loss is not a number", history.epoch[-1] + 1)
         self._training_finished()
         if state is not None:
             state.clear()

@@ -126,7 +126,8 @@ def _may_resume(folder, config, overwrite):
             f"{folder}: holds an unfinished training of another configuration; --overwrite begins anew, "
             "another model.name keeps it"
         )
-    if weight_files(folder):
+    killed_at_once = load_run(folder) == config and not (folder / "weights_last.h5").exists()
+    if weight_files(folder) and not killed_at_once:
         raise InputError(f"{folder}: holds a trained model; --overwrite replaces it, another model.name keeps it")
     return False
 
