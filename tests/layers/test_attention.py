@@ -164,8 +164,7 @@ def test_moment_path_equals_direct_path_with_its_gradients(size, dimension, head
     assert relative_error(y, expected) < 1e-5
     names = ["input"] + [v.path for v in layer.trainable_variables]
     for name, found, wanted in zip(names, gradients, direct_gradients, strict=True):
-        # Both paths sum up to a few hundred terms of either sign in float32, in another order.
-        assert relative_error(found, wanted) < 2e-5, name
+        assert relative_error(found, wanted) < 1e-5, name
 
 
 def test_moment_path_forms_no_keys():
