@@ -59,6 +59,20 @@ def check_axes(axes: str, allowed: str = "TZCYX") -> str:
     return letters
 
 
+def check_fits(image: Image, axes: str, channels: int) -> None:
+    """Check that a network with these axes (such as "ZYXC") and channels takes an image, its axes in any order.
+
+    Raises:
+        InputError: other spatial axes, or another number of channels; without a C axis there is one.
+    """
+    spatial = axes.replace("C", "")
+    if sorted(image.axes.replace("C", "")) != sorted(spatial):
+        raise InputError(f"{image.path}: axes {image.axes}, expected {spatial} (and C for channels), the model's axes")
+    found = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
+    if found != channels:
+        raise InputError(f"{image.path}: {found} channels, the model takes {channels}")
+
+
 def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
     """List image files.
 

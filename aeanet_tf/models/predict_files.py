@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from aeanet_tf.data.images import find_images, image_stem, read_image, write_image
+from aeanet_tf.data.images import check_fits, find_images, image_stem, read_image, write_image
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.normalizers import make_normalizer
 
@@ -80,12 +80,7 @@ def _restore(model, image, normalization, n_tiles):
 
 
 def _check(model, image, n_tiles):
-    spatial = model.config.axes.replace("C", "")
-    if sorted(image.axes.replace("C", "")) != sorted(spatial):
-        raise InputError(f"{image.path}: axes {image.axes}, expected {spatial} (and C for channels), the model's axes")
-    channels = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
-    if channels != model.config.n_channel_in:
-        raise InputError(f"{image.path}: {channels} channels, the model takes {model.config.n_channel_in}")
+    check_fits(image, model.config.axes, model.config.n_channel_in)
     if n_tiles is not None and len(n_tiles) != len(image.axes):
         raise InputError(f"--n-tiles: {len(n_tiles)} numbers, expected one for each of the axes {image.axes}")
     for axis, n in zip(image.axes, n_tiles or (), strict=False):

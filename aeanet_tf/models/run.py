@@ -7,6 +7,7 @@ from pathlib import Path
 
 from csbdeep.utils import move_image_axes
 
+from aeanet_tf.data.images import check_fits
 from aeanet_tf.data.pairs import pair_folders, read_npz, read_pair
 from aeanet_tf.data.samples import load_sample_pairs
 from aeanet_tf.errors import InputError
@@ -193,13 +194,8 @@ def network_image(image, axes, n_channel, normalizer):
     Raises:
         InputError: axes or channels that the network does not take.
     """
-    spatial = axes.replace("C", "")
-    if sorted(image.axes.replace("C", "")) != sorted(spatial):
-        raise InputError(f"{image.path}: axes {image.axes}, expected {spatial} (and C for channels), the model's axes")
-    array = move_image_axes(image.array, image.axes, axes, True)
-    if array.shape[-1] != n_channel:
-        raise InputError(f"{image.path}: {array.shape[-1]} channels, the model takes {n_channel}")
-    return normalizer.before(array, axes)
+    check_fits(image, axes, n_channel)
+    return normalizer.before(move_image_axes(image.array, image.axes, axes, True), axes)
 
 
 def _normalised(pair, network, normalizer):
