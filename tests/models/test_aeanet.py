@@ -114,6 +114,7 @@ def test_load_weights_by_name(tiny, patches, image, tmp_path):
     np.testing.assert_array_equal(model.predict(image, "YX"), expected)
 
 
+@pytest.mark.slow
 def test_one_seed_fixes_weights_and_batches(tiny, patches):
     X, Y = patches
     runs = []
@@ -134,6 +135,7 @@ def test_training_on_crops_of_images_of_many_sizes(tiny, patches):
     assert np.isfinite(history.history["val_loss"]).all()
 
 
+@pytest.mark.slow
 def test_resumed_training_equals_uninterrupted_training(tiny, patches, tmp_path):
     X, Y = patches
     data = {"X": X[8:], "Y": Y[8:], "validation_data": (X[:8], Y[:8]), "verbose": 0}
@@ -181,6 +183,7 @@ def test_staircase_decay_reaches_the_optimiser(tiny, patches):
     assert optimizer.beta_1 == 0.5 and optimizer.epsilon == 1e-8
 
 
+@pytest.mark.slow
 def test_plateau_lowers_the_learning_rate(tiny, patches):
     X, Y = patches
     reduce = {"factor": 0.1, "patience": 1, "min_delta": 1e9}
@@ -205,6 +208,7 @@ def test_a_users_optimiser_callbacks_and_augmenter_are_used(tiny, patches):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_ends_training(tiny, patches):
     X, Y = patches
     model = AEANet(tiny(train_epochs=3), basedir=None)
@@ -229,6 +233,7 @@ def test_training_data_that_do_not_fit_are_refused(tiny, patches, change, messag
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_learned_query_trains_at_its_size_only(tiny, patches):
     X, Y = patches
     config = tiny(preset="learned-query-em", network={"input_size": [32, 32]}, train_epochs=1)
