@@ -2,8 +2,9 @@
 
 from csbdeep.models import Config
 from csbdeep.utils import axes_dict
+from pydantic import ValidationError
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.networks import as_spec
 
 _UNET_KEYS = ("unet_residual", "unet_n_depth", "unet_n_first", "unet_last_activation")
@@ -186,10 +187,6 @@ def _customised(spec, config, dimension, network, unet):
 
 
 def _replaced(spec, changes):
-    from pydantic import ValidationError
-
-    from aeanet_tf.errors import from_validation
-
     try:
         return spec.replace(**changes)
     except ValidationError as error:
