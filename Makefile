@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v p
 VENV := .venv
 JAX := .venv-jax
 
-.PHONY: quickstart install lint test test-all test-jax clean
+.PHONY: quickstart install lint test test-all test-jax legacy clean
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/aeanet quickstart
@@ -22,8 +22,12 @@ lint: $(VENV)/installed
 test: lint test-jax
 	$(VENV)/bin/python -m pytest
 
-test-all: lint test-jax
+test-all: lint test-jax legacy
 	$(VENV)/bin/python -m pytest -m "slow or not slow"
+
+# The TensorFlow 1 runtimes of Fiji's plugin, where their interpreters (Python 3.7 and 3.6) are installed.
+legacy:
+	tests/interop/legacy/environments.sh
 
 # Layers and networks on another backend, in an environment without TensorFlow.
 $(JAX)/installed: pyproject.toml
@@ -35,4 +39,4 @@ test-jax: $(JAX)/installed
 	KERAS_BACKEND=jax PYTHONPATH=. $(JAX)/bin/python -m pytest tests/jax_backend
 
 clean:
-	rm -rf $(VENV) $(JAX) build *.egg-info
+	rm -rf .venv* build *.egg-info

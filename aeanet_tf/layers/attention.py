@@ -211,7 +211,7 @@ class GlobalAttention(keras.layers.Layer):
         wv, bv = self.v_transform.weights_float32()
         wo, _ = self.out_transform.weights_float32()
         k_mean, v_mean = ops.matmul(moments.mean, wk), ops.matmul(moments.mean, wv)
-        kv = ops.einsum("ck,bcv->bkv", wk, ops.matmul(moments.second, wv))
+        kv = _times_each(ops.transpose(wk), ops.matmul(moments.second, wv))
         kv = kv + k_mean[:, :, None] * bv + bk[:, None] * (v_mean + bv)[:, None, :]
         kv = kv * (self._head_mask() * (self._channels_key // self.num_heads) ** -0.5)
         if length is not None:
@@ -228,7 +228,7 @@ class GlobalAttention(keras.layers.Layer):
     def _through_query(self, matrix):
         wq, bq = self.q_transform.weights_float32()
         _, bo = self.out_transform.weights_float32()
-        return ops.matmul(wq, matrix), ops.matmul(bq, matrix) + bo
+        return _times_each(wq, matrix), ops.matmul(bq, matrix) + bo
 
     def compute_output_shape(self, input_shape):
         spatial = list(input_shape[1:-1])
@@ -261,6 +261,11 @@ def _positions(x):
     for size in ops.shape(x)[1:-1]:
         n = n * ops.cast(size, "float32")
     return n
+
+
+def _times_each(matrix, batch):
+    """``matrix @ batch[image]``, as a product that broadcasts nothing: TensorFlow 1.12, in Fiji, could not."""
+    return ops.transpose(ops.matmul(ops.transpose(batch, (0, 2, 1)), ops.transpose(matrix)), (0, 2, 1))
 
 
 def _apply(x, matrix, offset):

@@ -9,6 +9,7 @@ from csbdeep.models import CARE, Config
 from csbdeep.utils import axes_check_and_normalize
 from csbdeep.utils.tf import CARETensorBoardImage
 
+from aeanet_tf.errors import InputError
 from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.folder import weight_files
 from aeanet_tf.models.training_data import training_data
@@ -184,6 +185,27 @@ class AEANet(CARE):
         callbacks.append(CSVHistory(self.logdir / "history.csv"))
         state = ResumableState(self.logdir / "resume")
         return [*callbacks, state], state
+
+    def export_TF(self, fname=None, target="tf1.15"):
+        """Write the zip that the CSBDeep plugin of Fiji loads; `interop.fiji.export_fiji` says what is in it.
+
+        Args:
+            fname: of the zip; ``TF_SavedModel.zip`` in the model folder by default.
+            target: the plugin's TensorFlow, ``"tf1.15"`` or ``"tf1.12"``.
+
+        Returns:
+            The path written.
+
+        Raises:
+            InputError: a model without a folder and no ``fname``, or a network that Fiji cannot run.
+        """
+        from aeanet_tf.interop.fiji import export_fiji
+
+        if fname is None:
+            if self.basedir is None:
+                raise InputError("fname: missing, and the model has no folder (basedir is None) to write to")
+            fname = self.logdir / "TF_SavedModel.zip"
+        return export_fiji(self, fname, target)
 
     def _find_and_load_weights(self, prefer="best"):
         # CSBDeep's would also take the hidden file that a killed run was writing.

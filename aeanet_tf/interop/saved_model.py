@@ -1,0 +1,64 @@
+"""Export as a SavedModel of TensorFlow 2, which runs without this package."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+
+from aeanet_tf.errors import InputError
+
+logger = logging.getLogger("aeanet_tf")
+
+
+def export_saved_model(model, path):
+    """Write the network of a model as a SavedModel folder of the TensorFlow in use.
+
+    The signature ``serving_default`` maps ``input``, float32 ``(batch, *spatial, channels)``, to ``output``; the
+    attribute ``serve`` of the loaded object is the same as a function of one tensor. Sizes are free, in multiples of
+    the network's divisor. Weights are variables of the loaded object.
+
+    Args:
+        model: an `AEANet` or `ProjectionAEANet`.
+        path: the folder. A SavedModel that is there is replaced.
+
+    Returns:
+        The path written.
+
+    Raises:
+        InputError: ``path`` is a file or a folder that holds something else, or cannot be written.
+    """
+    path = Path(path)
+    if path.exists() and not _replaceable(path):
+        raise InputError(f"{path}: exists and is no SavedModel, expected a new folder")
+    temporary = path.with_name(f".partial-{path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        module = _module(model.keras_model)
+        tf.saved_model.save(module, str(temporary), signatures={"serving_default": module.signature})
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.rename(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    logger.info("%s written, a SavedModel of TensorFlow %s", path, tf.__version__)
+    return path
+
+
+def _replaceable(path):
+    return path.is_dir() and (not any(path.iterdir()) or (path / "saved_model.pb").is_file())
+
+
+def _module(network):
+    """The network with its functions for images of any size."""
+    specification = tf.TensorSpec(network.input.shape, "float32", name="input")
+    module = tf.Module()
+    module.network = network
+    module.serve = tf.function(lambda x: network(x, training=False), input_signature=[specification], autograph=False)
+    module.signature = tf.function(
+        lambda input: {"output": network(input, training=False)}, input_signature=[specification], autograph=False
+    )
+    return module

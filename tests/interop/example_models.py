@@ -1,0 +1,70 @@
+"""Small models of every kind with weights that leave nothing at its initial value, for the tests of exports."""
+
+import numpy as np
+
+from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
+
+REFERENCES = {"attention": {"shared_references": 5}}
+EXAMPLES = {
+    "em": lambda: AEANetConfig("YX", unet_n_first=8, network=REFERENCES),
+    "care": lambda: AEANetConfig("ZYX", unet_n_first=4, network=REFERENCES),
+    "probabilistic": lambda: AEANetConfig("ZYX", probabilistic=True, unet_n_first=4, network=REFERENCES),
+    "probabilistic-2d": lambda: AEANetConfig("YX", 2, 2, probabilistic=True, unet_n_first=4, network=REFERENCES),
+    "labelfree": lambda: AEANetConfig("ZYX", preset="gvtnet-labelfree", unet_n_first=4),
+    "variants": lambda: AEANetConfig(
+        "YX",
+        preset="gvtnet-care",
+        unet_n_first=4,
+        network={"downsampling": "attention", "attention": {"residual": "v1", "normalization": "key_length"}},
+    ),
+    "softmax": lambda: AEANetConfig("YX", unet_n_first=4, network={"attention": {"normalization": "softmax"}}),
+    "unet": lambda: AEANetConfig("YX", preset="unet-em", unet_n_first=4),
+    "flywing": lambda: ProjectionAEANetConfig("ZYX", unet_n_first=4, network={"filters": 4, **REFERENCES}),
+}
+
+
+def make_model(kind, basedir=None, name=None):
+    """The model of an example; with ``basedir``, in a folder that holds its weights, so that `load_model` takes it."""
+    config = EXAMPLES[kind]()
+    model_class = ProjectionAEANet if isinstance(config, ProjectionAEANetConfig) else AEANet
+    model = model_class(config, name or kind, None if basedir is None else str(basedir))
+    randomise(model.keras_model)
+    if basedir is not None:
+        model.keras_model.save_weights(str(model.logdir / "weights_best.h5"))
+    return model
+
+
+def randomise(network, seed=0):
+    """Move every weight from where it started, variances upwards, so that no branch is saturated or dead."""
+    rng = np.random.default_rng(seed)
+    for variable in network.weights:
+        noise = 0.1 * rng.standard_normal(variable.shape)
+        noise = np.abs(noise) if "variance" in variable.path else noise
+        variable.assign(variable + noise.astype("float32"))
+
+
+def images(model, factors=((2, 2, 2), (3, 2, 4), (2, 5, 3)), seed=1):
+    """Random images ``(*spatial, channels)`` of several sizes that the network takes as they are."""
+    rng = np.random.default_rng(seed)
+    divisor = model.spec.divisor
+    sizes = [[max(4, f * n) for f, n in zip(factor, divisor, strict=False)] for factor in factors]
+    return [rng.random((*size, model.config.n_channel_in), dtype=np.float32) for size in sizes]
+
+
+def predictions(model, inputs):
+    """What Python predicts from images that are normalised already: arrays ``(*spatial, channels)``."""
+    axes, found = model.config.axes, []
+    for x in inputs:
+        if model.config.probabilistic:
+            result = model.predict_probabilistic(x, axes, normalizer=None)
+            found.append(np.concatenate([result.mean(), result.scale()], axis=-1))
+        else:
+            found.append(model.predict(x, axes, normalizer=None))
+    return found
+
+
+def relative_error(found, expected):
+    """The largest difference relative to the largest expected value; shapes must agree."""
+    found, expected = np.asarray(found, "float64"), np.asarray(expected, "float64")
+    assert found.shape == expected.shape
+    return np.abs(found - expected).max() / np.abs(expected).max()
