@@ -6,10 +6,10 @@ import os
 import sys
 
 import aeanet_tf
-from aeanet_tf.cli import evaluate, patches, predict, quickstart, train
+from aeanet_tf.cli import evaluate, export, patches, predict, quickstart, train
 from aeanet_tf.errors import InputError
 
-COMMANDS = (train, predict, evaluate, patches, quickstart)
+COMMANDS = (train, predict, evaluate, export, patches, quickstart)
 
 
 def make_parser():

@@ -151,7 +151,7 @@ def _check_result(folder, network, divisor):
 
 
 def run_saved_model(folder, images):
-    """Results of the SavedModel in ``folder``, as `export_fiji` writes it, for a list of ``(n, *spatial, channels)``."""
+    """Results of a SavedModel in ``folder``, as `export_fiji` writes it, for images ``(n, *spatial, channels)``."""
     v1 = tf.compat.v1
     with tf.Graph().as_default() as graph, v1.Session(graph=graph) as session:
         signature = v1.saved_model.load(session, [TAG], str(folder)).signature_def[SIGNATURE]

@@ -26,6 +26,7 @@ EXAMPLES = {
 def make_model(kind, basedir=None, name=None):
     """The model of an example; with ``basedir``, in a folder that holds its weights, so that `load_model` takes it."""
     config = EXAMPLES[kind]()
+    config.train_seed = 0
     model_class = ProjectionAEANet if isinstance(config, ProjectionAEANetConfig) else AEANet
     model = model_class(config, name or kind, None if basedir is None else str(basedir))
     randomise(model.keras_model)

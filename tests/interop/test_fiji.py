@@ -27,11 +27,24 @@ def meta_graph(path):
     return graph
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Model and zip of a kind, made once."""
+    folder, made = tmp_path_factory.mktemp("zips"), {}
+
+    def get(kind):
+        if kind not in made:
+            model = make_model(kind)
+            made[kind] = model, export_fiji(model, folder / kind)
+        return made[kind]
+
+    return get
+
+
 @pytest.mark.parametrize("kind", EXAMPLES)
-def test_the_zip_predicts_what_python_predicts(kind, tmp_path):
+def test_the_zip_predicts_what_python_predicts(kind, exported, tmp_path):
     """Three sizes each; the legacy tests run the same files in the runtimes themselves."""
-    model = make_model(kind)
-    path = export_fiji(model, tmp_path / "model.zip")
+    model, path = exported(kind)
     inputs = images(model)
     found = run_saved_model(unpack(path, tmp_path / "model"), [x[None] for x in inputs])
     for y, expected in zip(found, predictions(model, inputs), strict=True):
@@ -47,9 +60,9 @@ def test_the_zip_predicts_what_python_predicts(kind, tmp_path):
         ("flywing", [-1, -1, -1, -1, 1], [-1, -1, -1, 1]),
     ],
 )
-def test_tag_signature_and_shapes(kind, shape_in, shape_out, tmp_path):
+def test_tag_signature_and_shapes(kind, shape_in, shape_out, exported):
     """The plugin takes rank and channels from the signature; one axis less means projection."""
-    graph = meta_graph(export_fiji(make_model(kind), tmp_path / "m.zip"))
+    graph = meta_graph(exported(kind)[1])
     assert list(graph.meta_info_def.tags) == ["serve"]
     signature = graph.signature_def["serving_default"]
     assert list(signature.inputs) == ["input"] and list(signature.outputs) == ["output"]
@@ -58,9 +71,9 @@ def test_tag_signature_and_shapes(kind, shape_in, shape_out, tmp_path):
         assert info.dtype == tf.float32.as_datatype_enum
 
 
-def test_contents_and_meta(tmp_path):
-    path = export_fiji(make_model("flywing"), tmp_path / "fly")
-    assert path == tmp_path / "fly.zip"
+def test_contents_and_meta(exported):
+    model, path = exported("flywing")
+    assert path.name == "flywing.zip"
     with zipfile.ZipFile(path) as archive:
         assert set(archive.namelist()) == {"saved_model.pb", "variables/", "meta.json"}
         meta = json.loads(archive.read("meta.json"))
@@ -70,26 +83,24 @@ def test_contents_and_meta(tmp_path):
         "probabilistic": False,
         "axes": "ZYXC",
         "axes_div_by": [1, 16, 16, 1],
-        "tile_overlap": [*make_model("flywing")._axes_tile_overlap("ZYX"), 0],
+        "tile_overlap": [*model._axes_tile_overlap("ZYX"), 0],
         "axes_out": "YXC",
     }
 
 
-def test_weights_are_constants(tmp_path):
-    graph = meta_graph(export_fiji(make_model("em"), tmp_path / "m.zip")).graph_def
+def test_weights_are_constants(exported):
+    graph = meta_graph(exported("em")[1]).graph_def
     ops = {node.op for node in graph.node}
     assert not {op for op in ops if "Variable" in op or "Resource" in op}
     assert not graph.library.function
 
 
-def test_target_tf1_12_has_the_first_batch_matmul(tmp_path):
-    model = make_model("care")
-    ops = {
-        target: {node.op for node in meta_graph(export_fiji(model, tmp_path / target, target)).graph_def.node}
-        for target in ("tf1.12", "tf1.15")
-    }
-    assert "BatchMatMul" in ops["tf1.12"] and "BatchMatMulV2" not in ops["tf1.12"]
-    assert "BatchMatMulV2" in ops["tf1.15"]
+def test_target_tf1_12_has_the_first_batch_matmul(exported, tmp_path):
+    model, path = exported("em")
+    older = export_fiji(model, tmp_path / "older", "tf1.12")
+    old, new = ({node.op for node in meta_graph(p).graph_def.node} for p in (older, path))
+    assert "BatchMatMul" in old and "BatchMatMulV2" not in old
+    assert "BatchMatMulV2" in new
 
 
 def test_export_tf_writes_csbdeeps_file_into_the_model_folder(tmp_path):

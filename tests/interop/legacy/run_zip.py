@@ -27,7 +27,8 @@ def main(path, inputs, outputs):
     with tf.Session(graph=tf.Graph()) as session:
         meta_graph = tf.saved_model.loader.load(session, ["serve"], folder)
         signature = meta_graph.signature_def["serving_default"]
-        (key_in, source), (key_out, result) = list(signature.inputs.items())[0], list(signature.outputs.items())[0]
+        ((key_in, source),) = signature.inputs.items()
+        ((key_out, result),) = signature.outputs.items()
         with np.load(inputs) as file:
             found = {key: session.run(result.name, {source.name: file[key]}) for key in file.files}
     np.savez(outputs, **found)

@@ -1,0 +1,125 @@
+"""``aeanet export``: a trained model for other programs."""
+
+FORMATS = {
+    "fiji": ".zip",
+    "bioimageio": ".bioimageio.zip",
+    "keras": ".keras",
+    "savedmodel": "",
+    "onnx": ".onnx",
+}
+
+
+def add_parser(subparsers):
+    """Register the subcommand."""
+    parser = subparsers.add_parser(
+        "export",
+        help="export a model to Fiji, the BioImage Model Zoo, Keras, TensorFlow or ONNX",
+        description="Export a trained model. fiji: the zip of the CSBDeep plugin; bioimageio: a package of the "
+        "BioImage Model Zoo; keras: one file that Keras loads without this package; savedmodel: a folder for "
+        "TensorFlow 2; onnx: one file for ONNX Runtime.",
+    )
+    parser.add_argument("--model", required=True, metavar="DIR", help="model folder")
+    parser.add_argument("--format", required=True, choices=FORMATS)
+    parser.add_argument("--output", metavar="PATH", help="file or folder to write (default: in the model folder)")
+    fiji = parser.add_argument_group("fiji")
+    fiji.add_argument("--target", metavar="RUNTIME", help="tf1.15 (default), or tf1.12 for older installations")
+    zoo = parser.add_argument_group("bioimageio")
+    zoo.add_argument(
+        "--author", action="append", default=[], metavar="NAME[, AFFILIATION]", help="once for each author"
+    )
+    zoo.add_argument("--license", metavar="SPDX", help="of the trained model, such as CC-BY-4.0")
+    zoo.add_argument("--description", metavar="TEXT", help="one line on what the model does")
+    zoo.add_argument("--test-image", metavar="FILE", help="input of the package's test and cover (default: simulated)")
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    """Export; see the modules of `aeanet_tf.interop`."""
+    from pathlib import Path
+
+    from aeanet_tf.models.folder import load_model
+    from aeanet_tf.startup import load_backend
+
+    _check_options(args)
+    load_backend()
+    model = load_model(args.model)
+    path = Path(args.output) if args.output else default_path(model, args.format)
+    if args.format == "bioimageio":
+        _bioimageio(model, path, args)
+    elif args.format == "fiji":
+        from aeanet_tf.interop.fiji import export_fiji
+
+        export_fiji(model, path, args.target or "tf1.15")
+    elif args.format == "keras":
+        from aeanet_tf.interop.keras_file import export_keras
+
+        export_keras(model, path)
+    elif args.format == "savedmodel":
+        from aeanet_tf.interop.saved_model import export_saved_model
+
+        export_saved_model(model, path)
+    else:
+        from aeanet_tf.interop.onnx import export_onnx
+
+        export_onnx(model, path)
+
+
+def default_path(model, format):
+    """Where a model is exported to when nothing is said: in its folder, CSBDeep's name for Fiji's zip."""
+    if format == "fiji":
+        return model.logdir / "TF_SavedModel.zip"
+    if format == "savedmodel":
+        return model.logdir / "saved_model"
+    return model.logdir / f"{model.name}{FORMATS[format]}"
+
+
+def _check_options(args):
+    """Refuse what a format does not know before anything is loaded, and ask for what it needs."""
+    from aeanet_tf.errors import InputError
+    from aeanet_tf.interop.runtimes import check_target
+
+    if args.target is not None:
+        if args.format != "fiji":
+            raise InputError(f"--target: belongs to --format fiji, found {args.format}")
+        check_target(args.target)
+    given = {"--author": args.author, "--license": args.license}
+    optional = {"--description": args.description, "--test-image": args.test_image}
+    if args.format == "bioimageio":
+        missing = [option for option, value in given.items() if not value]
+        if missing:
+            raise InputError(f"--format bioimageio: {' and '.join(missing)} missing, a package must name them")
+    else:
+        for option, value in (given | optional).items():
+            if value:
+                raise InputError(f"{option}: belongs to --format bioimageio, found {args.format}")
+
+
+def _bioimageio(model, path, args):
+    from aeanet_tf.data.images import check_fits, read_image
+    from aeanet_tf.interop.bioimageio import export_bioimageio
+    from aeanet_tf.models.folder import prediction_normalization
+
+    image = None
+    if args.test_image is not None:
+        image = read_image(args.test_image)
+        check_fits(image, model.config.axes, model.config.n_channel_in)
+        image = image_in_axes(image, model.config.axes)
+    export_bioimageio(
+        model,
+        path,
+        authors=args.author,
+        license=args.license,
+        normalization=prediction_normalization(args.model),
+        test_image=image,
+        description=args.description,
+    )
+
+
+def image_in_axes(image, axes):
+    """The array of an `Image` with its axes in the order ``axes``, a channel axis of length 1 added if it lacks one."""
+    import numpy as np
+
+    array, found = image.array, image.axes
+    if "C" in axes and "C" not in found:
+        array, found = array[..., None], f"{found}C"
+    return np.moveaxis(array, [found.index(a) for a in axes], range(len(axes)))
