@@ -6,10 +6,10 @@ import os
 import sys
 
 import aeanet_tf
-from aeanet_tf.cli import evaluate, export, patches, predict, quickstart, train
+from aeanet_tf.cli import evaluate, export, import_tf1, patches, predict, quickstart, train
 from aeanet_tf.errors import InputError
 
-COMMANDS = (train, predict, evaluate, export, patches, quickstart)
+COMMANDS = (train, predict, evaluate, export, import_tf1, patches, quickstart)
 
 
 def make_parser():

@@ -78,15 +78,29 @@ def meta(model):
 
 
 def settings(model):
-    """The plugin's fields for a model, in words: it has one number for all axes."""
+    """The plugin's fields for a model, in words: normalisation as in training, and one number for all axes."""
     facts = meta(model)
     multiple, overlap = max(facts["axes_div_by"]), max(facts["tile_overlap"])
     # The plugin's tiles and overlaps are of this grid.
     overlap = -(-overlap // multiple) * multiple
     return (
-        f"'Number of tiles' 1 as long as memory allows, 'Tile size has to be multiple of' {multiple}, "
-        f"'Overlap between tiles' {overlap}"
+        f"{_normalization(model)}; 'Number of tiles' 1 as long as memory allows, "
+        f"'Tile size has to be multiple of' {multiple}, 'Overlap between tiles' {overlap}"
     )
+
+
+def _normalization(model):
+    from aeanet_tf.models.folder import prediction_normalization
+    from aeanet_tf.models.run_config import NormalizationSection
+
+    section = NormalizationSection() if model.basedir is None else prediction_normalization(model.logdir)
+    if section.kind == "percentile":
+        return f"'Percentile Bottom' {section.low:g}, 'Percentile Top' {section.high:g}"
+    if section.kind == "range":
+        return (
+            f"'Normalize Input' off, after subtracting {section.low:g} and dividing by {section.high - section.low:g}"
+        )
+    return "'Normalize Input' off"
 
 
 def zip_folder(folder, path):

@@ -4,13 +4,16 @@ import json
 import logging
 from pathlib import Path
 
-from aeanet_tf.errors import InputError
+from pydantic import ValidationError
+
+from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.files import write_text
 from aeanet_tf.models.run_config import NormalizationSection, load_run_config
 
 logger = logging.getLogger("aeanet_tf")
 
 RUN_FILE = "run.json"
+NORMALIZATION_FILE = "normalization.json"
 
 
 def load_model(folder):
@@ -62,11 +65,26 @@ def load_run(folder):
     return load_run_config(path) if path.is_file() else None
 
 
+def save_normalization(folder, section):
+    """Keep the `NormalizationSection` to predict with, for a model that was not trained by `train_run`."""
+    write_text(Path(folder) / NORMALIZATION_FILE, section.model_dump_json(indent=2) + "\n")
+
+
 def prediction_normalization(folder):
     """The `NormalizationSection` to predict with: that of training, or CSBDeep's percentiles where unknown.
 
-    Ready-made patches (``.npz``) are normalised by percentiles when they are made, as CSBDeep does.
+    Ready-made patches (``.npz``) are normalised by percentiles when they are made, as CSBDeep does. For an imported
+    model it is the one given at import.
+
+    Raises:
+        InputError: a file in the folder that says it is not valid.
     """
+    own = Path(folder) / NORMALIZATION_FILE
+    if own.is_file():
+        try:
+            return NormalizationSection.model_validate_json(own.read_text(encoding="utf-8"))
+        except ValidationError as error:
+            raise from_validation(error, str(own)) from None
     run = load_run(folder)
     if run is None or run.data.kind == "npz":
         return NormalizationSection()

@@ -180,14 +180,15 @@ def load_run_config(path, overrides=()):
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected an object with model, data and training, found {type(data).__name__}")
     for override in overrides:
-        _override(data, override)
+        apply_override(data, override)
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
         raise from_validation(error, str(path)) from None
 
 
-def _override(data, text):
+def apply_override(data, text):
+    """Change a field of nested dicts by a string ``section.key=value``; the value is JSON, or a string if it is not."""
     key, equals, value = text.partition("=")
     if not equals or not key:
         raise InputError(f"--set: {text!r}, expected key=value, for instance training.steps=500")

@@ -174,10 +174,18 @@ def test_a_wrong_graph_is_noticed(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_settings_name_the_plugins_fields():
+def test_settings_name_the_plugins_fields(tmp_path):
     text = settings(make_model("flywing"))
+    assert "'Percentile Bottom' 2, 'Percentile Top' 99.8" in text
     assert "'Tile size has to be multiple of' 16" in text
     assert int(text.rsplit(" ", 1)[1]) % 16 == 0
+
+
+def test_settings_follow_the_normalisation_of_training(tmp_path):
+    model = make_model("unet", tmp_path)
+    run = {"model": {"name": "unet"}, "data": {"normalization": {"kind": "range", "low": 10, "high": 255}}}
+    (model.logdir / "run.json").write_text(json.dumps(run))
+    assert "'Normalize Input' off, after subtracting 10 and dividing by 245" in settings(model)
 
 
 @pytest.mark.parametrize(

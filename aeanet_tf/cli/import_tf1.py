@@ -1,0 +1,69 @@
+"""``aeanet import-tf1``: a model folder from a checkpoint of the original programs."""
+
+
+def add_parser(subparsers):
+    """Register the subcommand."""
+    parser = subparsers.add_parser(
+        "import-tf1",
+        help="make a model from a TensorFlow 1 checkpoint",
+        description="Make a model folder from a TensorFlow 1 checkpoint of the AEANet or GVTNet programs (.index and "
+        ".data-*; no .meta is needed). The network is told from the names and shapes of the variables.",
+    )
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="PREFIX", help="such as results/model.ckpt-120000, or its folder"
+    )
+    parser.add_argument("--output", required=True, metavar="DIR", help="model folder to make, such as models/NAME")
+    parser.add_argument("--preset", metavar="NAME", help="published network, such as aeanet-em (default: identified)")
+    parser.add_argument("--axes", help="axes of the images (default: YX or ZYX)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE",
+        help="override a field of the network that a checkpoint does not show, such as attention.num_heads=1",
+    )
+    parser.add_argument(
+        "--normalization",
+        nargs="+",
+        metavar=("KIND", "LOW HIGH"),
+        help="of images in prediction: percentile LOW HIGH, range LOW HIGH, or none (default: range 0 255 for the "
+        "networks of paired EM, percentile 2 99.8 for the others)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    """Import; see `aeanet_tf.interop.tf1_checkpoint.import_checkpoint`."""
+    from aeanet_tf.interop.tf1_files import find_prefix
+    from aeanet_tf.startup import load_backend
+
+    # Before TensorFlow is loaded: most mistakes are in the paths.
+    find_prefix(args.checkpoint)
+    normalization = parse_normalization(args.normalization)
+    load_backend()
+    from aeanet_tf.interop.tf1_checkpoint import import_checkpoint
+
+    folder = import_checkpoint(args.checkpoint, args.output, args.preset, args.axes, args.set, normalization)
+    print(f"imported model in {folder}")
+
+
+def parse_normalization(words):
+    """The `NormalizationSection` of ``--normalization``, such as ``["range", "0", "255"]``; ``None`` of ``None``.
+
+    Raises:
+        InputError: an unknown kind, not two numbers, or numbers that make no sense.
+    """
+    from pydantic import ValidationError
+
+    from aeanet_tf.errors import InputError, from_validation
+    from aeanet_tf.models.run_config import NormalizationSection
+
+    if words is None:
+        return None
+    kind, *numbers = words
+    if len(numbers) not in ((0,) if kind == "none" else (0, 2) if kind == "percentile" else (2,)):
+        raise InputError(f"--normalization: {' '.join(words)!r}, expected KIND LOW HIGH such as range 0 255, or none")
+    try:
+        return NormalizationSection(kind=kind, **dict(zip(("low", "high"), numbers, strict=False)))
+    except ValidationError as error:
+        raise from_validation(error, "--normalization") from None
