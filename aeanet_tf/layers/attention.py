@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops
 
-from aeanet_tf.layers.convolution import Projection, convolution
+from aeanet_tf.layers.convolution import Projection, convolution, times_matrix
 from aeanet_tf.layers.direct_attention import direct_attention
 from aeanet_tf.layers.lateral import repeat_lateral
 from aeanet_tf.layers.moments import Moments, context_moments, merge_batch, merge_moments, select_moments
@@ -211,12 +211,12 @@ class GlobalAttention(keras.layers.Layer):
         wv, bv = self.v_transform.weights_float32()
         wo, _ = self.out_transform.weights_float32()
         k_mean, v_mean = ops.matmul(moments.mean, wk), ops.matmul(moments.mean, wv)
-        kv = _times_each(ops.transpose(wk), ops.matmul(moments.second, wv))
+        kv = _times_each(ops.transpose(wk), times_matrix(moments.second, wv))
         kv = kv + k_mean[:, :, None] * bv + bk[:, None] * (v_mean + bv)[:, None, :]
         kv = kv * (self._head_mask() * (self._channels_key // self.num_heads) ** -0.5)
         if length is not None:
             kv = kv * ops.reshape(length, (-1, 1, 1))
-        return ops.matmul(kv, wo)
+        return times_matrix(kv, wo)
 
     def _head_mask(self):
         """1 where a key and a value channel belong to the same head, else 0."""
@@ -228,7 +228,7 @@ class GlobalAttention(keras.layers.Layer):
     def _through_query(self, matrix):
         wq, bq = self.q_transform.weights_float32()
         _, bo = self.out_transform.weights_float32()
-        return _times_each(wq, matrix), ops.matmul(bq, matrix) + bo
+        return _times_each(wq, matrix), _times_each(bq[None], matrix) + bo
 
     def compute_output_shape(self, input_shape):
         spatial = list(input_shape[1:-1])
@@ -264,8 +264,8 @@ def _positions(x):
 
 
 def _times_each(matrix, batch):
-    """``matrix @ batch[image]``, as a product that broadcasts nothing: TensorFlow 1.12, in Fiji, could not."""
-    return ops.transpose(ops.matmul(ops.transpose(batch, (0, 2, 1)), ops.transpose(matrix)), (0, 2, 1))
+    """``matrix @ batch[image]``."""
+    return ops.transpose(times_matrix(ops.transpose(batch, (0, 2, 1)), ops.transpose(matrix)), (0, 2, 1))
 
 
 def _apply(x, matrix, offset):

@@ -22,6 +22,15 @@ def convolution(rank, filters, kernel_size, strides=1, transposed=False, use_bia
     return table[rank](filters, kernel_size, strides=strides, padding="same", use_bias=use_bias, **kwargs)
 
 
+def times_matrix(x, matrix):
+    """``x @ matrix`` over the last axis of ``x``, as one flat product.
+
+    Some versions of Keras would broadcast the matrix instead, which TensorFlow 1.12, in Fiji, cannot.
+    """
+    flat = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), matrix)
+    return ops.reshape(flat, (*ops.shape(x)[:-1], matrix.shape[-1]))
+
+
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class Projection(keras.layers.Layer):
     """A 1x1 convolution as a matrix: ``x @ kernel + bias`` over the channel axis.
@@ -59,7 +68,7 @@ class Projection(keras.layers.Layer):
         return kernel, bias
 
     def call(self, x):
-        y = ops.matmul(x, ops.cast(self.kernel, x.dtype))
+        y = times_matrix(x, ops.cast(self.kernel, x.dtype))
         return y if self.bias is None else y + ops.cast(self.bias, x.dtype)
 
     def compute_output_shape(self, input_shape):

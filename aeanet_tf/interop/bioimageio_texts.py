@@ -1,0 +1,150 @@
+"""What a BioImage Model Zoo package says of a model: name, tags, citations and documentation."""
+
+import re
+
+import aeanet_tf
+from aeanet_tf.interop.bioimageio_axes import spatial_axes
+
+_DOCUMENTATION = """\
+# {name}
+
+{description}
+
+Made with aeanet_tf {version}, preset `{preset}`, axes {axes}, {parameters:,} parameters.
+
+## Input and output
+
+{normalization}
+{channels}
+## Tiles
+
+{tiles}
+
+## Validation
+
+Predict images that took no part in training and for which a target is known, normalise prediction and target in the
+same way, and compare them by PSNR and SSIM with what a baseline reaches, for instance the input itself. Look at the
+prediction beside the target, too: a network may invent plausible structure. The test tensors of this package show
+that a program runs the model as it should; they say nothing of its quality.
+
+## Citation
+
+{citations}
+"""
+
+_NORMALIZATION = {
+    "percentile": (
+        "The percentiles {low:g} and {high:g} of each image and channel become 0 and 1 before the network. The output "
+        "stays in this normalised range: the specification has no step that maps it back by the percentiles of the "
+        "input. Multiply it by the difference of the input's two percentiles and add the lower one to return to the "
+        "input's intensities.\n"
+    ),
+    "range": "The values {low:g} and {high:g} become 0 and 1 before the network. {back}\n",
+    "none": "The network takes images as they are and its output is left as it is.\n",
+}
+
+CARE = (
+    "Weigert et al. Content-aware image restoration: pushing the limits of fluorescence microscopy. "
+    "Nature Methods 15, 2018.",
+    "10.1038/s41592-018-0216-7",
+)
+GVTNET = (
+    "Wang, Xie, Ji. Global voxel transformer networks for augmented microscopy. Nature Machine Intelligence 3, 2021.",
+    "10.48550/arXiv.2008.02340",
+)
+AEANET = (
+    "Xie, Ding, Ji. Augmented equivariant attention networks for microscopy image transformation. "
+    "IEEE Transactions on Medical Imaging 41, 2022.",
+    "10.48550/arXiv.2011.03633",
+)
+
+
+def package_name(model):
+    """The model's name in the letters that the specification allows, with the class behind it."""
+    name = re.sub(r"[^A-Za-z0-9_+\- ()]", "_", model.name)
+    return f"{name[:100]} ({type(model).__name__})"
+
+
+def default_description(model):
+    """One sentence about the model."""
+    kind = "projects 3D stacks to 2D and restores" if model.spec.kind == "projection" else f"restores {_rank(model)}D"
+    return f"A network of aeanet_tf (preset {model.config.preset}) that {kind} microscopy images."
+
+
+def citations(spec):
+    """Pairs of text and DOI: the papers of the network and of CARE."""
+    attention = [spec.attention] if spec.kind == "unet" else [spec.attention, spec.restoration.attention]
+    augmented = spec.n_attention and any(
+        a.shared_references or a.batch_aware or a.query == "learned" for a in attention
+    )
+    return [AEANET if augmented else GVTNET, CARE]
+
+
+def tags(model):
+    """Tags by which the package is found."""
+    found = ["aeanet_tf", "image-restoration", "unet", f"{_rank(model)}d", "tensorflow", "keras"]
+    if model.spec.n_attention:
+        found.append("attention")
+    if model.spec.kind == "projection":
+        found.append("projection")
+    return found
+
+
+def documentation(model, description, normalization, mapped_back):
+    """The package's documentation in Markdown.
+
+    Args:
+        model: an `AEANet` or `ProjectionAEANet`.
+        description: a sentence about the model.
+        normalization: the `NormalizationSection` of the package.
+        mapped_back: whether the output is mapped back to the range of the input.
+    """
+    back = "The output is mapped back by the inverse." if mapped_back else "The output stays in this normalised range."
+    return _DOCUMENTATION.format(
+        name=package_name(model),
+        description=description,
+        version=aeanet_tf.__version__,
+        preset=model.config.preset,
+        axes=model.config.axes,
+        parameters=model.keras_model.count_params(),
+        normalization=_NORMALIZATION[normalization.kind].format(
+            low=normalization.low, high=normalization.high, back=back
+        ),
+        channels=_channels(model),
+        tiles=_tiles(model),
+        citations="\n".join(f"* {text} https://doi.org/{doi}" for text, doi in citations(model.spec)),
+    )
+
+
+def _channels(model):
+    lines = []
+    if model.config.probabilistic:
+        lines.append(
+            "The output has a Laplace distribution for each pixel: the means, then as many channels of scales.\n"
+        )
+    if model.spec.kind == "projection":
+        lines.append(
+            f"The output lacks the axis {model.config.proj_axis}; along it the network needs the whole stack.\n"
+        )
+    return "\n" + "\n".join(lines) if lines else ""
+
+
+def _tiles(model):
+    axes = spatial_axes(model)
+    text = "Sizes are multiples of " + ", ".join(f"{axis.step} along {axis.letter}" for axis in axes) + "."
+    whole = [axis.letter for axis in axes if not axis.halo]
+    if whole:
+        text += f" Images are taken whole along {' and '.join(whole)}: cut tiles along the other axes only."
+    if model.spec.n_attention:
+        text += (
+            " The network attends to the whole image it is given. Predicted in tiles, each tile attends to itself "
+            "only, and results differ from those of the whole image, seams included: predict whole images as long as "
+            "memory allows, in few large tiles otherwise. The halo covers the convolutions, not the attention."
+        )
+    else:
+        text += " The network is convolutional: with the halo, tiles show no seams."
+    return text
+
+
+def _rank(model):
+    return len(model.config.axes.replace("C", ""))

@@ -1,0 +1,112 @@
+"""A network made of Keras's own layers only: its ``.keras`` file loads where this package is not installed."""
+
+from functools import singledispatch
+
+import keras
+from keras import ops
+
+from aeanet_tf.interop.portable_attention import attention, query, repeated
+from aeanet_tf.interop.portable_layers import copied
+from aeanet_tf.layers import GVTO, GlobalAttention, LateralUpSampling, PreActivation, ResidualBlock, Scale, WeightedMean
+
+
+def portable_network(model):
+    """The prediction of a network as a Keras model that needs nothing of this package.
+
+    Every layer of this package is replaced by Keras's built-in layers and operations, with the weights as they are.
+    ``keras.models.load_model`` loads the saved model in its safe mode, in any process that has Keras. Batch-aware
+    attention, which acts in training only, is left out: the result is for prediction, not for further training.
+
+    Args:
+        model: a functional ``keras.Model`` as `aeanet_tf.networks.build_network` makes it, of any precision policy.
+
+    Returns:
+        A functional ``keras.Model`` in float32, of the same name, input and output, not compiled. Names of layers
+        begin with those that they stand for.
+
+    Raises:
+        TypeError: ``model`` is not functional, or has a layer that is neither Keras's own nor this package's; it is
+            named.
+    """
+    if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
+        raise TypeError(f"expected a functional keras.Model as build_network makes it, received {model!r}")
+    # A compiled model would be cloned with its loss, which may be a function of this package.
+    bare = keras.Model(model.input, model.output, name=model.name)
+    return keras.models.clone_model(bare, clone_function=lambda layer: layer, call_function=_called)
+
+
+def _called(layer, x, **arguments):
+    # Keras passes the mask of layers that take one.
+    given = [name for name, value in arguments.items() if value is not None]
+    if given:
+        raise TypeError(f"layer {layer.name}: called with {', '.join(given)}, of which no counterpart is known")
+    return _replaced(layer, x)
+
+
+@singledispatch
+def _replaced(layer, x):
+    """What ``layer`` makes of the Keras tensor ``x`` (or list of them), by built-in layers."""
+    name = getattr(layer, "name", "?")
+    # A Lambda is Keras's own, but is code, which the safe mode does not load.
+    if not type(layer).__module__.startswith("keras.") or isinstance(layer, keras.layers.Lambda):
+        raise TypeError(f"layer {name}: no built-in counterpart of {type(layer).__name__} is known")
+    if type(layer).__name__ == "Cast":
+        return x  # Between precisions, in mixed precision with older versions of Keras; here all is float32.
+    return copied(layer, name, x) if isinstance(layer, keras.layers.Layer) else layer(x)
+
+
+@_replaced.register
+def _pre_activation(layer: PreActivation, x, name=None):
+    name = name or layer.name
+    if layer.norm is not None:
+        x = copied(layer.norm, f"{name}.norm", x)
+    return keras.layers.ReLU(max_value=6.0, name=f"{name}.relu6", dtype="float32")(x)
+
+
+@_replaced.register
+def _residual_block(layer: ResidualBlock, x):
+    h = _pre_activation(layer.batch_norm_1, x, f"{layer.name}.batch_norm_1")
+    shortcut = x
+    if layer.projection_shortcut is not None:
+        shortcut = copied(layer.projection_shortcut, f"{layer.name}.projection_shortcut", h)
+    h = copied(layer.convolution_1, f"{layer.name}.convolution_1", h)
+    h = _pre_activation(layer.batch_norm_2, h, f"{layer.name}.batch_norm_2")
+    h = copied(layer.convolution_2, f"{layer.name}.convolution_2", h)
+    return keras.layers.Add(name=f"{layer.name}.sum", dtype="float32")([shortcut, h])
+
+
+@_replaced.register
+def _gvto(layer: GVTO, x):
+    h = _pre_activation(layer.batch_norm, x, f"{layer.name}.batch_norm")
+    name = f"{layer.name}.attention"
+    q = query(layer.attention, h, name)
+    if layer.attention.size == "same":
+        shortcut = x
+    elif layer.projection_shortcut is not None:
+        shortcut = copied(layer.projection_shortcut, f"{layer.name}.projection_shortcut", h)
+    else:
+        shortcut = q
+    attended = attention(layer.attention, h, q, name)
+    return keras.layers.Add(name=f"{layer.name}.sum", dtype="float32")([shortcut, attended])
+
+
+@_replaced.register
+def _global_attention(layer: GlobalAttention, x):
+    return attention(layer, x, query(layer, x, layer.name), layer.name)
+
+
+@_replaced.register
+def _lateral_up_sampling(layer: LateralUpSampling, x):
+    return repeated(x, layer.name)
+
+
+@_replaced.register
+def _weighted_mean(layer: WeightedMean, inputs):
+    weighted = keras.layers.Multiply(name=f"{layer.name}.product", dtype="float32")(inputs)
+    return ops.mean(weighted, axis=1)
+
+
+@_replaced.register
+def _scale(layer: Scale, x):
+    x = keras.layers.Activation("softplus", name=f"{layer.name}.softplus", dtype="float32")(x)
+    return ops.add(x, layer.minimum)
