@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
 VENV := .venv
 JAX := .venv-jax
+# Two at a time: most of a test is one thread that traces. A file stays together, for what its tests share.
+PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
 .PHONY: quickstart install lint test test-all test-jax legacy clean
 
@@ -20,10 +22,10 @@ lint: $(VENV)/installed
 	$(VENV)/bin/ruff format --check .
 
 test: lint test-jax
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
 
 test-all: lint test-jax legacy
-	$(VENV)/bin/python -m pytest -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow"
 
 # The TensorFlow 1 runtimes of Fiji's plugin, where their interpreters (Python 3.7 and 3.6) are installed.
 legacy:
