@@ -11,10 +11,12 @@ from aeanet_tf.data.images import read_image
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.interop.fiji import export_fiji, meta
 from aeanet_tf.interop.runtimes import operations
+from aeanet_tf.interop.tf1_checkpoint import import_checkpoint
 from aeanet_tf.models.folder import load_model, prediction_normalization
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.run import train_run
 from aeanet_tf.models.run_config import load_run_config
+from tests.golden.original import GOLDEN, load, needs_golden
 from tests.interop.example_models import EXAMPLES, images, make_model, predictions, relative_error
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).resolve().parents[3]
@@ -71,6 +73,21 @@ def test_the_written_list_is_the_runtimes(target):
     """Every operation, attribute and value of the list, from the runtime's own registry."""
     listed = operations()[target]
     assert run_legacy(target, "list_operations.py", ",".join(listed)) == listed
+
+
+@needs_golden
+@pytest.mark.parametrize("target", VERSIONS)
+@pytest.mark.parametrize(
+    ("name", "checkpoint"),
+    [("gvtnet_care", "model.ckpt-pretrained"), ("gvtnet_flywing", "model.ckpt-pretrained")],
+)
+def test_a_checkpoint_of_the_originals_comes_back_to_tensorflow_1(name, checkpoint, target, tmp_path):
+    """Imported, exported, and run where it came from: the original program's output again."""
+    python(target)
+    model = load_model(import_checkpoint(GOLDEN / name / checkpoint, tmp_path / "m"))
+    golden = load(name)
+    _, (found,) = run_zip(target, export_fiji(model, tmp_path / "m.zip", target), golden["input"][:1])
+    assert relative_error(found[..., :1], golden["prediction"][0]) < 1e-4
 
 
 @pytest.fixture(scope="module")
