@@ -25,8 +25,8 @@ make_environment() {
         return
     fi
     "$python" -m venv "$folder"
-    # The newest pip, setuptools and wheel that these interpreters can run.
-    "$folder/bin/python" -m pip install -q --disable-pip-version-check "pip<22" "setuptools<60" "wheel<0.38"
+    # The newest pip, setuptools and wheel that these interpreters can run; the pip they come with is too old to tell.
+    "$folder/bin/python" -m pip install -q --disable-pip-version-check --upgrade "pip<22" "setuptools<60" "wheel<0.38"
     "$folder/bin/python" -m pip install -q --disable-pip-version-check "$@"
     touch "$folder/installed"
 }

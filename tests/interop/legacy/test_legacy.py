@@ -27,10 +27,10 @@ pytestmark = pytest.mark.slow
 
 
 def python(target):
-    interpreter = ROOT / f".venv-{target}" / "bin" / "python"
-    if not interpreter.is_file():
+    environment = ROOT / f".venv-{target}"
+    if not (environment / "installed").is_file():
         pytest.skip(f"TensorFlow {VERSIONS[target]} is not set up (.venv-{target}; make legacy)")
-    return str(interpreter)
+    return str(environment / "bin" / "python")
 
 
 def run_legacy(target, script, *arguments):
