@@ -17,6 +17,13 @@ def add_parser(subparsers):
         "--n-tiles", type=int, nargs="+", metavar="N", help="tiles along each axis of the images (default: whole)"
     )
     parser.add_argument(
+        "--tiling",
+        choices=("exact", "overlap", "whole"),
+        default="exact",
+        help="exact (default): tiles share the attention of the whole image; overlap: each has its own, as in CSBDeep; "
+        "whole: no tiles",
+    )
+    parser.add_argument(
         "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
     )
     parser.add_argument("--scale", action="store_true", help="also write the scale of a probabilistic model")
@@ -47,4 +54,4 @@ def run(args):
     model = load_model(args.model)
     from aeanet_tf.models.predict_files import predict_files
 
-    predict_files(model, args.input, args.output, normalization, axes, args.n_tiles, args.scale)
+    predict_files(model, args.input, args.output, normalization, axes, args.n_tiles, args.scale, args.tiling)

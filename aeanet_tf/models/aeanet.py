@@ -5,6 +5,8 @@ import warnings
 
 import keras
 import numpy as np
+from csbdeep.data import PadAndCropResizer, PercentileNormalizer
+from csbdeep.internals.probability import ProbabilisticPrediction
 from csbdeep.models import CARE, Config
 from csbdeep.utils import axes_check_and_normalize
 from csbdeep.utils.tf import CARETensorBoardImage
@@ -12,8 +14,10 @@ from csbdeep.utils.tf import CARETensorBoardImage
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.folder import weight_files
+from aeanet_tf.models.tiled_prediction import TILING, predict_mean_and_scale
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import build_network, receptive_radius
+from aeanet_tf.prediction.sweeps import Sweeps, can_be_swept
 from aeanet_tf.training import (
     BestWeights,
     CSVHistory,
@@ -54,6 +58,7 @@ class AEANet(CARE):
             logger.info("taking over CARE's configuration; its unet_kern_size has no counterpart here")
             config = self._config_class.from_csbdeep(config)
         self._from_disk = config is None
+        self._sweeps = None
         super().__init__(config=config, name=name, basedir=basedir)
 
     @property
@@ -185,6 +190,66 @@ class AEANet(CARE):
         callbacks.append(CSVHistory(self.logdir / "history.csv"))
         state = ResumableState(self.logdir / "resume")
         return [*callbacks, state], state
+
+    def predict(
+        self,
+        img,
+        axes,
+        normalizer=PercentileNormalizer(),  # noqa: B008  CSBDeep's defaults, which it does not change
+        resizer=PadAndCropResizer(),  # noqa: B008
+        n_tiles=None,
+        tiling="exact",
+    ):
+        """Restore an image; as ``csbdeep.models.CARE.predict``, but tiles share the attention of the whole image.
+
+        Args:
+            img, axes, normalizer, resizer: as in CSBDeep.
+            n_tiles: number of tiles along each axis of ``img``; ``None`` for the whole image at once. Tiles are
+                halved when memory runs out.
+            tiling: ``"exact"``, tiles give what the whole image would (`aeanet_tf.prediction.predict_exact`);
+                ``"overlap"``, each tile has attention of its own, as in CSBDeep and the original programs; or
+                ``"whole"``, which ignores ``n_tiles``. Networks whose attention is not normalised by length are
+                predicted with ``"overlap"``.
+
+        Returns:
+            The restored image (the mean, for probabilistic models), axes as in CSBDeep.
+
+        Raises:
+            InputError: an unknown ``tiling``, or ``n_tiles`` that do not fit the axes.
+        """
+        return self._predict_mean_and_scale(img, axes, normalizer, resizer, n_tiles, tiling)[0]
+
+    def predict_probabilistic(
+        self,
+        img,
+        axes,
+        normalizer=PercentileNormalizer(),  # noqa: B008
+        resizer=PadAndCropResizer(),  # noqa: B008
+        n_tiles=None,
+        tiling="exact",
+    ):
+        """Restore an image as a distribution for each pixel: CSBDeep's ``ProbabilisticPrediction``; see `predict`.
+
+        Raises:
+            ValueError: the model is not probabilistic.
+        """
+        if not self.config.probabilistic:
+            raise ValueError("This is not a probabilistic model.")
+        return ProbabilisticPrediction(*self._predict_mean_and_scale(img, axes, normalizer, resizer, n_tiles, tiling))
+
+    def _predict_mean_and_scale(self, img, axes, normalizer, resizer, n_tiles=None, tiling="exact"):
+        if tiling not in TILING:
+            raise InputError(f"tiling: {tiling!r} is unknown, expected one of {', '.join(TILING)}")
+        n_tiles = None if tiling == "whole" else n_tiles
+        if tiling == "exact" and self.spec.n_attention:
+            if can_be_swept(self.keras_model):
+                if self._sweeps is None or self._sweeps.network is not self.keras_model:
+                    self._sweeps = Sweeps(self.keras_model)
+                return predict_mean_and_scale(self, img, axes, normalizer, resizer, n_tiles, self._sweeps)
+            if n_tiles is not None:
+                logger.info("tiling: this network's attention cannot be shared by tiles, each tile has its own")
+        # Without attention CSBDeep's tiles, which overlap by the receptive radius, are exact.
+        return super()._predict_mean_and_scale(img, axes, normalizer, resizer, n_tiles)
 
     def export_TF(self, fname=None, target="tf1.15"):
         """Write the zip that the CSBDeep plugin of Fiji loads; `interop.fiji.export_fiji` says what is in it.

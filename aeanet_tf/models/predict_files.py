@@ -12,7 +12,7 @@ from aeanet_tf.models.normalizers import make_normalizer
 logger = logging.getLogger("aeanet_tf")
 
 
-def predict_files(model, inputs, output, normalization, axes=None, n_tiles=None, scale=False):
+def predict_files(model, inputs, output, normalization, axes=None, n_tiles=None, scale=False, tiling="exact"):
     """Restore every image of a folder or pattern and write ImageJ-compatible float32 tifs of the same names.
 
     Args:
@@ -23,6 +23,8 @@ def predict_files(model, inputs, output, normalization, axes=None, n_tiles=None,
         axes: of the files; by default those that they name.
         n_tiles: number of tiles along each axis of the images, as in CSBDeep; ``None`` predicts them whole.
         scale: also write the scale of a probabilistic model, as ``<name>_scale.tif``.
+
+        tiling: ``"exact"``, ``"overlap"`` or ``"whole"``, see `AEANet.predict`.
 
     Returns:
         The paths written.
@@ -40,7 +42,7 @@ def predict_files(model, inputs, output, normalization, axes=None, n_tiles=None,
     for path, target in zip(tqdm(paths, disable=None, unit="image"), targets, strict=True):
         image = read_image(path, axes)
         _check(model, image, n_tiles)
-        mean, deviation = _restore(model, image, normalization, n_tiles)
+        mean, deviation = _restore(model, image, normalization, n_tiles, tiling)
         out_axes = "".join(a for a in image.axes if a == "C" or a in model._axes_out)
         if mean.ndim > len(out_axes):
             out_axes += "C"
@@ -71,12 +73,12 @@ def _check_targets(paths, targets, scale):
                 raise InputError(f"{file.parent}: {file.name} would replace an input, choose another output folder")
 
 
-def _restore(model, image, normalization, n_tiles):
+def _restore(model, image, normalization, n_tiles, tiling):
     normalizer = make_normalizer(normalization)
     if model.config.probabilistic:
-        prediction = model.predict_probabilistic(image.array, image.axes, normalizer, n_tiles=n_tiles)
+        prediction = model.predict_probabilistic(image.array, image.axes, normalizer, n_tiles=n_tiles, tiling=tiling)
         return prediction.mean(), prediction.scale()
-    return model.predict(image.array, image.axes, normalizer, n_tiles=n_tiles), None
+    return model.predict(image.array, image.axes, normalizer, n_tiles=n_tiles, tiling=tiling), None
 
 
 def _check(model, image, n_tiles):

@@ -67,6 +67,20 @@ def test_volumes_in_tiles_with_their_scale(models, workplace):
     assert read_image("out/a.tif").axes == "ZYX"
 
 
+def test_tiles_share_their_attention_unless_told_otherwise(models, workplace):
+    folder, _ = models
+    image = np.random.default_rng(0).random((64, 72)) + np.linspace(0, 2, 72)
+    tifffile.imwrite("in/a.tif", image.astype("float32"))
+    found = {}
+    for name, options in {"whole": (), "exact": ("2", "3"), "overlap": ("2", "3", "--tiling", "overlap")}.items():
+        tiles = ("--n-tiles", *options) if options else ()
+        assert predict(folder / "plain", *tiles) == 0
+        found[name] = tifffile.imread("out/a.tif")
+    scale = np.ptp(found["whole"])
+    assert np.abs(found["exact"] - found["whole"]).max() < 1e-5 * scale
+    assert np.abs(found["overlap"] - found["whole"]).max() > 1e-5 * scale
+
+
 def test_normalisation_follows_training_unless_percentiles_are_given(models, workplace, tmp_path):
     folder, made = models
     config = ['data.normalization={"kind": "range", "low": 0, "high": 255}']

@@ -128,12 +128,12 @@ def test_tiles_are_those_of_the_image(tmp_path, image, model):
     class Spy:
         config, _axes_out = model.config, model._axes_out
 
-        def predict(self, array, axes, normalizer, n_tiles=None):
-            tiled.append(n_tiles)
-            return model.predict(array, axes, normalizer, n_tiles=n_tiles)
+        def predict(self, array, axes, normalizer, n_tiles=None, tiling=None):
+            tiled.append((n_tiles, tiling))
+            return model.predict(array, axes, normalizer, n_tiles=n_tiles, tiling=tiling)
 
     predict_files(Spy(), tmp_path / "a.tif", tmp_path / "out", PERCENTILES, n_tiles=(2, 1))
-    assert tiled == [(2, 1)] and read_image(tmp_path / "out" / "a.tif").array.shape == image.shape
+    assert tiled == [((2, 1), "exact")] and read_image(tmp_path / "out" / "a.tif").array.shape == image.shape
     with pytest.raises(InputError, match=r"--n-tiles: 3 numbers, expected one for each of the axes YX"):
         predict_files(model, tmp_path / "a.tif", tmp_path / "no", PERCENTILES, n_tiles=(1, 2, 2))
     # More tiles than fit are no reason to fail: CSBDeep takes fewer.

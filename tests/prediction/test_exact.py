@@ -1,0 +1,100 @@
+"""Tiled equals whole, for every kind of network with attention that can be shared."""
+
+import numpy as np
+import pytest
+
+from aeanet_tf.layers.moments import context_moments
+from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
+from aeanet_tf.prediction import exact, predict_exact
+from aeanet_tf.prediction.exact import _merged
+from aeanet_tf.prediction.sweeps import Sweeps, attention_operators, can_be_swept
+from tests.interop.example_models import randomise
+
+REFERENCES = {"attention": {"shared_references": 5}}
+DOWN = {"downsampling": "attention", "attention": {"residual": "v1"}}
+CASES = {
+    "em": (AEANetConfig, {"axes": "YX", "network": REFERENCES}, (100, 76), (3, 2)),
+    "care": (AEANetConfig, {"axes": "ZYX", "network": REFERENCES}, (24, 44, 48), (2, 3, 2)),
+    "gvtnet down v1": (AEANetConfig, {"axes": "YX", "preset": "gvtnet-care", "network": DOWN}, (72, 100), (2, 3)),
+    "gvtnet down v2": (
+        AEANetConfig,
+        {"axes": "YX", "preset": "gvtnet-care", "network": {"downsampling": "attention"}},
+        (72, 100),
+        (2, 3),
+    ),
+    "probabilistic": (AEANetConfig, {"axes": "YX", "probabilistic": True, "network": REFERENCES}, (60, 76), (3, 2)),
+    "labelfree": (AEANetConfig, {"axes": "YX", "preset": "gvtnet-labelfree"}, (128, 136), (2, 3)),
+    "flywing": (
+        ProjectionAEANetConfig,
+        {"axes": "ZYX", "network": {"filters": 4, **REFERENCES}},
+        (3, 208, 240),
+        (1, 2, 3),
+    ),
+}
+
+
+def make(name):
+    make_config, options, size, n_tiles = CASES[name]
+    config = make_config(unet_n_first=4, train_seed=0, **options)
+    model = (ProjectionAEANet if "proj_axis" in vars(config) else AEANet)(config, "m", None)
+    randomise(model.keras_model)
+    operators = attention_operators(model.keras_model)
+    if len(operators) == 1:
+        # One alone is a thousandth of the output and could be wrong unnoticed; several in a row show as they are.
+        for projection in (operators[0].attention.v_transform, operators[0].attention.out_transform):
+            projection.kernel.assign(4 * projection.kernel)
+    rng = np.random.default_rng(1)
+    # Brighter to the right: every tile's own attention is another.
+    image = rng.random((*size, 1)) + np.linspace(0, 2, size[-1])[:, None]
+    return model, image.astype("float32"), n_tiles
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_tiles_equal_the_whole_and_tiles_with_attention_of_their_own_do_not(name):
+    model, image, n_tiles = make(name)
+    whole = np.asarray(model.keras_model(image[None]))[0]
+    found = predict_exact(model.keras_model, model.spec, image, n_tiles)
+    assert found.shape == whole.shape
+    assert np.abs(found - whole).max() < 1e-5 * np.ptp(whole)
+    normalizer = {"normalizer": None, "tiling": "overlap", "n_tiles": (*n_tiles, 1)}
+    if model.config.probabilistic:
+        overlap, whole = model.predict_probabilistic(image, model.config.axes, **normalizer).mean(), whole[..., :1]
+    else:
+        overlap = model.predict(image, model.config.axes, **normalizer)
+    assert np.abs(overlap - whole).max() > 1e-4 * np.ptp(whole)
+
+
+def test_a_halo_one_step_shorter_would_show(monkeypatch):
+    model, image, n_tiles = make("em")
+    whole = np.asarray(model.keras_model(image[None]))[0]
+    monkeypatch.setattr(exact, "receptive_radius", lambda spec: (20, 20))
+    found = predict_exact(model.keras_model, model.spec, image, n_tiles)
+    assert np.abs(found - whole).max() > 1e-5 * np.ptp(whole)
+
+
+def test_moments_of_tiles_are_those_of_the_image():
+    """Each position once: halos are cut away, at the resolution of the operator."""
+    model, image, n_tiles = make("em")
+    sweeps = Sweeps(model.keras_model)
+    gathered = []
+    for tile in exact.tiles(image.shape[:-1], n_tiles, model.spec.divisor, (22, 22)):
+        gathered.append(sweeps.moments(0, image[tile.source], tile.inner, []))
+    found = _merged(gathered)
+    features = sweeps._evaluate(image[None], [], until=0)
+    expected = context_moments(sweeps.operators[0].batch_norm(features))
+    assert found.weight[0] == 25 * 19
+    for one, other in zip(found[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_progress_names_the_sweep_and_counts_all_tiles():
+    model, image, n_tiles = make("em")
+    lines = []
+    predict_exact(model.keras_model, model.spec, image, n_tiles, progress=lambda *line: lines.append(line))
+    assert lines == [("attention 1 of 1 (bottom_block.block_0)", 12)] * 6 + [("output", 12)] * 6
+
+
+def test_what_cannot_be_swept():
+    softmax = AEANet(AEANetConfig("YX", unet_n_first=4, network={"attention": {"normalization": "softmax"}}), "m", None)
+    assert not can_be_swept(softmax.keras_model)
+    assert can_be_swept(make("care")[0].keras_model)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.prediction import tiles
+
+
+@pytest.mark.parametrize(
+    ("size", "n_tiles", "divisor", "radius"),
+    [
+        ((100, 76), (3, 2), (4, 4), (22, 22)),
+        ((7, 96, 80), (1, 6, 5), (1, 16, 16), (0, 87, 87)),
+        ((8,), (2,), (4,), (1,)),
+    ],
+)
+def test_inner_parts_cover_the_image_once_and_begin_on_the_grid(size, n_tiles, divisor, radius):
+    found = tiles(size, n_tiles, divisor, radius)
+    assert len(found) == np.prod(n_tiles)
+    covered = np.zeros(size, int)
+    for tile in found:
+        covered[tile.target] += 1
+        assert all(
+            start % step == 0 and stop % step == 0 for (start, stop), step in zip(tile.read, divisor, strict=True)
+        )
+    assert (covered == 1).all()
+
+
+def test_halos_reach_as_far_as_the_radius_but_not_beyond_the_image():
+    first, middle, last = tiles((120,), (3,), (4,), (22,))
+    assert (first.read, first.inner) == (((0, 64),), ((0, 40),))
+    assert (middle.read, middle.inner) == (((16, 104),), ((24, 64),))
+    assert (last.read, last.inner) == (((56, 120),), ((24, 64),))
+
+
+def test_tiles_differ_by_one_step_at_most():
+    widths = {tile.inner[0][1] - tile.inner[0][0] for tile in tiles((100,), (7,), (4,), (0,))}
+    assert widths == {12, 16}
+
+
+@pytest.mark.parametrize(
+    ("size", "n_tiles", "message"),
+    [
+        ((64,), (17,), "17 along axis 0 of size 64, expected 1 to 16"),
+        ((64,), (0,), "0 along"),
+        ((63,), (1,), "63 along"),
+    ],
+)
+def test_what_cannot_be_honoured(size, n_tiles, message):
+    with pytest.raises(InputError, match=message):
+        tiles(size, n_tiles, (4,), (3,))
