@@ -149,6 +149,19 @@ def test_tiles_of_an_attention_network_are_predicted(packages, core, in_tmp_path
     assert found.shape == (72, 84, 2) and np.isfinite(found).all()
 
 
+def test_volumes_are_predicted_in_tiles_of_y_and_x(packages, core, in_tmp_path):
+    """One block along z: away from the border, tiles differ from the whole by their attention only, which is little."""
+    from bioimageio.spec.model.v0_5 import AxisId, TensorId
+
+    model, section, path = packages["care"]
+    image = np.random.default_rng(5).uniform(20, 270, (8, 92, 100, 1)).astype("float32")
+    blocks = {(TensorId("input"), AxisId(axis)): n for axis, n in {"z": 1, "y": 4, "x": 5}.items()}
+    found, whole = run(core, path, image, ns=blocks), predicted(model, section, image)
+    assert found.shape == whole.shape
+    inside = (slice(None), slice(20, -20), slice(20, -20))
+    assert relative_error(found[inside], whole[inside]) < 0.02
+
+
 def test_the_package_says_what_the_model_does(packages, core):
     package = core.load_description(packages["care"][2])
     assert package.name == "m_1 (AEANet)" and package.license == "CC-BY-4.0"
