@@ -24,7 +24,7 @@ def predict_mean_and_scale(model, img, axes, normalizer, resizer, n_tiles, sweep
     Args:
         model: an `AEANet`.
         img, axes, normalizer, resizer: as in ``csbdeep.models.CARE.predict``.
-        n_tiles: one number for each axis of ``img``; ``None`` for the whole image.
+        n_tiles: one number for each axis of ``img``, or one for its longest; ``None`` for the whole image.
         sweeps: `aeanet_tf.prediction.sweeps.Sweeps` of its network.
 
     Raises:
@@ -36,7 +36,7 @@ def predict_mean_and_scale(model, img, axes, normalizer, resizer, n_tiles, sweep
     net_in, net_out = model.config.axes, axes_check_and_normalize(model._axes_out)
     axes_out = "".join(a for a in axes if a in net_out or a not in net_in)
     permute = model._make_permute_axes(axes, net_in, net_out, axes_out)
-    tiles = _tiles_by_axis(model, axes, n_tiles)
+    tiles = _tiles_by_axis(model, axes, n_tiles, img.shape)
     x = resizer.before(normalizer.before(permute(img), net_in), net_in, model._axes_div_by(net_in))
     y = resizer.after(_predict(model, x, tiles, sweeps), net_out)
     mean, scale = model._mean_and_scale_from_prediction(y, axis=net_out.index("C"))
@@ -45,16 +45,20 @@ def predict_mean_and_scale(model, img, axes, normalizer, resizer, n_tiles, sweep
     return permute(mean, undo=True), permute(scale, undo=True)
 
 
-def _tiles_by_axis(model, axes, n_tiles):
+def _tiles_by_axis(model, axes, n_tiles, shape):
     """Numbers of tiles along the network's spatial axes, from those along the image's."""
     spatial = model.config.axes.replace("C", "")
     if n_tiles is None:
         return [1] * len(spatial)
+    if np.isscalar(n_tiles) and not isinstance(n_tiles, str):
+        # As in CSBDeep: a single number is for the longest axis that can be cut.
+        extents = [n if a in model._axes_out and a != "C" else 0 for n, a in zip(shape, axes, strict=True)]
+        n_tiles = [n_tiles if i == np.argmax(extents) else 1 for i in range(len(axes))]
     try:
         numbers = [int(n) for n in n_tiles]
     except (TypeError, ValueError):
         numbers = []
-    if len(numbers) != len(axes) or numbers != list(n_tiles) or min(numbers) < 1:
+    if isinstance(n_tiles, str) or len(numbers) != len(axes) or numbers != list(n_tiles) or min(numbers) < 1:
         raise InputError(f"n_tiles: {n_tiles!r}, expected a number of at least 1 for each of the axes {axes}")
     by_axis = dict(zip(axes, numbers, strict=True))
     for axis, n in by_axis.items():

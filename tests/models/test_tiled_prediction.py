@@ -36,6 +36,13 @@ def test_sizes_off_the_grid_and_uneven_tiles(model, image):
     assert not close(model.predict(image, "YX", n_tiles=(3, 2), tiling="overlap"), whole)
 
 
+def test_a_single_number_is_for_the_longest_axis(model, image, monkeypatch):
+    tried, once = [], tiled._predict_once
+    monkeypatch.setattr(tiled, "_predict_once", lambda *args: tried.append(args[2]) or once(*args))
+    assert close(model.predict(image, "YX", n_tiles=3), model.predict(image, "YX"))
+    assert tried == [[3, 1], [1, 1]]
+
+
 def test_whole_prediction_is_csbdeeps(model, image):
     from csbdeep.data import PadAndCropResizer, PercentileNormalizer
     from csbdeep.models import CARE
@@ -102,7 +109,8 @@ def test_softmax_falls_back_to_overlap_and_says_so(image, caplog):
         ({"n_tiles": (2,)}, r"n_tiles: \(2,\), expected a number of at least 1 for each of the axes YX"),
         ({"n_tiles": (0, 1)}, "at least 1"),
         ({"n_tiles": (1.5, 1)}, "at least 1"),
-        ({"n_tiles": 4}, "n_tiles: 4, expected"),
+        ({"n_tiles": -4}, "at least 1"),
+        ({"n_tiles": "44"}, "n_tiles: '44', expected"),
     ],
 )
 def test_bad_arguments(model, image, options, message):
