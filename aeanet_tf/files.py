@@ -1,6 +1,7 @@
-"""Writing a file so that it is either the old one or the new one, wherever a run is killed."""
+"""Writing a file or folder so that it is either the old one or the new one, wherever a run is killed."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -36,6 +37,37 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """Give a name for a new folder beside ``path``, which it replaces, contents and all, when the block ends well.
+
+    As `replacing`: whoever is killed leaves no half of a folder, and a failed block leaves ``path`` as it was. Whether
+    an existing folder may be replaced is for the caller to decide.
+
+    Raises:
+        InputError: ``path`` cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".partial-{path.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def with_suffix(path: str | Path, suffix: str) -> Path:
+    """``path`` with ``suffix`` behind its name where it does not end with it."""
+    path = Path(path)
+    return path if path.suffix == suffix else path.with_name(path.name + suffix)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -1,12 +1,13 @@
 """``aeanet export``: a trained model for other programs."""
 
 FORMATS = {
-    "fiji": ".zip",
-    "bioimageio": ".bioimageio.zip",
-    "keras": ".keras",
-    "savedmodel": "",
-    "onnx": ".onnx",
+    "fiji": "TF_SavedModel.zip",
+    "bioimageio": "{name}.bioimageio.zip",
+    "keras": "{name}.keras",
+    "savedmodel": "saved_model",
+    "onnx": "{name}.onnx",
 }
+"""What is written into the model folder when nothing else is said; Fiji's zip has CSBDeep's name."""
 
 
 def add_parser(subparsers):
@@ -43,7 +44,7 @@ def run(args):
     _check_options(args)
     load_backend()
     model = load_model(args.model)
-    path = Path(args.output) if args.output else default_path(model, args.format)
+    path = Path(args.output) if args.output else model.logdir / FORMATS[args.format].format(name=model.name)
     if args.format == "bioimageio":
         _bioimageio(model, path, args)
     elif args.format == "fiji":
@@ -62,15 +63,6 @@ def run(args):
         from aeanet_tf.interop.onnx import export_onnx
 
         export_onnx(model, path)
-
-
-def default_path(model, format):
-    """Where a model is exported to when nothing is said: in its folder, CSBDeep's name for Fiji's zip."""
-    if format == "fiji":
-        return model.logdir / "TF_SavedModel.zip"
-    if format == "savedmodel":
-        return model.logdir / "saved_model"
-    return model.logdir / f"{model.name}{FORMATS[format]}"
 
 
 def _check_options(args):
@@ -95,6 +87,8 @@ def _check_options(args):
 
 
 def _bioimageio(model, path, args):
+    from csbdeep.utils import move_image_axes
+
     from aeanet_tf.data.images import check_fits, read_image
     from aeanet_tf.interop.bioimageio import export_bioimageio
     from aeanet_tf.models.folder import prediction_normalization
@@ -103,7 +97,7 @@ def _bioimageio(model, path, args):
     if args.test_image is not None:
         image = read_image(args.test_image)
         check_fits(image, model.config.axes, model.config.n_channel_in)
-        image = image_in_axes(image, model.config.axes)
+        image = move_image_axes(image.array, image.axes, model.config.axes, True)
     export_bioimageio(
         model,
         path,
@@ -113,13 +107,3 @@ def _bioimageio(model, path, args):
         test_image=image,
         description=args.description,
     )
-
-
-def image_in_axes(image, axes):
-    """The array of an `Image` with its axes in the order ``axes``, a channel axis of length 1 added if it lacks one."""
-    import numpy as np
-
-    array, found = image.array, image.axes
-    if "C" in axes and "C" not in found:
-        array, found = array[..., None], f"{found}C"
-    return np.moveaxis(array, [found.index(a) for a in axes], range(len(axes)))

@@ -14,7 +14,7 @@ from pydantic_core import PydanticSerializationError
 
 import aeanet_tf
 from aeanet_tf.errors import InputError
-from aeanet_tf.files import replacing
+from aeanet_tf.files import replacing, with_suffix
 from aeanet_tf.interop import bioimageio_texts as texts
 from aeanet_tf.interop.bioimageio_example import draw_cover, example_image, example_output
 from aeanet_tf.interop.portable import portable_network
@@ -52,8 +52,7 @@ def export_bioimageio(model, path, *, authors, license, normalization, test_imag
     require_spec()
     from aeanet_tf.interop.fiji import export_fiji
 
-    path = Path(path)
-    path = path if path.suffix == ".zip" else path.with_name(f"{path.name}.zip")
+    path = with_suffix(path, ".zip")
     authors = _authors(authors)
     description = texts.default_description(model) if description is None else description
     image = example_image(model, normalization, test_image)

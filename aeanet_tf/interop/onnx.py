@@ -3,11 +3,9 @@
 import logging
 from pathlib import Path
 
-import numpy as np
-import tensorflow as tf
-
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing
+from aeanet_tf.interop.tracing import check_agreement, prediction_function
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -37,18 +35,17 @@ def export_onnx(model, path):
         raise InputError(f'--format onnx: {error.name} is not installed; run pip install "aeanet-tf[onnx]"') from None
     path = Path(path)
     network = model.keras_model
-    specification = [tf.TensorSpec(network.input.shape, "float32", name="input")]
+    function, specification = prediction_function(network)
     # The converter reports every pass it makes.
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    function = tf.function(lambda x: network(x, training=False), input_signature=specification, autograph=False)
-    converted, _ = tf2onnx.convert.from_function(function, input_signature=specification, opset=OPSET)
+    converted, _ = tf2onnx.convert.from_function(function, input_signature=[specification], opset=OPSET)
     axes = "".join(a.lower() for a in model.config.axes if a != "C")
     out_axes = "".join(a.lower() for a in model._axes_out if a != "C")
     _name_tensor(converted.graph, converted.graph.input[0], "input", axes)
     _name_tensor(converted.graph, converted.graph.output[0], "output", out_axes)
     content = converted.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    _check_result(session, network, model.spec.divisor)
+    check_agreement(network, model.spec.divisor, lambda images: [session.run(None, {"input": x})[0] for x in images])
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     logger.info("%s written, ONNX operator set %d, %.1f MB", path, OPSET, len(content) / 1e6)
@@ -67,13 +64,3 @@ def _name_tensor(graph, value, name, axes):
     for dimension, axis in zip(dimensions, ["batch", *axes], strict=False):
         if not dimension.dim_value:
             dimension.dim_param = axis
-
-
-def _check_result(session, network, divisor):
-    size = [n or max(4, 3 * d) for n, d in zip(network.input.shape[1:-1], divisor, strict=True)]
-    image = np.random.default_rng(0).random((1, *size, network.input.shape[-1]), dtype=np.float32)
-    expected = np.asarray(network(image, training=False))
-    (found,) = session.run(["output"], {"input": image})
-    error = np.abs(found - expected).max() / max(np.abs(expected).max(), 1e-6)
-    if not error < 1e-4:
-        raise RuntimeError(f"the ONNX graph differs from the network by {error:.1e}; please report this")

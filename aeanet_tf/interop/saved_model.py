@@ -1,12 +1,13 @@
 """Export as a SavedModel of TensorFlow 2, which runs without this package."""
 
 import logging
-import shutil
 from pathlib import Path
 
 import tensorflow as tf
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.files import replacing_folder
+from aeanet_tf.interop.tracing import prediction_function
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -31,19 +32,9 @@ def export_saved_model(model, path):
     path = Path(path)
     if path.exists() and not _replaceable(path):
         raise InputError(f"{path}: exists and is no SavedModel, expected a new folder")
-    temporary = path.with_name(f".partial-{path.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        module = _module(model.keras_model)
+    module = _module(model.keras_model)
+    with replacing_folder(path) as temporary:
         tf.saved_model.save(module, str(temporary), signatures={"serving_default": module.signature})
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.rename(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     logger.info("%s written, a SavedModel of TensorFlow %s", path, tf.__version__)
     return path
 
@@ -54,11 +45,10 @@ def _replaceable(path):
 
 def _module(network):
     """The network with its functions for images of any size."""
-    specification = tf.TensorSpec(network.input.shape, "float32", name="input")
     module = tf.Module()
     module.network = network
-    module.serve = tf.function(lambda x: network(x, training=False), input_signature=[specification], autograph=False)
+    module.serve, specification = prediction_function(network)
     module.signature = tf.function(
-        lambda input: {"output": network(input, training=False)}, input_signature=[specification], autograph=False
+        lambda input: {"output": module.serve(input)}, input_signature=[specification], autograph=False
     )
     return module

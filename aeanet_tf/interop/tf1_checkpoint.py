@@ -1,14 +1,13 @@
 """Models from checkpoints of the original programs (TensorFlow 1): ``aeanet import-tf1``."""
 
 import logging
-import os
-import shutil
 from itertools import permutations
 from pathlib import Path
 
 from csbdeep.utils import save_json
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.files import replacing_folder
 from aeanet_tf.interop.tf1_files import find_prefix, read_checkpoint
 from aeanet_tf.interop.tf1_identify import differences, hidden_fields, identify
 from aeanet_tf.interop.tf1_names import match_variables
@@ -140,21 +139,11 @@ def _otherwise(spec, variables):
 
 
 def _write(output, config, network, normalization):
-    """Write the folder under another name first, so that a killed import leaves no half of a model."""
-    partial = output.with_name(f".partial-{output.name}")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    with replacing_folder(output) as partial:
+        partial.mkdir()
         save_json(vars(config), str(partial / "config.json"))
         network.save_weights(str(partial / "weights_best.h5"))
         save_normalization(partial, normalization)
-        if output.is_dir():  # Empty; some systems do not rename onto a folder.
-            output.rmdir()
-        os.replace(partial, output)
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _report(prefix, published, spec, pairs, slots, overrides):

@@ -8,6 +8,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 from tensorflow.python.grappler import tf_optimizer
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.interop.tracing import prediction_function
 
 PROTOBUF_LIMIT = 2**31 - 1
 """Bytes a protobuf message, and with it a graph with its constants, may have."""
@@ -51,8 +52,7 @@ def check_size(n_bytes):
 
 
 def _trace(network):
-    specification = tf.TensorSpec(network.input.shape, "float32", name="input")
-    function = tf.function(lambda x: network(x, training=False), input_signature=[specification], autograph=False)
+    function, _ = prediction_function(network)
     # A network is traced even where functions run eagerly.
     eager = tf.config.functions_run_eagerly()
     tf.config.run_functions_eagerly(False)

@@ -23,7 +23,6 @@ def predict_files(model, inputs, output, normalization, axes=None, n_tiles=None,
         axes: of the files; by default those that they name.
         n_tiles: number of tiles along each axis of the images, as in CSBDeep; ``None`` predicts them whole.
         scale: also write the scale of a probabilistic model, as ``<name>_scale.tif``.
-
         tiling: ``"exact"``, ``"overlap"`` or ``"whole"``, see `AEANet.predict`.
 
     Returns:

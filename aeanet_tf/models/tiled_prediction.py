@@ -1,6 +1,7 @@
 """Prediction of arrays by a model with attention, whole or in tiles that share the attention of the whole image."""
 
 import logging
+from numbers import Real
 
 import numpy as np
 import tensorflow as tf
@@ -50,7 +51,7 @@ def _tiles_by_axis(model, axes, n_tiles, shape):
     spatial = model.config.axes.replace("C", "")
     if n_tiles is None:
         return [1] * len(spatial)
-    if np.isscalar(n_tiles) and not isinstance(n_tiles, str):
+    if isinstance(n_tiles, Real):
         # As in CSBDeep: a single number is for the longest axis that can be cut.
         extents = [n if a in model._axes_out and a != "C" else 0 for n, a in zip(shape, axes, strict=True)]
         n_tiles = [n_tiles if i == np.argmax(extents) else 1 for i in range(len(axes))]
@@ -58,7 +59,7 @@ def _tiles_by_axis(model, axes, n_tiles, shape):
         numbers = [int(n) for n in n_tiles]
     except (TypeError, ValueError):
         numbers = []
-    if isinstance(n_tiles, str) or len(numbers) != len(axes) or numbers != list(n_tiles) or min(numbers) < 1:
+    if len(numbers) != len(axes) or numbers != list(n_tiles) or min(numbers) < 1:
         raise InputError(f"n_tiles: {n_tiles!r}, expected a number of at least 1 for each of the axes {axes}")
     by_axis = dict(zip(axes, numbers, strict=True))
     for axis, n in by_axis.items():
