@@ -9,6 +9,10 @@ class InputError(ValueError):
     """
 
 
+class WriteError(InputError):
+    """A result cannot be written: a full disk, a folder without permission. What was done so far is no less right."""
+
+
 def from_validation(error, where):
     """An `InputError` for a pydantic ``ValidationError``: every offending field, what is wrong, what was given.
 

@@ -1,57 +1,107 @@
 """``aeanet predict``: restore images with a trained model."""
 
+from contextlib import nullcontext
+
 
 def add_parser(subparsers):
     """Register the subcommand."""
     parser = subparsers.add_parser(
         "predict",
         help="restore images with a trained model",
-        description="Restore images and write ImageJ-compatible float32 tifs of the same names; axes and pixel size "
-        "are kept. Images are normalised as in training.",
+        description="Restore images, piece by piece, and write ImageJ-compatible float32 tifs (OME-Zarr for OME-Zarr) "
+        "of the same names; axes and pixel size are kept. Images are normalised as in training. A run that was stopped "
+        "goes on when the same command is given again.",
     )
     parser.add_argument("--model", required=True, metavar="DIR", help="model folder")
-    parser.add_argument("--input", required=True, nargs="+", metavar="PATH", help="files, folders or quoted patterns")
+    parser.add_argument(
+        "--input", required=True, nargs="+", metavar="PATH", help="images, OME-Zarrs, folders or quoted patterns"
+    )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the predictions")
     parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
+    parser.add_argument("--format", choices=("tif", "zarr"), help="of the predictions (default: as each input)")
+    parser.add_argument("--scale", action="store_true", help="also write the scale of a probabilistic model")
     parser.add_argument(
-        "--n-tiles", type=int, nargs="+", metavar="N", help="tiles along each axis of the images (default: whole)"
+        "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
     )
-    parser.add_argument(
+    _add_tiling(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_tiling(parser):
+    group = parser.add_argument_group("large images (docs/large_images.md)")
+    group.add_argument(
+        "--max-memory",
+        metavar="SIZE",
+        help="what a process may hold, such as 4GB, from which the tiles follow (default: 80 %% of what is free)",
+    )
+    group.add_argument(
+        "--n-tiles", type=int, nargs="+", metavar="N", help="tiles along each axis of the images (default: as needed)"
+    )
+    group.add_argument(
         "--tiling",
         choices=("exact", "overlap", "whole"),
         default="exact",
         help="exact (default): tiles share the attention of the whole image; overlap: each has its own, as in CSBDeep; "
         "whole: no tiles",
     )
-    parser.add_argument(
-        "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
+    group.add_argument(
+        "--context",
+        choices=("image", "group"),
+        default="image",
+        help="image (default): each image and frame attends to itself; group: all of the call share one context",
     )
-    parser.add_argument("--scale", action="store_true", help="also write the scale of a probabilistic model")
-    parser.set_defaults(run=run)
+    cluster = group.add_mutually_exclusive_group()
+    cluster.add_argument("--workers", type=int, metavar="N", help="predict in this number of processes")
+    cluster.add_argument("--scheduler", metavar="ADDRESS", help="predict on a running dask.distributed cluster")
 
 
 def run(args):
     """Predict; see `aeanet_tf.models.predict_files.predict_files`."""
     from aeanet_tf.data.images import check_axes, find_images
-    from aeanet_tf.errors import InputError
-    from aeanet_tf.models.folder import load_model, prediction_normalization
-    from aeanet_tf.models.run_config import NormalizationSection
+    from aeanet_tf.models.folder import load_model
     from aeanet_tf.startup import load_backend
 
-    if args.n_tiles is not None and min(args.n_tiles) < 1:
-        raise InputError(f"--n-tiles: {args.n_tiles}, expected numbers of at least 1")
+    _check(args)
     axes = None if args.axes is None else check_axes(args.axes)
     # Before TensorFlow is loaded: most mistakes are in the paths.
     find_images(args.input)
-    if args.percentiles is None:
-        normalization = prediction_normalization(args.model)
-    else:
-        low, high = args.percentiles
-        if not 0 <= low < high <= 100:
-            raise InputError(f"--percentiles: {low} {high}, expected 0 <= LOW < HIGH <= 100")
-        normalization = NormalizationSection(low=low, high=high)
+    normalization = _normalization(args)
     load_backend()
     model = load_model(args.model)
-    from aeanet_tf.models.predict_files import predict_files
+    from aeanet_tf.models.predict_files import PredictOptions, predict_files
 
-    predict_files(model, args.input, args.output, normalization, axes, args.n_tiles, args.scale, args.tiling)
+    options = PredictOptions(
+        axes, args.n_tiles, args.tiling, args.context, args.max_memory, args.scale, file_format=args.format
+    )
+    with _workers(args) as client:
+        predict_files(model, args.input, args.output, normalization, options, client)
+
+
+def _check(args):
+    from aeanet_tf.errors import InputError
+
+    if args.n_tiles is not None and min(args.n_tiles) < 1:
+        raise InputError(f"--n-tiles: {args.n_tiles}, expected numbers of at least 1")
+    if args.workers is not None and args.workers < 1:
+        raise InputError(f"--workers: {args.workers}, expected at least 1")
+
+
+def _normalization(args):
+    from aeanet_tf.errors import InputError
+    from aeanet_tf.models.folder import prediction_normalization
+    from aeanet_tf.models.run_config import NormalizationSection
+
+    if args.percentiles is None:
+        return prediction_normalization(args.model)
+    low, high = args.percentiles
+    if not 0 <= low < high <= 100:
+        raise InputError(f"--percentiles: {low} {high}, expected 0 <= LOW < HIGH <= 100")
+    return NormalizationSection(low=low, high=high)
+
+
+def _workers(args):
+    if args.workers is None and args.scheduler is None:
+        return nullcontext()
+    from aeanet_tf.prediction.cluster import connected
+
+    return connected(args.scheduler, args.workers)

@@ -1,21 +1,22 @@
 """Reading and writing microscopy images with their axes and pixel size."""
 
 import glob
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import tifffile
 
-from aeanet_tf.data.pixel_size import imagej_pixel_size, ome_pixel_size
+from aeanet_tf.data.ome_zarr import is_zarr
+from aeanet_tf.data.pixel_size import imagej_unit
+from aeanet_tf.data.tiff import one_line, tiff_calibration, tiff_file
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (*TIFF_SUFFIXES, ".png", ".bmp", ".jpg", ".jpeg")
+ZARR_SUFFIX = ".zarr"
 
 IMAGEJ_ORDER = "TZCYX"
 # Beyond this a classic TIFF cannot address its pages; ImageJ then keeps one directory and contiguous pixels.
@@ -27,7 +28,7 @@ class Image:
     """An image, what its dimensions mean, and how large a pixel is.
 
     Attributes:
-        array: the pixels, in the dtype of the file.
+        array: the pixels, in the dtype of the file; a `StoredArray` if they were left there (`open_image`).
         axes: one letter a dimension, in the order of ``array.shape``: T, Z, C, Y, X.
         pixel_size: step along an axis, for the axes where it is known: Z, Y, X in ``unit``, T in seconds.
         unit: unit of length ("um", "nm", ...), None if unknown.
@@ -59,14 +60,17 @@ def check_axes(axes: str, allowed: str = "TZCYX") -> str:
     return letters
 
 
-def check_fits(image: Image, axes: str, channels: int) -> None:
+def check_fits(image: Image, axes: str, channels: int, frames: bool = False) -> None:
     """Check that a network with these axes (such as "ZYXC") and channels takes an image, its axes in any order.
+
+    With ``frames`` the image may also have a time axis T that the network lacks.
 
     Raises:
         InputError: other spatial axes, or another number of channels; without a C axis there is one.
     """
     spatial = axes.replace("C", "")
-    if sorted(image.axes.replace("C", "")) != sorted(spatial):
+    ignored = "CT" if frames and "T" not in spatial else "C"
+    if sorted(a for a in image.axes if a not in ignored) != sorted(spatial):
         raise InputError(f"{image.path}: axes {image.axes}, expected {spatial} (and C for channels), the model's axes")
     found = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
     if found != channels:
@@ -74,11 +78,11 @@ def check_fits(image: Image, axes: str, channels: int) -> None:
 
 
 def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
-    """List image files.
+    """List image files, and OME-Zarr folders, each of which is one image.
 
     Args:
-        patterns: a file, a folder (every image in it, not in its sub-folders), a glob pattern, or a list of
-            these. Folders and globs give the files with a known extension (tif, tiff, png, bmp, jpg, jpeg).
+        patterns: an image, a folder (every image in it, not in its sub-folders), a glob pattern, or a list of
+            these. Folders and globs give what has a known extension (tif, tiff, png, bmp, jpg, jpeg, zarr).
 
     Returns:
         The paths, each once, sorted.
@@ -97,9 +101,9 @@ def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
 
 
 def _find(path: Path) -> list[Path]:
-    if path.is_file():
+    if path.is_file() or _is_zarr_image(path) or is_zarr(path):
         return [path]
-    known = ", ".join(suffix[1:] for suffix in SUFFIXES)
+    known = _known()
     if path.is_dir():
         candidates = list(path.iterdir())
         if not candidates:
@@ -110,23 +114,32 @@ def _find(path: Path) -> list[Path]:
         complaint = f"{path}: the pattern matches no image ({known})"
     else:
         raise InputError(f"{path}: no such file or folder")
-    images = [
-        candidate
-        for candidate in candidates
-        if candidate.suffix.lower() in SUFFIXES and not candidate.name.startswith(".") and candidate.is_file()
-    ]
+    images = [candidate for candidate in candidates if not candidate.name.startswith(".") and _is_image(candidate)]
     if not images:
         raise InputError(complaint)
     return images
 
 
+def _is_image(path: Path) -> bool:
+    return (path.suffix.lower() in SUFFIXES and path.is_file()) or _is_zarr_image(path)
+
+
+def _is_zarr_image(path: Path) -> bool:
+    # By name alone: without its metadata it is a damaged image, not a folder of images.
+    return path.suffix.lower() == ZARR_SUFFIX and path.is_dir()
+
+
+def _known() -> str:
+    return ", ".join(suffix[1:] for suffix in (*SUFFIXES, ZARR_SUFFIX))
+
+
 def read_image(path: str | Path, axes: str | None = None) -> Image:
-    """Read one image: TIFF (first series; ImageJ, OME or plain), PNG, BMP or JPEG.
+    """Read one image whole: TIFF (first series; ImageJ, OME or plain), OME-Zarr, PNG, BMP or JPEG.
 
     Dimensions of size 1 are dropped unless ``axes`` names them.
 
     Args:
-        path: the file.
+        path: the file, or the folder of an OME-Zarr.
         axes: meaning of the dimensions in the order in which the file stores them, such as "ZYX". None takes
             what the file says (ImageJ, OME, tifffile); a plain 2D image is YX, colour samples are C.
 
@@ -138,107 +151,105 @@ def read_image(path: str | Path, axes: str | None = None) -> Image:
         InputError: the file is missing, unreadable, truncated or empty; its dtype is not a real number; it
             holds NaN or infinity; its axes are not known; or ``axes`` does not fit its shape.
     """
+    path, axes = check_source(path, axes)
+    if path.is_dir():
+        # stored.py imports this module
+        from aeanet_tf.data.stored import open_image
+
+        image = open_image(path, axes)
+        image.array = image.array[tuple(slice(0, size) for size in image.array.shape)]
+        _check_finite(path, image.array)
+        return image
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        with tiff_file(path) as tif:
+            array, stored = tif.series[0].asarray(), tif.series[0].axes
+            pixel_size, unit = tiff_calibration(tif)
+    else:
+        array, stored, pixel_size, unit = *read_picture(path), {}, None
+    keep, axes = resolve_axes(path, array.shape, array.dtype, stored, axes)
+    _check_finite(path, array)
+    return calibrated(array.reshape([array.shape[dimension] for dimension in keep]), axes, pixel_size, unit, path)
+
+
+def check_source(path: str | Path, axes: str | None) -> tuple[Path, str | None]:
+    """Check the arguments of `read_image`: that there is an image of a known format, and the given axes.
+
+    Raises:
+        InputError: there is none, or the axes mean nothing.
+    """
     path = Path(path)
+    axes = None if axes is None else check_axes(axes)
+    if _is_zarr_image(path) or is_zarr(path):
+        return path, axes
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    if axes is not None:
-        axes = check_axes(axes)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        known = ", ".join(suffix[1:] for suffix in SUFFIXES)
-        raise InputError(f"{path}: unknown image format {suffix!r}, expected one of {known}")
-    if suffix in TIFF_SUFFIXES:
-        array, stored, pixel_size, unit = _read_tiff(path)
-    else:
-        array, stored, pixel_size, unit = *_read_picture(path), {}, None
-    _check_values(path, array)
-    array, axes = _resolve_axes(path, array, stored, axes)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{path}: unknown image format {path.suffix.lower()!r}, expected one of {_known()}")
+    return path, axes
+
+
+def calibrated(array, axes: str, pixel_size: dict[str, float], unit: str | None, path: Path) -> Image:
+    """An image with the pixel sizes of those axes that it has."""
     pixel_size = {axis: size for axis, size in pixel_size.items() if axis in axes}
     return Image(array, axes, pixel_size, unit if set(pixel_size) & set("ZYX") else None, path)
 
 
-@contextmanager
-def _tifffile_complaints() -> Iterator[list[str]]:
-    """Collect what tifffile logs as an error: a truncated file gives fewer pages and no exception."""
-    complaints: list[str] = []
+def read_picture(path: Path) -> tuple[np.ndarray, str]:
+    """Pixels and axes (YX or YXS) of a PNG, BMP or JPEG.
 
-    def collect(record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        # An unreadable tag is no loss of pixels.
-        if record.levelno >= logging.ERROR and "TiffTag" not in message:
-            complaints.append(message)
-        return record.levelno < logging.ERROR
-
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(collect)
-    try:
-        yield complaints
-    finally:
-        logger.removeFilter(collect)
-
-
-def _read_tiff(path: Path) -> tuple[np.ndarray, str, dict[str, float], str | None]:
-    with _tifffile_complaints() as complaints:
-        try:
-            with tifffile.TiffFile(path) as tif:
-                series = tif.series[0]
-                array, stored = series.asarray(), series.axes
-                if tif.is_ome:
-                    pixel_size, unit = ome_pixel_size(tif.ome_metadata)
-                elif tif.is_imagej:
-                    pixel_size, unit = imagej_pixel_size(tif.imagej_metadata, tif.pages[0].tags)
-                else:
-                    pixel_size, unit = {}, None
-        # Codecs and the parser raise whatever the damaged bytes lead them to.
-        except Exception as error:
-            raise InputError(f"{path}: not a readable TIFF image ({_one_line(error)})") from error
-    if complaints:
-        raise InputError(f"{path}: the TIFF file is damaged or truncated ({_one_line(complaints[0])})")
-    return array, stored, pixel_size, unit
-
-
-def _read_picture(path: Path) -> tuple[np.ndarray, str]:
+    Raises:
+        InputError: the file cannot be read.
+    """
     from skimage.io import imread
 
     try:
         array = np.asarray(imread(path))
     except Exception as error:
-        raise InputError(f"{path}: not a readable image ({_one_line(error)})") from error
+        raise InputError(f"{path}: not a readable image ({one_line(error)})") from error
     return array, "YX" if array.ndim == 2 else "YXS"
 
 
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())[:160]
-
-
-def _check_values(path: Path, array: np.ndarray) -> None:
-    if array.dtype.kind not in "biuf":
-        raise InputError(f"{path}: pixels of type {array.dtype}, expected integers or floats")
-    if array.size == 0:
-        raise InputError(f"{path}: the image is empty, its shape is {array.shape}")
+def _check_finite(path: Path, array: np.ndarray) -> None:
     # The extremes suffice, since minimum and maximum propagate NaN, and need no mask of the image's size.
     if array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
         raise InputError(f"{path}: the image holds NaN or infinite values, expected finite ones")
 
 
-def _resolve_axes(path: Path, array: np.ndarray, stored: str, axes: str | None) -> tuple[np.ndarray, str]:
+def resolve_axes(
+    path: Path, shape: Sequence[int], dtype: np.dtype, stored: str, axes: str | None
+) -> tuple[list[int], str]:
+    """Which of the stored dimensions an image keeps, and what they are called; its dtype and size are checked.
+
+    Args:
+        path: the file, for messages.
+        shape: the stored shape.
+        dtype: the stored dtype.
+        stored: the file's letters for the dimensions; S counts as C, others than TZCYX as unknown.
+        axes: the axes that the user gave, in capitals.
+
+    Raises:
+        InputError: the pixels are not real numbers, or none; the axes do not fit or are not known.
+    """
+    if dtype.kind not in "biuf":
+        raise InputError(f"{path}: pixels of type {dtype}, expected integers or floats")
+    shape = tuple(shape)
+    if 0 in shape:
+        raise InputError(f"{path}: the image is empty, its shape is {shape}")
     if "C" not in stored:
         stored = stored.replace("S", "C")
-    if axes is not None and array.ndim == len(axes):
+    if axes is not None and len(shape) == len(axes):
         if stored != axes and sorted(stored) == sorted(axes):
             raise InputError(f"{path}: the file stores its axes as {stored}, got axes {axes}")
-        return array, axes
-    keep = [dimension for dimension, size in enumerate(array.shape) if size > 1 or stored[dimension] in "YX"]
+        return list(range(len(shape))), axes
+    keep = [dimension for dimension, size in enumerate(shape) if size > 1 or stored[dimension] in "YX"]
     stored = "".join(stored[dimension] for dimension in keep)
-    shape = array.shape
-    array = array.reshape([shape[dimension] for dimension in keep])
     if axes is not None:
-        if array.ndim != len(axes):
+        if len(keep) != len(axes):
             raise InputError(f"{path}: shape {shape} does not fit axes {axes} ({len(axes)} dimensions)")
-        return array, axes
+        return keep, axes
     if not set(stored) <= set("TZCYX") or len(set(stored)) != len(stored):
         raise InputError(f"{path}: shape {shape}, but the file does not name its axes; give them, as --axes ZYX")
-    return array, stored
+    return keep, stored
 
 
 def write_image(
@@ -277,18 +288,9 @@ def write_image(
     array = _imagej_dtype(path, array)
     order = "".join(axis for axis in IMAGEJ_ORDER if axis in axes)
     array = np.ascontiguousarray(array.transpose([axes.index(axis) for axis in order]))
-    metadata, resolution = _imagej_metadata(path, order, pixel_size or {}, unit)
-    large = array.nbytes > _CLASSIC_TIFF_BYTES
+    options = imagej_options(path, order, array.nbytes, pixel_size or {}, unit)
     with replacing(path) as temporary:
-        tifffile.imwrite(
-            temporary,
-            array,
-            imagej=True,
-            photometric="minisblack",
-            metadata=metadata,
-            resolution=resolution,
-            **({"truncate": True} if large else {}),
-        )
+        tifffile.imwrite(temporary, array, **options)
 
 
 def _imagej_dtype(path: Path, array: np.ndarray) -> np.ndarray:
@@ -305,20 +307,36 @@ def _imagej_dtype(path: Path, array: np.ndarray) -> np.ndarray:
     return array.astype(target, copy=False)
 
 
-def _imagej_metadata(
-    path: Path, axes: str, pixel_size: dict[str, float], unit: str | None
-) -> tuple[dict[str, object], tuple[float, float] | None]:
-    for axis, size in pixel_size.items():
-        if axis not in "TZYX" or not np.isfinite(size) or size <= 0:
-            raise InputError(f"{path}: pixel size {size} along {axis}, expected a positive number along T, Z, Y, X")
-    if set(pixel_size) & set("ZYX") and not unit:
-        raise InputError(f"{path}: pixel size {pixel_size} without a unit, expected one such as 'um'")
+def imagej_options(
+    path: Path, axes: str, nbytes: int, pixel_size: dict[str, float], unit: str | None
+) -> dict[str, object]:
+    """What tifffile's ``imwrite`` is told to write an ImageJ file of ``nbytes``, its axes in ImageJ's order.
+
+    Raises:
+        InputError: as `check_pixel_size`.
+    """
+    check_pixel_size(path, pixel_size, unit)
     metadata: dict[str, object] = {"axes": axes}
     if unit:
-        metadata["unit"] = unit
+        metadata["unit"] = imagej_unit(unit)
     if "Z" in pixel_size and "Z" in axes:
         metadata["spacing"] = pixel_size["Z"]
     if "T" in pixel_size and "T" in axes:
         metadata["finterval"] = pixel_size["T"]
     x, y = pixel_size.get("X", pixel_size.get("Y")), pixel_size.get("Y", pixel_size.get("X"))
-    return metadata, None if x is None or y is None else (1 / x, 1 / y)
+    resolution = None if x is None or y is None else (1 / x, 1 / y)
+    options = {"imagej": True, "photometric": "minisblack", "metadata": metadata, "resolution": resolution}
+    return options | {"truncate": True} if nbytes > _CLASSIC_TIFF_BYTES else options
+
+
+def check_pixel_size(path: Path, pixel_size: dict[str, float], unit: str | None) -> None:
+    """Check the calibration of an image to write.
+
+    Raises:
+        InputError: a size is not positive, or is of another axis than T, Z, Y, X; a length has no unit.
+    """
+    for axis, size in pixel_size.items():
+        if axis not in "TZYX" or not np.isfinite(size) or size <= 0:
+            raise InputError(f"{path}: pixel size {size} along {axis}, expected a positive number along T, Z, Y, X")
+    if set(pixel_size) & set("ZYX") and not unit:
+        raise InputError(f"{path}: pixel size {pixel_size} without a unit, expected one such as 'um'")

@@ -1,5 +1,6 @@
 """Pixel sizes out of the metadata of ImageJ and OME TIFF files."""
 
+import re
 from contextlib import suppress
 from typing import Any
 from xml.etree import ElementTree
@@ -12,8 +13,6 @@ _MICROMETRE = {
     "micrometre",
     "\u00b5m",
     "\u03bcm",
-    r"\u00b5m",
-    r"\u00B5m",
 }
 _METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "nm": 1e-9, "pm": 1e-12, "\u00c5": 1e-10}
 _SECONDS = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
@@ -22,9 +21,16 @@ _SECONDS = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
 def normal_unit(unit: object) -> str | None:
     """One spelling a unit: every way to write micrometre becomes "um"; no unit and "pixel" become None."""
     text = str(unit or "").strip().strip("\0")
+    text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), text)
     if text.lower() in {"", "pixel", "pixels", "px"}:
         return None
     return "um" if text in _MICROMETRE or text.lower() in _MICROMETRE else text
+
+
+def imagej_unit(unit: str) -> str:
+    """A unit as ImageJ writes it, in ASCII: other letters are escaped, which `normal_unit` undoes."""
+    unit = "um" if normal_unit(unit) == "um" else unit
+    return "".join(letter if letter.isascii() else f"\\u{ord(letter):04X}" for letter in unit)
 
 
 def imagej_pixel_size(metadata: dict[str, Any] | None, tags: Any) -> tuple[dict[str, float], str | None]:

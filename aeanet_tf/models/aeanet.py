@@ -14,10 +14,10 @@ from csbdeep.utils.tf import CARETensorBoardImage
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.folder import weight_files
-from aeanet_tf.models.tiled_prediction import TILING, predict_mean_and_scale
+from aeanet_tf.models.tiled_prediction import predict_arrays
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import build_network, receptive_radius
-from aeanet_tf.prediction.sweeps import Sweeps, can_be_swept
+from aeanet_tf.prediction.stages import OwnAttention, Stages
 from aeanet_tf.training import (
     BestWeights,
     CSVHistory,
@@ -58,7 +58,7 @@ class AEANet(CARE):
             logger.info("taking over CARE's configuration; its unet_kern_size has no counterpart here")
             config = self._config_class.from_csbdeep(config)
         self._from_disk = config is None
-        self._sweeps = None
+        self._stages = {}
         super().__init__(config=config, name=name, basedir=basedir)
 
     @property
@@ -199,25 +199,38 @@ class AEANet(CARE):
         resizer=PadAndCropResizer(),  # noqa: B008
         n_tiles=None,
         tiling="exact",
+        max_memory=None,
+        context="image",
     ):
         """Restore an image; as ``csbdeep.models.CARE.predict``, but tiles share the attention of the whole image.
 
         Args:
-            img, axes, normalizer, resizer: as in CSBDeep.
-            n_tiles: number of tiles along each axis of ``img``; ``None`` for the whole image at once. Tiles are
-                halved when memory runs out.
-            tiling: ``"exact"``, tiles give what the whole image would (`aeanet_tf.prediction.predict_exact`);
+            img: an array; with an axis T that the model lacks, its frames are restored one by one. Or a list of
+                arrays with the same axes, of any sizes.
+            axes: of ``img``, or of each array of the list.
+            normalizer, resizer: as in CSBDeep, applied to each image and frame by itself.
+            n_tiles: number of tiles along each axis of ``img``. By default the whole image where it fits into
+                ``max_memory``, and as many tiles as it takes where not. Tiles are halved when memory runs out.
+            tiling: ``"exact"``, tiles give what the whole image would (`aeanet_tf.prediction.run_job`);
                 ``"overlap"``, each tile has attention of its own, as in CSBDeep and the original programs; or
-                ``"whole"``, which ignores ``n_tiles``. Networks whose attention is not normalised by length are
-                predicted with ``"overlap"``.
+                ``"whole"``, no tiles. Networks whose attention is not normalised by length, and without attention,
+                are predicted with ``"overlap"``, which is exact for the latter.
+            max_memory: what the process may hold in all, in bytes or as a text such as ``"4GB"``, from which the number
+                of tiles follows. By default 80 % of the memory that is available; on a GPU the whole image is tried.
+            context: ``"image"``, each image and frame attends to itself, as in the papers; ``"group"``, all images
+                and frames of the call share one attention context, which takes one more sweep for each attention
+                operator. The latter is batch-aware attention (AEANet paper, equation 5) carried over to prediction,
+                and ours: docs/large_images.md.
 
         Returns:
-            The restored image (the mean, for probabilistic models), axes as in CSBDeep.
+            The restored image (the mean, for probabilistic models), axes as in CSBDeep; a list for a list.
 
         Raises:
-            InputError: an unknown ``tiling``, or ``n_tiles`` that do not fit the axes.
+            InputError: an unknown ``tiling`` or ``context``, ``n_tiles`` that do not fit the image, ``max_memory``
+                that does not suffice.
         """
-        return self._predict_mean_and_scale(img, axes, normalizer, resizer, n_tiles, tiling)[0]
+        found = self._predict(img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context)
+        return [mean for mean, _ in found] if isinstance(img, (list, tuple)) else found[0]
 
     def predict_probabilistic(
         self,
@@ -227,6 +240,8 @@ class AEANet(CARE):
         resizer=PadAndCropResizer(),  # noqa: B008
         n_tiles=None,
         tiling="exact",
+        max_memory=None,
+        context="image",
     ):
         """Restore an image as a distribution for each pixel: CSBDeep's ``ProbabilisticPrediction``; see `predict`.
 
@@ -235,21 +250,43 @@ class AEANet(CARE):
         """
         if not self.config.probabilistic:
             raise ValueError("This is not a probabilistic model.")
-        return ProbabilisticPrediction(*self._predict_mean_and_scale(img, axes, normalizer, resizer, n_tiles, tiling))
+        found = self._predict(img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context)
+        if isinstance(img, (list, tuple)):
+            return [ProbabilisticPrediction(*one) for one in found]
+        return ProbabilisticPrediction(*found)
 
-    def _predict_mean_and_scale(self, img, axes, normalizer, resizer, n_tiles=None, tiling="exact"):
-        if tiling not in TILING:
-            raise InputError(f"tiling: {tiling!r} is unknown, expected one of {', '.join(TILING)}")
-        n_tiles = None if tiling == "whole" else n_tiles
-        if tiling == "exact" and self.spec.n_attention:
-            if can_be_swept(self.keras_model):
-                if self._sweeps is None or self._sweeps.network is not self.keras_model:
-                    self._sweeps = Sweeps(self.keras_model)
-                return predict_mean_and_scale(self, img, axes, normalizer, resizer, n_tiles, self._sweeps)
-            if n_tiles is not None:
-                logger.info("tiling: this network's attention cannot be shared by tiles, each tile has its own")
-        # Without attention CSBDeep's tiles, which overlap by the receptive radius, are exact.
-        return super()._predict_mean_and_scale(img, axes, normalizer, resizer, n_tiles)
+    def _predict(self, img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context):
+        """``(mean, scale)`` of an image, or a list of them."""
+        options = (normalizer, resizer, n_tiles, tiling, max_memory, context)
+        if isinstance(img, (list, tuple)):
+            return predict_arrays(self, list(img), axes, *options)
+        letters = axes_check_and_normalize(axes, img.ndim)
+        if "T" not in letters or "T" in self.config.axes:
+            return predict_arrays(self, [img], letters, *options)[0]
+        time = letters.index("T")
+        frames = list(np.moveaxis(img, time, 0))
+        if isinstance(n_tiles, (list, tuple)) and len(n_tiles) == img.ndim:
+            if n_tiles[time] != 1:
+                raise InputError(f"n_tiles: {n_tiles[time]} along T, expected 1: frames are predicted one by one")
+            options = (normalizer, resizer, [*n_tiles[:time], *n_tiles[time + 1 :]], *options[3:])
+        found = predict_arrays(self, frames, letters.replace("T", ""), *options)
+        # An axis that is projected may have stood before T.
+        time = sum(a == "C" or a in self._axes_out for a in letters[:time])
+        return [None if part[0] is None else np.stack(part, time) for part in zip(*found, strict=True)]
+
+    def stages(self, plan):
+        """The compiled stages of a `Plan`, made once for each way to predict."""
+        if self._stages.get("network") is not self.keras_model:
+            self._stages = {"network": self.keras_model}
+        key = plan.kept if plan.shared else "own"
+        if key not in self._stages:
+            network = self.keras_model
+            self._stages[key] = Stages(network, plan.kept) if plan.shared else OwnAttention(network)
+        return self._stages[key]
+
+    def _predict_mean_and_scale(self, img, axes, normalizer, resizer, n_tiles=None):
+        # What CSBDeep's own methods call.
+        return self._predict(img, axes, normalizer, resizer, n_tiles, "exact", None, "image")
 
     def export_TF(self, fname=None, target="tf1.15"):
         """Write the zip that the CSBDeep plugin of Fiji loads; `interop.fiji.export_fiji` says what is in it.
@@ -288,7 +325,7 @@ class AEANet(CARE):
         return self._by_axis(query_axes, self.spec.divisor, 1)
 
     def _axes_tile_overlap(self, query_axes):
-        return self._by_axis(query_axes, receptive_radius(self.spec), 0)
+        return self._by_axis(query_axes, receptive_radius(self.keras_model), 0)
 
     def _by_axis(self, query_axes, values, other):
         table = dict(zip(self.config.axes.replace("C", ""), values, strict=True))

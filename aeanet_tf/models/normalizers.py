@@ -2,6 +2,9 @@
 
 import numpy as np
 from csbdeep.data import NoNormalizer, Normalizer, PercentileNormalizer
+from csbdeep.utils import move_image_axes, normalize_mi_ma
+
+from aeanet_tf.data.percentiles import streamed_percentiles
 
 
 class RangeNormalizer(Normalizer):
@@ -25,6 +28,27 @@ class RangeNormalizer(Normalizer):
         return self._do_after
 
 
+class FittedPercentileNormalizer(PercentileNormalizer):
+    """A ``PercentileNormalizer`` that knows the percentiles of the image and takes it in pieces, in any order.
+
+    Args:
+        pmin, pmax: the percentiles, as in CSBDeep, which also takes the further ``kwargs``.
+        mi, ma: their values, one a channel.
+        axes: of the pieces, such as "YXC"; ``before`` and ``after`` also take them in another order.
+    """
+
+    def __init__(self, pmin, pmax, mi, ma, axes, **kwargs):
+        super().__init__(pmin, pmax, **kwargs)
+        shape = [-1 if axis == "C" else 1 for axis in axes]
+        self.axes_before = axes
+        self.mi, self.ma = (np.asarray(values, self.dtype).reshape(shape) for values in (mi, ma))
+
+    def before(self, x, axes):
+        """``(x - mi) / (ma - mi)`` of a piece, in float32; see ``csbdeep.data.Normalizer``."""
+        mi, ma = (move_image_axes(values, self.axes_before, axes, True) for values in (self.mi, self.ma))
+        return normalize_mi_ma(x, mi, ma, dtype=self.dtype, **self.kwargs)
+
+
 def make_normalizer(section):
     """The CSBDeep ``Normalizer`` of a `NormalizationSection`."""
     if section.kind == "percentile":
@@ -32,3 +56,25 @@ def make_normalizer(section):
     if section.kind == "range":
         return RangeNormalizer(section.low, section.high)
     return NoNormalizer()
+
+
+def fit_normalizer(section, image, net_axes, progress=None):
+    """The normaliser of a `NormalizationSection` for one image, for use on pieces of it.
+
+    It gives what that of `make_normalizer` gives for the whole image, to float32 rounding, and can be pickled.
+
+    Args:
+        section: the `NormalizationSection`.
+        image: an `Image`, whose array may be lazy. Its percentiles, one pair a channel, are those of all its pixels:
+            for one frame of a time lapse give `aeanet_tf.models.frames.frame_image`.
+        net_axes: axes of the pieces, such as "ZYXC".
+        progress: as in `streamed_percentiles`, which reads the image for ``kind = "percentile"`` only.
+
+    Raises:
+        InputError: the image holds NaN or infinite values (percentiles only), or its dtype is not a real number.
+    """
+    if section.kind != "percentile":
+        return make_normalizer(section)
+    limits = [section.low, section.high]
+    mi, ma = streamed_percentiles(image.array, image.axes, limits, image.path, progress)
+    return FittedPercentileNormalizer(section.low, section.high, mi, ma, net_axes)

@@ -1,68 +1,133 @@
-"""Prediction of image files: read, restore, write with axes and pixel size kept."""
+"""Prediction of image files, piece by piece: read, restore, write with axes and pixel size kept."""
 
+import json
 import logging
+import shutil
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
+from typing import Any
 
+import tensorflow as tf
 from tqdm import tqdm
 
-from aeanet_tf.data.images import check_fits, find_images, image_stem, read_image, write_image
-from aeanet_tf.errors import InputError
+from aeanet_tf.data.images import ZARR_SUFFIX, find_images, image_stem
+from aeanet_tf.errors import InputError, WriteError
+from aeanet_tf.models.image_run import ImageRun
 from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.models.run_state import RunState, file_facts, network_digest
+from aeanet_tf.models.tiled_prediction import follow, halved
+from aeanet_tf.models.tiling import check_tiling, memory_budget, on_accelerator, tiles_by_axis
+from aeanet_tf.prediction import run_job
+from aeanet_tf.prediction.cluster import Cluster
+from aeanet_tf.prediction.features import Features
+from aeanet_tf.prediction.job import Job
+from aeanet_tf.prediction.journal import Journal
+from aeanet_tf.prediction.plan import Budget, make_plan
 
 logger = logging.getLogger("aeanet_tf")
 
+# What reading and writing pieces takes beside the evaluation of a tile.
+RESERVE = 150e6
 
-def predict_files(model, inputs, output, normalization, axes=None, n_tiles=None, scale=False, tiling="exact"):
-    """Restore every image of a folder or pattern and write ImageJ-compatible float32 tifs of the same names.
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How files are predicted.
+
+    Attributes:
+        axes: of the files; by default those that they name.
+        n_tiles: number of tiles along each axis of the images; ``None`` for as many as the memory asks for.
+        tiling, context: see `AEANet.predict`; the images of the call are a group.
+        max_memory: what a process may hold in all; see `AEANet.predict`.
+        scale: also write the scale of a probabilistic model, as ``<name>_scale``.
+        file_format: ``"tif"`` or ``"zarr"``; ``None`` writes a zarr for a zarr and a tif for everything else.
+    """
+
+    axes: str | None = None
+    n_tiles: tuple[int, ...] | None = None
+    tiling: str = "exact"
+    context: str = "image"
+    max_memory: Any = None
+    scale: bool = False
+    file_format: str | None = None
+
+
+def predict_files(model, inputs, output, normalization, options=None, client=None, **kwargs):
+    """Restore every image of a folder or pattern; ImageJ-compatible float32 tifs or OME-Zarr of the same names.
+
+    No image is in memory whole: pieces are read, restored and written. What is written has a hidden name until it is
+    complete. A run that was stopped goes on with the first tile that is not finished when it is started again.
 
     Args:
         model: an `AEANet`.
         inputs: file, folder or pattern, or several.
         output: folder, made where it is missing.
         normalization: a `NormalizationSection`.
-        axes: of the files; by default those that they name.
-        n_tiles: number of tiles along each axis of the images, as in CSBDeep; ``None`` predicts them whole.
-        scale: also write the scale of a probabilistic model, as ``<name>_scale.tif``.
-        tiling: ``"exact"``, ``"overlap"`` or ``"whole"``, see `AEANet.predict`.
+        options: `PredictOptions`; its fields can also be given as keywords.
+        client: a ``distributed.Client`` whose workers evaluate the tiles; ``None`` for this process.
 
     Returns:
-        The paths written.
+        The paths written, in the order of the inputs.
 
     Raises:
-        InputError: an image that cannot be read or does not fit the model. Images before it are written.
+        InputError: an image that cannot be read or does not fit the model, options that do not fit it, a disk that is
+            full. Images before it are written.
     """
-    output = Path(output)
-    paths = find_images(inputs)
-    if scale and not model.config.probabilistic:
+    options = PredictOptions(**kwargs) if options is None else options
+    check_tiling(options.tiling, options.context)
+    if options.scale and not model.config.probabilistic:
         raise InputError("--scale: the model is not probabilistic, it predicts no scale")
-    targets = [output / f"{image_stem(path)}.tif" for path in paths]
-    _check_targets(paths, targets, scale)
-    written = []
-    for path, target in zip(tqdm(paths, disable=None, unit="image"), targets, strict=True):
-        image = read_image(path, axes)
-        _check(model, image, n_tiles)
-        mean, deviation = _restore(model, image, normalization, n_tiles, tiling)
-        out_axes = "".join(a for a in image.axes if a == "C" or a in model._axes_out)
-        if mean.ndim > len(out_axes):
-            out_axes += "C"
-        results = {target: mean} | ({_scale_file(target): deviation} if scale else {})
-        for name, array in results.items():
-            write_image(name, array, out_axes, {a: s for a, s in image.pixel_size.items() if a in out_axes}, image.unit)
-            written.append(name)
+    # CSBDeep's warning where the result stays normalised.
+    model._check_normalizer_resizer(make_normalizer(normalization), None)
+    output, paths = Path(output), find_images(inputs)
+    targets = [_targets(output, path, options) for path in paths]
+    _check_targets(paths, targets)
+    facts = [network_digest(model), json.loads(normalization.model_dump_json()), asdict(options)]
+    run = _Run(model, normalization, options, client, RunState(output, [*facts, *map(file_facts, paths)]))
+    together = options.context == "group"
+    pairs = list(zip(paths, targets, strict=True))
+    groups = [pairs] if together else [[pair] for pair in pairs]
+    try:
+        _predict_groups(run, groups)
+    except WriteError:
+        # What is done stays, for when there is space.
+        raise
+    except InputError:
+        run.state.remove()
+        raise
+    run.state.remove()
+    written = [target for files in targets for target in files]
     logger.info("%d images written to %s", len(written), output)
     return written
 
 
-def _scale_file(target):
-    return target.with_name(f"{target.stem}_scale.tif")
+def _predict_groups(run, groups):
+    finished = run.state.finished()
+    for number, group in enumerate(tqdm(groups, disable=True if len(groups) == 1 else None, unit="image")):
+        names = [str(target) for _, targets in group for target in targets]
+        if finished.issuperset(names):
+            logger.info("%s: finished before the run was stopped", names[0])
+            continue
+        run.predict(number, [ImageRun(run.model, path, targets, run.options.axes) for path, targets in group])
+        if len(groups) > 1:
+            run.state.enter_finished(names)
 
 
-def _check_targets(paths, targets, scale):
+def _targets(output, path, options):
+    """Where the prediction of a file goes, and its scale where that is wanted."""
+    kind = options.file_format or ("zarr" if path.suffix.lower() == ZARR_SUFFIX else "tif")
+    names = [image_stem(path)] + [f"{image_stem(path)}_scale"] * options.scale
+    return [output / f"{name}.{kind}" for name in names]
+
+
+def _check_targets(paths, targets):
     """Refuse to write one file twice, or over an input."""
     inputs = {path.resolve() for path in paths}
     taken = {}
-    for path, target in zip(paths, targets, strict=True):
-        for file in (target, *([_scale_file(target)] if scale else [])):
+    for path, files in zip(paths, targets, strict=True):
+        for file in files:
             if file in taken:
                 raise InputError(
                     f"{path}: {file} would also be written for {taken[file]}; rename one, or predict apart"
@@ -72,18 +137,102 @@ def _check_targets(paths, targets, scale):
                 raise InputError(f"{file.parent}: {file.name} would replace an input, choose another output folder")
 
 
-def _restore(model, image, normalization, n_tiles, tiling):
-    normalizer = make_normalizer(normalization)
-    if model.config.probabilistic:
-        prediction = model.predict_probabilistic(image.array, image.axes, normalizer, n_tiles=n_tiles, tiling=tiling)
-        return prediction.mean(), prediction.scale()
-    return model.predict(image.array, image.axes, normalizer, n_tiles=n_tiles, tiling=tiling), None
+@dataclass
+class _Run:
+    """What all images of a call share."""
+
+    model: Any
+    normalization: Any
+    options: PredictOptions
+    client: Any
+    state: RunState
+
+    def predict(self, number, images):
+        """Predict a group of images with the tiles that fit, halved whenever memory runs out."""
+        given = None
+        while True:
+            with self._cleaning(images):
+                for image in images:
+                    if not image.sources:
+                        with _bar("piece") as bar:
+                            image.read_ranges(self.normalization, follow(bar))
+                plan = self.state.plan(number) or self._plan(images, given)
+                try:
+                    self._predict(number, images, plan)
+                    break
+                except (tf.errors.ResourceExhaustedError, MemoryError):
+                    given = halved(self.model, plan.n_tiles, plan.size)
+                    logger.warning("out of memory, going on with %s tiles", " x ".join(map(str, given)))
+                    self.state.forget(number)
+        for image in images:
+            image.finish()
+        self.state.forget(number)
+
+    @contextmanager
+    def _cleaning(self, images):
+        """Bad input leaves nothing behind; a full disk leaves what is done."""
+        try:
+            yield
+        except WriteError:
+            raise
+        except InputError:
+            for image in images:
+                image.discard()
+            raise
+
+    def _plan(self, images, given):
+        options, spec = self.options, self.model.spec
+        first = images[0]
+        if options.tiling == "whole":
+            given = [1] * spec.dimension
+        elif given is None and options.n_tiles is not None:
+            given = tiles_by_axis(
+                self.model, first.image.axes, options.n_tiles, first.image.array.shape, first.sizes[0]
+            )
+        together = options.context == "group"
+        sizes = [size for image in images for size in image.sizes] if together else first.sizes[:1]
+        exact = options.tiling == "exact"
+        return make_plan(self.model.keras_model, spec, sizes, self._budget(images), given, exact, together)
+
+    def _budget(self, images):
+        free = _free_disk(images[0].targets[0].parent)
+        outputs = sum(4 * prod(image.image.array.shape) * len(image.targets) for image in images)
+        processes = 1 if self.client is None else len(self.client.scheduler_info()["workers"])
+        if self.options.max_memory is None and on_accelerator():
+            memory = None
+        else:
+            memory = memory_budget(self.options.max_memory, RESERVE, processes)
+        # Half of it: others write, too.
+        return Budget(memory, max(0, free - outputs) / 2)
+
+    def _predict(self, number, images, plan):
+        small = prod(plan.n_tiles) == 1 and not plan.shared
+        begun = self.state.plan(number) is not None
+        resumed = [image.open_files(plan, resume=begun) for image in images]
+        if not all(resumed):
+            self.state.forget(number)
+            if not small:
+                self.state.enter_plan(number, plan)
+                logger.info("%s: %s", images[0].path, plan.line(on_disk=True))
+        else:
+            logger.info("%s: going on with what an earlier run has finished", images[0].path)
+        frames = [image.job_frame(i, plan) for image in images for i in range(len(image.sources))]
+        jobs = [frames] if self.options.context == "group" else [[frame] for frame in frames]
+        stages = self.model.stages(plan)
+        for index, job in enumerate(jobs):
+            features, journal = self.state.features(number, index), self.state.journal(number, index)
+            if small:
+                features, journal = Features(), Journal()
+            workers = None if self.client is None else Cluster(self.client, self.state.folder)
+            with _bar("tile", quiet=small) as bar:
+                run_job(Job(stages, self.model.spec, job, features), workers, journal, follow(bar))
 
 
-def _check(model, image, n_tiles):
-    check_fits(image, model.config.axes, model.config.n_channel_in)
-    if n_tiles is not None and len(n_tiles) != len(image.axes):
-        raise InputError(f"--n-tiles: {len(n_tiles)} numbers, expected one for each of the axes {image.axes}")
-    for axis, n in zip(image.axes, n_tiles or (), strict=False):
-        if n > 1 and (axis == "C" or axis not in model._axes_out):
-            raise InputError(f"--n-tiles: {n} along {axis} of {image.axes}, expected 1: the network needs it whole")
+def _bar(unit, quiet=False):
+    return tqdm(disable=True if quiet else None, leave=False, unit=unit)
+
+
+def _free_disk(folder):
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

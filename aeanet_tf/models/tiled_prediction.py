@@ -1,99 +1,133 @@
-"""Prediction of arrays by a model with attention, whole or in tiles that share the attention of the whole image."""
+"""Prediction of arrays in memory, whole or in tiles that share the attention of the whole image."""
 
+import copy
 import logging
-from numbers import Real
+from math import prod
 
 import numpy as np
 import tensorflow as tf
 from csbdeep.utils import axes_check_and_normalize
 from tqdm import tqdm
 
-from aeanet_tf.errors import InputError
-from aeanet_tf.prediction import predict_exact
+from aeanet_tf.models.tiling import check_tiling, memory_budget, on_accelerator, tiles_by_axis
+from aeanet_tf.prediction import cut_evenly, run_job
+from aeanet_tf.prediction.exact import ArrayTarget
+from aeanet_tf.prediction.features import Features
+from aeanet_tf.prediction.job import Frame, Job
+from aeanet_tf.prediction.plan import Budget, make_plan
 
 logger = logging.getLogger("aeanet_tf")
 
-TILING = ("exact", "overlap", "whole")
 
+def predict_arrays(model, images, axes, normalizer, resizer, n_tiles, tiling, max_memory, context):
+    """Mean and scale (``None`` for models without) of images, as CSBDeep's models return them.
 
-def predict_mean_and_scale(model, img, axes, normalizer, resizer, n_tiles, sweeps):
-    """Mean and scale (``None`` for models without) of an image, as CSBDeep's models return them.
-
-    Normalisation and padding are those of CSBDeep, over the whole image. If memory runs out, the tiles are halved
+    Normalisation and padding are those of CSBDeep, over each whole image. If memory runs out, the tiles are halved
     along their longest axis and prediction begins anew.
 
     Args:
         model: an `AEANet`.
-        img, axes, normalizer, resizer: as in ``csbdeep.models.CARE.predict``.
-        n_tiles: one number for each axis of ``img``, or one for its longest; ``None`` for the whole image.
-        sweeps: `aeanet_tf.prediction.sweeps.Sweeps` of its network.
+        images: list of arrays.
+        axes, normalizer, resizer: as in ``csbdeep.models.CARE.predict``; ``axes`` of each image.
+        n_tiles: one number for each axis of the images, or one for the longest; ``None`` for as many as the memory
+            asks for.
+        tiling, max_memory, context: see `AEANet.predict`.
+
+    Returns:
+        List of ``(mean, scale)``.
 
     Raises:
-        InputError: ``n_tiles`` of another length, below 1, or more than 1 along an axis that cannot be cut.
+        InputError: an unknown ``tiling`` or ``context``; ``n_tiles`` of another length, below 1, more than an axis has
+            steps, or more than 1 along an axis that cannot be cut; ``max_memory`` that does not suffice.
         MemoryError: the smallest tiles do not fit.
     """
-    normalizer, resizer = model._check_normalizer_resizer(normalizer, resizer)
-    axes = axes_check_and_normalize(axes, img.ndim)
-    net_in, net_out = model.config.axes, axes_check_and_normalize(model._axes_out)
-    axes_out = "".join(a for a in axes if a in net_out or a not in net_in)
-    permute = model._make_permute_axes(axes, net_in, net_out, axes_out)
-    tiles = _tiles_by_axis(model, axes, n_tiles, img.shape)
-    x = resizer.before(normalizer.before(permute(img), net_in), net_in, model._axes_div_by(net_in))
-    y = resizer.after(_predict(model, x, tiles, sweeps), net_out)
-    mean, scale = model._mean_and_scale_from_prediction(y, axis=net_out.index("C"))
-    if normalizer.do_after and model.config.n_channel_in == model.config.n_channel_out:
-        mean, scale = normalizer.after(mean, scale, net_out)
-    return permute(mean, undo=True), permute(scale, undo=True)
+    check_tiling(tiling, context)
+    # A normaliser remembers the range of its image; the caller's own is used where there is one image.
+    own = (lambda x: x) if len(images) == 1 else copy.deepcopy
+    prepared = (_Prepared(model, image, axes, own(normalizer), own(resizer)) for image in images)
+    groups = [list(prepared)] if context == "group" else ([one] for one in prepared)
+    return [result for group in groups for result in _predict_group(model, group, n_tiles, tiling, max_memory, context)]
 
 
-def _tiles_by_axis(model, axes, n_tiles, shape):
-    """Numbers of tiles along the network's spatial axes, from those along the image's."""
-    spatial = model.config.axes.replace("C", "")
-    if n_tiles is None:
-        return [1] * len(spatial)
-    if isinstance(n_tiles, Real):
-        # As in CSBDeep: a single number is for the longest axis that can be cut.
-        extents = [n if a in model._axes_out and a != "C" else 0 for n, a in zip(shape, axes, strict=True)]
-        n_tiles = [n_tiles if i == np.argmax(extents) else 1 for i in range(len(axes))]
-    try:
-        numbers = [int(n) for n in n_tiles]
-    except (TypeError, ValueError):
-        numbers = []
-    if len(numbers) != len(axes) or numbers != list(n_tiles) or min(numbers) < 1:
-        raise InputError(f"n_tiles: {n_tiles!r}, expected a number of at least 1 for each of the axes {axes}")
-    by_axis = dict(zip(axes, numbers, strict=True))
-    for axis, n in by_axis.items():
-        if n > 1 and (axis == "C" or axis not in model._axes_out):
-            raise InputError(f"n_tiles: {n} along {axis}, expected 1: the network needs it whole")
-    return [by_axis.get(axis, 1) for axis in spatial]
+class _Prepared:
+    """An image, normalised, padded and in the network's axes, and the way back for its prediction."""
+
+    def __init__(self, model, image, axes, normalizer, resizer):
+        self.model, self.shape = model, image.shape
+        self.normalizer, self.resizer = model._check_normalizer_resizer(normalizer, resizer)
+        self.axes = axes_check_and_normalize(axes, image.ndim)
+        net_in, self.net_out = model.config.axes, axes_check_and_normalize(model._axes_out)
+        axes_out = "".join(a for a in self.axes if a in self.net_out or a not in net_in)
+        self.permute = model._make_permute_axes(self.axes, net_in, self.net_out, axes_out)
+        x = self.normalizer.before(self.permute(image), net_in)
+        self.x = self.resizer.before(x, net_in, model._axes_div_by(net_in))
+
+    def finish(self, y):
+        """Mean and scale in the axes and the range of the image."""
+        model, y = self.model, self.resizer.after(y, self.net_out)
+        mean, scale = model._mean_and_scale_from_prediction(y, axis=self.net_out.index("C"))
+        if self.normalizer.do_after and model.config.n_channel_in == model.config.n_channel_out:
+            mean, scale = self.normalizer.after(mean, scale, self.net_out)
+        return self.permute(mean, undo=True), self.permute(scale, undo=True)
 
 
-def _predict(model, x, tiles, sweeps):
-    step = model.spec.divisor
-    most = [n // s for n, s in zip(x.shape, step, strict=False)]
+def _predict_group(model, group, n_tiles, tiling, max_memory, context):
+    sizes = [one.x.shape[:-1] for one in group]
+    given = None
+    if tiling == "whole":
+        given = [1] * len(sizes[0])
+    elif n_tiles is not None:
+        given = tiles_by_axis(model, group[0].axes, n_tiles, group[0].shape, sizes[0])
+    # The output, and the copies that are made of it on the way back.
+    output = 4 * sum(4 * prod(size) for size in sizes) * model.keras_model.output_shape[-1]
+    memory = None if max_memory is None and on_accelerator() else memory_budget(max_memory, output)
     while True:
-        # CSBDeep takes fewer tiles, too, where there are more than the network's grid has steps.
-        tiles = [min(n, m) for n, m in zip(tiles, most, strict=True)]
+        plan = make_plan(
+            model.keras_model, model.spec, sizes, Budget(memory), given, tiling == "exact", context == "group"
+        )
+        logger.info("prediction: %s", plan.line(on_disk=False))
         try:
-            return _predict_once(model, x, tiles, sweeps)
+            return _run(model, group, sizes, plan)
         except tf.errors.ResourceExhaustedError:
-            extents = [n / t if t < m else 0 for n, t, m in zip(x.shape, tiles, most, strict=False)]
-            for axis, letter in enumerate(model.config.axes.replace("C", "")):
-                extents[axis] *= letter in model._axes_out
-            if not any(extents):
-                raise MemoryError(f"n_tiles: memory runs out even with {tiles} tiles, the most there can be") from None
-            tiles[int(np.argmax(extents))] *= 2
-            logger.warning("out of memory, going on with %s tiles", " x ".join(map(str, tiles)))
+            given = halved(model, plan.n_tiles, max(sizes, key=prod))
+            logger.warning("out of memory, going on with %s tiles", " x ".join(map(str, given)))
 
 
-def _predict_once(model, x, tiles, sweeps):
-    if max(tiles) == 1:
-        return model.keras_model.predict(x[None], verbose=0)[0]
-    with tqdm(disable=None, leave=False, unit="tile") as bar:
+def _run(model, group, sizes, plan):
+    stages = model.stages(plan)
+    frames = []
+    for one, size in zip(group, sizes, strict=True):
+        edges = cut_evenly(size, plan.tiles_for(size, model.spec.divisor), model.spec.divisor)
+        frames.append(Frame(one.x, ArrayTarget(size, stages.graph.output), edges, edges))
+    # In one piece there is nothing to show.
+    with tqdm(disable=True if prod(plan.n_tiles) == 1 else None, leave=False, unit="tile") as bar:
+        run_job(Job(stages, model.spec, frames, Features()), progress=follow(bar))
+    return [one.finish(frame.target.array) for one, frame in zip(group, frames, strict=True)]
 
-        def progress(line, total):
-            bar.total = total
-            bar.set_description(line, refresh=False)
-            bar.update()
 
-        return predict_exact(model.keras_model, model.spec, x, tiles, sweeps, progress)
+def follow(bar):
+    """A ``progress(line, total)`` that moves a bar on by one and shows the line."""
+
+    def progress(line, total):
+        bar.total = total
+        bar.set_description(line, refresh=False)
+        bar.update()
+
+    return progress
+
+
+def halved(model, tiles, size):
+    """Numbers of tiles with twice as many along the longest axis of a tile.
+
+    Raises:
+        MemoryError: there are no smaller tiles.
+    """
+    most = [n // s for n, s in zip(size, model.spec.divisor, strict=True)]
+    spatial = model.config.axes.replace("C", "")
+    lengths = [
+        n / t if t < m and a in model._axes_out else 0 for n, t, m, a in zip(size, tiles, most, spatial, strict=True)
+    ]
+    if not any(lengths):
+        raise MemoryError(f"n_tiles: memory runs out even with {list(tiles)} tiles, the most there can be") from None
+    axis = int(np.argmax(lengths))
+    return [min(2 * t, m) if i == axis else t for i, (t, m) in enumerate(zip(tiles, most, strict=True))]

@@ -6,12 +6,13 @@ load_backend()
 
 # ruff: noqa: E402  the backend comes first
 from aeanet_tf.networks.build import as_spec, build_network
+from aeanet_tf.networks.graph import NetworkGraph, receptive_radius
 from aeanet_tf.networks.presets import presets
-from aeanet_tf.networks.receptive_field import receptive_radius
 from aeanet_tf.networks.spec import AttentionSpec, ProjectionSpec, UNetSpec
 
 __all__ = [
     "AttentionSpec",
+    "NetworkGraph",
     "ProjectionSpec",
     "UNetSpec",
     "as_spec",

@@ -1,68 +1,86 @@
 """Tiled prediction that equals the prediction of the whole image."""
 
-import logging
 import math
 
 import numpy as np
 
 from aeanet_tf.layers.moments import Moments
-from aeanet_tf.networks import receptive_radius
-from aeanet_tf.prediction.sweeps import Sweeps
-from aeanet_tf.prediction.tiles import tiles
+from aeanet_tf.prediction.features import Features
+from aeanet_tf.prediction.job import Frame, Job
+from aeanet_tf.prediction.journal import Journal
+from aeanet_tf.prediction.stages import Stages
+from aeanet_tf.prediction.tiles import cut_evenly
 
-logger = logging.getLogger("aeanet_tf")
+
+class Here:
+    """Evaluates the tiles of a job in this process, one after the other."""
+
+    def run(self, job, stage, tasks, contexts):
+        """Yield ``(frame, tile), moments`` for each of the tasks, when it is finished."""
+        for frame, tile in tasks:
+            yield (frame, tile), job.evaluate(stage, frame, tile, contexts)
 
 
-def predict_exact(network, spec, image, n_tiles, sweeps=None, progress=None):
-    """Predict an image in tiles that share the attention of the whole image.
+def run_job(job, workers=None, journal=None, progress=None):
+    """Predict the frames of a job in tiles that share one attention context.
 
     A network with A attention operators takes A + 1 sweeps over the tiles: each of the first A gathers the context
     moments of one operator, every position counted once, given those before it; the last writes the output.
     Everything between the operators is local, so tiles with a halo of the receptive radius give what the whole image
-    would, but for rounding. Memory is that of a tile and of the output.
+    would, but for rounding. Memory is that of a tile and of the features kept in memory.
 
     Args:
-        network: of `build_network`, for which `can_be_swept`.
-        spec: its spec.
-        image: ``(*spatial, channels)``, sizes in multiples of ``spec.divisor``.
-        n_tiles: number of tiles along each spatial axis; 1 along z for a projection.
-        sweeps: a `Sweeps` of the network, to use what it has compiled.
-        progress: called after each tile of each sweep with a line that says which, and their number in all.
-
-    Returns:
-        float32 array, ``(*spatial, channels)``, without z for a projection.
-
-    Raises:
-        InputError: tiles that are more than the axis has steps, or a size off the grid.
+        job: a `Job`.
+        workers: evaluates tiles in any order, as `Here` does.
+        journal: a `Journal`; what it has is not evaluated again.
+        progress: called after each tile of each sweep with a line that says which, and the number of tiles of all
+            sweeps that are left to do.
     """
-    sweeps = Sweeps(network) if sweeps is None else sweeps
-    parts = tiles(image.shape[:-1], n_tiles, spec.divisor, receptive_radius(spec))
-    total = (len(sweeps.operators) + 1) * len(parts)
+    workers = Here() if workers is None else workers
+    journal = Journal() if journal is None else journal
+    stages = job.stages.stages
+    total = sum(len(job.tasks(s)) - len(journal.done(s, _channels(stage))) for s, stage in enumerate(stages))
     contexts = []
-    for index, operator in enumerate(sweeps.operators):
-        gathered = []
-        for tile in parts:
-            gathered.append(sweeps.moments(index, image[tile.source], tile.inner, contexts))
-            _report(progress, f"attention {index + 1} of {len(sweeps.operators)} ({operator.name})", total)
-        contexts.append(_merged(gathered))
-    output = None
-    for tile in parts:
-        y = sweeps.output(image[tile.source], contexts)
-        # A projection's output lacks the first axis.
-        dropped = image.ndim - y.ndim
-        if output is None:
-            output = np.empty((*image.shape[dropped:-1], y.shape[-1]), "float32")
-        output[tile.target[dropped:]] = y[tuple(slice(*bounds) for bounds in tile.inner[dropped:])]
-        _report(progress, "output", total)
-    return output
+    for index, stage in enumerate(stages):
+        done = journal.done(index, _channels(stage))
+        todo = [task for task in job.tasks(index) if task not in done]
+        if todo:
+            _create_features(job, stage)
+        for task, moments in workers.run(job, index, todo, contexts):
+            journal.enter(index, task, moments)
+            if progress is not None:
+                progress(_line(job, index), total)
+        if stage.operator is not None:
+            # In the order of the tiles, not of their arrival.
+            contexts.append(merged([done[task] for task in sorted(done)]))
+        _drop_features(job, index)
 
 
-def _report(progress, line, total):
-    if progress is not None:
-        progress(line, total)
+def _channels(stage):
+    return 0 if stage.operator is None else stage.target.shape[-1]
 
 
-def _merged(gathered):
+def _line(job, index):
+    operator = job.stages.stages[index].operator
+    return "output" if operator is None else f"attention {index + 1} of {len(job.stages.operators)} ({operator.name})"
+
+
+def _create_features(job, stage):
+    for tensor in stage.keeps:
+        for frame in range(len(job.frames)):
+            job.features.create(job.kept_name(tensor, frame), job.kept_shape(tensor, frame))
+
+
+def _drop_features(job, index):
+    """Free the features that no later stage starts from."""
+    later = [tensor for stage in job.stages.stages[index + 1 :] for tensor in stage.inputs]
+    for tensor in job.stages.stages[index].inputs:
+        if tensor is not job.stages.graph.image and not any(tensor is other for other in later):
+            for frame in range(len(job.frames)):
+                job.features.drop(job.kept_name(tensor, frame))
+
+
+def merged(gathered):
     """Moments of all tiles together, added in float64: their order then does not show in float32."""
     weight = math.fsum(float(m.weight[0]) for m in gathered)
     mean, second = (
@@ -73,3 +91,38 @@ def _merged(gathered):
         for part in ([m.mean for m in gathered], [m.second for m in gathered])
     )
     return Moments(np.asarray([weight], "float32"), mean.astype("float32"), second.astype("float32"))
+
+
+def predict_exact(network, spec, image, n_tiles, stages=None, progress=None):
+    """Predict an image held in memory in tiles that share the attention of the whole image; see `run_job`.
+
+    Args:
+        network: of `build_network`, for which `can_be_swept`.
+        spec: its spec.
+        image: ``(*spatial, channels)``, sizes in multiples of ``spec.divisor``.
+        n_tiles: number of tiles along each spatial axis; 1 along z for a projection.
+        stages: `Stages` of the network, to use what they have compiled.
+        progress: see `run_job`.
+
+    Returns:
+        float32 array, ``(*spatial, channels)``, without z for a projection.
+
+    Raises:
+        InputError: tiles that are more than the axis has steps, or a size off the grid.
+    """
+    stages = Stages(network) if stages is None else stages
+    edges = cut_evenly(image.shape[:-1], n_tiles, spec.divisor)
+    target = ArrayTarget(image.shape[:-1], stages.graph.output)
+    run_job(Job(stages, spec, [Frame(image, target, edges, edges)], Features()), progress=progress)
+    return target.array
+
+
+class ArrayTarget:
+    """An array for the output of a network for an image of a size; a projection's lacks the first axis."""
+
+    def __init__(self, size, output):
+        self.array = np.empty((*size[len(size) - (len(output.shape) - 2) :], output.shape[-1]), "float32")
+
+    def write(self, slices, values):
+        """Write a piece."""
+        self.array[slices] = values

@@ -28,38 +28,56 @@ class Tile(NamedTuple):
         return tuple(slice(r[0] + i[0], r[0] + i[1]) for r, i in zip(self.read, self.inner, strict=True))
 
 
-def tiles(size, n_tiles, divisor, radius):
-    """Cut an image into tiles that begin on the network's grid.
+def cut_evenly(size, n_tiles, step):
+    """Edges of tiles that begin on multiples of a step: for each axis the first, those between tiles, and the last.
 
-    A tile begins at a multiple of the divisor, so that strided layers meet the same positions as in the whole image,
-    and reads a halo of at least the receptive radius, none at the borders of the image, where ``same`` padding has to
-    act as in the whole image.
+    Args:
+        size: of the image.
+        n_tiles: number of tiles along each axis; they differ by at most one step, the last may be smaller.
+        step: one number an axis.
+
+    Raises:
+        InputError: more tiles along an axis than it has steps.
+    """
+    found = []
+    for axis, (n, count, unit) in enumerate(zip(size, n_tiles, step, strict=True)):
+        blocks = -(-n // unit)
+        if not 1 <= count <= blocks:
+            raise InputError(
+                f"n_tiles: {count} along axis {axis} of size {n}, expected 1 to {blocks} (steps of {unit})"
+            )
+        found.append([*(unit * (i * blocks // count) for i in range(count)), n])
+    return found
+
+
+def tiles(size, edges, divisor, radius):
+    """The tiles between edges, each with the halo that it has to read.
+
+    A tile reads at least the receptive radius around its inner part, from the next multiple of the divisor, so that
+    strided layers meet the same positions as in the whole image; and nothing at the borders of the image, where
+    ``same`` padding has to act as in the whole image.
 
     Args:
         size: of the image, in multiples of ``divisor``.
-        n_tiles: number of tiles along each axis; they differ by at most one step of the grid.
+        edges: of the inner parts, ascending, one list an axis; they need not reach the borders of the image.
         divisor, radius: of the network, one number an axis.
 
     Returns:
         List of `Tile`, the last axis fastest.
 
     Raises:
-        InputError: more tiles along an axis than it has steps, or a size off the grid.
+        InputError: a size off the network's grid.
     """
-    axes = [_along(*facts, axis) for axis, facts in enumerate(zip(size, n_tiles, divisor, radius, strict=True))]
+    for axis, (n, step) in enumerate(zip(size, divisor, strict=True)):
+        if n % step:
+            raise InputError(f"size: {n} along axis {axis}, expected a multiple of {step}")
+    axes = [_along(*facts) for facts in zip(size, edges, divisor, radius, strict=True)]
     return [Tile(*zip(*parts, strict=True)) for parts in product(*axes)]
 
 
-def _along(size, count, step, radius, axis):
-    if size % step:
-        raise InputError(f"size: {size} along axis {axis}, expected a multiple of {step}")
-    blocks = size // step
-    if not 1 <= count <= blocks:
-        raise InputError(f"n_tiles: {count} along axis {axis} of size {size}, expected 1 to {blocks} (steps of {step})")
-    halo = -(-radius // step) * step
-    edges = [step * (i * blocks // count) for i in range(count + 1)]
+def _along(size, edges, step, radius):
     found = []
     for start, stop in pairwise(edges):
-        first, last = max(0, start - halo), min(size, stop + halo)
+        first, last = max(0, (start - radius) // step * step), min(size, -(-(stop + radius) // step) * step)
         found.append(((first, last), (start - first, stop - first)))
     return found

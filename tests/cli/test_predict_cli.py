@@ -152,7 +152,7 @@ def _wrong_run(images):
         (_nothing, ["--axes", "ZYX"], r"in/a\.tif: shape \(20, 18\) does not fit axes ZYX"),
         (_nothing, ["--axes", "YXS"], "axes: got 'YXS'"),
         (_colours, [], r"in/a\.tif: 3 channels, the model takes 1"),
-        (_nothing, ["--n-tiles", "1", "2", "2"], "--n-tiles: 3 numbers, expected one for each of the axes YX"),
+        (_nothing, ["--n-tiles", "1", "2", "2"], r"n_tiles: \[1, 2, 2\], expected a number .* for each of the axes YX"),
         (_nothing, ["--n-tiles", "0", "1"], "--n-tiles: .*at least 1"),
         (_nothing, ["--percentiles", "99", "1"], "--percentiles: 99.0 1.0"),
         (_nothing, ["--scale"], "--scale: the model is not probabilistic"),

@@ -1,10 +1,15 @@
 """Normalisation of a run: forth for training, forth and back for prediction."""
 
+import pickle
+
 import numpy as np
 import pytest
 from csbdeep.data import NoNormalizer, PercentileNormalizer
+from csbdeep.utils import move_image_axes
 
-from aeanet_tf.models.normalizers import RangeNormalizer, make_normalizer
+from aeanet_tf.data.images import Image
+from aeanet_tf.errors import InputError
+from aeanet_tf.models.normalizers import RangeNormalizer, fit_normalizer, make_normalizer
 from aeanet_tf.models.run_config import NormalizationSection
 
 
@@ -30,3 +35,43 @@ def test_every_kind_has_its_normalizer():
     assert ranged.before(np.array([255], np.uint8), "X") == pytest.approx(1)
     none = make_normalizer(NormalizationSection(kind="none"))
     assert isinstance(none, NoNormalizer) and not none.do_after
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64])
+@pytest.mark.parametrize("axes", ["YX", "CYX", "YXC"])
+def test_a_fitted_normalizer_does_to_pieces_what_csbdeep_does_to_the_image(dtype, axes):
+    rng = np.random.default_rng(0)
+    array = (rng.random([{"C": 3, "Y": 40, "X": 31}[a] for a in axes]) * 120).astype(dtype)
+    whole = PercentileNormalizer(3, 99)
+    net = move_image_axes(array, axes, "YXC", True)
+    expected = whole.before(net, "YXC")
+    fitted = fit_normalizer(NormalizationSection(low=3, high=99), Image(array, axes), "YXC")
+    fitted = pickle.loads(pickle.dumps(fitted))
+    assert fitted.do_after and (fitted.pmin, fitted.pmax) == (3, 99)
+    # Backwards, since nothing may depend on the order.
+    mean, scale = rng.standard_normal((2, *net.shape)).astype(np.float32)
+    for rows in (slice(25, 40), slice(0, 25)):
+        piece = fitted.before(net[rows], "YXC")
+        assert piece.dtype == np.float32
+        np.testing.assert_allclose(piece, expected[rows], rtol=1e-5, atol=1e-6)
+        for found, wanted in zip(
+            fitted.after(mean[rows], scale[rows], "YXC"), whole.after(mean, scale, "YXC"), strict=True
+        ):
+            np.testing.assert_allclose(found, wanted[rows], rtol=1e-5, atol=1e-4)
+    assert fitted.after(mean, None, "YXC")[1] is None
+    other = fitted.before(np.moveaxis(net, -1, 0), "CYX")
+    np.testing.assert_allclose(other, np.moveaxis(expected, -1, 0), rtol=1e-5, atol=1e-6)
+
+
+def test_only_percentiles_read_the_image():
+    image = Image(None, "YX")
+    ranged = fit_normalizer(NormalizationSection(kind="range", low=1, high=3), image, "YXC")
+    assert (ranged.low, ranged.high) == (1, 3)
+    assert isinstance(fit_normalizer(NormalizationSection(kind="none"), image, "YXC"), NoNormalizer)
+    lines = []
+    array = np.arange(12, dtype=np.float32).reshape(3, 4)
+    fit_normalizer(NormalizationSection(), Image(array, "YX"), "YXC", lambda *line: lines.append(line))
+    assert lines == [("percentiles, pass 1 of 2", 2), ("percentiles, pass 2 of 2", 2)]
+    array[0, 0] = np.inf
+    with pytest.raises(InputError, match=r"^a\.tif: the image holds NaN or infinite values"):
+        fit_normalizer(NormalizationSection(), Image(array, "YX", path="a.tif"), "YXC")

@@ -1,6 +1,7 @@
 """`AEANet.predict` in tiles: the same image as whole, whatever its size, axes and normalisation."""
 
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ import tensorflow as tf
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models import tiled_prediction as tiled
+from aeanet_tf.prediction.exact import merged
+from aeanet_tf.prediction.memory import resident_bytes
+from aeanet_tf.prediction.stages import Stages
 from tests.interop.example_models import make_model
 
 
@@ -32,15 +36,14 @@ def test_sizes_off_the_grid_and_uneven_tiles(model, image):
     assert close(model.predict(image, "YX", n_tiles=(3, 2)), whole)
     assert close(model.predict(image.T, "XY", n_tiles=(2, 3)).T, whole)
     assert close(model.predict(image, "YX", n_tiles=(3, 2), tiling="whole"), whole, 1e-7)
-    assert close(model.predict(image, "YX", n_tiles=(99, 1)), whole)
     assert not close(model.predict(image, "YX", n_tiles=(3, 2), tiling="overlap"), whole)
 
 
 def test_a_single_number_is_for_the_longest_axis(model, image, monkeypatch):
-    tried, once = [], tiled._predict_once
-    monkeypatch.setattr(tiled, "_predict_once", lambda *args: tried.append(args[2]) or once(*args))
+    tried, once = [], tiled._run
+    monkeypatch.setattr(tiled, "_run", lambda *args: tried.append(args[3].n_tiles) or once(*args))
     assert close(model.predict(image, "YX", n_tiles=3), model.predict(image, "YX"))
-    assert tried == [[3, 1], [1, 1]]
+    assert tried == [(3, 1), (1, 1)]
 
 
 def test_whole_prediction_is_csbdeeps(model, image):
@@ -70,15 +73,15 @@ def test_projection_in_tiles():
 
 def test_tiles_are_halved_when_memory_runs_out(model, image, monkeypatch, caplog):
     whole, tried = model.predict(image, "YX"), []
-    once = tiled._predict_once
+    once = tiled._run
 
-    def short_of_memory(model, x, tiles, sweeps):
-        tried.append(tuple(tiles))
-        if np.prod(tiles) < 4:
+    def short_of_memory(model, group, sizes, plan):
+        tried.append(plan.n_tiles)
+        if np.prod(plan.n_tiles) < 4:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM")
-        return once(model, x, tiles, sweeps)
+        return once(model, group, sizes, plan)
 
-    monkeypatch.setattr(tiled, "_predict_once", short_of_memory)
+    monkeypatch.setattr(tiled, "_run", short_of_memory)
     with caplog.at_level(logging.WARNING):
         assert close(model.predict(image, "YX"), whole)
     assert tried == [(1, 1), (2, 1), (2, 2)]
@@ -89,7 +92,7 @@ def test_memory_that_never_suffices_is_an_error(model, image, monkeypatch):
     def no_memory(*_):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM")
 
-    monkeypatch.setattr(tiled, "_predict_once", no_memory)
+    monkeypatch.setattr(tiled, "_run", no_memory)
     with pytest.raises(MemoryError, match=r"\[24, 18\] tiles"):
         model.predict(image, "YX")
 
@@ -98,7 +101,9 @@ def test_softmax_falls_back_to_overlap_and_says_so(image, caplog):
     model = AEANet(AEANetConfig("YX", unet_n_first=4, network={"attention": {"normalization": "softmax"}}), "m", None)
     with caplog.at_level(logging.INFO, "aeanet_tf"):
         found = model.predict(image, "YX", n_tiles=(2, 1))
-    assert [m for m in caplog.messages if "each tile has its own" in m]
+    assert [
+        m for m in caplog.messages if m == "tiling: this network's attention cannot be shared, each tile has its own"
+    ]
     np.testing.assert_allclose(found, model.predict(image, "YX", n_tiles=(2, 1), tiling="overlap"), rtol=1e-6)
 
 
@@ -111,8 +116,71 @@ def test_softmax_falls_back_to_overlap_and_says_so(image, caplog):
         ({"n_tiles": (1.5, 1)}, "at least 1"),
         ({"n_tiles": -4}, "at least 1"),
         ({"n_tiles": "44"}, "n_tiles: '44', expected"),
+        ({"n_tiles": (99, 1)}, "n_tiles: 99 along Y, expected at most 24: .* every 4 of the 96 pixels"),
+        ({"max_memory": "lots"}, "max_memory: 'lots', expected"),
+        ({"max_memory": 1000}, "max_memory: 0.00 GB, expected more than"),
+        ({"context": "plate"}, "context: 'plate' is unknown, expected one of image, group"),
     ],
 )
 def test_bad_arguments(model, image, options, message):
     with pytest.raises(InputError, match=message):
         model.predict(image, "YX", **options)
+
+
+def test_frames_and_lists_are_predicted_one_by_one(model, image):
+    """Each with its own range and attention: as by calls of their own."""
+    frames = [image, 3 * image[::-1], image[:, ::-1] ** 2]
+    alone = [model.predict(frame, "YX") for frame in frames]
+    found = model.predict(np.stack(frames, 1), "YTX", n_tiles=(2, 1, 1))
+    assert all(close(found[:, t], alone[t]) for t in range(3))
+    odd = image[:50, :33]
+    found = model.predict([frames[2], odd], "YX")
+    assert close(found[0], alone[2]) and close(found[1], model.predict(odd, "YX"))
+    with pytest.raises(InputError, match="n_tiles: 3 along T, expected 1"):
+        model.predict(np.stack(frames), "TYX", n_tiles=(3, 1, 1))
+
+
+def test_a_group_shares_one_context(model, image):
+    """The attention of a group of two is that of one image made of both, where nothing but attention connects them."""
+    other = np.random.default_rng(5).gamma(3, 20, (64, 72)).astype("float32")
+    image = image[:64, :64]
+    shared = model.predict([image, other], "YX", normalizer=None, context="group")
+    gathered = []
+    for x in (image, other):
+        stages = Stages(model.keras_model)
+        gathered.append(stages.run(0, [x[..., None]], [(0, n) for n in x.shape], [])[0])
+    context = [merged(gathered)]
+    for x, found in zip((image, other), shared, strict=True):
+        expected = stages.run(1, [x[..., None]], [(0, n) for n in x.shape], context)[0][..., 0]
+        assert close(found, expected)
+        assert not close(found, model.predict(x, "YX", normalizer=None), 1e-4)
+    tiled_group = model.predict([image, other], "YX", normalizer=None, context="group", n_tiles=(2, 2))
+    assert all(close(a, b) for a, b in zip(tiled_group, shared, strict=True))
+
+
+def test_frames_of_a_group(model, image):
+    frames = np.stack([image[:64], image[-64:]])
+    found = model.predict(frames, "TYX", context="group")
+    expected = model.predict(list(frames), "YX", context="group")
+    assert close(found, np.stack(expected))
+
+
+def test_projected_frames():
+    model = make_model("flywing")
+    stack = np.random.default_rng(1).random((3, 2, 60, 72)).astype("float32")
+    found = model.predict(stack, "ZTYX")
+    assert found.shape == (2, 60, 72)
+    assert close(found[1], model.predict(stack[:, 1], "ZYX"))
+
+
+def test_less_memory_takes_more_tiles_and_gives_the_same(model, caplog):
+    image = np.random.default_rng(2).gamma(2, 50, (300, 410)).astype("float32")
+    whole = model.predict(image, "YX", tiling="whole")
+    limit = resident_bytes() + 25_000_000
+    with caplog.at_level(logging.INFO, "aeanet_tf"):
+        found = model.predict(image, "YX", max_memory=limit)
+    assert close(found, whole)
+    line = caplog.messages[-1]
+    assert re.match(
+        r"prediction: \d+ x \d+ tiles, about [\d.]+ MB each; features .*; [\d.]+ times the arithmetic", line
+    )

@@ -80,8 +80,8 @@ def width(radius, period):
 def test_exact_for_unets(name):
     """Each position of one period: in 2D, along a line; the axes of 3D are alike."""
     spec = UNETS[name].replace(dimension=2, first_filters=2)
-    (radius, _), (period, _) = receptive_radius(spec), spec.divisor
     model = only_local(build_network(spec), positive=True)
+    (radius, _), (period, _) = receptive_radius(model), spec.divisor
     images, columns = lines(width(radius, period), period)
     outputs = np.asarray(model(np.repeat(images[:, None, :, None], period, axis=1)))
     assert farthest(outputs, columns) == radius
@@ -92,9 +92,9 @@ def test_exact_for_projections(name):
     """The weights' network on the stack, then the restoration; the stack that is multiplied is one, as the
     product with the zeros around a column would hide what the weights see."""
     spec = FLYWING[name].replace(filters=2, restoration__first_filters=2)
-    (z, radius, radius_x), (_, period, _) = receptive_radius(spec), spec.divisor
-    assert (z, radius) == (0, radius_x)
     model = only_local(build_network(spec), positive=True)
+    (z, radius, radius_x), (_, period, _) = receptive_radius(model), spec.divisor
+    assert (z, radius) == (0, radius_x)
     weights = keras.Model(model.input, model.get_layer("projection.Conv_final").output)
     restoration = keras.Model(model.get_layer("projection.mean").output, model.output)
     images, columns = lines(width(radius, period), period)
@@ -112,8 +112,8 @@ def test_nothing_changes_beyond_the_radius(name):
         spec = presets[name].replace(filters=2, restoration__first_filters=2)
     else:
         spec = presets[name].replace(dimension=2, first_filters=2)
-    radius, period = receptive_radius(spec)[-1], spec.divisor[-1]
     model = only_local(build_network(spec), positive=False)
+    radius, period = receptive_radius(model)[-1], spec.divisor[-1]
     rng = np.random.default_rng(1)
     n = width(radius, period)
     planes = (2,) if spec.dimension == 3 else ()

@@ -1,13 +1,16 @@
 """Tiled equals whole, for every kind of network with attention that can be shared."""
 
+from functools import lru_cache
+
+import keras
 import numpy as np
 import pytest
 
 from aeanet_tf.layers.moments import context_moments
 from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
-from aeanet_tf.prediction import exact, predict_exact
-from aeanet_tf.prediction.exact import _merged
-from aeanet_tf.prediction.sweeps import Sweeps, attention_operators, can_be_swept
+from aeanet_tf.prediction import cut_evenly, predict_exact, tiles
+from aeanet_tf.prediction.exact import merged
+from aeanet_tf.prediction.stages import Stages, attention_operators, can_be_swept
 from tests.interop.example_models import randomise
 
 REFERENCES = {"attention": {"shared_references": 5}}
@@ -33,6 +36,7 @@ CASES = {
 }
 
 
+@lru_cache
 def make(name):
     make_config, options, size, n_tiles = CASES[name]
     config = make_config(unet_n_first=4, train_seed=0, **options)
@@ -64,24 +68,43 @@ def test_tiles_equal_the_whole_and_tiles_with_attention_of_their_own_do_not(name
     assert np.abs(overlap - whole).max() > 1e-4 * np.ptp(whole)
 
 
-def test_a_halo_one_step_shorter_would_show(monkeypatch):
+@pytest.mark.parametrize("name", CASES)
+def test_kept_features_change_nothing(name):
+    """The coarsest and all of them: evaluated once, and read with the halo of the next stage."""
+    model, image, n_tiles = make(name)
+    whole = np.asarray(model.keras_model(image[None]))[0]
+    densities = Stages(model.keras_model).densities()
+    for kept in sorted({densities[0], densities[-1]}):
+        stages = Stages(model.keras_model, kept)
+        found = predict_exact(model.keras_model, model.spec, image, n_tiles, stages)
+        assert np.abs(found - whole).max() < 1e-5 * np.ptp(whole)
+    # All of them kept: nothing but the first stage, and stages that add to the image, reads the image.
+    assert len(stages.features) >= len(stages.operators)
+    assert sum(s.cost for s in stages.stages) < 0.8 * sum(s.cost for s in Stages(model.keras_model).stages)
+
+
+@pytest.mark.parametrize("stage", [0, 1])
+def test_a_halo_one_step_shorter_would_show(stage):
     model, image, n_tiles = make("em")
     whole = np.asarray(model.keras_model(image[None]))[0]
-    monkeypatch.setattr(exact, "receptive_radius", lambda spec: (20, 20))
-    found = predict_exact(model.keras_model, model.spec, image, n_tiles)
+    stages = Stages(model.keras_model)
+    radius = stages.stages[stage].radius
+    # The smallest that is shorter after rounding to the grid.
+    stages.stages[stage].radius = tuple(-(-r // 4) * 4 - 4 for r in radius)
+    found = predict_exact(model.keras_model, model.spec, image, n_tiles, stages)
     assert np.abs(found - whole).max() > 1e-5 * np.ptp(whole)
+    assert radius == ((10, 10), (22, 22))[stage]
 
 
 def test_moments_of_tiles_are_those_of_the_image():
     """Each position once: halos are cut away, at the resolution of the operator."""
     model, image, n_tiles = make("em")
-    sweeps = Sweeps(model.keras_model)
-    gathered = []
-    for tile in exact.tiles(image.shape[:-1], n_tiles, model.spec.divisor, (22, 22)):
-        gathered.append(sweeps.moments(0, image[tile.source], tile.inner, []))
-    found = _merged(gathered)
-    features = sweeps._evaluate(image[None], [], until=0)
-    expected = context_moments(sweeps.operators[0].batch_norm(features))
+    stages = Stages(model.keras_model)
+    edges = cut_evenly(image.shape[:-1], n_tiles, model.spec.divisor)
+    parts = tiles(image.shape[:-1], edges, model.spec.divisor, (22, 22))
+    found = merged([stages.run(0, [image[tile.source]], tile.inner, [])[0] for tile in parts])
+    features = keras.Model(model.keras_model.input, stages.stages[0].target)(image[None])
+    expected = context_moments(stages.operators[0].batch_norm(features))
     assert found.weight[0] == 25 * 19
     for one, other in zip(found[1:], expected[1:], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

@@ -2,7 +2,11 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.prediction import tiles
+from aeanet_tf.prediction import cut_evenly, tiles
+
+
+def cut(size, n_tiles, divisor, radius):
+    return tiles(size, cut_evenly(size, n_tiles, divisor), divisor, radius)
 
 
 @pytest.mark.parametrize(
@@ -14,7 +18,7 @@ from aeanet_tf.prediction import tiles
     ],
 )
 def test_inner_parts_cover_the_image_once_and_begin_on_the_grid(size, n_tiles, divisor, radius):
-    found = tiles(size, n_tiles, divisor, radius)
+    found = cut(size, n_tiles, divisor, radius)
     assert len(found) == np.prod(n_tiles)
     covered = np.zeros(size, int)
     for tile in found:
@@ -26,14 +30,14 @@ def test_inner_parts_cover_the_image_once_and_begin_on_the_grid(size, n_tiles, d
 
 
 def test_halos_reach_as_far_as_the_radius_but_not_beyond_the_image():
-    first, middle, last = tiles((120,), (3,), (4,), (22,))
+    first, middle, last = cut((120,), (3,), (4,), (22,))
     assert (first.read, first.inner) == (((0, 64),), ((0, 40),))
     assert (middle.read, middle.inner) == (((16, 104),), ((24, 64),))
     assert (last.read, last.inner) == (((56, 120),), ((24, 64),))
 
 
 def test_tiles_differ_by_one_step_at_most():
-    widths = {tile.inner[0][1] - tile.inner[0][0] for tile in tiles((100,), (7,), (4,), (0,))}
+    widths = {tile.inner[0][1] - tile.inner[0][0] for tile in cut((100,), (7,), (4,), (0,))}
     assert widths == {12, 16}
 
 
@@ -42,9 +46,17 @@ def test_tiles_differ_by_one_step_at_most():
     [
         ((64,), (17,), "17 along axis 0 of size 64, expected 1 to 16"),
         ((64,), (0,), "0 along"),
-        ((63,), (1,), "63 along"),
+        ((63,), (1,), "63 along axis 0, expected a multiple of 4"),
     ],
 )
 def test_what_cannot_be_honoured(size, n_tiles, message):
     with pytest.raises(InputError, match=message):
-        tiles(size, n_tiles, (4,), (3,))
+        cut(size, n_tiles, (4,), (3,))
+
+
+def test_inner_parts_off_the_grid_read_from_the_grid():
+    """The last stage may cut as the chunks of a file are cut."""
+    first, last = tiles((120,), [[1, 57, 118]], (8,), (22,))
+    assert (first.read, first.inner) == (((0, 80),), ((1, 57),))
+    assert (last.read, last.inner) == (((32, 120),), ((25, 86),))
+    assert (first.target, last.target) == ((slice(1, 57),), (slice(57, 118),))

@@ -1,0 +1,195 @@
+"""Images written in parts, by one process or several, and taken up again after a run was killed."""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from aeanet_tf.data.images import ZARR_SUFFIX, check_axes, check_pixel_size
+from aeanet_tf.data.ome_zarr import default_chunks, is_zarr
+from aeanet_tf.data.target_formats import Layout, target_format
+from aeanet_tf.data.tiff import Slices
+from aeanet_tf.errors import InputError, WriteError
+
+
+class ImageTarget:
+    """A float32 image being written in parts, under the name ``.partial-`` + name until it is finished.
+
+    It can be pickled, and several processes may write at once: to a TIFF any regions that do not overlap, to a
+    zarr regions that share no chunk.
+
+    Attributes:
+        path: where the finished image will be.
+        shape: of the image, in the order of ``axes``.
+        axes: the axes in the caller's order; the file has its own (TZCYX in a TIFF, TCZYX in a zarr).
+        chunks: shape of a zarr's chunks in the order of ``axes``; None for a TIFF.
+    """
+
+    def __init__(self, layout: Layout, axes: str) -> None:
+        """Attach to a partial image that has this layout; see `create` and `reopen`."""
+        stored = [layout.axes.index(axis) for axis in axes]
+        self.path, self.axes = layout.path, axes
+        self.shape = tuple(layout.shape[dimension] for dimension in stored)
+        self.chunks = None if layout.chunks is None else tuple(layout.chunks[dimension] for dimension in stored)
+        self._order = [axes.index(axis) for axis in layout.axes]
+        self._store = target_format(layout.path)(layout)
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        shape: Sequence[int],
+        axes: str,
+        pixel_size: dict[str, float] | None = None,
+        unit: str | None = None,
+        chunks: Sequence[int] | None = None,
+    ) -> "ImageTarget":
+        """Begin an image, all zero; what an earlier run left half-written under its partial name is removed.
+
+        The space of a TIFF is reserved, so that a full disk shows now (where the file system can do so).
+
+        Args:
+            path: ending in .tif or .tiff (ImageJ hyperstack) or .zarr (OME-Zarr 0.4). The folder is made.
+            shape: of the image.
+            axes: its axes, letters of TZCYX, one a dimension, in any order.
+            pixel_size: step along an axis, where known: Z, Y, X in ``unit``, T in seconds.
+            unit: unit of length, such as "um"; needed where ``pixel_size`` has Z, Y or X.
+            chunks: shape of the chunks of a zarr, in the order of ``axes``, clipped to the shape; None is up to 256
+                along Y and X, 64 along Z, 1 along T and C. A TIFF has none.
+
+        Raises:
+            InputError: the name, the shape, the axes, the chunks or the pixel size do not fit; ``path`` is a folder
+                that is no zarr.
+            WriteError: it cannot be written.
+        """
+        layout = _layout(path, shape, axes, pixel_size, unit, chunks)
+        with _writing(layout.path):
+            layout.path.parent.mkdir(parents=True, exist_ok=True)
+            _remove(layout.partial)
+            try:
+                target_format(layout.path).lay_out(layout)
+                return cls(layout, check_axes(axes))
+            except BaseException:
+                _remove(layout.partial)
+                raise
+
+    @classmethod
+    def reopen(
+        cls,
+        path: str | Path,
+        shape: Sequence[int],
+        axes: str,
+        pixel_size: dict[str, float] | None = None,
+        unit: str | None = None,
+        chunks: Sequence[int] | None = None,
+    ) -> "ImageTarget | None":
+        """Attach to the partial image that a killed run left; what it wrote is kept.
+
+        Args:
+            path: as `create`, and so the others.
+            shape: of the image.
+            axes: its axes.
+            pixel_size: step along an axis.
+            unit: unit of length.
+            chunks: shape of the chunks of a zarr.
+
+        Returns:
+            The image, None if there is no partial one or it was begun with other arguments.
+
+        Raises:
+            InputError: the arguments do not fit each other.
+        """
+        layout = _layout(path, shape, axes, pixel_size, unit, chunks)
+        return cls(layout, check_axes(axes)) if target_format(layout.path).fits(layout) else None
+
+    def write(self, slices: Slices, values: np.ndarray) -> None:
+        """Write a region.
+
+        Args:
+            slices: the region, one slice a dimension in the order of ``axes``, within the image, of step 1.
+            values: its pixels, written as float32.
+
+        Raises:
+            ValueError: the slices are others, or the values have another shape.
+            WriteError: the disk is full, or the file cannot be written.
+        """
+        values = np.asarray(values, np.float32)
+        slices = _checked(slices, self.shape, values.shape)
+        with _writing(self.path):
+            self._store.write(tuple(slices[dimension] for dimension in self._order), values.transpose(self._order))
+
+    def finish(self) -> None:
+        """Flush the image to disk and give it its name, in the place of an earlier one.
+
+        Raises:
+            WriteError: it cannot be written.
+        """
+        with _writing(self.path):
+            self._store.flush()
+            if self.path.is_dir() and is_zarr(self.path):
+                shutil.rmtree(self.path)
+            os.replace(self._store.partial, self.path)
+
+    def discard(self) -> None:
+        """Remove what has been written; an earlier image at ``path`` stays."""
+        _remove(self._store.partial)
+
+
+def _layout(
+    path: str | Path,
+    shape: Sequence[int],
+    axes: str,
+    pixel_size: dict[str, float] | None,
+    unit: str | None,
+    chunks: Sequence[int] | None,
+) -> Layout:
+    path, axes, shape = Path(path), check_axes(axes), tuple(int(size) for size in shape)
+    order = [axis for axis in target_format(path).order if axis in axes]
+    if len(shape) != len(axes):
+        raise InputError(f"{path}: axes {axes} do not fit the image's shape {shape}")
+    if min(shape) < 1:
+        raise InputError(f"{path}: the image to write is empty, its shape is {shape}")
+    check_pixel_size(path, pixel_size or {}, unit)
+    stored = None
+    if path.suffix.lower() == ZARR_SUFFIX:
+        stored = default_chunks(shape, axes) if chunks is None else tuple(int(size) for size in chunks)
+        if len(stored) != len(axes) or min(stored) < 1:
+            raise InputError(f"{path}: chunks {tuple(chunks)}, expected a positive number for each of {axes}")
+        stored = tuple(min(stored[axes.index(axis)], shape[axes.index(axis)]) for axis in order)
+    known = {axis: float(size) for axis, size in (pixel_size or {}).items() if axis in axes}
+    shape = tuple(shape[axes.index(axis)] for axis in order)
+    return Layout(path, shape, "".join(order), stored, known, unit)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _checked(slices: Slices, shape: tuple[int, ...], region: tuple[int, ...]) -> Slices:
+    if not isinstance(slices, tuple) or len(slices) != len(shape):
+        raise ValueError(f"slices: got {slices!r}, expected one for each dimension of {shape}")
+    full = [part.indices(size) for part, size in zip(slices, shape, strict=True)]
+    outside = any(
+        (part.start or 0) < 0 or (size if part.stop is None else part.stop) not in range(size + 1)
+        for part, size in zip(slices, shape, strict=True)
+    )
+    if outside or any(step != 1 or stop < start for start, stop, step in full):
+        raise ValueError(f"slices: got {slices!r}, expected a region of step 1 within {shape}")
+    if region != tuple(stop - start for start, stop, _ in full):
+        raise ValueError(f"values: got shape {region}, expected that of {slices!r}")
+    return tuple(slice(start, stop) for start, stop, _ in full)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()

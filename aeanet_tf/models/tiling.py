@@ -1,0 +1,93 @@
+"""How an image is to be tiled: the options of prediction, checked, and what memory there is for it."""
+
+from numbers import Real
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.prediction.memory import available_bytes, parse_bytes, resident_bytes
+
+TILING = ("exact", "overlap", "whole")
+CONTEXT = ("image", "group")
+# Of the memory that is available, what a prediction takes for itself.
+SHARE = 0.8
+
+
+def check_tiling(tiling, context):
+    """Raise `InputError` for an unknown ``tiling`` or ``context``."""
+    for name, value, known in (("tiling", tiling, TILING), ("context", context, CONTEXT)):
+        if value not in known:
+            raise InputError(f"{name}: {value!r} is unknown, expected one of {', '.join(known)}")
+
+
+def tiles_by_axis(model, axes, n_tiles, shape, padded):
+    """Numbers of tiles along the network's spatial axes, from those along the image's.
+
+    Args:
+        model: an `AEANet`.
+        axes: of the image.
+        n_tiles: one number for each axis of the image, or one for its longest that can be cut, as in CSBDeep.
+        shape: of the image.
+        padded: the spatial sizes that the network is given, in its order of axes.
+
+    Raises:
+        InputError: numbers that do not fit the axes.
+    """
+    if isinstance(n_tiles, Real):
+        extents = [n if a in model._axes_out and a != "C" else 0 for n, a in zip(shape, axes, strict=True)]
+        n_tiles = [n_tiles if i == np.argmax(extents) else 1 for i in range(len(axes))]
+    try:
+        numbers = [int(n) for n in n_tiles]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != len(axes) or numbers != list(n_tiles) or min(numbers) < 1:
+        raise InputError(f"n_tiles: {n_tiles!r}, expected a number of at least 1 for each of the axes {axes}")
+    by_axis = dict(zip(axes, numbers, strict=True))
+    spatial = model.config.axes.replace("C", "")
+    for axis, n in by_axis.items():
+        if n > 1 and (axis == "C" or axis not in model._axes_out):
+            raise InputError(f"n_tiles: {n} along {axis}, expected 1: {_why_whole(axis, model)}")
+    for axis, size, step in zip(spatial, padded, model.spec.divisor, strict=True):
+        if by_axis.get(axis, 1) > size // step:
+            raise InputError(
+                f"n_tiles: {by_axis[axis]} along {axis}, expected at most {size // step}: "
+                f"the network's tiles begin every {step} of the {size} pixels"
+            )
+    return [by_axis.get(axis, 1) for axis in spatial]
+
+
+def _why_whole(axis, model):
+    return "frames are predicted one by one" if axis == "T" else "the network needs it whole"
+
+
+def memory_budget(max_memory, reserve, processes=1):
+    """Bytes that are left for the network and for features kept in memory.
+
+    Args:
+        max_memory: what a process may hold in all: bytes, or a text such as "4GB"; ``None`` for 80 % of what the
+            machine, the control group and the process's limits have available.
+        reserve: bytes for what else will be allocated.
+        processes: number of worker processes that share what is available.
+
+    Raises:
+        InputError: ``max_memory`` is no number of bytes, or less than what the process holds already.
+    """
+    if max_memory is None:
+        # A worker that has yet to load TensorFlow takes about what this process has taken.
+        started = resident_bytes() if processes > 1 else 0
+        return max(0, SHARE * available_bytes() / processes - started - reserve)
+    limit, taken = parse_bytes(max_memory), resident_bytes() + reserve
+    if limit <= taken:
+        raise InputError(
+            f"max_memory: {limit / 1e9:.2f} GB, expected more than {taken / 1e9:.2f} GB: "
+            "so much the program, the image and the result take"
+        )
+    # What the machine does not have, no limit can give.
+    return min(limit - taken, max(0, available_bytes() - reserve))
+
+
+def on_accelerator():
+    """Whether TensorFlow evaluates the network on a GPU, whose memory is another."""
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))

@@ -1,0 +1,190 @@
+"""A network as a graph of layers: how coarse each tensor is, what it costs, and how far it sees."""
+
+from math import prod
+from typing import Any, NamedTuple
+
+import keras
+
+from aeanet_tf.layers import GVTO, LateralUpSampling, PreActivation, ResidualBlock, Scale, WeightedMean
+
+_POINTWISE = (
+    keras.layers.Activation,
+    keras.layers.Add,
+    keras.layers.Concatenate,
+    PreActivation,
+    Scale,
+    WeightedMean,
+)
+_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv3D)
+_TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+
+
+class Node(NamedTuple):
+    """One application of a layer: the layer, and the Keras tensors that it takes and gives."""
+
+    layer: Any
+    inputs: tuple
+    output: Any
+
+
+class Step(NamedTuple):
+    """An elementary operation along one axis: ``kind`` is "down" (a convolution or pooling), "up" (a transposed
+    convolution) or "repeat"."""
+
+    kind: str
+    kernel: int
+    stride: int
+
+
+class NetworkGraph:
+    """The graph of a network of `build_network`.
+
+    Attention counts for nothing here: an operator sees what its query sees.
+
+    Attributes:
+        network: the Keras model.
+        nodes: every `Node`, in an order of evaluation.
+        image: the input tensor.
+        output: the output tensor.
+    """
+
+    def __init__(self, network):
+        self.network = network
+        self.image, self.output = network.inputs[0], network.outputs[0]
+        depths = sorted(network._nodes_by_depth, reverse=True)
+        found = [node for depth in depths for node in network._nodes_by_depth[depth] if not node.is_input]
+        self.nodes = [Node(n.operation, tuple(n.input_tensors), n.outputs[0]) for n in found]
+        self._producer = {id(node.output): node for node in self.nodes}
+        rank = len(self.image.shape) - 2
+        self._strides = {id(self.image): (1,) * rank}
+        for node in self.nodes:
+            self._strides[id(node.output)] = self._strides_after(node)
+
+    def _strides_after(self, node):
+        before = self._strides[id(node.inputs[-1])]
+        spatial = len(node.output.shape) - 2
+        strides = list(before[-spatial:])
+        for axis in range(-spatial, 0):
+            for step in steps(node.layer, axis):
+                down = step.kind == "down"
+                strides[axis] = strides[axis] * step.stride if down else strides[axis] // step.stride
+        return tuple(strides)
+
+    def strides(self, tensor):
+        """Positions of the image to one of the tensor, one number for each of the tensor's spatial axes."""
+        return self._strides[id(tensor)]
+
+    def density(self, tensor):
+        """Numbers in the tensor for one position of the image; the plane after a projection counts as one position
+        of a stack of one plane."""
+        return tensor.shape[-1] / prod(self.strides(tensor))
+
+    def cost(self, node):
+        """Multiplications of a layer's convolutions and projections for one position of the image."""
+        positions = max(1 / prod(self.strides(t)) for t in (node.output, *node.inputs))
+        if isinstance(node.layer, (*_TRANSPOSED,)):
+            positions = 1 / prod(self.strides(node.inputs[0]))
+        return positions * sum(prod(w.shape) for w in node.layer.weights if len(w.shape) > 1)
+
+    def ancestors(self, tensors, stop=()):
+        """The nodes that must be evaluated for ``tensors`` where those of ``stop`` are given, in order."""
+        stopped = {id(t) for t in stop}
+        needed = {id(t) for t in tensors} - stopped
+        found = []
+        for node in reversed(self.nodes):
+            if id(node.output) in needed:
+                found.append(node)
+                needed |= {id(t) for t in node.inputs} - stopped
+        return found[::-1]
+
+    def radius(self, outputs, inputs):
+        """Largest distance, in positions of the image along each of its spatial axes, at which ``inputs`` change
+        ``outputs``.
+
+        Along z it is 0 where an output has no z: a stack to be projected is never cut along z.
+        """
+        rank = len(self.image.shape) - 2
+        spatial = min(len(t.shape) - 2 for t in outputs)
+        radii = [max(self._radius_along(axis, o, inputs) for o in outputs) for axis in range(-spatial, 0)]
+        return (0,) * (rank - spatial) + tuple(radii)
+
+    def _radius_along(self, axis, output, inputs):
+        stride = self.strides(output)[axis]
+        period = max(strides[axis] for strides in self._strides.values() if len(strides) >= -axis)
+        radius = 0
+        for first in range(0, period, stride):
+            reached = self._reached(axis, output, first // stride, inputs)
+            for tensor, (start, stop) in reached:
+                scale = self.strides(tensor)[axis]
+                radius = max(radius, first - start * scale, (stop + 1) * scale - (first + stride))
+        return radius
+
+    def _reached(self, axis, output, position, inputs):
+        """The interval of each of ``inputs`` that one position of ``output`` depends on."""
+        intervals = {id(output): (position, position)}
+        wanted = {id(t): t for t in inputs}
+        for node in reversed(self.ancestors([output], inputs)):
+            interval = intervals[id(node.output)]
+            for step in reversed(steps(node.layer, axis)):
+                interval = _before(interval, step)
+            for tensor in node.inputs:
+                known = intervals.get(id(tensor), interval)
+                intervals[id(tensor)] = min(known[0], interval[0]), max(known[1], interval[1])
+        return [(wanted[key], interval) for key, interval in intervals.items() if key in wanted]
+
+
+def steps(layer, axis):
+    """What a layer does along a spatial axis (-1 is x), as a list of `Step` in the order of evaluation.
+
+    Raises:
+        TypeError: a layer that is not known here.
+    """
+    lateral = axis >= -2
+    if isinstance(layer, ResidualBlock):
+        # The shortcut, a 1x1 convolution, lies inside.
+        return [Step("down", 3, layer.strides), Step("down", 3, 1)]
+    if isinstance(layer, GVTO):
+        size = layer.attention.size
+        table = {"same": [], "down": [Step("down", 3, 2)], "up": [Step("up", 3, 2)]}
+        return table[size] if size in table else [Step("repeat", 4, 4)] * lateral
+    if isinstance(layer, LateralUpSampling):
+        return [Step("repeat", 4, 4)] * lateral
+    if isinstance(layer, keras.layers.MaxPooling3D):
+        return [Step("down", layer.pool_size[axis], layer.strides[axis])]
+    if isinstance(layer, _TRANSPOSED):
+        return [Step("up", layer.kernel_size[axis], layer.strides[axis])]
+    if isinstance(layer, _CONVOLUTIONS):
+        return [Step("down", layer.kernel_size[axis], layer.strides[axis])]
+    if isinstance(layer, _POINTWISE):
+        return []
+    raise TypeError(f"{type(layer).__name__} is not known to the receptive field")
+
+
+def _before(interval, step):
+    """The inputs of an elementary operation that the outputs in ``interval`` depend on.
+
+    Strided operations follow TensorFlow's ``same`` padding of sizes that the stride divides.
+    """
+    first, last = interval
+    if step.kind == "repeat":
+        return first // step.stride, last // step.stride
+    pad = max(step.kernel - step.stride, 0) // 2
+    if step.kind == "down":
+        return step.stride * first - pad, step.stride * last - pad + step.kernel - 1
+    # Position j receives from i where the strided convolution of position i would read j.
+    return -((step.kernel - 1 - pad - first) // step.stride), (last + pad) // step.stride
+
+
+def receptive_radius(network):
+    """Largest distance, in pixels along each spatial axis, at which the input changes an output through
+    convolutions, pooling and resampling. Attention reaches everywhere and is left out: with attention evaluated on
+    the context of the whole image, a tile needs exactly this halo.
+
+    Args:
+        network: of `build_network`.
+
+    Returns:
+        One radius for each spatial axis; for projections the z axis has 0, because it is never tiled.
+    """
+    graph = NetworkGraph(network)
+    return graph.radius([graph.output], [graph.image])

@@ -1,0 +1,125 @@
+"""Tiles evaluated by the workers of a dask.distributed cluster, on this machine or others."""
+
+import logging
+import os
+import pickle
+from contextlib import contextmanager
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.files import replacing
+
+logger = logging.getLogger("aeanet_tf")
+
+# Seconds to wait for a scheduler.
+PATIENCE = 20
+
+
+class Cluster:
+    """Evaluates the tiles of a job on a cluster; the counterpart of `exact.Here`.
+
+    The job and the contexts are files in a folder that all workers see, as they see the images; tiles and features
+    are written in place, moments come back. A worker that is lost costs the tiles it was at, which others take over.
+
+    Args:
+        client: a ``distributed.Client``.
+        folder: for the files, shared with the workers.
+    """
+
+    def __init__(self, client, folder):
+        self.client, self.folder = client, Path(folder)
+        self._numbers = count()
+        self._sent = None
+
+    def run(self, job, stage, tasks, contexts):
+        """Yield ``(frame, tile), moments`` for each of the tasks, when it is finished.
+
+        Raises:
+            InputError: the workers that were given a tile died of it.
+        """
+        from distributed import as_completed
+
+        if not tasks:
+            return
+        path = self._send((job, contexts))
+        futures = {
+            self.client.submit(_evaluate, str(path), stage, *task, pure=False, key=f"{path.name}-{stage}-{task}"): task
+            for task in tasks
+        }
+        for future in as_completed(futures):
+            yield futures.pop(future), _result(future)
+            future.release()
+        path.unlink()
+
+    def _send(self, content):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Another name each time: workers remember what they have loaded.
+        path = (self.folder / f"job-{os.getpid()}-{next(self._numbers)}.pickle").resolve()
+        with replacing(path) as temporary, open(temporary, "wb") as file:
+            pickle.dump(content, file, protocol=pickle.HIGHEST_PROTOCOL)
+        return path
+
+
+def _result(future):
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker as error:
+        raise InputError(
+            f"workers: {error.allowed_failures + 1} of them died on the same tile, out of memory perhaps; "
+            "try more tiles or fewer workers"
+        ) from None
+
+
+def _evaluate(path, stage, frame, tile):
+    job, contexts = _load(path)
+    return job.evaluate(stage, frame, tile, contexts)
+
+
+@lru_cache(maxsize=1)
+def _load(path):
+    from aeanet_tf.startup import load_backend
+
+    load_backend()
+    with open(path, "rb") as file:
+        return pickle.load(file)
+
+
+@contextmanager
+def connected(scheduler=None, workers=None):
+    """A ``distributed.Client`` of a running cluster, or of one with as many workers as asked for on this machine.
+
+    Args:
+        scheduler: address of a running scheduler, such as ``tcp://host:8786``.
+        workers: number of worker processes to start; they share the processor's cores.
+
+    Raises:
+        InputError: dask.distributed is not installed, or no scheduler answers.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        missing = 'workers: dask.distributed is missing, install it with pip install "aeanet-tf[distributed]"'
+        raise InputError(missing) from None
+    if scheduler is None:
+        threads = str(max(1, (os.cpu_count() or 1) // workers))
+        options = {"TF_NUM_INTRAOP_THREADS": threads, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        with (
+            LocalCluster(
+                workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, env=options, silence_logs=50
+            ) as cluster,
+            Client(cluster) as client,
+        ):
+            yield client
+        return
+    try:
+        client = Client(scheduler, timeout=PATIENCE)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"scheduler: no answer from {scheduler} ({reason})") from None
+    with client:
+        logger.info("%d workers at %s", len(client.scheduler_info()["workers"]), scheduler)
+        yield client

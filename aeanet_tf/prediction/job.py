@@ -1,0 +1,105 @@
+"""What is to be predicted and how, in one object that every worker gets; and the evaluation of one of its tiles."""
+
+from typing import Any, NamedTuple
+
+from aeanet_tf.networks import as_spec
+from aeanet_tf.prediction.recipe import Recipe
+from aeanet_tf.prediction.tiles import tiles
+
+
+class Frame(NamedTuple):
+    """One image of a job.
+
+    Attributes:
+        source: ``source[slices]`` gives ``(*spatial, channels)`` of the normalised, padded image, whose shape it has.
+        target: ``target.write(slices, values)`` takes the network's output; slices as for the source, without z for a
+            projection.
+        edges: of the tiles of the stages that gather moments, on the network's grid, one list an axis.
+        output_edges: of the tiles of the last stage; any positions.
+    """
+
+    source: Any
+    target: Any
+    edges: list
+    output_edges: list
+
+
+class Job:
+    """Frames that share one attention context, the network's stages, and where features are kept.
+
+    It can be pickled where sources, targets and features can: the network goes as a `Recipe`.
+
+    Args:
+        stages: `Stages` or `OwnAttention`.
+        spec: of their network.
+        frames: list of `Frame`.
+        features: `Features`.
+    """
+
+    def __init__(self, stages, spec, frames, features):
+        self.stages, self.spec, self.frames, self.features = stages, spec, frames, features
+        self._tiles = {}
+
+    def __getstate__(self):
+        return {**vars(self), "stages": Recipe(self.stages, self.spec), "spec": None, "_tiles": {}}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self.spec, self.stages = as_spec(self.stages.spec), self.stages.stages()
+
+    def tiles(self, stage, frame):
+        """The list of `Tile` of a frame in a stage."""
+        if (stage, frame) not in self._tiles:
+            source, _, edges, output_edges = self.frames[frame]
+            this = self.stages.stages[stage]
+            edges = output_edges if this.operator is None else edges
+            self._tiles[stage, frame] = tiles(source.shape[:-1], edges, self.spec.divisor, this.radius)
+        return self._tiles[stage, frame]
+
+    def tasks(self, stage):
+        """All ``(frame, tile)`` indices of a stage."""
+        return [(f, t) for f in range(len(self.frames)) for t in range(len(self.tiles(stage, f)))]
+
+    def kept_shape(self, tensor, frame):
+        """Shape of kept features of a frame."""
+        strides = self.stages.graph.strides(tensor)
+        size = self.frames[frame].source.shape[:-1][-len(strides) :]
+        return (*(n // s for n, s in zip(size, strides, strict=True)), tensor.shape[-1])
+
+    def kept_name(self, tensor, frame):
+        """Under which `Features` has kept features of a frame."""
+        index = next(i for i, other in enumerate(self.stages.features) if other is tensor)
+        return f"features{index}-frame{frame}"
+
+    def evaluate(self, stage, frame, tile, contexts):
+        """Evaluate one tile in one stage: read it, run it, keep features, write the output.
+
+        Args:
+            stage, frame, tile: indices.
+            contexts: `Moments` of the operators before, merged over the frames.
+
+        Returns:
+            The `Moments` of the tile, ``None`` in the last stage.
+        """
+        this, part, graph = self.stages.stages[stage], self.tiles(stage, frame)[tile], self.stages.graph
+        source, target = self.frames[frame][:2]
+        inputs = [
+            source[part.source]
+            if tensor is graph.image
+            else self.features.read(self.kept_name(tensor, frame), _coarse(part.source, graph.strides(tensor)))
+            for tensor in this.inputs
+        ]
+        found, kept = self.stages.run(stage, inputs, part.inner, contexts)
+        for tensor, values in zip(this.keeps, kept, strict=True):
+            self.features.write(self.kept_name(tensor, frame), _coarse(part.target, graph.strides(tensor)), values)
+        if this.operator is not None:
+            return found
+        # A projection's output lacks the first axis.
+        target.write(part.target[-(found.ndim - 1) :], found)
+        return None
+
+
+def _coarse(slices, strides):
+    """Slices of the image in positions of coarser features, which may lack its first axes."""
+    pairs = zip(slices[-len(strides) :], strides, strict=True)
+    return tuple(slice(part.start // stride, part.stop // stride) for part, stride in pairs)

@@ -1,0 +1,149 @@
+"""Which tensors exist at the same time while a stage is evaluated, and how large they are."""
+
+from math import prod
+from typing import Any, NamedTuple
+
+import keras
+
+from aeanet_tf.layers import GVTO, LateralUpSampling, PreActivation, ResidualBlock, Scale, WeightedMean
+
+_TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+_IN_PLACE = (keras.layers.Activation, keras.layers.Add, PreActivation, Scale)
+_ITEM = {"float16": 2, "bfloat16": 2, "float64": 8}
+
+
+class Operation(NamedTuple):
+    """An elementary operation.
+
+    Attributes:
+        reads: keys of the tensors that it takes.
+        key: of the one it gives.
+        size: of that, in bytes.
+        in_place: whether that takes over the memory of the first tensor read, if nothing else needs it.
+        columns: bytes of the column matrix of a transposed convolution, which TensorFlow forms without oneDNN.
+    """
+
+    reads: tuple
+    key: Any
+    size: float
+    in_place: bool = False
+    columns: float = 0
+
+
+class Peak(NamedTuple):
+    """Bytes of a stage on a tile.
+
+    Attributes:
+        inputs: of one copy of its inputs.
+        outputs: of one copy of what is kept and, in the last stage, the output.
+        between: the most that exists at a time beside the inputs.
+        columns: the same with the column matrices of transposed convolutions.
+    """
+
+    inputs: float
+    outputs: float
+    between: float
+    columns: float
+
+
+def stage_peak(graph, stage, size):
+    """The `Peak` of evaluating ``stage`` on a tile of spatial size ``size``, halo included.
+
+    Operations run in the order of the graph's nodes, a tensor exists from its operation to the last one that reads it.
+    Kept features are copied without the halo at once, because TensorFlow may run that early; the copies last.
+    """
+    program = _Program(graph, stage, size)
+    inputs = sum(program.bytes(t) for t in stage.inputs)
+    outputs = sum(program.bytes(t) for t in (*stage.keeps, *([] if stage.operator else [stage.target])))
+    return Peak(inputs, outputs, program.peak(False), program.peak(True))
+
+
+class _Program:
+    """The elementary operations of a stage on a tile."""
+
+    def __init__(self, graph, stage, size):
+        self.graph, self.size, self.operations = graph, size, []
+        self.dtypes = {id(node.output): node.layer.compute_dtype for node in stage.nodes}
+        for node in stage.nodes:
+            self._evaluate(node)
+            if any(node.output is kept for kept in stage.keeps):
+                self._crop(node.output)
+        inner = self._crop(stage.target)
+        if stage.operator is not None:
+            # The pre-activation whose moments are taken.
+            self._add([self._add([inner], self.bytes(stage.target), in_place=True)], 0)
+
+    def bytes(self, tensor):
+        """Bytes of a tensor of the graph."""
+        strides = self.graph.strides(tensor)
+        positions = prod(-(-n // s) for n, s in zip(self.size[-len(strides) :], strides, strict=True))
+        return positions * tensor.shape[-1] * _ITEM.get(self.dtypes.get(id(tensor)), 4)
+
+    def peak(self, columns):
+        """The most bytes that exist at a time, inputs left out, column matrices counted or not."""
+        last = {key: i for i, operation in enumerate(self.operations) for key in operation.reads}
+        live, peak = {}, 0
+        for i, operation in enumerate(self.operations):
+            first = operation.reads[0]
+            if operation.in_place and last[first] == i and live.get(first, -1) >= operation.size:
+                del live[first]
+            live[operation.key] = operation.size
+            peak = max(peak, sum(live.values()) + columns * operation.columns)
+            for key in operation.reads:
+                if last[key] == i:
+                    live.pop(key, None)
+        return peak
+
+    def _add(self, reads, size, key=None, **facts):
+        key = object() if key is None else key
+        self.operations.append(Operation(tuple(reads), key, size, **facts))
+        return key
+
+    def _evaluate(self, node):
+        layer, size = node.layer, self.bytes(node.output)
+        reads, key = [id(t) for t in node.inputs], id(node.output)
+        if isinstance(layer, ResidualBlock):
+            self._residual(layer, reads[0], self.bytes(node.inputs[0]), size, key)
+        elif isinstance(layer, GVTO):
+            self._attention(node, reads[0], size, key)
+        elif isinstance(layer, LateralUpSampling):
+            self._add([self._add(reads, size / 4)], size, key)
+        elif isinstance(layer, WeightedMean):
+            product = self._add(reads, max(self.bytes(t) for t in node.inputs), in_place=True)
+            self._add([product], size, key)
+        else:
+            columns = self._columns(node, prod(layer.kernel_size)) if isinstance(layer, _TRANSPOSED) else 0
+            self._add(reads, size, key, in_place=isinstance(layer, _IN_PLACE), columns=columns)
+
+    def _columns(self, node, kernel):
+        """A value for each tap of the kernel and each channel given, at each position of the input."""
+        x, y = node.inputs[0], node.output
+        return self.bytes(x) / x.shape[-1] * kernel * y.shape[-1]
+
+    def _residual(self, layer, x, size_in, size, key):
+        h = self._add([x], size_in, in_place=True)
+        shortcut = x if layer.projection_shortcut is None else self._add([h], size)
+        inner = self._add([self._add([h], size)], size, in_place=True)
+        self._add([self._add([inner], size), shortcut], size, key, in_place=True)
+
+    def _attention(self, node, x, size, key):
+        kind = node.layer.attention.size
+        h = self._add([x], self.bytes(node.inputs[0]), in_place=True)
+        if kind == "same":
+            self._add([self._add([h], size), x], size, key, in_place=True)
+            return
+        columns = self._columns(node, 3 ** (len(node.output.shape) - 2)) if kind == "up" else 0
+        # Nearest neighbours along one axis, then along the other.
+        source = self._add([h], size / 4) if kind == "up4" else h
+        query = self._add([source], size, columns=columns)
+        separate = node.layer.projection_shortcut is not None
+        shortcut = self._add([h], size, columns=columns) if separate else query
+        # Attention to the tile itself reads h as well.
+        self._add([self._add([query, h], size), shortcut], size, key, in_place=True)
+
+    def _crop(self, tensor):
+        """The inner part: one axis after the other."""
+        key = id(tensor)
+        for _ in self.graph.strides(tensor):
+            key = self._add([key], self.bytes(tensor))
+        return key

@@ -1,0 +1,186 @@
+"""How to predict within a given memory: in how many tiles, and which features are kept."""
+
+import logging
+from math import ceil, prod
+from typing import NamedTuple
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.prediction.memory import tile_bytes
+from aeanet_tf.prediction.stages import OwnAttention, Stages, attention_operators, can_be_swept
+
+logger = logging.getLogger("aeanet_tf")
+
+# What it takes to write and read one number of a kept feature, in multiplications of the network's convolutions that
+# would take as long: at 200 MB/s and 25 GFLOP/s for files, at 5 GB/s in memory. It only ranks the ways to predict.
+FILE_COST, MEMORY_COST = 1000, 40
+
+
+class Plan(NamedTuple):
+    """How images are predicted.
+
+    Attributes:
+        n_tiles: number of tiles along each spatial axis of the largest image.
+        size: of the largest image.
+        kept: density up to which features are kept, see `Stages`.
+        tile_bytes: predicted peak memory of the evaluation of a tile.
+        kept_bytes: what the kept features take at most at a time.
+        memory: both together, without what is kept on disk.
+        cost: multiplications in all, in units of those of the images in one piece.
+        shared: whether the tiles share one attention context.
+    """
+
+    n_tiles: tuple
+    size: tuple
+    kept: float
+    tile_bytes: float
+    kept_bytes: float
+    memory: float
+    cost: float
+    shared: bool
+
+    def tiles_for(self, size, step):
+        """Numbers of tiles, about as large, for another image of the group; no more than it has steps."""
+        counts = zip(self.n_tiles, self.size, size, step, strict=True)
+        return [max(1, min(ceil(n * own / largest), own // unit)) for n, largest, own, unit in counts]
+
+    def line(self, on_disk):
+        """What was decided, for the log."""
+        tiles = " x ".join(map(str, self.n_tiles))
+        if prod(self.n_tiles) == 1 and not self.shared:
+            return f"in one piece, about {_size(self.tile_bytes)}"
+        if not self.shared:
+            return f"{tiles} tiles with attention of their own, about {_size(self.tile_bytes)} each"
+        if self.kept:
+            features = f"features up to {self.kept:g} numbers a pixel are kept "
+            features += f"{'on disk' if on_disk else 'in memory'} ({_size(self.kept_bytes)})"
+        else:
+            features = "features are evaluated anew in each sweep"
+        return f"{tiles} tiles, about {_size(self.tile_bytes)} each; {features}; {self.cost:.2f} times the arithmetic"
+
+
+class Budget(NamedTuple):
+    """What a prediction may take.
+
+    Attributes:
+        memory: bytes for the evaluation of a tile and for features in memory; ``None`` for no limit.
+        disk: bytes for features on disk; ``None`` keeps them in memory.
+    """
+
+    memory: float | None
+    disk: float | None = None
+
+
+def make_plan(network, spec, sizes, budget, n_tiles=None, shared=True, group=False):
+    """Choose the tiles and the features to keep: what takes the least arithmetic within the budget.
+
+    The image in one piece is preferred where it fits. Otherwise tiles are cut along the longest side until the
+    evaluation of one fits, by the model of `tile_bytes`.
+
+    Args:
+        network: of `build_network`.
+        spec: its spec.
+        sizes: padded spatial sizes of the images, which are predicted together.
+        budget: a `Budget`.
+        n_tiles: given numbers of tiles along the axes; only what is kept is chosen then.
+        shared: ``False`` for tiles that have attention of their own.
+        group: whether the images share one context, which takes the sweeps for images in one piece, too.
+
+    Returns:
+        A `Plan`.
+
+    Raises:
+        InputError: the smallest tiles do not fit into the budget.
+    """
+    one = (1,) * spec.dimension
+    own = OwnAttention(network)
+    whole = _evaluate(own, spec, sizes, one, budget, own)
+    asked = shared and bool(attention_operators(network))
+    shared = asked and can_be_swept(network)
+    in_one_piece = prod(n_tiles or one) == 1 and not (group and shared)
+    if in_one_piece and (n_tiles is not None or _fits(whole, budget)):
+        return whole
+    if asked and not shared:
+        logger.warning("tiling: this network's attention cannot be shared, each tile has its own")
+    ways = [Stages(network, kept) for kept in (0, *Stages(network).densities())] if shared else [own]
+    found = [_tiled(stages, spec, sizes, n_tiles, budget, own) for stages in ways]
+    fitting = [plan for plan in found if _fits(plan, budget)]
+    if not fitting and n_tiles is None:
+        least, left = _size(min(plan.memory for plan in found)), _size(max(0, budget.memory))
+        raise InputError(f"max_memory: {left} are left for the network, the smallest tiles take {least}")
+    # Nothing kept takes the least memory: with given tiles that is what is left where none fits.
+    return min(fitting, key=lambda plan: plan.cost) if fitting else found[0]
+
+
+def tile_reads(size, count, divisor, radius):
+    """Lengths along one axis that tiles read, their halos included."""
+    length = ceil(size / count)
+    starts = np.arange(0, size, length)
+    stops = np.minimum(starts + length, size)
+    first = np.maximum(0, (starts - radius) // divisor * divisor)
+    last = np.minimum(size, -(-(stops + radius) // divisor) * divisor)
+    # Tiles may begin off the grid, and be longer by a step than their share.
+    return np.minimum(size, last - first + (divisor if count > 1 else 0))
+
+
+def _tiled(stages, spec, sizes, n_tiles, budget, own):
+    """The plan for given stages: with the given tiles, or with the fewest that fit, or the smallest."""
+    if n_tiles is not None:
+        return _evaluate(stages, spec, sizes, n_tiles, budget, own)
+    largest = max(sizes, key=prod)
+    # An axis that the output lacks is never cut.
+    missing = spec.dimension - (len(stages.graph.output.shape) - 2)
+    most = [
+        n // step if axis >= missing else 1 for axis, (n, step) in enumerate(zip(largest, spec.divisor, strict=True))
+    ]
+    counts = [1] * spec.dimension
+    while True:
+        plan = _evaluate(stages, spec, sizes, counts, budget, own)
+        lengths = [n / c if c < m else 0 for n, c, m in zip(largest, counts, most, strict=True)]
+        if _fits(plan, budget) or not any(lengths):
+            return plan
+        axis = int(np.argmax(lengths))
+        # In larger steps where there are many already.
+        counts[axis] = min(most[axis], counts[axis] + max(1, counts[axis] // 8))
+
+
+def _evaluate(stages, spec, sizes, counts, budget, own):
+    """The `Plan` for given stages and tiles."""
+    largest = max(sizes, key=prod)
+    peak, cost = 0.0, 0.0
+    for stage in stages.stages:
+        reads = [tile_reads(*facts) for facts in zip(largest, counts, spec.divisor, stage.radius, strict=True)]
+        peak = max(peak, tile_bytes(stages.graph, stage, [int(r.max()) for r in reads]))
+        cost += stage.cost * prod(r.sum() / n for r, n in zip(reads, largest, strict=True))
+        per_number = MEMORY_COST if budget.disk is None else FILE_COST
+        cost += per_number * sum(stages.graph.density(t) for t in stage.keeps)
+    kept = 4 * _live_numbers(stages, sizes)
+    memory = peak + (kept if budget.disk is None else 0)
+    shared = isinstance(stages, Stages)
+    return Plan(tuple(counts), tuple(largest), stages.kept, peak, kept, memory, cost / own.stages[0].cost, shared)
+
+
+def _live_numbers(stages, sizes):
+    """The most numbers of kept features that are alive at a time."""
+    most, alive = 0, []
+    for index, stage in enumerate(stages.stages):
+        alive += stage.keeps
+        most = max(most, sum(_numbers(stages.graph, t, sizes) for t in alive))
+        later = [id(t) for s in stages.stages[index + 1 :] for t in s.inputs]
+        alive = [t for t in alive if id(t) in later]
+    return most
+
+
+def _numbers(graph, tensor, sizes):
+    strides = graph.strides(tensor)
+    return sum(prod(size[-len(strides) :]) for size in sizes) * tensor.shape[-1] / prod(strides)
+
+
+def _fits(plan, budget):
+    fits_disk = budget.disk is None or plan.kept_bytes <= budget.disk
+    return fits_disk and (budget.memory is None or plan.memory <= budget.memory)
+
+
+def _size(count):
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,168 @@
+"""A network taken apart at its attention operators, of which only context moments pass from tile to tile."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from aeanet_tf.layers import GVTO
+from aeanet_tf.layers.moments import Moments
+from aeanet_tf.networks import NetworkGraph
+
+
+def attention_operators(network):
+    """The `GVTO` layers of a network of `build_network`, in the order of evaluation."""
+    return [layer for layer in network.operations if isinstance(layer, GVTO)]
+
+
+def can_be_swept(network):
+    """Whether all attention of a network is normalised by length and has a query of the image's own size."""
+    operators = (layer.attention for layer in attention_operators(network))
+    return all(o.normalization != "softmax" and o.computation != "direct" and o.query == "input" for o in operators)
+
+
+class Stage:
+    """What one sweep over the tiles evaluates.
+
+    Attributes:
+        operator: the attention operator whose context it gathers, ``None`` for the last stage, which gives the output.
+        inputs: the tensors it starts from: the image, and features kept by stages before.
+        keeps: the features it keeps for later stages.
+        nodes: what it evaluates.
+        radius: how far it sees, in positions of the image along each axis.
+        cost: multiplications for one position of the image.
+    """
+
+    def __init__(self, graph, operator, target, given, keeps):
+        self.operator, self.target, self.keeps = operator, target, keeps
+        self.nodes = graph.ancestors([target, *keeps], given)
+        used = {id(t) for node in self.nodes for t in node.inputs} | {id(target)}
+        self.inputs = [t for t in (graph.image, *given) if id(t) in used]
+        self.radius = graph.radius([target, *keeps], self.inputs)
+        self.cost = sum(graph.cost(node) for node in self.nodes)
+
+
+class Stages:
+    """The stages of a network with A attention operators, which are A + 1, and their evaluation on tiles.
+
+    Stage ``a`` evaluates a tile up to operator ``a`` and gives the moments of what that one attends to; the last gives
+    the output. Features that a later stage needs again are kept where that was chosen, else evaluated again.
+
+    Layers and weights are the network's own; each stage is compiled once, for tiles of any size.
+
+    Args:
+        network: of `build_network`, for which `can_be_swept`.
+        kept: density (numbers for one position of the image) up to which features are kept; 0 keeps none.
+    """
+
+    def __init__(self, network, kept=0):
+        self.graph = NetworkGraph(network)
+        self.operators = attention_operators(network)
+        self.kept = kept
+        self.stages, self.features = [], []
+        for operator, target, frontier in self._cuts():
+            chosen = [t for t in frontier if self.graph.density(t) <= kept and not _among(t, self.features)]
+            self.stages.append(Stage(self.graph, operator, target, tuple(self.features), chosen))
+            self.features += chosen
+        self._compiled = {}
+
+    def _cuts(self):
+        """For each stage its operator, the tensor it is for, and what it evaluates that a later one needs, too."""
+        for operator in self.operators:
+            target = next(n.inputs[0] for n in self.graph.nodes if n.layer is operator)
+            done = {id(n.output) for n in self.graph.ancestors([target])}
+            later = [n for n in self.graph.nodes if id(n.output) not in done]
+            needed = {id(t) for n in later for t in n.inputs}
+            yield operator, target, [n.output for n in self.graph.nodes if id(n.output) in done & needed]
+        yield None, self.graph.output, []
+
+    def densities(self):
+        """The densities of all features that could be kept, smallest first: the thresholds worth trying."""
+        return sorted({self.graph.density(t) for _, _, frontier in self._cuts() for t in frontier})
+
+    def run(self, index, inputs, inner, contexts):
+        """Evaluate stage ``index`` on a tile.
+
+        Args:
+            index: of the stage.
+            inputs: arrays ``(*spatial, channels)`` of its inputs over the tile, halo included.
+            inner: ``(start, stop)`` of the inner part in positions of the image, one pair a spatial axis.
+            contexts: `Moments` of the whole image for the operators before it.
+
+        Returns:
+            The `Moments` that the tile's inner part adds to the operator's context, or the output of the inner part;
+            and the inner parts of the features to keep.
+        """
+        if index not in self._compiled:
+            self._compiled[index] = _compiled(self._function(self.stages[index]))
+        found, kept = self._compiled[index](
+            [x[None] for x in inputs], np.asarray(inner, "int32"), [Moments(*c) for c in contexts]
+        )
+        kept = [ops.convert_to_numpy(k)[0] for k in kept]
+        if self.stages[index].operator is None:
+            return ops.convert_to_numpy(found)[0], kept
+        return Moments(*(ops.convert_to_numpy(m) for m in found)), kept
+
+    def _function(self, stage):
+        function = keras.Function(stage.inputs, [stage.target, *stage.keeps])
+
+        def run(inputs, inner, contexts):
+            given = _attending(self.operators, contexts)
+            found = function._run_through_graph(inputs, operation_fn=given)
+            target, *kept = (_cut(self.graph, x, t, inner) for x, t in zip(found, function.outputs, strict=True))
+            return (target if stage.operator is None else stage.operator.context_moments(target)), kept
+
+        return run
+
+
+class OwnAttention:
+    """The network as it is, on tiles: each attends to itself. The counterpart of `Stages` for ``overlap``, for images
+    in one piece, and for networks whose attention cannot be shared."""
+
+    def __init__(self, network):
+        self.graph = NetworkGraph(network)
+        self.operators, self.features, self.kept = [], [], 0
+        self.stages = [Stage(self.graph, None, self.graph.output, (), [])]
+        self._compiled = None
+
+    def run(self, index, inputs, inner, contexts):
+        """As `Stages.run`; there is one stage."""
+        if self._compiled is None:
+            self._compiled = _compiled(self._evaluate)
+        return ops.convert_to_numpy(self._compiled([x[None] for x in inputs], np.asarray(inner, "int32"), [])[0])[0], []
+
+    def _evaluate(self, inputs, inner, contexts):
+        return _cut(self.graph, self.graph.network(inputs[0], training=False), self.graph.output, inner), []
+
+
+def _cut(graph, x, tensor, inner):
+    """The inner part of what a tile gave for ``tensor``: its axes are the image's last ones."""
+    strides = graph.strides(tensor)
+    for axis, stride in enumerate(strides):
+        bounds = inner[axis - len(strides)]
+        x = x[(slice(None),) * (axis + 1) + (slice(bounds[0] // stride, bounds[1] // stride),)]
+    return x
+
+
+def _attending(operators, contexts):
+    """A map from layers to what is called in their place: operators attend to the contexts."""
+
+    def given(layer):
+        if not isinstance(layer, GVTO):
+            return layer
+        context = contexts[operators.index(layer)]
+        return lambda x: layer(x, context=Moments(*context))
+
+    return given
+
+
+def _among(tensor, tensors):
+    return any(tensor is other for other in tensors)
+
+
+def _compiled(function):
+    """``function`` as a TensorFlow graph for tiles of all sizes; as it is on other backends."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, reduce_retracing=True, autograph=False)

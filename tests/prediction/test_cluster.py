@@ -1,0 +1,96 @@
+"""Tiles evaluated by other processes give what this one gives, also when a process is lost."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from aeanet_tf.data.images import write_image
+from aeanet_tf.data.stored import open_image
+from aeanet_tf.errors import InputError
+from aeanet_tf.models.predict_files import predict_files
+from aeanet_tf.models.run_config import NormalizationSection
+from aeanet_tf.prediction.cluster import connected
+from tests.interop.example_models import make_model
+
+pytest.importorskip("distributed")
+PERCENTILES = NormalizationSection()
+
+
+def loaded(path):
+    array = open_image(path).array
+    return array[tuple(slice(0, n) for n in array.shape)]
+
+
+@pytest.fixture(scope="module")
+def client():
+    with connected(workers=2) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def volume(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("volume")
+    x = np.random.default_rng(1).gamma(2, 50, (19, 70, 61)) + np.linspace(0, 300, 61)
+    write_image(folder / "a.tif", x.astype("float32"), "ZYX")
+    model = make_model("care")
+    options = {"n_tiles": (2, 3, 3), "file_format": "zarr"}
+    (alone,) = predict_files(model, folder / "a.tif", folder / "alone", PERCENTILES, **options)
+    return folder, model, options, loaded(alone)
+
+
+def close(found, expected):
+    assert found.shape == expected.shape
+    return np.abs(found - expected).max() < 1e-5 * np.ptp(expected)
+
+
+def test_two_workers_give_the_result_of_one(client, volume):
+    folder, model, options, alone = volume
+    (path,) = predict_files(model, folder / "a.tif", folder / "two", PERCENTILES, client=client, **options)
+    assert close(loaded(path), alone)
+    assert [p.name for p in (folder / "two").iterdir()] == ["a.zarr"]
+
+
+def test_a_worker_that_is_killed_costs_time_only(client, volume, monkeypatch):
+    """Killed in the second sweep, at work on a tile that reads features which it or the other has kept."""
+    from aeanet_tf.prediction import exact
+
+    folder, model, options, alone = volume
+    pids = client.run(os.getpid)
+    assert len(pids) == 2
+    enter, count = exact.Journal.enter, []
+
+    def enter_and_kill(self, stage, task, moments):
+        enter(self, stage, task, moments)
+        count.append(stage)
+        if len(count) == 25:
+            os.kill(next(iter(pids.values())), signal.SIGKILL)
+
+    monkeypatch.setattr(exact.Journal, "enter", enter_and_kill)
+    (path,) = predict_files(model, folder / "a.tif", folder / "killed", PERCENTILES, client=client, **options)
+    assert close(loaded(path), alone)
+    assert len(count) == 72, "every tile of every sweep is entered once"
+    assert set(client.run(os.getpid).values()) != set(pids.values())
+
+
+def test_errors_of_workers_are_those_of_the_image(client, volume):
+    folder, model, options, _ = volume
+    x = np.ones((19, 70, 61), "float32")
+    x[3, 4, 5] = np.inf
+    write_image(folder / "bad.tif", x, "ZYX")
+    none = NormalizationSection(kind="none")
+    with pytest.raises(InputError, match=r"bad\.tif: the image holds NaN or infinite values"):
+        predict_files(model, folder / "bad.tif", folder / "bad", none, client=client, **options)
+    assert not list((folder / "bad").iterdir())
+
+
+def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch):
+    monkeypatch.setattr("aeanet_tf.prediction.cluster.PATIENCE", 0.5)
+    with (
+        pytest.raises(InputError, match=r"scheduler: no answer from tcp://127\.0\.0\.1:9"),
+        connected("tcp://127.0.0.1:9"),
+    ):
+        pass
+    with pytest.raises(InputError, match="scheduler: no answer from nonsense"), connected("nonsense"):
+        pass
