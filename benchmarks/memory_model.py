@@ -21,18 +21,14 @@ CASES = {
     "aeanet-em": ("aeanet-em", {}, ("0", "all", "own")),
     "aeanet-em, 16 filters": ("aeanet-em", {"first_filters": 16}, ("0",)),
     "aeanet-em, probabilistic": ("aeanet-em", {"probabilistic": True}, ("0",)),
-    "unet-em": ("unet-em", {}, ("0", "own")),
+    "unet-em": ("unet-em", {}, ("own",)),
     "unet-care": ("unet-care", {}, ("own",)),
     "aeanet-care": ("aeanet-care", {}, ("0", "all", "own")),
-    "aeanet-care, 16 filters": ("aeanet-care", {"first_filters": 16}, ("all",)),
+    "aeanet-care, 16 filters": ("aeanet-care", {"first_filters": 16}, ("own",)),
     "gvtnet-labelfree": ("gvtnet-labelfree", {}, ("0", "all", "own")),
-    "gvtnet-care, down v1": (
-        "gvtnet-care",
-        {"downsampling": "attention", "attention": {"residual": "v1"}},
-        ("all", "own"),
-    ),
+    "gvtnet-care, down v1": ("gvtnet-care", {"downsampling": "attention", "attention": {"residual": "v1"}}, ("own",)),
     "gvtnet-care, down v2": ("gvtnet-care", {"downsampling": "attention"}, ("all", "own")),
-    "aeanet-flywing": ("aeanet-flywing", {}, ("0", "all", "own")),
+    "aeanet-flywing": ("aeanet-flywing", {}, ("all", "own")),
 }
 QUICK = ("aeanet-em", "aeanet-care", "aeanet-flywing")
 
@@ -84,7 +80,8 @@ def _print(row):
 
 
 def measure(name, kept, index, goals):
-    """Rows for a stage of a network, or ``"all"``, on tiles of about ``goals`` bytes; and the number of stages."""
+    """Rows for a stage of a network, or ``"all"``, on tiles of about ``goals`` bytes, or of sizes given instead; and
+    the number of stages."""
     from aeanet_tf.networks import as_spec, build_network
     from aeanet_tf.prediction.memory import tile_bytes
     from aeanet_tf.prediction.stages import OwnAttention, Stages
@@ -106,12 +103,22 @@ def measure(name, kept, index, goals):
         _run(stages, chosen, [times * d if d > 1 else 2 + times for d in spec.divisor], spec)
     started, rows = _status("VmRSS"), []
     for goal in goals[-1:] if index == "all" else goals:
-        size = _tile(goal, spec, model)
+        size = goal if isinstance(goal, tuple) else _tile(goal, spec, model)
         sizes = [(*size[:-2], size[-2] - 2 * spec.divisor[-1], size[-1]), size] if index == "all" else [size]
         row = {"network": name, "kept": kept, "stage": str(index), "tile": size, "start_up": started - loaded}
         row.update(measured=_peak(stages, chosen, sizes, spec) - started, predicted=model(size))
+        row["alive"] = max(_alive(stages, i, size) for i in chosen)
         rows.append(row)
     return {"stages": len(stages.stages), "rows": rows}
+
+
+def _alive(stages, index, size):
+    """What the model takes to be alive at a time, without the gaps of the allocator."""
+    from aeanet_tf.prediction.liveness import stage_peak
+    from aeanet_tf.prediction.memory import COPIES
+
+    peak = stage_peak(stages.graph, stages.stages[index], size)
+    return COPIES * peak.inputs + peak.outputs + peak.between
 
 
 def _tile(goal, spec, model):

@@ -1,13 +1,10 @@
 """The two formats in which images are written in parts: ImageJ TIFF and OME-Zarr."""
 
-import errno
 import json
 import math
 import os
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from aeanet_tf.data.ome_zarr import ZARR_ORDER, is_zarr, zarr_documents
 from aeanet_tf.data.pixel_size import normal_unit
 from aeanet_tf.data.tiff import Slices, tiff_calibration, tiff_file
 from aeanet_tf.errors import InputError
+from aeanet_tf.flat_file import reserve, write_region
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,7 @@ class TiffTarget:
         nbytes = math.prod(layout.shape) * 4
         options = imagej_options(layout.path, layout.axes, nbytes, layout.pixel_size, layout.unit)
         tifffile.imwrite(layout.partial, shape=layout.shape, dtype=np.float32, **options)
-        with open(layout.partial, "rb+") as file:
-            _reserve(file.fileno(), layout.partial.stat().st_size)
+        reserve(layout.partial, layout.partial.stat().st_size)
 
     @staticmethod
     def fits(layout: Layout) -> bool:
@@ -77,10 +74,7 @@ class TiffTarget:
         return False
 
     def write(self, slices: Slices, values: np.ndarray) -> None:
-        values = np.ascontiguousarray(values, self.dtype)
-        with open(self.partial, "rb+", buffering=0) as file:
-            for start, run in _runs(self.shape, slices, values):
-                _write_at(file.fileno(), memoryview(run.reshape(-1).view(np.uint8)), self.offset + start * 4)
+        write_region(self.partial, self.offset, self.shape, slices, np.asarray(values, self.dtype))
 
     def flush(self) -> None:
         _fsync(self.partial)
@@ -148,33 +142,6 @@ def _same_calibration(layout: Layout, found: dict[str, float], unit: str | None)
         wanted["X"], wanted["Y"] = sizes.get("X", sizes.get("Y", 1.0)), sizes.get("Y", sizes.get("X", 1.0))
     same = found.keys() == wanted.keys() and all(math.isclose(found[a], wanted[a], rel_tol=1e-5) for a in wanted)
     return same and unit == normal_unit(layout.unit)
-
-
-def _runs(shape: tuple[int, ...], slices: Slices, values: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-    """The parts of a region that lie together in an array of this shape: first element, values."""
-    split = len(shape) - 1
-    while split > 0 and slices[split] == slice(0, shape[split]):
-        split -= 1
-    strides = [math.prod(shape[dimension + 1 :]) for dimension in range(len(shape))]
-    first = sum(part.start * stride for part, stride in zip(slices, strides, strict=True))
-    for index in product(*(range(size) for size in values.shape[:split])):
-        yield first + sum(i * stride for i, stride in zip(index, strides, strict=False)), values[index]
-
-
-def _write_at(file: int, data: memoryview, offset: int) -> None:
-    while data:
-        written = os.pwrite(file, data, offset)
-        data, offset = data[written:], offset + written
-
-
-def _reserve(file: int, size: int) -> None:
-    # Without it, or where the file system cannot, the file keeps its length, and a full disk shows at a write.
-    if hasattr(os, "posix_fallocate"):
-        try:
-            os.posix_fallocate(file, 0, size)
-        except OSError as error:
-            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
-                raise
 
 
 def _fsync(path: Path) -> None:

@@ -14,6 +14,7 @@ import tifffile
 
 from aeanet_tf.data.pixel_size import imagej_pixel_size, ome_pixel_size
 from aeanet_tf.errors import InputError
+from aeanet_tf.flat_file import read_region
 
 Slices = tuple[slice, ...]
 
@@ -75,7 +76,7 @@ def tiff_calibration(tif: tifffile.TiffFile) -> tuple[dict[str, float], str | No
     return {}, None
 
 
-def tiff_pieces(path: Path, series: Any) -> "MappedTiff | PagedTiff | None":
+def tiff_pieces(path: Path, series: Any) -> "FlatTiff | PagedTiff | None":
     """The reader of parts of a series of an open file; None where only the whole can be read.
 
     Raises:
@@ -87,7 +88,7 @@ def tiff_pieces(path: Path, series: Any) -> "MappedTiff | PagedTiff | None":
     if series.dataoffset is not None and not series.is_multifile:
         stored = dtype.newbyteorder(series.keyframe.parent.byteorder)
         _check_length(path, path.stat().st_size, series.dataoffset + series.nbytes)
-        return MappedTiff(path, series.dataoffset, stored, tuple(series.shape))
+        return FlatTiff(path, series.dataoffset, stored, tuple(series.shape))
     keyframe = series.keyframe
     # Predictors and bit orders of uncompressed pages are undone a page at a time.
     if (keyframe.is_contiguous and not keyframe.is_final) or keyframe.jpegheader is not None:
@@ -101,9 +102,8 @@ def _check_length(path: Path, size: int, needed: int) -> None:
         raise InputError(f"{path}: the TIFF file is damaged or truncated ({size} bytes, its pixels end at {needed})")
 
 
-def _mapped(path: Path, offset: int, dtype: np.dtype, shape: tuple[int, ...], slices: Slices) -> np.ndarray:
-    # The map goes with this frame: pages of an open one count as memory of the process.
-    return np.array(np.memmap(path, dtype, "r", offset, shape)[slices], dtype.newbyteorder("="))
+def _flat(path: Path, offset: int, dtype: np.dtype, shape: tuple[int, ...], slices: Slices) -> np.ndarray:
+    return read_region(path, offset, dtype, shape, slices).astype(dtype.newbyteorder("="), copy=False)
 
 
 def _piece(smallest: list[int], shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
@@ -117,7 +117,7 @@ def _piece(smallest: list[int], shape: tuple[int, ...], itemsize: int) -> tuple[
 
 
 @dataclass(frozen=True)
-class MappedTiff:
+class FlatTiff:
     """Uncompressed pixels without a gap, in ``dtype`` as stored, from byte ``offset`` of the file on."""
 
     path: Path
@@ -134,7 +134,7 @@ class MappedTiff:
         return _piece([1] * len(self.shape), self.shape, self.stored.itemsize)
 
     def read(self, slices: Slices) -> np.ndarray:
-        return _mapped(self.path, self.offset, self.stored, self.shape, slices)
+        return _flat(self.path, self.offset, self.stored, self.shape, slices)
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ class _Pages:
         file, keyframe = self.files[number], self.keyframe
         if keyframe.is_contiguous and self.counts[number, 0]:
             dtype = out.dtype.newbyteorder(keyframe.parent.byteorder)
-            out[...] = _mapped(file, int(self.offsets[number, 0]), dtype, keyframe.shaped, inside)
+            out[...] = _flat(file, int(self.offsets[number, 0]), dtype, keyframe.shaped, inside)
             return
         out[...] = self.nodata
         first = np.array([part.start for part in inside[:4]])

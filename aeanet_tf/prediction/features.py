@@ -1,9 +1,14 @@
 """Features that a sweep keeps for later ones: whole images of them, written and read in pieces."""
 
 import os
+from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 
 import numpy as np
+
+from aeanet_tf.errors import WriteError
+from aeanet_tf.flat_file import read_region, reserve, write_region
 
 
 class Features:
@@ -21,7 +26,7 @@ class Features:
         """Make a float32 array, whose space on disk is reserved at once. An existing file is kept as it is.
 
         Raises:
-            OSError: the disk is full.
+            WriteError: the disk is full.
         """
         if self.folder is None:
             self._arrays[name] = np.empty(shape, "float32")
@@ -29,28 +34,30 @@ class Features:
         path = self._path(name)
         if path.exists():
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.name}")
-        np.lib.format.open_memmap(partial, "w+", "float32", tuple(shape)).flush()
-        # A sparse file would be written through the mapping until the disk is full, and then end the process.
-        if hasattr(os, "posix_fallocate"):
-            with open(partial, "rb+") as file:
-                os.posix_fallocate(file.fileno(), 0, partial.stat().st_size)
-        os.replace(partial, path)
+        with self._writing(name):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            partial.touch()
+            reserve(partial, 4 * prod(shape))
+            os.replace(partial, path)
 
-    def write(self, name, slices, values):
-        """Write a piece; pieces of different slices may be written at the same time."""
+    def write(self, name, shape, slices, values):
+        """Write a piece of the array, which has this shape; different pieces may be written at the same time.
+
+        Raises:
+            WriteError: the disk is full.
+        """
         if self.folder is None:
             self._arrays[name][slices] = values
             return
-        # Mapped for a moment only: pages of a mapping count as the process's memory.
-        np.load(self._path(name), mmap_mode="r+")[slices] = values
+        with self._writing(name):
+            write_region(self._path(name), 0, shape, slices, np.asarray(values, "float32"))
 
-    def read(self, name, slices):
-        """A piece, as a new array."""
+    def read(self, name, shape, slices):
+        """A piece of the array, which has this shape."""
         if self.folder is None:
             return self._arrays[name][slices]
-        return np.array(np.load(self._path(name), mmap_mode="r")[slices])
+        return read_region(self._path(name), 0, "float32", shape, slices)
 
     def drop(self, name):
         """Free what is not needed any more; nothing happens where there is nothing."""
@@ -59,4 +66,11 @@ class Features:
             self._path(name).unlink(missing_ok=True)
 
     def _path(self, name):
-        return self.folder / f"{name}.npy"
+        return self.folder / f"{name}.float32"
+
+    @contextmanager
+    def _writing(self, name):
+        try:
+            yield
+        except OSError as error:
+            raise WriteError(f"{self._path(name)}: cannot be written ({error.strerror or error})") from error

@@ -86,17 +86,22 @@ class Job:
         inputs = [
             source[part.source]
             if tensor is graph.image
-            else self.features.read(self.kept_name(tensor, frame), _coarse(part.source, graph.strides(tensor)))
+            else self.features.read(*self._kept(tensor, frame, part.source))
             for tensor in this.inputs
         ]
         found, kept = self.stages.run(stage, inputs, part.inner, contexts)
         for tensor, values in zip(this.keeps, kept, strict=True):
-            self.features.write(self.kept_name(tensor, frame), _coarse(part.target, graph.strides(tensor)), values)
+            self.features.write(*self._kept(tensor, frame, part.target), values)
         if this.operator is not None:
             return found
         # A projection's output lacks the first axis.
         target.write(part.target[-(found.ndim - 1) :], found)
         return None
+
+    def _kept(self, tensor, frame, slices):
+        """Name and shape of kept features, and the piece of them for slices of the image."""
+        coarse = _coarse(slices, self.stages.graph.strides(tensor))
+        return self.kept_name(tensor, frame), self.kept_shape(tensor, frame), (*coarse, slice(0, tensor.shape[-1]))
 
 
 def _coarse(slices, strides):

@@ -9,12 +9,10 @@ import psutil
 from aeanet_tf.errors import InputError
 from aeanet_tf.prediction.liveness import stage_peak
 
-# Measured by benchmarks/memory_model.py with TensorFlow 2.21, Linux, x86.
-# Inputs exist three times: as NumPy arrays, and twice as tensors.
-COPIES = 3
-# TensorFlow takes memory from a pool, in which tensors leave gaps behind.
-POOL = 1.85
-FIXED = 4e6
+# Measured by benchmarks/memory_model.py with TensorFlow 2.21 on Linux, x86. Inputs exist three times: as NumPy arrays
+# and twice as tensors. With oneDNN, TensorFlow takes memory from a pool that grows by doubling and gives nothing back:
+# with its gaps it is 1.0 to 1.9 times what is alive, by how a tile's size happens to fit. FIXED is for small tensors.
+COPIES, POOL, FIXED = 3, 2.0, 4e6
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
@@ -22,9 +20,9 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "
 def tile_bytes(graph, stage, size):
     """Predicted peak memory of `Stages.run` on a tile, beyond what the process holds once the stage is traced.
 
-    An upper bound for float32 networks on a CPU: what lives at the same time (`stage_peak`), with the memory that
-    TensorFlow's allocator wastes; or, as TensorFlow works without oneDNN, the same without waste and with the columns
-    of transposed convolutions, if that is more. It grows with every axis of the tile.
+    An upper bound for the evaluation on a CPU: what is alive at the same time (`stage_peak`), with the gaps in
+    TensorFlow's pool; or without gaps but with the columns of transposed convolutions, which TensorFlow forms without
+    oneDNN, if that is more. The pool stays with the process for the tiles to come, and counts as resident.
 
     Args:
         graph: the `NetworkGraph`.
@@ -32,7 +30,7 @@ def tile_bytes(graph, stage, size):
         size: spatial size of the tile as it is read, halo included, one number for each of the image's axes.
 
     Returns:
-        Bytes: inputs, everything between, outputs and kept features.
+        Bytes of inputs, all that is between, output and kept features. It does not fall along any axis of the tile.
     """
     peak = stage_peak(graph, stage, size)
     return COPIES * peak.inputs + peak.outputs + max(POOL * peak.between, peak.columns) + FIXED
@@ -50,7 +48,7 @@ def parse_bytes(value, field="max_memory"):
     Raises:
         InputError: anything else, or less than one byte.
     """
-    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[0-9]+)?)\s*([kmgt]?i?)b?\s*", str(value).lower())
+    match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:e[+]?[0-9]+)?)\s*([kmgt]?i?)b?\s*", str(value).lower())
     if match is not None and match[2] in _UNITS and not isinstance(value, bool):
         found = float(match[1]) * _UNITS[match[2]]
         if 1 <= found < math.inf:

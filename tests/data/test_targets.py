@@ -191,15 +191,6 @@ def test_a_tif_beyond_4_gib_has_one_directory(tmp_path, monkeypatch):
     assert not image.array[1097:1098, 900:930, 984:1024].any()
 
 
-def test_short_writes_are_continued(tmp_path, monkeypatch):
-    values, write = numbered("ZYX"), os.pwrite
-    target = ImageTarget.create(tmp_path / "a.tif", values.shape, "ZYX")
-    monkeypatch.setattr(os, "pwrite", lambda file, data, offset: write(file, data[:1000], offset))
-    target.write(np.s_[0:5, 0:33, 0:41], values)
-    target.finish()
-    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), values)
-
-
 def full(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -213,7 +204,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
     target = ImageTarget.create(tmp_path / "a.tif", (8, 9), "YX")
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pwrite", full)
+        patch.setattr("aeanet_tf.data.target_formats.write_region", full)
         with pytest.raises(WriteError, match=message):
             target.write(np.s_[0:8, 0:9], np.ones((8, 9)))
     with monkeypatch.context() as patch:
