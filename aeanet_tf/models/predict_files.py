@@ -18,7 +18,14 @@ from aeanet_tf.models.image_run import ImageRun
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.run_state import RunState, file_facts, network_digest
 from aeanet_tf.models.tiled_prediction import follow, halved
-from aeanet_tf.models.tiling import check_tiling, memory_budget, on_accelerator, tiles_by_axis
+from aeanet_tf.models.tiling import (
+    RESERVE,
+    check_tiling,
+    memory_budget,
+    on_accelerator,
+    remembering_pool,
+    tiles_by_axis,
+)
 from aeanet_tf.prediction import run_job
 from aeanet_tf.prediction.cluster import Cluster
 from aeanet_tf.prediction.features import Features
@@ -27,9 +34,6 @@ from aeanet_tf.prediction.journal import Journal
 from aeanet_tf.prediction.plan import Budget, make_plan
 
 logger = logging.getLogger("aeanet_tf")
-
-# What reading and writing pieces takes beside the evaluation of a tile.
-RESERVE = 150e6
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,8 @@ class _Run:
                             image.read_ranges(self.normalization, follow(bar))
                 plan = self.state.plan(number) or self._plan(images, given)
                 try:
-                    self._predict(number, images, plan)
+                    with remembering_pool():
+                        self._predict(number, images, plan)
                     break
                 except (tf.errors.ResourceExhaustedError, MemoryError):
                     given = halved(self.model, plan.n_tiles, plan.size)

@@ -9,7 +9,14 @@ import tensorflow as tf
 from csbdeep.utils import axes_check_and_normalize
 from tqdm import tqdm
 
-from aeanet_tf.models.tiling import check_tiling, memory_budget, on_accelerator, tiles_by_axis
+from aeanet_tf.models.tiling import (
+    RESERVE,
+    check_tiling,
+    memory_budget,
+    on_accelerator,
+    remembering_pool,
+    tiles_by_axis,
+)
 from aeanet_tf.prediction import cut_evenly, run_job
 from aeanet_tf.prediction.exact import ArrayTarget
 from aeanet_tf.prediction.features import Features
@@ -80,14 +87,15 @@ def _predict_group(model, group, n_tiles, tiling, max_memory, context):
         given = tiles_by_axis(model, group[0].axes, n_tiles, group[0].shape, sizes[0])
     # The output, and the copies that are made of it on the way back.
     output = 4 * sum(4 * prod(size) for size in sizes) * model.keras_model.output_shape[-1]
-    memory = None if max_memory is None and on_accelerator() else memory_budget(max_memory, output)
+    memory = None if max_memory is None and on_accelerator() else memory_budget(max_memory, output + RESERVE)
     while True:
         plan = make_plan(
             model.keras_model, model.spec, sizes, Budget(memory), given, tiling == "exact", context == "group"
         )
         logger.info("prediction: %s", plan.line(on_disk=False))
         try:
-            return _run(model, group, sizes, plan)
+            with remembering_pool(output):
+                return _run(model, group, sizes, plan)
         except tf.errors.ResourceExhaustedError:
             given = halved(model, plan.n_tiles, max(sizes, key=prod))
             logger.warning("out of memory, going on with %s tiles", " x ".join(map(str, given)))

@@ -1,5 +1,6 @@
 """How an image is to be tiled: the options of prediction, checked, and what memory there is for it."""
 
+from contextlib import contextmanager
 from numbers import Real
 
 import numpy as np
@@ -11,6 +12,11 @@ TILING = ("exact", "overlap", "whole")
 CONTEXT = ("image", "group")
 # Of the memory that is available, what a prediction takes for itself.
 SHARE = 0.8
+# TensorFlow's start and the tracing of stages, once for a process, and copies of pieces being read and written.
+RESERVE = 250e6
+
+# What TensorFlow holds for evaluations to come, after those that have been.
+_pool = 0
 
 
 def check_tiling(tiling, context):
@@ -74,16 +80,31 @@ def memory_budget(max_memory, reserve, processes=1):
     """
     if max_memory is None:
         # A worker that has yet to load TensorFlow takes about what this process has taken.
-        started = resident_bytes() if processes > 1 else 0
+        started = resident_bytes() if processes > 1 else -_pool
         return max(0, SHARE * available_bytes() / processes - started - reserve)
-    limit, taken = parse_bytes(max_memory), resident_bytes() + reserve
+    limit, taken = parse_bytes(max_memory), resident_bytes() - _pool + reserve
     if limit <= taken:
         raise InputError(
             f"max_memory: {limit / 1e9:.2f} GB, expected more than {taken / 1e9:.2f} GB: "
             "so much the program, the image and the result take"
         )
     # What the machine does not have, no limit can give.
-    return min(limit - taken, max(0, available_bytes() - reserve))
+    return min(limit - taken, max(0, available_bytes() + _pool - reserve))
+
+
+@contextmanager
+def remembering_pool(results=0):
+    """Note what the block leaves behind in TensorFlow's pool of memory, which it never gives back and uses again.
+
+    Args:
+        results: bytes of what else is left behind.
+    """
+    global _pool
+    before = resident_bytes() - _pool
+    try:
+        yield
+    finally:
+        _pool = max(_pool, resident_bytes() - before - results)
 
 
 def on_accelerator():

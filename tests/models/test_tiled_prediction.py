@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.models import AEANet, AEANetConfig
+from aeanet_tf.models import AEANet, AEANetConfig, tiling
 from aeanet_tf.models import tiled_prediction as tiled
 from aeanet_tf.prediction.exact import merged
-from aeanet_tf.prediction.memory import resident_bytes
+from aeanet_tf.prediction.memory import parse_bytes
 from aeanet_tf.prediction.stages import Stages
 from tests.interop.example_models import make_model
 
@@ -173,14 +173,25 @@ def test_projected_frames():
     assert close(found[1], model.predict(stack[:, 1], "ZYX"))
 
 
-def test_less_memory_takes_more_tiles_and_gives_the_same(model, caplog):
+def test_less_memory_takes_more_tiles_and_gives_the_same(model, caplog, monkeypatch):
     image = np.random.default_rng(2).gamma(2, 50, (300, 410)).astype("float32")
     whole = model.predict(image, "YX", tiling="whole")
-    limit = resident_bytes() + 25_000_000
+    monkeypatch.setattr(tiled, "memory_budget", lambda limit, reserve: parse_bytes(limit))
     with caplog.at_level(logging.INFO, "aeanet_tf"):
-        found = model.predict(image, "YX", max_memory=limit)
+        found = model.predict(image, "YX", max_memory="20 MB")
     assert close(found, whole)
     line = caplog.messages[-1]
-    assert re.match(
-        r"prediction: \d+ x \d+ tiles, about [\d.]+ MB each; features .*; [\d.]+ times the arithmetic", line
-    )
+    assert re.match(r"prediction: \d+ x \d+ tiles, about 1[\d.]+ MB each; features .*; [\d.]+ times", line)
+
+
+def test_what_is_left_of_a_limit(monkeypatch):
+    for name, value in (("resident_bytes", 2e9), ("available_bytes", 10e9)):
+        monkeypatch.setattr(tiling, name, lambda value=value: value)
+    monkeypatch.setattr(tiling, "_pool", 0.5e9)
+    # The pool of earlier predictions is used again.
+    assert tiling.memory_budget("4GB", 1e9) == pytest.approx(4e9 - 2e9 + 0.5e9 - 1e9)
+    assert tiling.memory_budget("40GB", 1e9) == pytest.approx(10e9 + 0.5e9 - 1e9), "more than the machine has"
+    assert tiling.memory_budget(None, 1e9) == pytest.approx(0.8 * 10e9 + 0.5e9 - 1e9)
+    assert tiling.memory_budget(None, 1e9, processes=2) == pytest.approx(0.4 * 10e9 - 2e9 - 1e9)
+    with pytest.raises(InputError, match=r"max_memory: 2\.40 GB, expected more than 2\.50 GB: so much the program"):
+        tiling.memory_budget("2.4GB", 1e9)

@@ -1,0 +1,97 @@
+"""Plans fit into what they are given, and take the least arithmetic of those that do."""
+
+from math import prod
+
+import pytest
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.networks import build_network, presets
+from aeanet_tf.prediction.memory import tile_bytes
+from aeanet_tf.prediction.plan import Budget, make_plan
+from aeanet_tf.prediction.stages import Stages
+from aeanet_tf.prediction.tiles import cut_evenly, tiles
+
+
+@pytest.fixture(scope="module")
+def care():
+    spec = presets["aeanet-care"]
+    return build_network(spec), spec
+
+
+SIZE = (48, 512, 600)
+
+
+def test_in_one_piece_where_it_fits(care):
+    plan = make_plan(*care, [SIZE], Budget(1e12))
+    assert (plan.n_tiles, plan.shared, plan.cost) == ((1, 1, 1), False, 1.0)
+    assert make_plan(*care, [SIZE], Budget(None)).n_tiles == (1, 1, 1)
+
+
+@pytest.mark.parametrize("memory", [1e10, 3e9, 1e9])
+def test_the_tiles_of_a_plan_fit(care, memory):
+    network, spec = care
+    plan = make_plan(network, spec, [SIZE], Budget(memory, disk=1e12))
+    assert plan.shared and prod(plan.n_tiles) > 1 and plan.tile_bytes <= memory
+    # By what is really read, in each stage.
+    stages = Stages(network, plan.kept)
+    edges = cut_evenly(SIZE, plan.n_tiles, spec.divisor)
+    for stage in stages.stages:
+        for tile in tiles(SIZE, edges, spec.divisor, stage.radius):
+            assert tile_bytes(stages.graph, stage, [stop - start for start, stop in tile.read]) <= memory
+    # No larger than it need be: a tile more along no axis is wasted.
+    assert plan.tile_bytes > memory / 2
+
+
+def test_less_memory_takes_more_arithmetic(care):
+    plans = [make_plan(*care, [SIZE], Budget(memory, disk=1e12)) for memory in (1e10, 3e9, 1e9, 5e8)]
+    costs = [plan.cost for plan in plans]
+    assert costs == sorted(costs) and costs[0] > 1
+    tiles = [prod(plan.n_tiles) for plan in plans]
+    assert tiles == sorted(tiles)
+
+
+def test_features_are_kept_where_there_is_room(care):
+    """Kept ones take 18 numbers a voxel at most at a time, evaluated anew they cost more than twice as much."""
+    roomy = make_plan(*care, [SIZE], Budget(3e9, disk=1e12))
+    tight = make_plan(*care, [SIZE], Budget(3e9, disk=prod(SIZE) * 4 * 5))
+    none = make_plan(*care, [SIZE], Budget(3e9, disk=0))
+    assert roomy.kept > tight.kept > none.kept == 0
+    assert roomy.kept_bytes == prod(SIZE) * 4 * 18
+    assert tight.kept_bytes <= prod(SIZE) * 4 * 5 and none.kept_bytes == 0
+    assert roomy.cost < tight.cost < none.cost
+    # In memory they count.
+    inside = make_plan(*care, [SIZE], Budget(4e9))
+    assert inside.memory == inside.tile_bytes + inside.kept_bytes <= 4e9 and inside.kept
+
+
+def test_given_tiles_are_kept_to(care):
+    assert make_plan(*care, [SIZE], Budget(1e12), n_tiles=(2, 3, 1)).n_tiles == (2, 3, 1)
+    # Although there is not enough memory, by the model.
+    plan = make_plan(*care, [SIZE], Budget(1e3), n_tiles=(1, 2, 1))
+    assert (plan.n_tiles, plan.kept) == ((1, 2, 1), 0)
+
+
+def test_a_group_takes_the_sweeps_in_one_piece_too(care):
+    plan = make_plan(*care, [SIZE, (32, 80, 90)], Budget(1e12), group=True)
+    assert plan.n_tiles == (1, 1, 1) and plan.shared and plan.size == SIZE
+    cut = make_plan(*care, [SIZE, (32, 80, 92)], Budget(5e9), group=True)
+    assert all(1 <= n <= m for n, m in zip(cut.tiles_for((32, 80, 92), (4, 4, 4)), cut.n_tiles, strict=True))
+    assert cut.tiles_for(SIZE, (4, 4, 4)) == list(cut.n_tiles)
+
+
+def test_too_little_memory_is_one_line(care):
+    with pytest.raises(InputError, match=r"max_memory: 1\.0 MB are left for the network, the smallest tiles take \d+"):
+        make_plan(*care, [SIZE], Budget(1e6, disk=0))
+
+
+def test_a_stack_to_be_projected_is_not_cut_along_z():
+    spec = presets["aeanet-flywing"].replace(filters=4, restoration__first_filters=4)
+    network = build_network(spec)
+    plan = make_plan(network, spec, [(40, 512, 512)], Budget(2e8, disk=1e12))
+    assert plan.n_tiles[0] == 1 and prod(plan.n_tiles) > 1
+
+
+def test_networks_without_attention_are_cut_and_take_one_sweep():
+    spec = presets["unet-em"].replace(first_filters=4)
+    plan = make_plan(build_network(spec), spec, [(2000, 2000)], Budget(1e8))
+    assert not plan.shared and prod(plan.n_tiles) > 1 and 1 < plan.cost < 1.5
