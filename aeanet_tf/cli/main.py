@@ -43,8 +43,8 @@ def main(arguments=None):
     os.environ.setdefault("MPLBACKEND", "Agg")
     try:
         args.run(args)
-    except InputError as error:
-        print(f"aeanet: error: {error}", file=sys.stderr)
+    except (InputError, MemoryError) as error:
+        print(f"aeanet: error: {error or 'out of memory'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("aeanet: interrupted", file=sys.stderr)

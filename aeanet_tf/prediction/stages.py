@@ -93,10 +93,11 @@ class Stages:
             and the inner parts of the features to keep.
         """
         if index not in self._compiled:
-            self._compiled[index] = _compiled(self._function(self.stages[index]))
-        found, kept = self._compiled[index](
-            [x[None] for x in inputs], np.asarray(inner, "int32"), [Moments(*c) for c in contexts]
-        )
+            stage, channels = self.stages[index], [s.target.shape[-1] for s in self.stages[:index]]
+            self._compiled[index] = _compiled(self._function(stage), stage.inputs, channels)
+        inputs = [np.asarray(x, "float32")[None] for x in inputs]
+        contexts = [Moments(*context) for context in contexts]
+        found, kept = self._compiled[index](inputs, np.asarray(inner, "int32"), contexts)
         kept = [ops.convert_to_numpy(k)[0] for k in kept]
         if self.stages[index].operator is None:
             return ops.convert_to_numpy(found)[0], kept
@@ -127,8 +128,9 @@ class OwnAttention:
     def run(self, index, inputs, inner, contexts):
         """As `Stages.run`; there is one stage."""
         if self._compiled is None:
-            self._compiled = _compiled(self._evaluate)
-        return ops.convert_to_numpy(self._compiled([x[None] for x in inputs], np.asarray(inner, "int32"), [])[0])[0], []
+            self._compiled = _compiled(self._evaluate, self.stages[0].inputs)
+        inputs = [np.asarray(x, "float32")[None] for x in inputs]
+        return ops.convert_to_numpy(self._compiled(inputs, np.asarray(inner, "int32"), [])[0])[0], []
 
     def _evaluate(self, inputs, inner, contexts):
         return _cut(self.graph, self.graph.network(inputs[0], training=False), self.graph.output, inner), []
@@ -159,10 +161,21 @@ def _among(tensor, tensors):
     return any(tensor is other for other in tensors)
 
 
-def _compiled(function):
-    """``function`` as a TensorFlow graph for tiles of all sizes; as it is on other backends."""
+def _compiled(function, inputs, channels=()):
+    """``function(inputs, inner, contexts)`` as a TensorFlow graph for tiles of all sizes; as it is on other backends.
+
+    Args:
+        function: the function.
+        inputs: the Keras tensors that it starts from.
+        channels: of the contexts that it is given.
+    """
     if keras.backend.backend() != "tensorflow":
         return function
     import tensorflow as tf
 
-    return tf.function(function, reduce_retracing=True, autograph=False)
+    # Traced once and for all: a `tf.function` would be traced anew for some sizes, and warn of it.
+    return tf.function(function, autograph=False).get_concrete_function(
+        [tf.TensorSpec((1, *t.shape[1:])) for t in inputs],
+        tf.TensorSpec((None, 2), tf.int32),
+        [Moments(tf.TensorSpec((1,)), tf.TensorSpec((1, c)), tf.TensorSpec((1, c, c))) for c in channels],
+    )

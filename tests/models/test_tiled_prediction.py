@@ -195,3 +195,8 @@ def test_what_is_left_of_a_limit(monkeypatch):
     assert tiling.memory_budget(None, 1e9, processes=2) == pytest.approx(0.4 * 10e9 - 2e9 - 1e9)
     with pytest.raises(InputError, match=r"max_memory: 2\.40 GB, expected more than 2\.50 GB: so much the program"):
         tiling.memory_budget("2.4GB", 1e9)
+
+
+def test_integers_are_predicted_without_a_normaliser_too(model, image):
+    image = image.astype("uint8")
+    assert close(model.predict(image, "YX", normalizer=None), model.predict(image.astype("float64"), "YX", None))
