@@ -44,7 +44,7 @@ def main(arguments=None):
     try:
         args.run(args)
     except (InputError, MemoryError) as error:
-        print(f"aeanet: error: {error or 'out of memory'}", file=sys.stderr)
+        print(f"aeanet: error: {str(error) or 'out of memory'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("aeanet: interrupted", file=sys.stderr)

@@ -5,10 +5,12 @@ import re
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.cli.main import main
 from aeanet_tf.data.images import read_image, write_image
+from aeanet_tf.data.stored import open_image
 from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models.folder import save_run
 from aeanet_tf.models.normalizers import RangeNormalizer
@@ -184,3 +186,74 @@ def test_images_before_a_bad_one_are_written_whole(models, workplace, capfd):
     assert re.search(r"b\.tif: not a readable", capfd.readouterr().err)
     assert list(contents(workplace / "out")) == ["a.tif"]
     assert read_image("out/a.tif").array.shape == IMAGE.shape
+
+
+def test_zarr_in_and_out_within_a_memory_limit(models, workplace, caplog):
+    folder, made = models
+    assert predict(folder / "plain", "--format", "zarr", output="zarrs") == 0
+    assert predict(folder / "plain", "--max-memory", "20GB", input="zarrs/a.zarr") == 0
+    found = open_image("out/a.zarr")
+    assert found.axes == "YX" and found.unit == "um" and found.pixel_size == pytest.approx({"Y": 0.1, "X": 0.1})
+    twice = made["plain"].predict(made["plain"].predict(IMAGE, "YX"), "YX")
+    np.testing.assert_allclose(found.array[0:20, 0:18], twice, rtol=1e-3, atol=1e-3 * np.ptp(twice))
+
+
+def test_a_lapse_with_one_context(models, workplace):
+    folder, made = models
+    frames = np.stack([IMAGE, IMAGE[::-1] ** 2])
+    write_image("in/a.tif", frames, "TYX")
+    assert predict(folder / "plain", "--context", "group") == 0
+    expected = made["plain"].predict(frames, "TYX", context="group")
+    np.testing.assert_allclose(read_image("out/a.tif").array, expected, rtol=1e-5)
+
+
+def test_in_several_processes(models, workplace):
+    pytest.importorskip("distributed")
+    folder, made = models
+    assert predict(folder / "plain", "--workers", "2", "--n-tiles", "2", "2") == 0
+    np.testing.assert_allclose(read_image("out/a.tif").array, made["plain"].predict(IMAGE, "YX"), rtol=1e-4)
+
+
+def _plain_zarr(folder):
+    (folder / "a.tif").unlink()
+    zarr.open_array(str(folder / "b.zarr"), mode="w", shape=(20, 18), chunks=(8, 8), dtype="f4")[:] = IMAGE
+
+
+@pytest.mark.parametrize(
+    ("spoil", "arguments", "message"),
+    [
+        (_plain_zarr, [], r"in/b\.zarr: the zarr names no axes .*; give them, as --axes ZYX"),
+        (
+            _nothing,
+            ["--n-tiles", "99", "1"],
+            "n_tiles: 99 along Y, expected at most 10: .* every 2 of",
+        ),
+        (_nothing, ["--max-memory", "some"], "max_memory: 'some', expected bytes or a number with a unit"),
+        (_nothing, ["--max-memory", "100MB"], r"max_memory: 0\.10 GB, expected more than"),
+        (_nothing, ["--workers", "0"], "--workers: 0, expected at least 1"),
+        (_nothing, ["--scheduler", "nonsense"], "scheduler: no answer from nonsense"),
+    ],
+)
+def test_what_cannot_be_done_with_large_images_is_one_line(models, workplace, capfd, spoil, arguments, message):
+    spoil(workplace / "in")
+    before = contents(workplace)
+    capfd.readouterr()
+    assert predict(models[0] / "plain", *arguments) == 2
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert error.startswith("aeanet: error: ") and re.search(message, error), error
+    assert contents(workplace) == before
+
+
+def test_a_plain_zarr_is_predicted_with_axes_given(models, workplace):
+    _plain_zarr(workplace / "in")
+    assert predict(models[0] / "plain", "--axes", "YX") == 0
+    found = open_image("out/b.zarr").array[0:20, 0:18]
+    np.testing.assert_allclose(found, models[1]["plain"].predict(IMAGE, "YX"), rtol=1e-5)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(models, workplace, capfd):
+    (workplace / "out").write_text("a file")
+    assert predict(models[0] / "plain") == 2
+    error = capfd.readouterr().err.splitlines()[-1]
+    assert re.search(r"aeanet: error: out/a\.tif: cannot be written \(", error), error
+    assert (workplace / "out").read_text() == "a file"
