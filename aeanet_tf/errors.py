@@ -1,5 +1,7 @@
 """The one exception for bad input: what a user can mend, said in one line."""
 
+from contextlib import contextmanager
+
 
 class InputError(ValueError):
     """Something the user gave is wrong: a file, a field, a shape.
@@ -11,6 +13,15 @@ class InputError(ValueError):
 
 class WriteError(InputError):
     """A result cannot be written: a full disk, a folder without permission. What was done so far is no less right."""
+
+
+@contextmanager
+def writing(path):
+    """Turn an ``OSError`` of the block into a `WriteError` that names ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def from_validation(error, where):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, WriteError
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     and an earlier file at ``path`` stays as it was.
 
     Raises:
-        InputError: ``path`` is a folder, or cannot be written.
+        InputError: ``path`` is a folder; it cannot be written (`WriteError`).
     """
     path = Path(path)
     if path.is_dir():
@@ -33,7 +33,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -47,7 +47,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     an existing folder may be replaced is for the caller to decide.
 
     Raises:
-        InputError: ``path`` cannot be written.
+        WriteError: ``path`` cannot be written.
     """
     path = Path(path)
     temporary = path.with_name(f".partial-{path.name}")
@@ -59,7 +59,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
             shutil.rmtree(path)
         os.replace(temporary, path)
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from aeanet_tf.data.images import ZARR_SUFFIX, check_axes, check_pixel_size
 from aeanet_tf.data.ome_zarr import default_chunks, is_zarr
 from aeanet_tf.data.target_formats import Layout, target_format
 from aeanet_tf.data.tiff import Slices
-from aeanet_tf.errors import InputError, WriteError
+from aeanet_tf.errors import InputError, writing
 
 
 class ImageTarget:
@@ -66,7 +66,7 @@ class ImageTarget:
             WriteError: it cannot be written.
         """
         layout = _layout(path, shape, axes, pixel_size, unit, chunks)
-        with _writing(layout.path):
+        with writing(layout.path):
             layout.path.parent.mkdir(parents=True, exist_ok=True)
             _remove(layout.partial)
             try:
@@ -118,7 +118,7 @@ class ImageTarget:
         """
         values = np.asarray(values, np.float32)
         slices = _checked(slices, self.shape, values.shape)
-        with _writing(self.path):
+        with writing(self.path):
             self._store.write(tuple(slices[dimension] for dimension in self._order), values.transpose(self._order))
 
     def finish(self) -> None:
@@ -127,7 +127,7 @@ class ImageTarget:
         Raises:
             WriteError: it cannot be written.
         """
-        with _writing(self.path):
+        with writing(self.path):
             self._store.flush()
             if self.path.is_dir() and is_zarr(self.path):
                 shutil.rmtree(self.path)
@@ -162,14 +162,6 @@ def _layout(
     known = {axis: float(size) for axis, size in (pixel_size or {}).items() if axis in axes}
     shape = tuple(shape[axes.index(axis)] for axis in order)
     return Layout(path, shape, "".join(order), stored, known, unit)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def _checked(slices: Slices, shape: tuple[int, ...], region: tuple[int, ...]) -> Slices:

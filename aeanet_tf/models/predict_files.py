@@ -98,7 +98,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
     except WriteError:
         # What is done stays, for when there is space.
         raise
-    except InputError:
+    except (InputError, MemoryError):
         run.state.remove()
         raise
     run.state.remove()
@@ -180,7 +180,7 @@ class _Run:
             yield
         except WriteError:
             raise
-        except InputError:
+        except (InputError, MemoryError):
             for image in images:
                 image.discard()
             raise
@@ -211,26 +211,26 @@ class _Run:
         return Budget(memory, max(0, free - outputs) / 2)
 
     def _predict(self, number, images, plan):
-        small = prod(plan.n_tiles) == 1 and not plan.shared
         begun = self.state.plan(number) is not None
         resumed = [image.open_files(plan, resume=begun) for image in images]
-        if not all(resumed):
+        frames = [image.job_frame(i, plan) for image in images for i in range(len(image.sources))]
+        at_once = prod(plan.n_tiles) == 1 and not plan.shared and len(frames) == 1
+        if all(resumed):
+            logger.info("%s: going on with what an earlier run has finished", images[0].path)
+        else:
             self.state.forget(number)
-            if not small:
+            if not at_once:
                 self.state.enter_plan(number, plan)
                 logger.info("%s: %s", images[0].path, plan.line(on_disk=True))
-        else:
-            logger.info("%s: going on with what an earlier run has finished", images[0].path)
-        frames = [image.job_frame(i, plan) for image in images for i in range(len(image.sources))]
-        jobs = [frames] if self.options.context == "group" else [[frame] for frame in frames]
-        stages = self.model.stages(plan)
-        for index, job in enumerate(jobs):
+        # Without a shared context the frames do not wait for each other.
+        together = self.options.context == "group" or not plan.shared
+        for index, job in enumerate([frames] if together else [[frame] for frame in frames]):
             features, journal = self.state.features(number, index), self.state.journal(number, index)
-            if small:
+            if at_once:
                 features, journal = Features(), Journal()
             workers = None if self.client is None else Cluster(self.client, self.state.folder)
-            with _bar("tile", quiet=small) as bar:
-                run_job(Job(stages, self.model.spec, job, features), workers, journal, follow(bar))
+            with _bar("tile", quiet=at_once) as bar:
+                run_job(Job(self.model.stages(plan), self.model.spec, job, features), workers, journal, follow(bar))
 
 
 def _bar(unit, quiet=False):

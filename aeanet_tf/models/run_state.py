@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aeanet_tf.errors import writing
 from aeanet_tf.files import write_text
 from aeanet_tf.prediction.features import Features
 from aeanet_tf.prediction.journal import Journal
@@ -48,9 +49,11 @@ class RunState:
 
     def enter_finished(self, names):
         """Note results that are complete."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with open(self.folder / "finished.txt", "a", encoding="utf-8") as file:
-            file.writelines(f"{name}\n" for name in names)
+        path = self.folder / "finished.txt"
+        with writing(path):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(path, "a", encoding="utf-8") as file:
+                file.writelines(f"{name}\n" for name in names)
 
     def plan(self, group):
         """The `Plan` that a group of images was begun with, ``None`` if it was not."""

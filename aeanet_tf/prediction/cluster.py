@@ -31,7 +31,6 @@ class Cluster:
     def __init__(self, client, folder):
         self.client, self.folder = client, Path(folder)
         self._numbers = count()
-        self._sent = None
 
     def run(self, job, stage, tasks, contexts):
         """Yield ``(frame, tile), moments`` for each of the tasks, when it is finished.
@@ -48,10 +47,13 @@ class Cluster:
             self.client.submit(_evaluate, str(path), stage, *task, pure=False, key=f"{path.name}-{stage}-{task}"): task
             for task in tasks
         }
-        for future in as_completed(futures):
-            yield futures.pop(future), _result(future)
-            future.release()
-        path.unlink()
+        try:
+            for future in as_completed(list(futures)):
+                yield futures.pop(future), _result(future)
+        finally:
+            # What is left when a tile has failed, or the run is stopped.
+            self.client.cancel(list(futures))
+            path.unlink(missing_ok=True)
 
     def _send(self, content):
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +78,13 @@ def _result(future):
 
 def _evaluate(path, stage, frame, tile):
     job, contexts = _load(path)
-    return job.evaluate(stage, frame, tile, contexts)
+    try:
+        return job.evaluate(stage, frame, tile, contexts)
+    except Exception as error:
+        # TensorFlow's own exceptions cannot be sent to another process.
+        if type(error).__name__ == "ResourceExhaustedError":
+            raise MemoryError from None
+        raise
 
 
 @lru_cache(maxsize=1)

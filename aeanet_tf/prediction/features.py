@@ -1,13 +1,12 @@
 """Features that a sweep keeps for later ones: whole images of them, written and read in pieces."""
 
 import os
-from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from aeanet_tf.errors import WriteError
+from aeanet_tf.errors import writing
 from aeanet_tf.flat_file import read_region, reserve, write_region
 
 
@@ -35,7 +34,7 @@ class Features:
         if path.exists():
             return
         partial = path.with_name(f".{path.name}")
-        with self._writing(name):
+        with writing(self._path(name)):
             self.folder.mkdir(parents=True, exist_ok=True)
             partial.touch()
             reserve(partial, 4 * prod(shape))
@@ -50,7 +49,7 @@ class Features:
         if self.folder is None:
             self._arrays[name][slices] = values
             return
-        with self._writing(name):
+        with writing(self._path(name)):
             write_region(self._path(name), 0, shape, slices, np.asarray(values, "float32"))
 
     def read(self, name, shape, slices):
@@ -67,10 +66,3 @@ class Features:
 
     def _path(self, name):
         return self.folder / f"{name}.float32"
-
-    @contextmanager
-    def _writing(self, name):
-        try:
-            yield
-        except OSError as error:
-            raise WriteError(f"{self._path(name)}: cannot be written ({error.strerror or error})") from error

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from aeanet_tf.errors import writing
 from aeanet_tf.layers.moments import Moments
 
 
@@ -29,7 +30,11 @@ class Journal:
         return self._done[stage]
 
     def enter(self, stage, task, moments):
-        """Note that a task, ``(frame, tile)``, is finished."""
+        """Note that a task, ``(frame, tile)``, is finished.
+
+        Raises:
+            WriteError: the disk is full.
+        """
         channels = 0 if moments is None else moments.mean.shape[-1]
         self.done(stage, channels)[task] = moments
         if self.folder is None:
@@ -39,11 +44,12 @@ class Journal:
         if moments is not None:
             for name, values in zip(Moments._fields, moments, strict=True):
                 record[name] = values[0]
-        with open(self._path(stage), "ab") as file:
+        with writing(self._path(stage)), open(self._path(stage), "ab") as file:
             file.write(record.tobytes())
 
     def _read(self, stage, channels):
-        self.folder.mkdir(parents=True, exist_ok=True)
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
         path, kind = self._path(stage), _record(channels)
         if not path.exists():
             return {}

@@ -142,6 +142,18 @@ def test_finished_images_of_a_killed_run_are_not_predicted_again(model, image, t
     assert len(again) == 4
 
 
+def test_frames_in_one_piece_are_not_predicted_again_either(model, image, tmp_path, monkeypatch):
+    write_image(tmp_path / "a.tif", np.stack([image, image[::-1], image**2, image[:, ::-1]]), "TYX")
+    first = stop_after(monkeypatch, 3)
+    with pytest.raises(Killed):
+        predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES)
+    monkeypatch.undo()
+    second = stop_after(monkeypatch, -1)
+    predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES)
+    assert first + second == [(0, frame, 0) for frame in range(4)]
+    assert close(loaded(tmp_path / "out" / "a.tif")[3], model.predict(image[:, ::-1], "YX"))
+
+
 def test_another_model_or_image_begins_anew(model, volumes, image, tmp_path, monkeypatch, caplog):
     write_image(tmp_path / "a.tif", image, "YX")
     stop_after(monkeypatch, 3)
