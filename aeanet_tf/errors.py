@@ -11,8 +11,12 @@ class InputError(ValueError):
     """
 
 
-class WriteError(InputError):
-    """A result cannot be written: a full disk, a folder without permission. What was done so far is no less right."""
+class UnfinishedError(InputError):
+    """Work that cannot go on, for a reason outside of it. What was done so far is right, and kept for another try."""
+
+
+class WriteError(UnfinishedError):
+    """A result cannot be written: a full disk, a folder without permission."""
 
 
 @contextmanager

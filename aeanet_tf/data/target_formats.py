@@ -29,10 +29,11 @@ class Layout:
     chunks: tuple[int, ...] | None
     pixel_size: dict[str, float]
     unit: str | None
+    tag: str
 
     @property
     def partial(self) -> Path:
-        return self.path.with_name(f".partial-{self.path.name}")
+        return self.path.with_name(f".partial-{self.tag}{'-' if self.tag else ''}{self.path.name}")
 
 
 class TiffTarget:

@@ -16,7 +16,7 @@ from aeanet_tf.errors import InputError, writing
 
 
 class ImageTarget:
-    """A float32 image being written in parts, under the name ``.partial-`` + name until it is finished.
+    """A float32 image being written in parts, under the name ``.partial-`` + tag + name until it is finished.
 
     It can be pickled, and several processes may write at once: to a TIFF any regions that do not overlap, to a
     zarr regions that share no chunk.
@@ -46,6 +46,7 @@ class ImageTarget:
         pixel_size: dict[str, float] | None = None,
         unit: str | None = None,
         chunks: Sequence[int] | None = None,
+        tag: str = "",
     ) -> "ImageTarget":
         """Begin an image, all zero; what an earlier run left half-written under its partial name is removed.
 
@@ -59,13 +60,14 @@ class ImageTarget:
             unit: unit of length, such as "um"; needed where ``pixel_size`` has Z, Y or X.
             chunks: shape of the chunks of a zarr, in the order of ``axes``, clipped to the shape; None is up to 256
                 along Y and X, 64 along Z, 1 along T and C. A TIFF has none.
+            tag: part of the partial name, which tells apart what different runs write.
 
         Raises:
             InputError: the name, the shape, the axes, the chunks or the pixel size do not fit; ``path`` is a folder
                 that is no zarr.
             WriteError: it cannot be written.
         """
-        layout = _layout(path, shape, axes, pixel_size, unit, chunks)
+        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag)
         with writing(layout.path):
             layout.path.parent.mkdir(parents=True, exist_ok=True)
             _remove(layout.partial)
@@ -85,6 +87,7 @@ class ImageTarget:
         pixel_size: dict[str, float] | None = None,
         unit: str | None = None,
         chunks: Sequence[int] | None = None,
+        tag: str = "",
     ) -> "ImageTarget | None":
         """Attach to the partial image that a killed run left; what it wrote is kept.
 
@@ -102,7 +105,7 @@ class ImageTarget:
         Raises:
             InputError: the arguments do not fit each other.
         """
-        layout = _layout(path, shape, axes, pixel_size, unit, chunks)
+        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag)
         return cls(layout, check_axes(axes)) if target_format(layout.path).fits(layout) else None
 
     def write(self, slices: Slices, values: np.ndarray) -> None:
@@ -129,9 +132,13 @@ class ImageTarget:
         """
         with writing(self.path):
             self._store.flush()
+            old = self.path.with_name(f".replaced-{self.path.name}")
             if self.path.is_dir() and is_zarr(self.path):
-                shutil.rmtree(self.path)
+                # A folder cannot be replaced at once; never is half of the old one to be seen.
+                shutil.rmtree(old, ignore_errors=True)
+                os.replace(self.path, old)
             os.replace(self._store.partial, self.path)
+            shutil.rmtree(old, ignore_errors=True)
 
     def discard(self) -> None:
         """Remove what has been written; an earlier image at ``path`` stays."""
@@ -145,6 +152,7 @@ def _layout(
     pixel_size: dict[str, float] | None,
     unit: str | None,
     chunks: Sequence[int] | None,
+    tag: str,
 ) -> Layout:
     path, axes, shape = Path(path), check_axes(axes), tuple(int(size) for size in shape)
     order = [axis for axis in target_format(path).order if axis in axes]
@@ -161,7 +169,7 @@ def _layout(
         stored = tuple(min(stored[axes.index(axis)], shape[axes.index(axis)]) for axis in order)
     known = {axis: float(size) for axis, size in (pixel_size or {}).items() if axis in axes}
     shape = tuple(shape[axes.index(axis)] for axis in order)
-    return Layout(path, shape, "".join(order), stored, known, unit)
+    return Layout(path, shape, "".join(order), stored, known, unit, tag)
 
 
 def _checked(slices: Slices, shape: tuple[int, ...], region: tuple[int, ...]) -> Slices:

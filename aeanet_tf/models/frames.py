@@ -1,7 +1,6 @@
 """Images as the network sees them, and its output as a file holds it, piece by piece and frame by frame."""
 
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -107,14 +106,6 @@ class FrameSource:
         return _permuted(x, axes, self.net_axes)
 
 
-class OutputLayout(NamedTuple):
-    """Shape, axes and chunks of an output; ``chunks`` is None where the image has none."""
-
-    shape: tuple[int, ...]
-    axes: str
-    chunks: tuple[int, ...] | None
-
-
 def output_layout(image, net_axes, net_out_axes, n_channel_out):
     """What the prediction of an image, all frames of it, is stored as.
 
@@ -127,15 +118,11 @@ def output_layout(image, net_axes, net_out_axes, n_channel_out):
         n_channel_out: the model's, without those for the scale of a probabilistic model.
 
     Returns:
-        The `OutputLayout`.
+        Its shape and its axes.
     """
     axes = _file_axes(image.axes, net_axes, net_out_axes, n_channel_out)
     shape = dict(zip(image.axes, image.array.shape, strict=True)) | {"C": n_channel_out}
-    chunks = getattr(image.array, "chunks", None)
-    if chunks is not None:
-        chunks = {"C": n_channel_out} | dict(zip(image.axes, chunks, strict=True))
-        chunks = tuple(min(chunks[a], shape[a]) for a in axes)
-    return OutputLayout(tuple(shape[a] for a in axes), axes, chunks)
+    return tuple(shape[a] for a in axes), axes
 
 
 class FrameTarget:
@@ -204,17 +191,6 @@ class FrameTarget:
         places = places | {"C": slice(0, channels)}
         values = values.transpose([held.index(a) for a in axes]).astype("float32", copy=False)
         writer.write(tuple(places[a] for a in axes), values)
-
-
-class ArrayWriter:
-    """Writes into an array in memory, given as ``array`` in the layout of `output_layout`."""
-
-    def __init__(self, array):
-        self.array = array
-
-    def write(self, slices, values):
-        """Store ``values`` at ``slices``, one an axis."""
-        self.array[slices] = values
 
 
 def _file_axes(image_axes, net_axes, net_out_axes, channels):

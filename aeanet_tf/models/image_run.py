@@ -33,12 +33,10 @@ class ImageRun:
         config = model.config
         check_fits(self.image, config.axes, config.n_channel_in, frames=True)
         self.frames = frames_of(self.image, config.axes)
+        by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))
+        self.size = tuple(by_axis[a] for a in config.axes if a != "C")
+        self.padded = tuple(-(-n // step) * step for n, step in zip(self.size, model.spec.divisor, strict=True))
         self.sources, self.files = [], []
-
-    @property
-    def sizes(self):
-        """Padded spatial sizes of each frame."""
-        return [source.shape[:-1] for source in self.sources]
 
     def read_ranges(self, normalization, progress):
         """Fit the normalisation of each frame, reading the image once or twice, piece by piece."""
@@ -47,27 +45,39 @@ class ImageRun:
             normalizer = fit_normalizer(normalization, frame_image(self.image, frame), config.axes, progress)
             self.sources.append(FrameSource(self.image, config.axes, divisor, normalizer, frame))
 
-    def open_files(self, plan, resume):
-        """Make the partial files of the prediction, or find those that an earlier run made.
+    def reopen_files(self, plan, tag):
+        """Whether the partial files that an earlier run made are there, all of them, to go on with.
+
+        Args:
+            plan: its `Plan`.
+            tag: of the run.
+        """
+        found = [ImageTarget.reopen(path, *self._layout(plan), tag) for path in self.targets]
+        self.files = [file for file in found if file is not None]
+        return len(self.files) == len(self.targets)
+
+    def create_files(self, plan, tag):
+        """Make the partial files of the prediction.
 
         Args:
             plan: a `Plan`; a zarr's chunks are parts of its tiles, so that no two tiles write one chunk.
-            resume: whether to look for files to go on with.
+            tag: of the run.
 
-        Returns:
-            Whether they were there, all of them.
+        Raises:
+            WriteError: they cannot be written.
         """
-        shape, axes, _ = output_layout(
-            self.image, self.model.config.axes, self.model._axes_out, self.model.config.n_channel_out
-        )
+        self.files = []
+        for path in self.targets:
+            self.files.append(ImageTarget.create(path, *self._layout(plan), tag))
+
+    def _layout(self, plan):
+        """Shape, axes, pixel size, unit and chunks of the prediction."""
+        config = self.model.config
+        shape, axes = output_layout(self.image, config.axes, self.model._axes_out, config.n_channel_out)
         sizes = {a: s for a, s in self.image.pixel_size.items() if a in axes}
-        chunk = dict(zip(self.model.config.axes, self._chunks(plan), strict=False)) | {"T": 1}
-        chunks = [chunk[a] if a in chunk and a != "C" else n for a, n in zip(axes, shape, strict=True)]
-        facts = (shape, axes, sizes, self.image.unit if set(sizes) & set("ZYX") else None, chunks)
-        found = [ImageTarget.reopen(path, *facts) for path in self.targets] if resume else [None]
-        resumed = all(file is not None for file in found)
-        self.files = found if resumed else [ImageTarget.create(path, *facts) for path in self.targets]
-        return resumed
+        chunk = dict(zip(config.axes.replace("C", ""), self._chunks(plan), strict=True)) | {"T": 1}
+        chunks = [chunk.get(a, n) for a, n in zip(axes, shape, strict=True)]
+        return shape, axes, sizes, self.image.unit if set(sizes) & set("ZYX") else None, chunks
 
     def job_frame(self, index, plan):
         """The `Frame` of one frame for a job."""
@@ -92,11 +102,11 @@ class ImageRun:
 
     def _lengths(self, plan):
         """Length of the output's tiles along each spatial axis, and of the chunks that they are made of."""
-        source, found = self.sources[0], []
-        counts = plan.tiles_for(source.shape[:-1], self.model.spec.divisor)
-        for size, count in zip(source.size, counts, strict=True):
+        found = []
+        counts = plan.tiles_for(self.padded, self.model.spec.divisor)
+        for size, count in zip(self.size, counts, strict=True):
             share = ceil(size / count)
-            parts = ceil(share / CHUNK[len(source.size)])
+            parts = ceil(share / CHUNK[len(self.size)])
             chunk = ceil(share / parts)
             found.append((chunk * parts, chunk))
         return found

@@ -1,7 +1,9 @@
 """Prediction of image files, piece by piece: read, restore, write with axes and pixel size kept."""
 
+import errno
 import json
 import logging
+import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,7 +15,7 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from aeanet_tf.data.images import ZARR_SUFFIX, find_images, image_stem
-from aeanet_tf.errors import InputError, WriteError
+from aeanet_tf.errors import InputError, UnfinishedError, WriteError
 from aeanet_tf.models.image_run import ImageRun
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.run_state import RunState, file_facts, network_digest
@@ -27,10 +29,11 @@ from aeanet_tf.models.tiling import (
     tiles_by_axis,
 )
 from aeanet_tf.prediction import run_job
-from aeanet_tf.prediction.cluster import Cluster
+from aeanet_tf.prediction.cluster import Cluster, worker_memory
 from aeanet_tf.prediction.features import Features
 from aeanet_tf.prediction.job import Job
 from aeanet_tf.prediction.journal import Journal
+from aeanet_tf.prediction.memory import parse_bytes
 from aeanet_tf.prediction.plan import Budget, make_plan
 
 logger = logging.getLogger("aeanet_tf")
@@ -85,17 +88,21 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
         raise InputError("--scale: the model is not probabilistic, it predicts no scale")
     # CSBDeep's warning where the result stays normalised.
     model._check_normalizer_resizer(make_normalizer(normalization), None)
+    if options.max_memory is not None:
+        parse_bytes(options.max_memory)
     output, paths = Path(output), find_images(inputs)
+    if client is not None:
+        # Workers may have been started elsewhere.
+        output, paths = output.resolve(), [path.resolve() for path in paths]
+    _check_folder(output)
     targets = [_targets(output, path, options) for path in paths]
     _check_targets(paths, targets)
     facts = [network_digest(model), json.loads(normalization.model_dump_json()), asdict(options)]
     run = _Run(model, normalization, options, client, RunState(output, [*facts, *map(file_facts, paths)]))
-    together = options.context == "group"
     pairs = list(zip(paths, targets, strict=True))
-    groups = [pairs] if together else [[pair] for pair in pairs]
     try:
-        _predict_groups(run, groups)
-    except WriteError:
+        _predict_groups(run, [pairs] if options.context == "group" else [[pair] for pair in pairs])
+    except UnfinishedError:
         # What is done stays, for when there is space.
         raise
     except (InputError, MemoryError):
@@ -108,15 +115,14 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
 
 
 def _predict_groups(run, groups):
-    finished = run.state.finished()
     for number, group in enumerate(tqdm(groups, disable=True if len(groups) == 1 else None, unit="image")):
-        names = [str(target) for _, targets in group for target in targets]
-        if finished.issuperset(names):
-            logger.info("%s: finished before the run was stopped", names[0])
+        results = [target for _, targets in group for target in targets]
+        if run.state.finished(results):
+            logger.info("%s: finished before the run was stopped", results[0])
             continue
         run.predict(number, [ImageRun(run.model, path, targets, run.options.axes) for path, targets in group])
         if len(groups) > 1:
-            run.state.enter_finished(names)
+            run.state.enter_finished(results)
 
 
 def _targets(output, path, options):
@@ -124,6 +130,15 @@ def _targets(output, path, options):
     kind = options.file_format or ("zarr" if path.suffix.lower() == ZARR_SUFFIX else "tif")
     names = [image_stem(path)] + [f"{image_stem(path)}_scale"] * options.scale
     return [output / f"{name}.{kind}" for name in names]
+
+
+def _check_folder(output):
+    """Refuse a folder that cannot be made or written, before images are read for hours."""
+    there = next(folder for folder in (output, *output.absolute().parents) if folder.exists())
+    reason = None if os.access(there, os.W_OK | os.X_OK) else errno.EACCES
+    reason = reason if there.is_dir() else errno.ENOTDIR
+    if reason:
+        raise WriteError(f"{output}: cannot be written ({os.strerror(reason)})")
 
 
 def _check_targets(paths, targets):
@@ -154,16 +169,12 @@ class _Run:
     def predict(self, number, images):
         """Predict a group of images with the tiles that fit, halved whenever memory runs out."""
         given = None
-        while True:
-            with self._cleaning(images):
-                for image in images:
-                    if not image.sources:
-                        with _bar("piece") as bar:
-                            image.read_ranges(self.normalization, follow(bar))
-                plan = self.state.plan(number) or self._plan(images, given)
+        with self._cleaning(images):
+            while True:
+                plan = self._begin(number, images, given)
                 try:
                     with remembering_pool():
-                        self._predict(number, images, plan)
+                        self._run(number, images, plan)
                     break
                 except (tf.errors.ResourceExhaustedError, MemoryError):
                     given = halved(self.model, plan.n_tiles, plan.size)
@@ -178,59 +189,75 @@ class _Run:
         """Bad input leaves nothing behind; a full disk leaves what is done."""
         try:
             yield
-        except WriteError:
+        except UnfinishedError:
             raise
         except (InputError, MemoryError):
             for image in images:
                 image.discard()
             raise
 
+    def _begin(self, number, images, given):
+        """The plan of a group, with files to write to: those of a run that was stopped, or new ones."""
+        begun = self.state.plan(number)
+        plan = begun or self._plan(images, given)
+        for image in images:
+            if not image.sources:
+                with _bar("piece") as bar:
+                    image.read_ranges(self.normalization, follow(bar))
+        # No generator: all of them are to be opened.
+        if begun and all([image.reopen_files(plan, self.state.digest) for image in images]):  # noqa: C419
+            logger.info("%s: going on with what an earlier run has finished", images[0].path)
+            return plan
+        self.state.forget(number)
+        plan = self._plan(images, given) if begun else plan
+        for image in images:
+            image.create_files(plan, self.state.digest)
+        if not _at_once(plan, images):
+            self.state.enter_plan(number, plan)
+            logger.info("%s: %s", images[0].path, plan.line(on_disk=True))
+        return plan
+
     def _plan(self, images, given):
         options, spec = self.options, self.model.spec
         first = images[0]
-        if options.tiling == "whole":
+        if given is None and options.tiling == "whole":
             given = [1] * spec.dimension
         elif given is None and options.n_tiles is not None:
-            given = tiles_by_axis(
-                self.model, first.image.axes, options.n_tiles, first.image.array.shape, first.sizes[0]
-            )
+            image = first.image
+            given = tiles_by_axis(self.model, image.axes, options.n_tiles, image.array.shape, first.padded)
         together = options.context == "group"
-        sizes = [size for image in images for size in image.sizes] if together else first.sizes[:1]
-        exact = options.tiling == "exact"
-        return make_plan(self.model.keras_model, spec, sizes, self._budget(images), given, exact, together)
+        sizes = [image.padded for image in images for _ in image.frames] if together else [first.padded]
+        shared = options.tiling != "overlap"
+        return make_plan(self.model.keras_model, spec, sizes, self._budget(images), given, shared, together)
 
     def _budget(self, images):
         free = _free_disk(images[0].targets[0].parent)
         outputs = sum(4 * prod(image.image.array.shape) * len(image.targets) for image in images)
-        processes = 1 if self.client is None else len(self.client.scheduler_info()["workers"])
         if self.options.max_memory is None and on_accelerator():
             memory = None
         else:
-            memory = memory_budget(self.options.max_memory, RESERVE, processes)
+            available = None if self.client is None else worker_memory(self.client)
+            memory = memory_budget(self.options.max_memory, RESERVE, available)
         # Half of it: others write, too.
         return Budget(memory, max(0, free - outputs) / 2)
 
-    def _predict(self, number, images, plan):
-        begun = self.state.plan(number) is not None
-        resumed = [image.open_files(plan, resume=begun) for image in images]
+    def _run(self, number, images, plan):
         frames = [image.job_frame(i, plan) for image in images for i in range(len(image.sources))]
-        at_once = prod(plan.n_tiles) == 1 and not plan.shared and len(frames) == 1
-        if all(resumed):
-            logger.info("%s: going on with what an earlier run has finished", images[0].path)
-        else:
-            self.state.forget(number)
-            if not at_once:
-                self.state.enter_plan(number, plan)
-                logger.info("%s: %s", images[0].path, plan.line(on_disk=True))
+        at_once = _at_once(plan, images)
         # Without a shared context the frames do not wait for each other.
         together = self.options.context == "group" or not plan.shared
         for index, job in enumerate([frames] if together else [[frame] for frame in frames]):
-            features, journal = self.state.features(number, index), self.state.journal(number, index)
+            features, journal = self.state.features(number, index, plan), self.state.journal(number, index)
             if at_once:
                 features, journal = Features(), Journal()
             workers = None if self.client is None else Cluster(self.client, self.state.folder)
             with _bar("tile", quiet=at_once) as bar:
                 run_job(Job(self.model.stages(plan), self.model.spec, job, features), workers, journal, follow(bar))
+
+
+def _at_once(plan, images):
+    """Whether there is one piece only, and nothing to go on with if it is interrupted."""
+    return prod(plan.n_tiles) == 1 and not plan.shared and sum(len(image.frames) for image in images) == 1
 
 
 def _bar(unit, quiet=False):

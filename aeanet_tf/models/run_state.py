@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,8 @@ class RunState:
     """
 
     def __init__(self, output, facts):
-        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
-        self.folder = Path(output) / f"{PREFIX}{digest}"
+        self.digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        self.folder = Path(output) / f"{PREFIX}{self.digest}"
         others = [p.name for p in Path(output).glob(f"{PREFIX}*") if p != self.folder]
         if others:
             logger.warning(
@@ -41,19 +42,20 @@ class RunState:
                 ", ".join(sorted(others)),
             )
 
-    def finished(self):
-        """Names of the results that are complete."""
+    def finished(self, paths):
+        """Whether these results are complete, and still what this run has written."""
         path = self.folder / "finished.txt"
         # A last line without its end was cut off by a kill.
-        return set(path.read_text(encoding="utf-8").split("\n")[:-1]) if path.exists() else set()
+        lines = set(path.read_text(encoding="utf-8").split("\n")[:-1]) if path.exists() else set()
+        return lines.issuperset(json.dumps(file_facts(p)) for p in paths)
 
-    def enter_finished(self, names):
+    def enter_finished(self, paths):
         """Note results that are complete."""
         path = self.folder / "finished.txt"
         with writing(path):
             self.folder.mkdir(parents=True, exist_ok=True)
             with open(path, "a", encoding="utf-8") as file:
-                file.writelines(f"{name}\n" for name in names)
+                file.writelines(f"{json.dumps(file_facts(p))}\n" for p in paths)
 
     def plan(self, group):
         """The `Plan` that a group of images was begun with, ``None`` if it was not."""
@@ -71,12 +73,15 @@ class RunState:
         """The `Journal` of one job of a group."""
         return Journal(self._of(group) / f"job{job}")
 
-    def features(self, group, job):
-        """The `Features` of one job of a group."""
-        return Features(self._of(group) / f"job{job}")
+    def features(self, group, job, plan):
+        """The `Features` of one job of a group. Another plan has others, should a lost worker still write."""
+        return Features(self._of(group) / f"job{job}" / "x".join(map(str, (*plan.n_tiles, plan.kept))))
 
     def forget(self, group):
         """Remove what is known of a group."""
+        # The plan first: whoever is killed in between begins anew.
+        with suppress(OSError):
+            (self._of(group) / "plan.json").unlink()
         shutil.rmtree(self._of(group), ignore_errors=True)
 
     def remove(self):
@@ -96,7 +101,12 @@ def network_digest(model):
 
 
 def file_facts(path):
-    """What tells one version of a file, or of a zarr's description, from another."""
+    """What tells one version of a file, or of all files of a folder, from another: path, sizes, times of change."""
     path = Path(path)
-    described = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.is_file()) or [path]
-    return [str(path.resolve()), *((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in described)]
+    described = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for one in described:
+        status = one.stat() if one.exists() else None
+        facts = (str(one.relative_to(path)), status and status.st_size, status and status.st_mtime_ns)
+        digest.update(repr(facts).encode())
+    return [str(path.resolve()), digest.hexdigest()]

@@ -49,6 +49,8 @@ def predict_arrays(model, images, axes, normalizer, resizer, n_tiles, tiling, ma
         MemoryError: the smallest tiles do not fit.
     """
     check_tiling(tiling, context)
+    if not images:
+        return []
     # A normaliser remembers the range of its image; the caller's own is used where there is one image.
     own = (lambda x: x) if len(images) == 1 else copy.deepcopy
     prepared = (_Prepared(model, image, axes, own(normalizer), own(resizer)) for image in images)
@@ -90,7 +92,7 @@ def _predict_group(model, group, n_tiles, tiling, max_memory, context):
     memory = None if max_memory is None and on_accelerator() else memory_budget(max_memory, output + RESERVE)
     while True:
         plan = make_plan(
-            model.keras_model, model.spec, sizes, Budget(memory), given, tiling == "exact", context == "group"
+            model.keras_model, model.spec, sizes, Budget(memory), given, tiling != "overlap", context == "group"
         )
         logger.info("prediction: %s", plan.line(on_disk=False))
         try:

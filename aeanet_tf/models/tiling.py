@@ -66,22 +66,23 @@ def _why_whole(axis, model):
     return "frames are predicted one by one" if axis == "T" else "the network needs it whole"
 
 
-def memory_budget(max_memory, reserve, processes=1):
+def memory_budget(max_memory, reserve, available=None):
     """Bytes that are left for the network and for features kept in memory.
 
     Args:
         max_memory: what a process may hold in all: bytes, or a text such as "4GB"; ``None`` for 80 % of what the
             machine, the control group and the process's limits have available.
         reserve: bytes for what else will be allocated.
-        processes: number of worker processes that share what is available.
+        available: bytes that another process has available which is to evaluate the tiles; ``None`` for this one.
 
     Raises:
         InputError: ``max_memory`` is no number of bytes, or less than what the process holds already.
     """
     if max_memory is None:
         # A worker that has yet to load TensorFlow takes about what this process has taken.
-        started = resident_bytes() if processes > 1 else -_pool
-        return max(0, SHARE * available_bytes() / processes - started - reserve)
+        if available is not None:
+            return max(0, SHARE * available - resident_bytes() - reserve)
+        return max(0, SHARE * available_bytes() + _pool - reserve)
     limit, taken = parse_bytes(max_memory), resident_bytes() - _pool + reserve
     if limit <= taken:
         raise InputError(

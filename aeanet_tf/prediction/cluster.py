@@ -3,13 +3,18 @@
 import logging
 import os
 import pickle
-from contextlib import contextmanager
-from functools import lru_cache
-from itertools import count
+from collections import Counter
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
+from functools import lru_cache, partial
 from pathlib import Path
+from threading import Lock
+from urllib.parse import urlsplit
+from uuid import uuid4
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, UnfinishedError
 from aeanet_tf.files import replacing
+from aeanet_tf.prediction.memory import available_bytes
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -30,35 +35,32 @@ class Cluster:
 
     def __init__(self, client, folder):
         self.client, self.folder = client, Path(folder)
-        self._numbers = count()
 
     def run(self, job, stage, tasks, contexts):
         """Yield ``(frame, tile), moments`` for each of the tasks, when it is finished.
 
         Raises:
-            InputError: the workers that were given a tile died of it.
+            UnfinishedError: the workers that were given a tile died of it, or the scheduler is lost.
         """
         from distributed import as_completed
 
         if not tasks:
             return
         path = self._send((job, contexts))
-        futures = {
-            self.client.submit(_evaluate, str(path), stage, *task, pure=False, key=f"{path.name}-{stage}-{task}"): task
-            for task in tasks
-        }
+        submit = partial(self.client.submit, _evaluate, str(path), stage, pure=False)
+        futures = {submit(*task, key=f"{path.stem}-{stage}-{task}"): task for task in tasks}
         try:
             for future in as_completed(list(futures)):
                 yield futures.pop(future), _result(future)
         finally:
             # What is left when a tile has failed, or the run is stopped.
-            self.client.cancel(list(futures))
+            with suppress(Exception):
+                self.client.cancel(list(futures))
             path.unlink(missing_ok=True)
 
     def _send(self, content):
-        self.folder.mkdir(parents=True, exist_ok=True)
-        # Another name each time: workers remember what they have loaded.
-        path = (self.folder / f"job-{os.getpid()}-{next(self._numbers)}.pickle").resolve()
+        # A name of its own: workers remember what they have loaded, a scheduler what it has done.
+        path = (self.folder / f"job-{uuid4().hex}.pickle").resolve()
         with replacing(path) as temporary, open(temporary, "wb") as file:
             pickle.dump(content, file, protocol=pickle.HIGHEST_PROTOCOL)
         return path
@@ -70,21 +72,31 @@ def _result(future):
     try:
         return future.result()
     except KilledWorker as error:
-        raise InputError(
+        raise UnfinishedError(
             f"workers: {error.allowed_failures + 1} of them died on the same tile, out of memory perhaps; "
             "try more tiles or fewer workers"
         ) from None
+    except (CancelledError, OSError) as error:
+        if future.status not in ("cancelled", "lost"):
+            raise
+        reason = " ".join(str(error).split())[:120]
+        raise UnfinishedError(f"scheduler: the connection is lost ({reason}); what is done is kept") from None
 
 
 def _evaluate(path, stage, frame, tile):
-    job, contexts = _load(path)
-    try:
-        return job.evaluate(stage, frame, tile, contexts)
-    except Exception as error:
-        # TensorFlow's own exceptions cannot be sent to another process.
-        if type(error).__name__ == "ResourceExhaustedError":
-            raise MemoryError from None
-        raise
+    # Workers may have several threads: the memory that a plan allows for is that of one tile.
+    with _one_at_a_time:
+        job, contexts = _load(path)
+        try:
+            return job.evaluate(stage, frame, tile, contexts)
+        except Exception as error:
+            # TensorFlow's own exceptions cannot be sent to another process.
+            if type(error).__name__ == "ResourceExhaustedError":
+                raise MemoryError from None
+            raise
+
+
+_one_at_a_time = Lock()
 
 
 @lru_cache(maxsize=1)
@@ -96,6 +108,13 @@ def _load(path):
         return pickle.load(file)
 
 
+def worker_memory(client):
+    """Bytes that a worker of a ``distributed.Client`` may take: those of a machine are shared by its workers."""
+    available = client.run(available_bytes)
+    hosts = Counter(urlsplit(address).hostname for address in available)
+    return min(n / hosts[urlsplit(address).hostname] for address, n in available.items())
+
+
 @contextmanager
 def connected(scheduler=None, workers=None):
     """A ``distributed.Client`` of a running cluster, or of one with as many workers as asked for on this machine.
@@ -105,7 +124,7 @@ def connected(scheduler=None, workers=None):
         workers: number of worker processes to start; they share the processor's cores.
 
     Raises:
-        InputError: dask.distributed is not installed, or no scheduler answers.
+        InputError: dask.distributed is not installed, no scheduler answers, or it has no workers.
     """
     try:
         from distributed import Client, LocalCluster
@@ -125,9 +144,14 @@ def connected(scheduler=None, workers=None):
         return
     try:
         client = Client(scheduler, timeout=PATIENCE)
-    except (OSError, ValueError) as error:
+    # Addresses of unknown or incomplete form raise whatever they lead to.
+    except Exception as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"scheduler: no answer from {scheduler} ({reason})") from None
     with client:
-        logger.info("%d workers at %s", len(client.scheduler_info()["workers"]), scheduler)
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except Exception:
+            raise InputError(f"scheduler: no workers at {scheduler}, expected one at least") from None
+        logger.info("%d workers at %s", len(client.nthreads()), scheduler)
         yield client

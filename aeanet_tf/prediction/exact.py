@@ -1,7 +1,5 @@
 """Tiled prediction that equals the prediction of the whole image."""
 
-import math
-
 import numpy as np
 
 from aeanet_tf.layers.moments import Moments
@@ -51,8 +49,7 @@ def run_job(job, workers=None, journal=None, progress=None):
             if progress is not None:
                 progress(_line(job, index), total)
         if stage.operator is not None:
-            # In the order of the tiles, not of their arrival.
-            contexts.append(merged([done[task] for task in sorted(done)]))
+            contexts.append(merged(journal.moments(index, _channels(stage))))
         _drop_features(job, index)
 
 
@@ -81,16 +78,14 @@ def _drop_features(job, index):
 
 
 def merged(gathered):
-    """Moments of all tiles together, added in float64: their order then does not show in float32."""
-    weight = math.fsum(float(m.weight[0]) for m in gathered)
-    mean, second = (
-        sum(
-            (float(m.weight[0]) / weight) * np.asarray(values, "float64")
-            for m, values in zip(gathered, part, strict=True)
-        )
-        for part in ([m.mean for m in gathered], [m.second for m in gathered])
-    )
-    return Moments(np.asarray([weight], "float32"), mean.astype("float32"), second.astype("float32"))
+    """Moments of all tiles together, added one by one in float64: how they were cut does not show in float32."""
+    weight = mean = second = 0.0
+    for moments in gathered:
+        n = float(moments.weight[0])
+        weight = weight + n
+        mean = mean + n * np.asarray(moments.mean, "float64")
+        second = second + n * np.asarray(moments.second, "float64")
+    return Moments(np.asarray([weight], "float32"), *(np.float32(total / weight) for total in (mean, second)))
 
 
 def predict_exact(network, spec, image, n_tiles, stages=None, progress=None):

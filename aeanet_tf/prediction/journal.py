@@ -1,5 +1,6 @@
 """What of a job is done, kept on disk, so that an interrupted one goes on where it was."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,13 @@ class Journal:
 
     def __init__(self, folder=None):
         self.folder = None if folder is None else Path(folder)
-        self._done = {}
+        self._done, self._moments = {}, {}
 
     def done(self, stage, channels=0):
-        """The finished tiles of a stage: ``{(frame, tile): Moments}``, of ``None`` where it has no ``channels``."""
+        """The set of the finished ``(frame, tile)`` of a stage whose moments have ``channels``, 0 without any."""
         if stage not in self._done:
-            self._done[stage] = {} if self.folder is None else self._read(stage, channels)
+            records = () if self.folder is None else self._read(stage, channels)
+            self._done[stage] = {(int(r["frame"]), int(r["tile"])) for r in records}
         return self._done[stage]
 
     def enter(self, stage, task, moments):
@@ -36,8 +38,9 @@ class Journal:
             WriteError: the disk is full.
         """
         channels = 0 if moments is None else moments.mean.shape[-1]
-        self.done(stage, channels)[task] = moments
+        self.done(stage, channels).add(task)
         if self.folder is None:
+            self._moments.setdefault(stage, {})[task] = moments
             return
         record = np.zeros((), _record(channels))
         record["frame"], record["tile"] = task
@@ -47,20 +50,27 @@ class Journal:
         with writing(self._path(stage)), open(self._path(stage), "ab") as file:
             file.write(record.tobytes())
 
+    def moments(self, stage, channels):
+        """Yield the moments of all finished tiles of a stage, in the order of the tiles."""
+        if self.folder is None:
+            found = self._moments.pop(stage)
+            yield from (found[task] for task in sorted(found))
+            return
+        records = self._read(stage, channels)
+        for index in np.lexsort((records["tile"], records["frame"])):
+            yield Moments(*(records[name][index][None] for name in Moments._fields))
+
     def _read(self, stage, channels):
+        """The records of a stage, left on disk."""
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         path, kind = self._path(stage), _record(channels)
-        if not path.exists():
-            return {}
-        whole = path.stat().st_size // kind.itemsize
-        with open(path, "rb+") as file:
-            file.truncate(whole * kind.itemsize)
-        found = {}
-        for record in np.fromfile(path, kind):
-            moments = Moments(*(record[name][None] for name in Moments._fields)) if channels else None
-            found[int(record["frame"]), int(record["tile"])] = moments
-        return found
+        whole = path.stat().st_size // kind.itemsize if path.exists() else 0
+        if not whole:
+            path.unlink(missing_ok=True)
+            return np.zeros(0, kind)
+        os.truncate(path, whole * kind.itemsize)
+        return np.memmap(path, kind, "r")
 
     def _path(self, stage):
         return self.folder / f"stage{stage}.records"

@@ -44,7 +44,8 @@ class Plan(NamedTuple):
     def tiles_for(self, size, step):
         """Numbers of tiles, about as large, for another image of the group; no more than it has steps."""
         counts = zip(self.n_tiles, self.size, size, step, strict=True)
-        return [max(1, min(ceil(n * own / largest), own // unit)) for n, largest, own, unit in counts]
+        # What is whole in the largest is whole in all: z of a stack to be projected cannot be cut.
+        return [1 if n == 1 else max(1, min(ceil(n * own / largest), own // unit)) for n, largest, own, unit in counts]
 
     def line(self, on_disk):
         """What was decided, for the log."""
@@ -101,6 +102,7 @@ def make_plan(network, spec, sizes, budget, n_tiles=None, shared=True, group=Fal
     shared = asked and can_be_swept(network)
     in_one_piece = prod(n_tiles or one) == 1 and not (group and shared)
     if in_one_piece and (n_tiles is not None or _fits(whole, budget)):
+        _warn_of_memory(whole, budget)
         return whole
     if asked and not shared:
         logger.warning("tiling: this network's attention cannot be shared, each tile has its own")
@@ -112,6 +114,7 @@ def make_plan(network, spec, sizes, budget, n_tiles=None, shared=True, group=Fal
         raise InputError(f"max_memory: {left} are left for the network, the smallest tiles take {least}")
     if not fitting:
         # The tiles are given, and nothing kept takes the least memory.
+        _warn_of_memory(found[0], budget)
         return found[0]
     # The fewest features that are worth it.
     enough = 1.05 * min(plan.cost for plan in fitting)
@@ -180,6 +183,12 @@ def _live_numbers(stages, sizes):
 def _numbers(graph, tensor, sizes):
     strides = graph.strides(tensor)
     return sum(prod(size[-len(strides) :]) for size in sizes) * tensor.shape[-1] / prod(strides)
+
+
+def _warn_of_memory(plan, budget):
+    if not _fits(plan, budget):
+        message = "n_tiles: the tiles take about %s, and %s are left for them"
+        logger.warning(message, _size(plan.memory), _size(budget.memory))
 
 
 def _fits(plan, budget):

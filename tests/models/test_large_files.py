@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.data.images import read_image, write_image
 from aeanet_tf.data.stored import open_image
@@ -168,6 +169,59 @@ def test_another_model_or_image_begins_anew(model, volumes, image, tmp_path, mon
     assert "unfinished runs" in caplog.text
 
 
+def test_what_other_runs_wrote_is_not_gone_on_with(model, image, tmp_path, monkeypatch):
+    """A run is stopped, another one of the same names, too, and the first is taken up again."""
+    write_image(tmp_path / "a.tif", image, "YX")
+    other = NormalizationSection(low=10, high=90)
+    for section, count in ((PERCENTILES, 6), (other, 7)):
+        stop_after(monkeypatch, count)
+        with pytest.raises(Killed):
+            predict_files(model, tmp_path / "a.tif", tmp_path / "out", section, n_tiles=(2, 2))
+        monkeypatch.undo()
+    for section, left in ((PERCENTILES, 2), (other, 1)):
+        again = stop_after(monkeypatch, -1)
+        predict_files(model, tmp_path / "a.tif", tmp_path / "out", section, n_tiles=(2, 2))
+        assert len(again) == left
+        expected = model.predict(image, "YX", PercentileNormalizer(section.low, section.high))
+        assert close(loaded(tmp_path / "out" / "a.tif"), expected)
+        monkeypatch.undo()
+
+
+def test_results_that_were_deleted_or_replaced_are_made_again(model, image, tmp_path, monkeypatch):
+    for name in "abc":
+        write_image(tmp_path / "in" / f"{name}.tif", image, "YX")
+    stop_after(monkeypatch, 2)
+    with pytest.raises(Killed):
+        predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES)
+    monkeypatch.undo()
+    (tmp_path / "out" / "a.tif").unlink()
+    write_image(tmp_path / "out" / "b.tif", 0 * image, "YX")
+    predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES)
+    assert all(close(loaded(tmp_path / "out" / f"{name}.tif"), model.predict(image, "YX")) for name in "abc")
+
+
+def test_a_zarr_whose_pixels_have_changed_is_predicted_anew(model, image, tmp_path, monkeypatch):
+    as_zarr(tmp_path / "a.zarr", image, "YX")
+    stop_after(monkeypatch, 3)
+    with pytest.raises(Killed):
+        predict_files(model, tmp_path / "a.zarr", tmp_path / "out", PERCENTILES, n_tiles=(2, 2))
+    monkeypatch.undo()
+    zarr.open_array(str(tmp_path / "a.zarr" / "0"), mode="r+")[:] = image[::-1]
+    predict_files(model, tmp_path / "a.zarr", tmp_path / "out", PERCENTILES, n_tiles=(2, 2))
+    assert close(loaded(tmp_path / "out" / "a.zarr"), model.predict(image[::-1], "YX"))
+
+
+def test_a_group_of_stacks_of_different_heights_is_projected(tmp_path):
+    model, rng = make_model("flywing"), np.random.default_rng(2)
+    stacks = [rng.random((4, 96, 112)).astype("float32"), rng.random((9, 32, 48)).astype("float32")]
+    for name, stack in zip("ab", stacks, strict=True):
+        write_image(tmp_path / "in" / f"{name}.tif", stack, "ZYX")
+    expected = model.predict(stacks, "ZYX", context="group")
+    assert close(expected[1], model.predict(stacks[::-1], "ZYX", context="group", n_tiles=(1, 2, 2))[0])
+    predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES, context="group", n_tiles=(1, 2, 2))
+    assert all(close(loaded(tmp_path / "out" / f"{n}.tif"), e) for n, e in zip("ab", expected, strict=True))
+
+
 def test_frames_of_a_time_lapse(model, image, tmp_path):
     frames = np.stack([image, 2 * image[::-1], image[:, ::-1]])
     write_image(tmp_path / "a.tif", frames, "TYX", {"T": 3.0, "Y": 0.1, "X": 0.1}, "um")
@@ -232,7 +286,8 @@ def test_bad_pixels_found_on_the_way_leave_nothing(model, image, tmp_path):
         assert not contents(tmp_path / "out")
 
 
-def test_tiles_are_halved_when_memory_runs_out(model, image, tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("tiling", ["exact", "whole"])
+def test_tiles_are_halved_when_memory_runs_out(model, image, tmp_path, monkeypatch, caplog, tiling):
     write_image(tmp_path / "a.tif", image, "YX")
     once = Job.evaluate
 
@@ -243,7 +298,7 @@ def test_tiles_are_halved_when_memory_runs_out(model, image, tmp_path, monkeypat
 
     monkeypatch.setattr(Job, "evaluate", short_of_memory)
     with caplog.at_level(logging.WARNING, "aeanet_tf"):
-        predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES)
+        predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES, tiling=tiling)
     assert caplog.messages == ["out of memory, going on with 2 x 1 tiles", "out of memory, going on with 2 x 2 tiles"]
     monkeypatch.undo()
     assert close(loaded(tmp_path / "out" / "a.tif"), model.predict(image, "YX"))

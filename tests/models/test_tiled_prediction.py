@@ -71,7 +71,8 @@ def test_projection_in_tiles():
         model.predict(image, "ZYX", n_tiles=(2, 1, 1))
 
 
-def test_tiles_are_halved_when_memory_runs_out(model, image, monkeypatch, caplog):
+@pytest.mark.parametrize("tiling", ["exact", "whole"])
+def test_tiles_are_halved_when_memory_runs_out(model, image, monkeypatch, caplog, tiling):
     whole, tried = model.predict(image, "YX"), []
     once = tiled._run
 
@@ -83,7 +84,7 @@ def test_tiles_are_halved_when_memory_runs_out(model, image, monkeypatch, caplog
 
     monkeypatch.setattr(tiled, "_run", short_of_memory)
     with caplog.at_level(logging.WARNING):
-        assert close(model.predict(image, "YX"), whole)
+        assert close(model.predict(image, "YX", tiling=tiling), whole)
     assert tried == [(1, 1), (2, 1), (2, 2)]
     assert caplog.messages == ["out of memory, going on with 2 x 1 tiles", "out of memory, going on with 2 x 2 tiles"]
 
@@ -192,7 +193,7 @@ def test_what_is_left_of_a_limit(monkeypatch):
     assert tiling.memory_budget("4GB", 1e9) == pytest.approx(4e9 - 2e9 + 0.5e9 - 1e9)
     assert tiling.memory_budget("40GB", 1e9) == pytest.approx(10e9 + 0.5e9 - 1e9), "more than the machine has"
     assert tiling.memory_budget(None, 1e9) == pytest.approx(0.8 * 10e9 + 0.5e9 - 1e9)
-    assert tiling.memory_budget(None, 1e9, processes=2) == pytest.approx(0.4 * 10e9 - 2e9 - 1e9)
+    assert tiling.memory_budget(None, 1e9, available=5e9) == pytest.approx(0.8 * 5e9 - 2e9 - 1e9), "of a worker"
     with pytest.raises(InputError, match=r"max_memory: 2\.40 GB, expected more than 2\.50 GB: so much the program"):
         tiling.memory_budget("2.4GB", 1e9)
 

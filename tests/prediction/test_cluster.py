@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -74,6 +75,23 @@ def test_a_worker_that_is_killed_costs_time_only(client, volume, monkeypatch):
     assert set(client.run(os.getpid).values()) != set(pids.values())
 
 
+def test_images_of_a_folder_and_frames_one_after_the_other(client, tmp_path, monkeypatch):
+    """Each is a job of its own; paths are those of this process, wherever the workers were started."""
+    model, rng = make_model("em"), np.random.default_rng(3)
+    monkeypatch.chdir(tmp_path)
+    images = [rng.gamma(2, 50, (60, 48)).astype("float32") for _ in range(3)]
+    for name, image in zip("abc", images, strict=True):
+        write_image(f"in/{name}.tif", image, "YX")
+    write_image("in/d.tif", np.stack(images), "TYX")
+    client.run(os.chdir, "/")
+    for options in ({}, {"n_tiles": (2, 2)}):
+        predict_files(model, "in/[abc].tif", "out", PERCENTILES, client=client, **options)
+        predict_files(model, "in/d.tif", "out", PERCENTILES, client=client)
+        for name, image, frame in zip("abc", images, loaded("out/d.tif"), strict=True):
+            expected = model.predict(image, "YX", tiling="whole")
+            assert close(loaded(f"out/{name}.tif"), expected) and close(frame, expected)
+
+
 def test_errors_of_workers_are_those_of_the_image(client, volume):
     folder, model, options, _ = volume
     x = np.ones((19, 70, 61), "float32")
@@ -92,5 +110,29 @@ def test_a_scheduler_that_does_not_answer_is_one_line(monkeypatch):
         connected("tcp://127.0.0.1:9"),
     ):
         pass
-    with pytest.raises(InputError, match="scheduler: no answer from nonsense"), connected("nonsense"):
-        pass
+    for address in ("nonsense", "tls://127.0.0.1:9"):
+        with pytest.raises(InputError, match=f"scheduler: no answer from {address}"), connected(address):
+            pass
+
+
+def test_a_scheduler_without_workers_is_one_line(monkeypatch):
+    from distributed import Client, LocalCluster
+
+    monkeypatch.setattr("aeanet_tf.prediction.cluster.PATIENCE", 2)
+    with LocalCluster(1, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
+        cluster.scale(0)
+        deadline = time.monotonic() + 20
+        while client.nthreads() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        address = cluster.scheduler_address
+        with pytest.raises(InputError, match=f"scheduler: no workers at {address}"), connected(address):
+            pass
+
+
+def test_workers_with_several_threads_take_one_tile_at_a_time(volume):
+    from distributed import Client, LocalCluster
+
+    folder, model, options, alone = volume
+    with LocalCluster(1, threads_per_worker=3, dashboard_address=None, memory_limit=0) as cluster, Client(cluster) as c:
+        (path,) = predict_files(model, folder / "a.tif", folder / "threads", PERCENTILES, client=c, **options)
+    assert close(loaded(path), alone)
