@@ -104,12 +104,13 @@ class Stages:
         return Moments(*(ops.convert_to_numpy(m) for m in found)), kept
 
     def _function(self, stage):
-        function = keras.Function(stage.inputs, [stage.target, *stage.keeps])
-
         def run(inputs, inner, contexts):
             given = _attending(self.operators, contexts)
-            found = function._run_through_graph(inputs, operation_fn=given)
-            target, *kept = (_cut(self.graph, x, t, inner) for x, t in zip(found, function.outputs, strict=True))
+            values = {id(t): x for t, x in zip(stage.inputs, inputs, strict=True)}
+            for node in stage.nodes:
+                arguments = [values[id(t)] for t in node.inputs]
+                values[id(node.output)] = given(node.layer)(arguments if len(arguments) > 1 else arguments[0])
+            target, *kept = (_cut(self.graph, values[id(t)], t, inner) for t in (stage.target, *stage.keeps))
             return (target if stage.operator is None else stage.operator.context_moments(target)), kept
 
         return run

@@ -7,6 +7,7 @@ from csbdeep.models import CARE, Config
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig
+from aeanet_tf.prediction.stages import OwnAttention
 
 
 @pytest.fixture
@@ -74,7 +75,9 @@ def test_a_smaller_halo_would_show(tiny, monkeypatch):
     model = randomise(AEANet(tiny(preset="unet-em", unet_n_first=2, unet_n_depth=1), basedir=None))
     image = np.random.default_rng(2).random((160, 96)).astype("float32")
     whole = model.predict(image, "YX")
-    monkeypatch.setattr(model, "_axes_tile_overlap", lambda axes: tuple(2 if a in "YX" else 0 for a in axes))
+    stages = OwnAttention(model.keras_model)
+    stages.stages[0].radius = (2, 2)
+    monkeypatch.setattr(model, "stages", lambda plan: stages)
     assert np.abs(model.predict(image, "YX", n_tiles=(3, 2)) - whole).max() > 1e-3
 
 

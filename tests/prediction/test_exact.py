@@ -68,7 +68,9 @@ def test_tiles_equal_the_whole_and_tiles_with_attention_of_their_own_do_not(name
     assert np.abs(overlap - whole).max() > 1e-4 * np.ptp(whole)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ("em", "care") else pytest.mark.slow) for name in CASES]
+)
 def test_kept_features_change_nothing(name):
     """The coarsest and all of them: evaluated once, and read with the halo of the next stage."""
     model, image, n_tiles = make(name)
