@@ -131,6 +131,8 @@ def connected(scheduler=None, workers=None):
     except ImportError:
         missing = 'workers: dask.distributed is missing, install it with pip install "aeanet-tf[distributed]"'
         raise InputError(missing) from None
+    # Its remarks on starting and stopping; only now, as its import sets the level.
+    logging.getLogger("distributed").setLevel(logging.ERROR)
     if scheduler is None:
         threads = str(max(1, (os.cpu_count() or 1) // workers))
         options = {"TF_NUM_INTRAOP_THREADS": threads, "TF_CPP_MIN_LOG_LEVEL": "3"}
