@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aeanet_tf.errors import InputError, WriteError
+from aeanet_tf.errors import InputError, writing
 
 
 @contextmanager
@@ -26,14 +26,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise InputError(f"{path}: is a folder, expected the name of a file to write")
     temporary = path.with_name(f".partial-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        # Without this a power failure can leave the new name on an empty file.
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            # Without this a power failure can leave the new name on an empty file.
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -53,13 +52,12 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".partial-{path.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

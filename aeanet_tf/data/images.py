@@ -158,7 +158,7 @@ def read_image(path: str | Path, axes: str | None = None) -> Image:
 
         image = open_image(path, axes)
         image.array = image.array[tuple(slice(0, size) for size in image.array.shape)]
-        _check_finite(path, image.array)
+        check_finite(path, image.array)
         return image
     if path.suffix.lower() in TIFF_SUFFIXES:
         with tiff_file(path) as tif:
@@ -167,7 +167,7 @@ def read_image(path: str | Path, axes: str | None = None) -> Image:
     else:
         array, stored, pixel_size, unit = *read_picture(path), {}, None
     keep, axes = resolve_axes(path, array.shape, array.dtype, stored, axes)
-    _check_finite(path, array)
+    check_finite(path, array)
     return calibrated(array.reshape([array.shape[dimension] for dimension in keep]), axes, pixel_size, unit, path)
 
 
@@ -209,10 +209,16 @@ def read_picture(path: Path) -> tuple[np.ndarray, str]:
     return array, "YX" if array.ndim == 2 else "YXS"
 
 
-def _check_finite(path: Path, array: np.ndarray) -> None:
+def not_finite(path: Path | None) -> InputError:
+    """The error for an image that holds NaN or infinity; ``path`` is its file, or None."""
+    return InputError(f"{path or 'image'}: the image holds NaN or infinite values, expected finite ones")
+
+
+def check_finite(path: Path | None, array: np.ndarray) -> None:
+    """Raise `not_finite` where an image, or a piece of it, holds NaN or infinity."""
     # The extremes suffice, since minimum and maximum propagate NaN, and need no mask of the image's size.
     if array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
-        raise InputError(f"{path}: the image holds NaN or infinite values, expected finite ones")
+        raise not_finite(path)
 
 
 def resolve_axes(

@@ -5,6 +5,7 @@ from itertools import product
 
 import numpy as np
 
+from aeanet_tf.data.images import not_finite
 from aeanet_tf.errors import InputError
 
 PIECE_BYTES = 2**26
@@ -57,11 +58,6 @@ def streamed_percentiles(array, axes, percentiles, path=None, progress=None):
         for selection in selections:
             selection.end_pass()
     return np.array([[_interpolated(s, p, count, dtype) for s in selections] for p in positions], "float64")
-
-
-def not_finite(path):
-    """The `InputError` for an image that holds NaN or infinity; ``path`` is its file, or None."""
-    return InputError(f"{path or 'image'}: the image holds NaN or infinite values, expected finite ones")
 
 
 class _RadixSelection:

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from aeanet_tf.data.images import check_fits
-from aeanet_tf.data.percentiles import not_finite
+from aeanet_tf.data.images import check_finite, check_fits
 from aeanet_tf.errors import InputError
 
 
@@ -100,9 +99,7 @@ class FrameSource:
         """A box of the image in the network's axes, in the dtype of the file."""
         axes = self.image.axes
         x = np.asarray(self.image.array[tuple(box.get(a, slice(0, self.shape[-1])) for a in axes)])
-        # The extremes suffice, since minimum and maximum propagate NaN.
-        if x.dtype.kind == "f" and not np.isfinite([x.min(), x.max()]).all():
-            raise not_finite(self.image.path)
+        check_finite(self.image.path, x)
         return _permuted(x, axes, self.net_axes)
 
 

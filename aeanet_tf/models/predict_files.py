@@ -24,7 +24,6 @@ from aeanet_tf.models.tiling import (
     RESERVE,
     check_tiling,
     memory_budget,
-    on_accelerator,
     remembering_pool,
     tiles_by_axis,
 )
@@ -134,7 +133,7 @@ def _targets(output, path, options):
 
 def _check_folder(output):
     """Refuse a folder that cannot be made or written, before images are read for hours."""
-    there = next(folder for folder in (output, *output.absolute().parents) if folder.exists())
+    there = _existing(output)
     reason = None if os.access(there, os.W_OK | os.X_OK) else errno.EACCES
     reason = reason if there.is_dir() else errno.ENOTDIR
     if reason:
@@ -231,13 +230,10 @@ class _Run:
         return make_plan(self.model.keras_model, spec, sizes, self._budget(images), given, shared, together)
 
     def _budget(self, images):
-        free = _free_disk(images[0].targets[0].parent)
+        free = shutil.disk_usage(_existing(images[0].targets[0].parent)).free
         outputs = sum(4 * prod(image.image.array.shape) * len(image.targets) for image in images)
-        if self.options.max_memory is None and on_accelerator():
-            memory = None
-        else:
-            available = None if self.client is None else worker_memory(self.client)
-            memory = memory_budget(self.options.max_memory, RESERVE, available)
+        available = None if self.client is None else worker_memory(self.client)
+        memory = memory_budget(self.options.max_memory, RESERVE, available)
         # Half of it: others write, too.
         return Budget(memory, max(0, free - outputs) / 2)
 
@@ -264,7 +260,6 @@ def _bar(unit, quiet=False):
     return tqdm(disable=True if quiet else None, leave=False, unit=unit)
 
 
-def _free_disk(folder):
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+def _existing(folder):
+    """The folder, or the nearest above it that there is."""
+    return next(one for one in (folder, *folder.absolute().parents) if one.exists())

@@ -13,7 +13,6 @@ from aeanet_tf.models.tiling import (
     RESERVE,
     check_tiling,
     memory_budget,
-    on_accelerator,
     remembering_pool,
     tiles_by_axis,
 )
@@ -21,7 +20,7 @@ from aeanet_tf.prediction import cut_evenly, run_job
 from aeanet_tf.prediction.exact import ArrayTarget
 from aeanet_tf.prediction.features import Features
 from aeanet_tf.prediction.job import Frame, Job
-from aeanet_tf.prediction.plan import Budget, make_plan
+from aeanet_tf.prediction.plan import Budget, make_plan, most_tiles
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -89,7 +88,7 @@ def _predict_group(model, group, n_tiles, tiling, max_memory, context):
         given = tiles_by_axis(model, group[0].axes, n_tiles, group[0].shape, sizes[0])
     # The output, and the copies that are made of it on the way back.
     output = 4 * sum(4 * prod(size) for size in sizes) * model.keras_model.output_shape[-1]
-    memory = None if max_memory is None and on_accelerator() else memory_budget(max_memory, output + RESERVE)
+    memory = memory_budget(max_memory, output + RESERVE)
     while True:
         plan = make_plan(
             model.keras_model, model.spec, sizes, Budget(memory), given, tiling != "overlap", context == "group"
@@ -132,11 +131,8 @@ def halved(model, tiles, size):
     Raises:
         MemoryError: there are no smaller tiles.
     """
-    most = [n // s for n, s in zip(size, model.spec.divisor, strict=True)]
-    spatial = model.config.axes.replace("C", "")
-    lengths = [
-        n / t if t < m and a in model._axes_out else 0 for n, t, m, a in zip(size, tiles, most, spatial, strict=True)
-    ]
+    most = most_tiles(model.keras_model, model.spec, size)
+    lengths = [n / t if t < m else 0 for n, t, m in zip(size, tiles, most, strict=True)]
     if not any(lengths):
         raise MemoryError(f"n_tiles: memory runs out even with {list(tiles)} tiles, the most there can be") from None
     axis = int(np.argmax(lengths))

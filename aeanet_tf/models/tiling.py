@@ -75,9 +75,14 @@ def memory_budget(max_memory, reserve, available=None):
         reserve: bytes for what else will be allocated.
         available: bytes that another process has available which is to evaluate the tiles; ``None`` for this one.
 
+    Returns:
+        The bytes; ``None``, no limit, for a GPU whose memory is not limited by ``max_memory``.
+
     Raises:
         InputError: ``max_memory`` is no number of bytes, or less than what the process holds already.
     """
+    if max_memory is None and on_accelerator():
+        return None
     if max_memory is None:
         # A worker that has yet to load TensorFlow takes about what this process has taken.
         if available is not None:

@@ -54,7 +54,6 @@ class NetworkGraph:
         depths = sorted(network._nodes_by_depth, reverse=True)
         found = [node for depth in depths for node in network._nodes_by_depth[depth] if not node.is_input]
         self.nodes = [Node(n.operation, tuple(n.input_tensors), n.outputs[0]) for n in found]
-        self._producer = {id(node.output): node for node in self.nodes}
         rank = len(self.image.shape) - 2
         self._strides = {id(self.image): (1,) * rank}
         for node in self.nodes:
@@ -82,7 +81,7 @@ class NetworkGraph:
     def cost(self, node):
         """Multiplications of a layer's convolutions and projections for one position of the image."""
         positions = max(1 / prod(self.strides(t)) for t in (node.output, *node.inputs))
-        if isinstance(node.layer, (*_TRANSPOSED,)):
+        if isinstance(node.layer, _TRANSPOSED):
             positions = 1 / prod(self.strides(node.inputs[0]))
         return positions * sum(prod(w.shape) for w in node.layer.weights if len(w.shape) > 1)
 

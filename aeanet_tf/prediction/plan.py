@@ -106,7 +106,8 @@ def make_plan(network, spec, sizes, budget, n_tiles=None, shared=True, group=Fal
         return whole
     if asked and not shared:
         logger.warning("tiling: this network's attention cannot be shared, each tile has its own")
-    ways = [Stages(network, kept) for kept in (0, *Stages(network).densities())] if shared else [own]
+    nothing_kept = Stages(network) if shared else own
+    ways = [nothing_kept, *(Stages(network, kept) for kept in (nothing_kept.densities() if shared else ()))]
     found = [_tiled(stages, spec, sizes, n_tiles, budget, own) for stages in ways]
     fitting = [plan for plan in found if _fits(plan, budget)]
     if not fitting and n_tiles is None:
@@ -132,16 +133,18 @@ def tile_reads(size, count, divisor, radius):
     return np.minimum(size, last - first + (divisor if count > 1 else 0))
 
 
+def most_tiles(network, spec, size):
+    """The largest numbers of tiles for an image: one a step of the grid, 1 along an axis that the output lacks."""
+    missing = spec.dimension - (len(network.outputs[0].shape) - 2)
+    return [1] * missing + [n // step for n, step in zip(size[missing:], spec.divisor[missing:], strict=True)]
+
+
 def _tiled(stages, spec, sizes, n_tiles, budget, own):
     """The plan for given stages: with the given tiles, or with the fewest that fit, or the smallest."""
     if n_tiles is not None:
         return _evaluate(stages, spec, sizes, n_tiles, budget, own)
     largest = max(sizes, key=prod)
-    # An axis that the output lacks is never cut.
-    missing = spec.dimension - (len(stages.graph.output.shape) - 2)
-    most = [
-        n // step if axis >= missing else 1 for axis, (n, step) in enumerate(zip(largest, spec.divisor, strict=True))
-    ]
+    most = most_tiles(stages.graph.network, spec, largest)
     counts = [1] * spec.dimension
     while True:
         plan = _evaluate(stages, spec, sizes, counts, budget, own)

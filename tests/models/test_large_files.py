@@ -128,13 +128,17 @@ def test_a_run_that_was_killed_goes_on_and_gives_the_same(volumes, volume, tmp_p
     assert not [name for name in contents(tmp_path / "out") if name.startswith(".")]
 
 
-def test_finished_images_of_a_killed_run_are_not_predicted_again(model, image, tmp_path, monkeypatch):
+def folder_killed_in_the_third(model, image, tmp_path, monkeypatch):
     for name in "abc":
         write_image(tmp_path / "in" / f"{name}.tif", image, "YX")
     stop_after(monkeypatch, 2)
     with pytest.raises(Killed):
         predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES)
     monkeypatch.undo()
+
+
+def test_finished_images_of_a_killed_run_are_not_predicted_again(model, image, tmp_path, monkeypatch):
+    folder_killed_in_the_third(model, image, tmp_path, monkeypatch)
     again = stop_after(monkeypatch, -1)
     written = predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES)
     assert len(again) == 1 and [path.name for path in written] == ["a.tif", "b.tif", "c.tif"]
@@ -188,12 +192,7 @@ def test_what_other_runs_wrote_is_not_gone_on_with(model, image, tmp_path, monke
 
 
 def test_results_that_were_deleted_or_replaced_are_made_again(model, image, tmp_path, monkeypatch):
-    for name in "abc":
-        write_image(tmp_path / "in" / f"{name}.tif", image, "YX")
-    stop_after(monkeypatch, 2)
-    with pytest.raises(Killed):
-        predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES)
-    monkeypatch.undo()
+    folder_killed_in_the_third(model, image, tmp_path, monkeypatch)
     (tmp_path / "out" / "a.tif").unlink()
     write_image(tmp_path / "out" / "b.tif", 0 * image, "YX")
     predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES)
