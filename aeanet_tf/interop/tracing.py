@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from aeanet_tf.layers.preactivation import plain_arithmetic
+
 
 def prediction_function(network):
     """``(function, specification)``: a network's prediction for images of any size, and the ``TensorSpec`` ``input``.
@@ -10,8 +12,12 @@ def prediction_function(network):
     The function is a ``tf.function`` of one float32 tensor ``(batch, *spatial, channels)``.
     """
     specification = tf.TensorSpec(network.input.shape, "float32", name="input")
-    function = tf.function(lambda x: network(x, training=False), input_signature=[specification], autograph=False)
-    return function, specification
+
+    def predict(x):
+        with plain_arithmetic():
+            return network(x, training=False)
+
+    return tf.function(predict, input_signature=[specification], autograph=False), specification
 
 
 def check_agreement(network, divisor, run):

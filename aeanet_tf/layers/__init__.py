@@ -10,7 +10,8 @@ from aeanet_tf.layers.convolution import Projection, convolution
 from aeanet_tf.layers.gvto import GVTO, AEABlock, DownSamplingGVTO, SizePreservingGVTO, UpSamplingGVTO
 from aeanet_tf.layers.lateral import LateralUpSampling, WeightedMean, repeat_lateral
 from aeanet_tf.layers.moments import Moments, context_moments, merge_batch, merge_moments
-from aeanet_tf.layers.residual import PreActivation, ResidualBlock
+from aeanet_tf.layers.preactivation import PreActivation
+from aeanet_tf.layers.residual import ResidualBlock
 from aeanet_tf.layers.scale import Scale
 
 __all__ = [

@@ -48,6 +48,7 @@ class GlobalAttention(keras.layers.Layer):
         context: `Moments` of the features to attend to, instead of those of ``x``; computed elsewhere with
             `context_moments`, for instance over all tiles of an image. References are merged to them as usual.
         query: query features before the scaling, if the caller has computed them with `compute_query`.
+        residual: whether the query features are added to the output, which then have ``filters`` channels, too.
         training: whether batch-aware attention is on.
 
     Output shape: ``(batch, *spatial', filters)``; spatial' is spatial, ceil(spatial / 2), 2 spatial, or 4 times
@@ -165,22 +166,31 @@ class GlobalAttention(keras.layers.Layer):
             return repeat_lateral(x)
         return self.q_transform(x)
 
-    def call(self, x, context=None, query=None, training=None):
+    def call(self, x, context=None, query=None, residual=False, training=None):
         x = ops.cast(x, self.compute_dtype)
         query = None if query is None else ops.cast(query, self.compute_dtype)
         context = None if context is None else Moments(*(ops.cast(m, "float32") for m in context))
         if self._direct:
             if context is not None:
                 raise ValueError("the direct path forms keys and values: it cannot attend to moments given as context")
-            return direct_attention(self, x, self.compute_query(x) if query is None else query, training)
-        if self.size == "same" and self.query == "input" and query is None:
+            q = self.compute_query(x) if query is None else query
+            y = direct_attention(self, x, q, training)
+            return q + y if residual else y
+        if self.size == "same" and self.query == "input" and query is None and not residual:
             moments = self.attended_moments(x, context, training)
             matrix, offset = self._through_query(self._fold(moments, self._length(x, x, moments, context)))
             return _apply(x, matrix, offset)
         q = self.compute_query(x) if query is None else query
         moments = self.attended_moments(x, context, training)
         _, bias = self.out_transform.weights_float32()
-        return _apply(q, self._fold(moments, self._length(x, q, moments, context)), bias)
+        matrix = self._fold(moments, self._length(x, q, moments, context))
+        if not residual:
+            return _apply(q, matrix, bias)
+        if q.dtype == matrix.dtype:
+            # One pass over the positions less than an addition.
+            return _apply(q, matrix + ops.eye(self.filters, dtype="float32"), bias)
+        # In half precision, 1 + b would lose b.
+        return q + _apply(q, matrix, bias)
 
     def attended_moments(self, x, context=None, training=None):
         """`Moments` of what each image of ``x`` attends to: itself or ``context``, references, batch group."""

@@ -6,7 +6,7 @@ from keras import ops
 from aeanet_tf.layers.attention import GlobalAttention, _one_of
 from aeanet_tf.layers.convolution import convolution
 from aeanet_tf.layers.moments import context_moments
-from aeanet_tf.layers.residual import PreActivation
+from aeanet_tf.layers.preactivation import PreActivation
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
@@ -95,8 +95,7 @@ class GVTO(keras.layers.Layer):
             return x + self.attention(h, context=context, training=training)
         if self.residual == "v1":
             return self.projection_shortcut(h) + self.attention(h, context=context, training=training)
-        q = self.attention.compute_query(h)
-        return q + self.attention(h, context=context, query=q, training=training)
+        return self.attention(h, context=context, residual=True, training=training)
 
     def context_moments(self, x):
         """`Moments` of the features this operator attends to in prediction, references not included."""

@@ -1,50 +1,9 @@
-"""Pre-activation and residual blocks of the U-Nets (GVTNet paper, methods; docs/networks.md)."""
+"""Residual blocks of the U-Nets (GVTNet paper, methods; docs/networks.md)."""
 
 import keras
-from keras import ops
 
 from aeanet_tf.layers.convolution import convolution
-
-
-@keras.saving.register_keras_serializable(package="aeanet_tf")
-class PreActivation(keras.layers.Layer):
-    """Batch normalisation, where it is on, followed by ReLU6. Keeps the shape of its input.
-
-    Args:
-        batch_norm: whether to normalise before the activation.
-        momentum: of the moving statistics, 0.997 as in the original programs. It needs thousands of steps.
-        epsilon: added to the variance, 1e-5.
-    """
-
-    def __init__(self, batch_norm=True, momentum=0.997, epsilon=1e-5, **kwargs):
-        super().__init__(**kwargs)
-        self.batch_norm = batch_norm
-        self.momentum = momentum
-        self.epsilon = epsilon
-        self.norm = None
-
-    def build(self, input_shape):
-        if self.batch_norm:
-            self.norm = keras.layers.BatchNormalization(
-                momentum=self.momentum, epsilon=self.epsilon, dtype=self.dtype_policy, name="norm"
-            )
-            self.norm.build(input_shape)
-
-    def call(self, x, training=None):
-        if self.norm is not None:
-            x = self.norm(x, training=training)
-        return ops.relu6(x)
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "batch_norm": self.batch_norm,
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-        }
+from aeanet_tf.layers.preactivation import PreActivation
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
@@ -118,8 +77,7 @@ class ResidualBlock(keras.layers.Layer):
     def call(self, x, training=None):
         h = self.batch_norm_1(x, training=training)
         shortcut = x if self.projection_shortcut is None else self.projection_shortcut(h)
-        h = self.convolution_1(h)
-        h = self.batch_norm_2(h, training=training)
+        h = self.batch_norm_2.after(self.convolution_1, h, training=training)
         return shortcut + self.convolution_2(h)
 
     def compute_output_shape(self, input_shape):

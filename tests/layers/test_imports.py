@@ -10,6 +10,8 @@ import aeanet_tf
 
 PACKAGE = Path(aeanet_tf.__file__).parent
 PORTABLE = ("layers", "networks", "training/losses.py", "errors.py", "startup.py")
+# Faster kernels where TensorFlow is the backend, imported only there.
+OPTIONAL = {"layers/on_tensorflow.py": "tensorflow"}
 FILES = [f for part in PORTABLE for f in (sorted((PACKAGE / part).glob("**/*.py")) or [PACKAGE / part])]
 # Downward only: layers know nothing of networks, networks nothing of training.
 OWN = {
@@ -28,10 +30,20 @@ def imported(file):
             yield "." * node.level + (node.module or "")
 
 
+def imported_at_once(file):
+    """Names of the modules that a file imports when it is imported itself."""
+    found = [node for node in ast.parse(file.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {alias.name for node in found for alias in node.names} | {getattr(node, "module", None) for node in found}
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_imports(file):
     own = OWN.get(file.relative_to(PACKAGE).parts[0], set())
     allowed = {"keras", "numpy", "pydantic", *sys.stdlib_module_names}
+    optional = OPTIONAL.get(str(file.relative_to(PACKAGE)))
+    if optional:
+        assert optional not in imported_at_once(file)
+        allowed.add(optional)
     for name in imported(file):
         top, _, rest = name.partition(".")
         if top == "aeanet_tf":

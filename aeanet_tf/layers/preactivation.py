@@ -1,0 +1,124 @@
+"""Pre-activation: batch normalisation, where it is on, and ReLU6, evaluated in as few passes over memory as can be."""
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import keras
+from keras import ops
+
+from aeanet_tf.layers.on_tensorflow import batch_normalised, depthwise_is_fastest
+
+_plain = ContextVar("plain", default=False)
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class PreActivation(keras.layers.Layer):
+    """Batch normalisation, where it is on, followed by ReLU6. Keeps the shape of its input.
+
+    On TensorFlow training uses the fused kernel, whose result is Keras's; the moving variance is Keras's, too, that of
+    the batch without Bessel's correction. In prediction, normalisation is one multiplication and one addition a
+    channel, which `after` folds into the convolution before it.
+
+    Args:
+        batch_norm: whether to normalise before the activation.
+        momentum: of the moving statistics, 0.997 as in the original programs. It needs thousands of steps.
+        epsilon: added to the variance, 1e-5.
+    """
+
+    def __init__(self, batch_norm=True, momentum=0.997, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.batch_norm = batch_norm
+        self.momentum = momentum
+        self.epsilon = epsilon
+        self.norm = None
+
+    def build(self, input_shape):
+        if self.batch_norm:
+            self.norm = keras.layers.BatchNormalization(
+                momentum=self.momentum, epsilon=self.epsilon, dtype=self.dtype_policy, name="norm"
+            )
+            self.norm.build(input_shape)
+
+    def call(self, x, training=None):
+        if self.norm is None:
+            return ops.relu6(x)
+        if self._uses_batch(training):
+            return ops.relu6(_normalised_by_batch(self.norm, x))
+        return _scaled_relu6(x, *self._scale_and_offset())
+
+    def after(self, convolution, x, training=None):
+        """``self(convolution(x))``; in prediction the normalisation is folded into the convolution's kernel.
+
+        Args:
+            convolution: a built Keras convolution without bias.
+            x: its input.
+            training: as for the layer itself.
+        """
+        if self.norm is None or self._uses_batch(training):
+            return self(convolution(x), training=training)
+        scale, offset = self._scale_and_offset()
+        kernel = ops.cast(ops.cast(convolution.kernel, "float32") * scale, x.dtype)
+        return ops.relu6(convolution.convolution_op(x, kernel) + ops.cast(offset, x.dtype))
+
+    def _uses_batch(self, training):
+        # As Keras: a frozen layer uses its moving statistics in training, too.
+        return training and self.norm.trainable
+
+    def _scale_and_offset(self):
+        """What prediction multiplies each channel by, and what it adds; float32, shape (channels,)."""
+        norm = self.norm
+        scale = ops.cast(norm.gamma, "float32") * ops.rsqrt(ops.cast(norm.moving_variance, "float32") + norm.epsilon)
+        return scale, ops.cast(norm.beta, "float32") - scale * ops.cast(norm.moving_mean, "float32")
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "batch_norm": self.batch_norm,
+            "momentum": self.momentum,
+            "epsilon": self.epsilon,
+        }
+
+
+@contextmanager
+def plain_arithmetic():
+    """Within it, prediction is traced into multiplications and additions only, for programs other than this TensorFlow.
+
+    The fastest operation for one processor and one TensorFlow is not that of another, which an exported graph is for.
+    """
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
+
+
+def _normalised_by_batch(norm, x):
+    """``norm(x, training=True)``, faster where there is a kernel for it."""
+    scale, offset = ops.cast(norm.gamma, "float32"), ops.cast(norm.beta, "float32")
+    found = batch_normalised(_as_image(x), scale, offset, norm.epsilon)
+    if found is None:
+        return norm(x, training=True)
+    y, *statistics = found
+    for moving, batch in zip((norm.moving_mean, norm.moving_variance), statistics, strict=True):
+        moving.assign(ops.cast(moving, "float32") * norm.momentum + batch * (1 - norm.momentum))
+    return ops.reshape(y, ops.shape(x))
+
+
+def _scaled_relu6(x, scale, offset):
+    """``relu6(x * scale + offset)`` with one number of each a channel."""
+    scale, offset = ops.cast(scale, x.dtype), ops.cast(offset, x.dtype)
+    if _plain.get() or not depthwise_is_fastest():
+        return ops.relu6(x * scale + offset)
+    y = ops.depthwise_conv(_as_image(x), ops.reshape(scale, (1, 1, -1, 1)))
+    return ops.reshape(ops.relu6(y + offset), ops.shape(x))
+
+
+def _as_image(x):
+    """``x`` of any number of spatial axes with two of them."""
+    if len(x.shape) == 4:
+        return x
+    shape = ops.shape(x)
+    return ops.reshape(x, (shape[0], -1, shape[-2], x.shape[-1]))
