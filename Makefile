@@ -5,7 +5,12 @@ JAX := .venv-jax
 # Two at a time: most of a test is one thread that traces. A file stays together, for what its tests share.
 PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile
 
-.PHONY: quickstart install lint test test-all test-jax legacy clean
+# Speed and memory, about half an hour on two cores on which nothing else should run meanwhile. Each script also runs
+# by itself and says what it measures with --help; tables and numbers are left in benchmarks/results.
+BENCHMARKS := attention_operator networks overhead pipeline
+MEASURED := benchmarks/results
+
+.PHONY: quickstart install lint test test-all test-jax legacy bench clean
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/aeanet quickstart
@@ -39,6 +44,16 @@ $(JAX)/installed: pyproject.toml
 
 test-jax: $(JAX)/installed
 	KERAS_BACKEND=jax PYTHONPATH=. $(JAX)/bin/python -m pytest tests/jax_backend
+
+bench: $(VENV)/installed
+	mkdir -p $(MEASURED)
+	for name in $(BENCHMARKS); do \
+		arguments=""; if [ $$name = attention_operator ]; then arguments=--roofline; fi; \
+		$(VENV)/bin/python benchmarks/$$name.py $$arguments --output $(MEASURED)/$$name.json \
+			> $(MEASURED)/$$name.md || exit 1; \
+		cat $(MEASURED)/$$name.md; \
+	done
+	cat $(BENCHMARKS:%=$(MEASURED)/%.md) > $(MEASURED)/tables.md
 
 clean:
 	rm -rf .venv* build *.egg-info

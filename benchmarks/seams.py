@@ -14,10 +14,10 @@ as in CSBDeep) and tiling="exact" (all tiles share the attention of the image). 
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
+from tables import markdown, run_script
 from tqdm import tqdm
 
 from aeanet_tf.data.images import check_fits
@@ -142,20 +142,6 @@ def seams_table(rows, sides):
 
 def _mean(rows, key, name):
     return float(np.mean([row[key][name] for row in rows]))
-
-
-def markdown(header, lines):
-    """A Markdown table."""
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *lines))
-
-
-def run_script(function):
-    """Run a ``main``; bad input gives one line and exit code 2."""
-    try:
-        function()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

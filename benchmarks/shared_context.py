@@ -26,7 +26,8 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import t as student
-from seams import CARE, add_sources, markdown, model_and_normalizer, read_arrays, run_script, test_pairs
+from seams import CARE, add_sources, model_and_normalizer, read_arrays, test_pairs
+from tables import markdown, run_script
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing, write_text
