@@ -32,7 +32,7 @@ class GlobalAttention(keras.layers.Layer):
             they count in the length. 0 for none. Initialised Glorot uniform, which the paper leaves open.
         batch_aware: in training, the first ``floor(N / 2)`` images of a batch of N attend to all positions of that
             group and to no references (equation 5); the others attend to themselves and the references. Nothing
-            changes in prediction, nor for a batch of one image.
+            changes in prediction, nor for a batch of one image. On several devices a batch is the part on one of them.
         normalization: ``"key_length"`` (AEANet: number of attended vectors, references included),
             ``"query_length"`` (GVTNet: number of output positions) or ``"softmax"``.
         query: ``"input"``, or ``"learned"`` for a learned query (section II-B), which fixes the input size.
