@@ -19,6 +19,12 @@ def add_parser(subparsers):
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the predictions")
     parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
     parser.add_argument("--format", choices=("tif", "zarr"), help="of the predictions (default: as each input)")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="float32 (default), or bfloat16: faster where the processor or GPU has instructions for it",
+    )
     parser.add_argument("--scale", action="store_true", help="also write the scale of a probabilistic model")
     parser.add_argument(
         "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
@@ -71,7 +77,7 @@ def run(args):
     from aeanet_tf.models.predict_files import PredictOptions, predict_files
 
     options = PredictOptions(
-        axes, args.n_tiles, args.tiling, args.context, args.max_memory, args.scale, file_format=args.format
+        axes, args.n_tiles, args.tiling, args.context, args.max_memory, args.scale, args.format, args.precision
     )
     with _workers(args) as client:
         predict_files(model, args.input, args.output, normalization, options, client)

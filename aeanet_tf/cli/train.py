@@ -17,6 +17,9 @@ def add_parser(subparsers):
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a field, any number of times"
     )
     parser.add_argument("--data", metavar="DIR", help="folder of the data, short for --set data.root=DIR")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16"), help="to compute in, short for --set training.precision=..."
+    )
     parser.add_argument("--overwrite", action="store_true", help="train anew although the model folder is in use")
     parser.set_defaults(run=run)
 
@@ -26,7 +29,8 @@ def run(args):
     from aeanet_tf.models.run_config import load_run_config
     from aeanet_tf.startup import load_backend
 
-    overrides = [*args.set, *([] if args.data is None else [f"data.root={json.dumps(args.data)}"])]
+    short = {"data.root": args.data, "training.precision": args.precision}
+    overrides = [*args.set, *(f"{key}={json.dumps(value)}" for key, value in short.items() if value is not None)]
     config = load_run_config(args.config, overrides)
     load_backend()
     from aeanet_tf.models.run import train_run

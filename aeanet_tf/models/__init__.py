@@ -15,8 +15,10 @@ def __getattr__(name):
     if name in _LAZY:
         import importlib
 
+        from aeanet_tf.models.load_csbdeep import load_csbdeep
         from aeanet_tf.startup import load_backend
 
         load_backend()
+        load_csbdeep()
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

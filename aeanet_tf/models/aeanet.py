@@ -14,21 +14,25 @@ from csbdeep.utils.tf import CARETensorBoardImage
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.folder import weight_files
+from aeanet_tf.models.precision import warn_if_emulated
 from aeanet_tf.models.tiled_prediction import predict_arrays
 from aeanet_tf.models.training_data import training_data
-from aeanet_tf.networks import build_network, receptive_radius
+from aeanet_tf.networks import build_network, check_precision, receptive_radius
 from aeanet_tf.prediction.stages import OwnAttention, Stages
 from aeanet_tf.training import (
     BestWeights,
     CSVHistory,
     ReestimateBatchNorm,
     ResumableState,
+    StopAtNaN,
     adam,
     get_loss,
     reduce_on_plateau,
     seed_everything,
     staircase,
 )
+from aeanet_tf.training.devices import find_devices, log_devices, make_strategy
+from aeanet_tf.training.replicas import CollectWeights, ReplicatedModel
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -57,8 +61,10 @@ class AEANet(CARE):
         if isinstance(config, Config) and not isinstance(config, self._config_class):
             logger.info("taking over CARE's configuration; its unet_kern_size has no counterpart here")
             config = self._config_class.from_csbdeep(config)
+        if config is not None:
+            find_devices(config.train_devices, config.train_batch_size)
         self._from_disk = config is None
-        self._stages = {}
+        self._stages, self._half = {}, None
         super().__init__(config=config, name=name, basedir=basedir)
 
     @property
@@ -79,20 +85,25 @@ class AEANet(CARE):
         """Compile the network and make the callbacks, which `train` does by itself if it was not done before.
 
         Args:
-            optimizer: a Keras optimiser; Adam with the configuration's learning rate and betas by default.
+            optimizer: a Keras optimiser; Adam with the configuration's learning rate and betas by default. With
+                ``config.train_devices`` a new one like it is used.
             metrics: names of losses to report beside the one that is trained. CSBDeep's weighting of the background
                 (``loss_bg_thresh``) is not offered: it does not run on Keras 3 in CSBDeep either.
+
+        Raises:
+            InputError: ``config.train_devices`` that this machine does not have, or that do not divide the batch size.
         """
         config = self.config
         if optimizer is None:
             rate, decay = config.train_learning_rate, config.train_learning_rate_decay
             rate = rate if decay is None else staircase(rate, decay["rate"], decay["steps"])
             optimizer = adam(rate, config.train_beta_1, config.train_beta_2)
+        self._trained = self._network_to_train()
         # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
-        self.keras_model.compile(
+        self._trained.compile(
             optimizer, get_loss(config.train_loss), metrics=[get_loss(m) for m in metrics], jit_compile=False
         )
-        self.callbacks = [keras.callbacks.TerminateOnNaN()]
+        self.callbacks = [StopAtNaN()]
         if config.train_reduce_lr is not None:
             self.callbacks.insert(0, reduce_on_plateau(**{"verbose": 1, **config.train_reduce_lr}))
         if self.basedir is not None and config.train_tensorboard:
@@ -103,6 +114,21 @@ class AEANet(CARE):
             # One for all calls of train: a second call does not overwrite better weights of the first.
             self._best_weights = BestWeights(self.logdir / config.train_checkpoint, self.keras_model.save_weights)
         self._model_prepared = True
+
+    def _network_to_train(self):
+        """`keras_model`; or one beside it, in half precision or with replicas, whose weights it is given after each
+        epoch: what predicts and exports knows nothing of either."""
+        config = self.config
+        devices, precision = find_devices(config.train_devices, config.train_batch_size), config.train_precision
+        warn_if_emulated(precision)
+
+        def build():
+            return build_network(self.spec, precision=precision)
+
+        if devices is not None:
+            log_devices(devices, config.train_batch_size)
+            return ReplicatedModel(build, make_strategy(devices))
+        return self.keras_model if precision == "float32" else build()
 
     def train(
         self, X, Y, validation_data, epochs=None, steps_per_epoch=None, augmenter=None, *, resume=False, verbose=1
@@ -140,20 +166,22 @@ class AEANet(CARE):
         if not self._model_prepared:
             self.prepare_for_training()
         callbacks, state = self._training_callbacks(sampler, validation_data)
-        first = 0
+        network, first = self._trained, 0
+        if network is not self.keras_model:
+            network.set_weights(self.keras_model.get_weights())
         if state is not None:
             if not resume:
                 state.clear()
-            first = state.restore(self.keras_model, callbacks)
+            first = state.restore(network, callbacks)
             if first:
                 logger.info("resuming after epoch %d of %d", first, epochs)
         # Batches are numbered by optimiser step, so a second call of train goes on in the sequence, too.
-        sampler.start = int(self.keras_model.optimizer.iterations)
-        with warnings.catch_warnings():
+        sampler.start = int(network.optimizer.iterations.numpy())
+        with warnings.catch_warnings(), sampler.surfacing():
             # CSBDeep's remarks on its own calls: a file format, and a list of one input.
             warnings.filterwarnings("ignore", message="Detected filename suffix")
             warnings.filterwarnings("ignore", message="The structure of `inputs`")
-            history = self.keras_model.fit(
+            history = network.fit(
                 **sampler.fit_arguments(),
                 validation_data=validation,
                 epochs=epochs,
@@ -171,11 +199,18 @@ class AEANet(CARE):
 
     def _training_callbacks(self, sampler, validation_data):
         """All callbacks of a run in their order, and the one that makes it resumable (None without a folder)."""
-        callbacks = list(self.callbacks)
+        callbacks, replicas = list(self.callbacks), 1
+        if self._trained is not self.keras_model:
+            callbacks.insert(0, CollectWeights(self.keras_model))
+            replicas = getattr(self._trained, "replicas", 1)
         batches = self.config.train_batch_norm_batches
         if batches and self.config.restoration.batch_norm:
             until = round(10 / (1 - self.config.restoration.momentum))
-            callbacks.insert(0, ReestimateBatchNorm(lambda: sampler.sample(batches), until_step=until))
+
+            def sample():
+                return [part for batch in sampler.sample(batches) for part in np.split(batch, replicas)]
+
+            callbacks.insert(0, ReestimateBatchNorm(sample, until_step=until))
         if self.basedir is None:
             return callbacks, None
         if self.config.train_tensorboard and isinstance(validation_data[0], np.ndarray):
@@ -201,6 +236,7 @@ class AEANet(CARE):
         tiling="exact",
         max_memory=None,
         context="image",
+        precision="float32",
     ):
         """Restore an image; as ``csbdeep.models.CARE.predict``, but tiles share the attention of the whole image.
 
@@ -221,15 +257,17 @@ class AEANet(CARE):
                 and frames of the call share one attention context, which takes one more sweep for each attention
                 operator. The latter is batch-aware attention (AEANet paper, equation 5) carried over to prediction,
                 and ours: docs/large_images.md.
+            precision: ``"float32"``, or ``"bfloat16"`` to compute in half precision with the same weights, which is
+                faster where the processor or the GPU has instructions for it and costs what docs/performance.md says.
 
         Returns:
             The restored image (the mean, for probabilistic models), axes as in CSBDeep; a list for a list.
 
         Raises:
-            InputError: an unknown ``tiling`` or ``context``, ``n_tiles`` that do not fit the image, ``max_memory``
-                that does not suffice.
+            InputError: an unknown ``tiling``, ``context`` or ``precision``, ``n_tiles`` that do not fit the image,
+                ``max_memory`` that does not suffice.
         """
-        found = self._predict(img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context)
+        found = self._predict(img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
         return [mean for mean, _ in found] if isinstance(img, (list, tuple)) else found[0]
 
     def predict_probabilistic(
@@ -242,6 +280,7 @@ class AEANet(CARE):
         tiling="exact",
         max_memory=None,
         context="image",
+        precision="float32",
     ):
         """Restore an image as a distribution for each pixel: CSBDeep's ``ProbabilisticPrediction``; see `predict`.
 
@@ -250,14 +289,14 @@ class AEANet(CARE):
         """
         if not self.config.probabilistic:
             raise ValueError("This is not a probabilistic model.")
-        found = self._predict(img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context)
+        found = self._predict(img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
         if isinstance(img, (list, tuple)):
             return [ProbabilisticPrediction(*one) for one in found]
         return ProbabilisticPrediction(*found)
 
-    def _predict(self, img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context):
+    def _predict(self, img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context, precision):
         """``(mean, scale)`` of an image, or a list of them."""
-        options = (normalizer, resizer, n_tiles, tiling, max_memory, context)
+        options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
         if isinstance(img, (list, tuple)):
             return predict_arrays(self, list(img), axes, *options)
         letters = axes_check_and_normalize(axes, img.ndim)
@@ -274,19 +313,40 @@ class AEANet(CARE):
         time = sum(a == "C" or a in self._axes_out for a in letters[:time])
         return [None if part[0] is None else np.stack(part, time) for part in zip(*found, strict=True)]
 
-    def stages(self, plan):
+    def network(self, precision="float32"):
+        """The network as prediction uses it, with the weights of `keras_model`.
+
+        Args:
+            precision: ``"float32"`` gives `keras_model`, ``"bfloat16"`` a copy that computes in half precision.
+
+        Raises:
+            InputError: an unknown precision.
+        """
+        check_precision(precision)
+        if precision == "float32":
+            return self.keras_model
+        if self._half is None:
+            warn_if_emulated(precision)
+            self._half = build_network(self.spec, precision=precision)
+        # Training may have changed them.
+        self._half.set_weights(self.keras_model.get_weights())
+        return self._half
+
+    def stages(self, plan, precision="float32"):
         """The compiled stages of a `Plan`, made once for each way to predict."""
-        if self._stages.get("network") is not self.keras_model:
-            self._stages = {"network": self.keras_model}
+        network = self.network(precision)
+        cached, stages = self._stages.get(precision, (None, {}))
+        if cached is not network:
+            stages = {}
+            self._stages[precision] = network, stages
         key = plan.kept if plan.shared else "own"
-        if key not in self._stages:
-            network = self.keras_model
-            self._stages[key] = Stages(network, plan.kept) if plan.shared else OwnAttention(network)
-        return self._stages[key]
+        if key not in stages:
+            stages[key] = Stages(network, plan.kept) if plan.shared else OwnAttention(network)
+        return stages[key]
 
     def _predict_mean_and_scale(self, img, axes, normalizer, resizer, n_tiles=None):
         # What CSBDeep's own methods call.
-        return self._predict(img, axes, normalizer, resizer, n_tiles, "exact", None, "image")
+        return self._predict(img, axes, normalizer, resizer, n_tiles, "exact", None, "image", "float32")
 
     def export_TF(self, fname=None, target="tf1.15"):
         """Write the zip that the CSBDeep plugin of Fiji loads; `interop.fiji.export_fiji` says what is in it.

@@ -4,8 +4,9 @@ from csbdeep.models import Config
 from csbdeep.utils import axes_dict
 from pydantic import ValidationError
 
+from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError, from_validation
-from aeanet_tf.networks import as_spec
+from aeanet_tf.networks import PRECISIONS, as_spec
 
 _UNET_KEYS = ("unet_residual", "unet_n_depth", "unet_n_first", "unet_last_activation")
 
@@ -31,6 +32,12 @@ class AEANetConfig(Config):
         train_augment: random flips and rotations by 90 degrees in YX. ``False``, as in CARE.
         train_patch_size: spatial size of random crops when training from lists of whole images.
         train_seed: seeds weights, order of patches, crops and augmentation; ``None`` draws from the system.
+        train_devices: to train on: a number n for the first n GPUs, a list such as ``["GPU:0", "GPU:1"]``, or ``None``
+            for TensorFlow's own choice. Each gets an equal share of the ``train_batch_size`` patches of a step, and
+            batch norm and batch-aware attention see the patches of one device (docs/networks.md). Loading and
+            predicting do not look at it.
+        train_precision: ``"float32"``, or ``"bfloat16"`` for layers that compute in half precision; weights, losses and
+            the model that comes out are in float32 (docs/performance.md).
         train_batch_norm_batches: training batches from which batch-norm statistics are estimated before each
             validation of the first steps (docs/networks.md), 16; 0 for off.
 
@@ -55,6 +62,8 @@ class AEANetConfig(Config):
         self.train_augment = False
         self.train_patch_size = None
         self.train_seed = None
+        self.train_devices = None
+        self.train_precision = "float32"
         self.train_batch_norm_batches = 16
         if kwargs.get("train_learning_rate_decay") is not None:
             kwargs.setdefault("train_reduce_lr", None)
@@ -122,6 +131,8 @@ class AEANetConfig(Config):
             "train_augment": isinstance(self.train_augment, bool),
             "train_patch_size": self.train_patch_size is None or len(self.train_patch_size) == self.n_dim,
             "train_seed": self.train_seed is None or (isinstance(self.train_seed, int) and self.train_seed >= 0),
+            "train_devices": _are_devices(self.train_devices),
+            "train_precision": self.train_precision in PRECISIONS,
             "train_batch_norm_batches": isinstance(self.train_batch_norm_batches, int)
             and self.train_batch_norm_batches >= 0,
         }
@@ -191,6 +202,13 @@ def _replaced(spec, changes):
         return spec.replace(**changes)
     except ValidationError as error:
         raise from_validation(error, "network") from None
+
+
+def _are_devices(value):
+    try:
+        return count_devices(value) > 0
+    except ValueError:
+        return False
 
 
 def _is_number(value):

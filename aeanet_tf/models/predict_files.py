@@ -27,6 +27,7 @@ from aeanet_tf.models.tiling import (
     remembering_pool,
     tiles_by_axis,
 )
+from aeanet_tf.networks import check_precision
 from aeanet_tf.prediction import run_job
 from aeanet_tf.prediction.cluster import Cluster, worker_memory
 from aeanet_tf.prediction.features import Features
@@ -48,6 +49,7 @@ class PredictOptions:
         tiling, context: see `AEANet.predict`; the images of the call are a group.
         max_memory: what a process may hold in all; see `AEANet.predict`.
         scale: also write the scale of a probabilistic model, as ``<name>_scale``.
+        precision: ``"float32"`` or ``"bfloat16"``; see `AEANet.predict`.
         file_format: ``"tif"`` or ``"zarr"``; ``None`` writes a zarr for a zarr and a tif for everything else.
     """
 
@@ -58,6 +60,7 @@ class PredictOptions:
     max_memory: Any = None
     scale: bool = False
     file_format: str | None = None
+    precision: str = "float32"
 
 
 def predict_files(model, inputs, output, normalization, options=None, client=None, **kwargs):
@@ -83,6 +86,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
     """
     options = PredictOptions(**kwargs) if options is None else options
     check_tiling(options.tiling, options.context)
+    check_precision(options.precision)
     if options.scale and not model.config.probabilistic:
         raise InputError("--scale: the model is not probabilistic, it predicts no scale")
     # CSBDeep's warning where the result stays normalised.
@@ -239,7 +243,7 @@ class _Run:
 
     def _run(self, number, images, plan):
         frames = [image.job_frame(i, plan) for image in images for i in range(len(image.sources))]
-        at_once = _at_once(plan, images)
+        at_once, stages = _at_once(plan, images), self.model.stages(plan, self.options.precision)
         # Without a shared context the frames do not wait for each other.
         together = self.options.context == "group" or not plan.shared
         for index, job in enumerate([frames] if together else [[frame] for frame in frames]):
@@ -248,7 +252,7 @@ class _Run:
                 features, journal = Features(), Journal()
             workers = None if self.client is None else Cluster(self.client, self.state.folder)
             with _bar("tile", quiet=at_once) as bar:
-                run_job(Job(self.model.stages(plan), self.model.spec, job, features), workers, journal, follow(bar))
+                run_job(Job(stages, self.model.spec, job, features), workers, journal, follow(bar))
 
 
 def _at_once(plan, images):

@@ -17,6 +17,7 @@ from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import as_spec
 from aeanet_tf.training import ResumableState, reduce_on_plateau
+from aeanet_tf.training.devices import find_devices
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -48,6 +49,8 @@ def model_config(config):
         train_reduce_lr=training.reduce_learning_rate,
         train_augment=training.augment,
         train_seed=training.seed,
+        train_devices=training.devices,
+        train_precision=training.precision,
         train_batch_norm_batches=training.batch_norm_batches,
         train_tensorboard=training.tensorboard,
     )
@@ -79,6 +82,7 @@ def train_run(config, overwrite=False, verbose=1):
     folder = Path(config.model.basedir) / config.model.name
     resume = _may_resume(folder, config, overwrite)
     network = model_config(config)
+    find_devices(config.training.devices, config.training.batch_size, "training.")
     X, Y, validation = load_data(config, network)
     training_data(network, X, Y, validation)
     # Built only now: making the model writes its folder.
@@ -121,16 +125,24 @@ def _may_resume(folder, config, overwrite):
     if overwrite or not folder.exists():
         return False
     if (folder / "resume" / "state.json").is_file():
-        if load_run(folder) == config:
+        if _is_same_run(load_run(folder), config):
             return True
         raise InputError(
             f"{folder}: holds an unfinished training of another configuration; --overwrite begins anew, "
             "another model.name keeps it"
         )
-    killed_at_once = load_run(folder) == config and not (folder / "weights_last.h5").exists()
+    killed_at_once = _is_same_run(load_run(folder), config) and not (folder / "weights_last.h5").exists()
     if weight_files(folder) and not killed_at_once:
         raise InputError(f"{folder}: holds a trained model; --overwrite replaces it, another model.name keeps it")
     return False
+
+
+def _is_same_run(found, config):
+    """Whether two configurations describe one run; where it runs may change from one start to the next."""
+    if found is None:
+        return False
+    training = found.training.model_copy(update={"devices": config.training.devices})
+    return found.model_copy(update={"training": training}) == config
 
 
 def load_data(config, network):

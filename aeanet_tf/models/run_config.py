@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 from pydantic import field_validator as _field_validator
 from pydantic import model_validator as _model_validator
 
+from aeanet_tf.device_names import check_share
 from aeanet_tf.errors import InputError, from_validation
 
 
@@ -104,11 +105,15 @@ class TrainingSection(_Section):
 
     ``steps`` are rounded up to whole epochs of ``steps_per_epoch``; an epoch ends with a validation. Of
     ``learning_rate_decay`` and ``reduce_learning_rate`` (CSBDeep's reduce on plateau) at most one is given.
+    ``devices`` are as for `aeanet_tf.training.devices.find_devices`; each gets its share of the ``batch_size`` patches.
+    ``precision`` is what the layers compute in; the trained model is one in float32 either way.
     """
 
     steps: PositiveInt = 40000
     steps_per_epoch: PositiveInt = 400
     batch_size: PositiveInt = 16
+    devices: PositiveInt | list[str] | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
     patch_size: tuple[PositiveInt, ...] | None = None
     loss: Literal["mae", "mse", "laplace"] = "mae"
     learning_rate: PositiveFloat = 4e-4
@@ -120,6 +125,13 @@ class TrainingSection(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     batch_norm_batches: NonNegativeInt = 16
     tensorboard: bool = False
+
+    @_field_validator("devices", mode="before")
+    @classmethod
+    def _shared_out(cls, devices, info):
+        # A batch size that is wrong itself is told elsewhere.
+        check_share(devices, info.data.get("batch_size", 0))
+        return devices
 
     @_model_validator(mode="after")
     def _one_schedule(self):

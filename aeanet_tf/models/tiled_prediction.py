@@ -16,6 +16,7 @@ from aeanet_tf.models.tiling import (
     remembering_pool,
     tiles_by_axis,
 )
+from aeanet_tf.networks import check_precision
 from aeanet_tf.prediction import cut_evenly, run_job
 from aeanet_tf.prediction.exact import ArrayTarget
 from aeanet_tf.prediction.features import Features
@@ -25,7 +26,7 @@ from aeanet_tf.prediction.plan import Budget, make_plan, most_tiles
 logger = logging.getLogger("aeanet_tf")
 
 
-def predict_arrays(model, images, axes, normalizer, resizer, n_tiles, tiling, max_memory, context):
+def predict_arrays(model, images, axes, normalizer, resizer, n_tiles, tiling, max_memory, context, precision):
     """Mean and scale (``None`` for models without) of images, as CSBDeep's models return them.
 
     Normalisation and padding are those of CSBDeep, over each whole image. If memory runs out, the tiles are halved
@@ -37,24 +38,27 @@ def predict_arrays(model, images, axes, normalizer, resizer, n_tiles, tiling, ma
         axes, normalizer, resizer: as in ``csbdeep.models.CARE.predict``; ``axes`` of each image.
         n_tiles: one number for each axis of the images, or one for the longest; ``None`` for as many as the memory
             asks for.
-        tiling, max_memory, context: see `AEANet.predict`.
+        tiling, max_memory, context, precision: see `AEANet.predict`.
 
     Returns:
         List of ``(mean, scale)``.
 
     Raises:
-        InputError: an unknown ``tiling`` or ``context``; ``n_tiles`` of another length, below 1, more than an axis has
-            steps, or more than 1 along an axis that cannot be cut; ``max_memory`` that does not suffice.
+        InputError: an unknown ``tiling``, ``context`` or ``precision``; ``n_tiles`` of another length, below 1, more
+            than an axis has steps, or more than 1 along an axis that cannot be cut; ``max_memory`` that does not
+            suffice.
         MemoryError: the smallest tiles do not fit.
     """
     check_tiling(tiling, context)
+    check_precision(precision)
     if not images:
         return []
     # A normaliser remembers the range of its image; the caller's own is used where there is one image.
     own = (lambda x: x) if len(images) == 1 else copy.deepcopy
     prepared = (_Prepared(model, image, axes, own(normalizer), own(resizer)) for image in images)
     groups = [list(prepared)] if context == "group" else ([one] for one in prepared)
-    return [result for group in groups for result in _predict_group(model, group, n_tiles, tiling, max_memory, context)]
+    options = (n_tiles, tiling, max_memory, context, precision)
+    return [result for group in groups for result in _predict_group(model, group, *options)]
 
 
 class _Prepared:
@@ -79,7 +83,7 @@ class _Prepared:
         return self.permute(mean, undo=True), self.permute(scale, undo=True)
 
 
-def _predict_group(model, group, n_tiles, tiling, max_memory, context):
+def _predict_group(model, group, n_tiles, tiling, max_memory, context, precision):
     sizes = [one.x.shape[:-1] for one in group]
     given = None
     if tiling == "whole":
@@ -96,14 +100,14 @@ def _predict_group(model, group, n_tiles, tiling, max_memory, context):
         logger.info("prediction: %s", plan.line(on_disk=False))
         try:
             with remembering_pool(output):
-                return _run(model, group, sizes, plan)
+                return _run(model, group, sizes, plan, precision)
         except tf.errors.ResourceExhaustedError:
             given = halved(model, plan.n_tiles, max(sizes, key=prod))
             logger.warning("out of memory, going on with %s tiles", " x ".join(map(str, given)))
 
 
-def _run(model, group, sizes, plan):
-    stages = model.stages(plan)
+def _run(model, group, sizes, plan, precision):
+    stages = model.stages(plan, precision)
     frames = []
     for one, size in zip(group, sizes, strict=True):
         edges = cut_evenly(size, plan.tiles_for(size, model.spec.divisor), model.spec.divisor)

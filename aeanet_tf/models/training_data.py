@@ -3,7 +3,9 @@
 import numpy as np
 from csbdeep.utils import axes_check_and_normalize
 
+from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
+from aeanet_tf.models.tiling import on_accelerator
 from aeanet_tf.training import PatchSampler, ValidationSet
 
 
@@ -40,14 +42,28 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
         seed=seed,
         projected_axis=projected_axis,
     )
+    _check_planes(config, spec, sampler.patch_size)
+    # A validation batch is for one device, as large as its share of a training batch.
+    share = max(1, sampler.positions // count_devices(config.train_devices))
     validation = ValidationSet(
-        *validation_data, div_by=spec.divisor, max_positions=sampler.positions, projected_axis=projected_axis
+        *validation_data, div_by=spec.divisor, max_positions=share, projected_axis=projected_axis
     )
     fixed = getattr(spec, "input_size", None)
     if fixed and validation.size != tuple(fixed):
         found = validation.size
         raise InputError(f"validation images: size {found}, expected {tuple(fixed)}, fixed by the learned query")
     return sampler, validation
+
+
+def _check_planes(config, spec, size):
+    """Refuse stacks for which TensorFlow's gradients are wrong: those of a kernel deeper than its input, in bfloat16
+    on a CPU (oneDNN, TensorFlow 2.21)."""
+    least = 3 * spec.divisor[0]
+    if config.train_precision == "bfloat16" and len(size) == 3 and size[0] < least and not on_accelerator():
+        raise InputError(
+            f"train_precision: 'bfloat16' with patches of {size[0]} planes, expected at least {least} planes, "
+            "or 'float32': TensorFlow's gradients are wrong for fewer on a processor"
+        )
 
 
 def _check_patch_size(config, spec, X):

@@ -5,18 +5,20 @@ from aeanet_tf.startup import load_backend
 load_backend()
 
 # ruff: noqa: E402  the backend comes first
-from aeanet_tf.networks.build import as_spec, build_network
+from aeanet_tf.networks.build import PRECISIONS, as_spec, build_network, check_precision
 from aeanet_tf.networks.graph import NetworkGraph, receptive_radius
 from aeanet_tf.networks.presets import presets
 from aeanet_tf.networks.spec import AttentionSpec, ProjectionSpec, UNetSpec
 
 __all__ = [
+    "PRECISIONS",
     "AttentionSpec",
     "NetworkGraph",
     "ProjectionSpec",
     "UNetSpec",
     "as_spec",
     "build_network",
+    "check_precision",
     "presets",
     "receptive_radius",
 ]

@@ -1,5 +1,7 @@
 """From a spec to a Keras model."""
 
+from contextlib import contextmanager
+
 import keras
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -10,6 +12,10 @@ from aeanet_tf.networks.spec import NetworkSpec, ProjectionSpec
 from aeanet_tf.networks.unet import unet
 
 _adapter = TypeAdapter(NetworkSpec)
+_policies = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+PRECISIONS = tuple(_policies)
+"""What the layers of a network can compute in."""
 
 
 def as_spec(spec):
@@ -28,13 +34,22 @@ def as_spec(spec):
         raise from_validation(error, "network") from None
 
 
-def build_network(spec, name=None):
+def check_precision(precision, field="precision"):
+    """Raise `InputError` for a precision that is not one of `PRECISIONS`; ``field`` is what the message calls it."""
+    if precision not in PRECISIONS:
+        raise InputError(f"{field}: {precision!r}, expected one of {', '.join(PRECISIONS)}")
+
+
+def build_network(spec, name=None, precision=None):
     """The Keras model of a network.
 
     Args:
         spec: a `UNetSpec` or `ProjectionSpec`, for instance ``presets["aeanet-em"]``, the name of a preset, or the
             dict of a spec.
         name: of the Keras model.
+        precision: ``"float32"``, or ``"bfloat16"`` for layers that compute in bfloat16 with weights in float32; the
+            moments of attention, the last convolutions and the output stay in float32. By default Keras's global
+            dtype policy.
 
     Returns:
         A functional ``keras.Model`` from ``(batch, *spatial, in_channels)`` to ``(batch, *spatial, out_channels)``
@@ -43,11 +58,25 @@ def build_network(spec, name=None):
         (``keras.utils.set_random_seed``).
     """
     spec = as_spec(spec)
-    if isinstance(spec, ProjectionSpec):
-        image = keras.Input((None, None, None, spec.in_channels), name="input")
-        output = unet(spec.restoration, projection(spec, image))
-    else:
-        size = spec.input_size or (None,) * spec.dimension
-        image = keras.Input((*size, spec.in_channels), name="input")
-        output = unet(spec, image)
-    return keras.Model(image, output, name=name)
+    with _global_policy(precision):
+        if isinstance(spec, ProjectionSpec):
+            image = keras.Input((None, None, None, spec.in_channels), name="input")
+            output = unet(spec.restoration, projection(spec, image))
+        else:
+            size = spec.input_size or (None,) * spec.dimension
+            image = keras.Input((*size, spec.in_channels), name="input")
+            output = unet(spec, image)
+        return keras.Model(image, output, name=name)
+
+
+@contextmanager
+def _global_policy(precision):
+    """The dtype policy of layers made meanwhile: Keras's own layers and ours take it from there."""
+    if precision is not None:
+        check_precision(precision)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(before if precision is None else _policies[precision])
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -8,7 +8,7 @@ import keras
 from aeanet_tf.layers import GVTO, LateralUpSampling, PreActivation, ResidualBlock, Scale, WeightedMean
 
 _TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-_IN_PLACE = (keras.layers.Activation, keras.layers.Add, PreActivation, Scale)
+_IN_PLACE = (keras.layers.Activation, keras.layers.Add, Scale)
 _ITEM = {"float16": 2, "bfloat16": 2, "float64": 8}
 
 
@@ -71,7 +71,7 @@ class _Program:
         inner = self._crop(stage.target)
         if stage.operator is not None:
             # The pre-activation whose moments are taken.
-            self._add([self._add([inner], self.bytes(stage.target), in_place=True)], 0)
+            self._add([self._preactivated(stage.operator.batch_norm, inner, self.bytes(stage.target))], 0)
 
     def bytes(self, tensor):
         """Bytes of a tensor of the graph."""
@@ -102,7 +102,9 @@ class _Program:
     def _evaluate(self, node):
         layer, size = node.layer, self.bytes(node.output)
         reads, key = [id(t) for t in node.inputs], id(node.output)
-        if isinstance(layer, ResidualBlock):
+        if isinstance(layer, PreActivation):
+            self._preactivated(layer, reads[0], size, key)
+        elif isinstance(layer, ResidualBlock):
             self._residual(layer, reads[0], self.bytes(node.inputs[0]), size, key)
         elif isinstance(layer, GVTO):
             self._attention(node, reads[0], size, key)
@@ -120,15 +122,20 @@ class _Program:
         x, y = node.inputs[0], node.output
         return self.bytes(x) / x.shape[-1] * kernel * y.shape[-1]
 
+    def _preactivated(self, layer, x, size, key=None):
+        # A normalisation is a convolution of one pixel, which cannot take over its input's memory.
+        return self._add([x], size, key, in_place=not layer.batch_norm)
+
     def _residual(self, layer, x, size_in, size, key):
-        h = self._add([x], size_in, in_place=True)
+        h = self._preactivated(layer.batch_norm_1, x, size_in)
         shortcut = x if layer.projection_shortcut is None else self._add([h], size)
+        # The second normalisation is in the convolution's kernel.
         inner = self._add([self._add([h], size)], size, in_place=True)
         self._add([self._add([inner], size), shortcut], size, key, in_place=True)
 
     def _attention(self, node, x, size, key):
         kind = node.layer.attention.size
-        h = self._add([x], self.bytes(node.inputs[0]), in_place=True)
+        h = self._preactivated(node.layer.batch_norm, x, self.bytes(node.inputs[0]))
         if kind == "same":
             self._add([self._add([h], size), x], size, key, in_place=True)
             return

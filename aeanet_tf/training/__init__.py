@@ -6,7 +6,7 @@ load_backend()
 
 # ruff: noqa: E402  the backend comes first
 from aeanet_tf.training.batch_norm import ReestimateBatchNorm, reestimate
-from aeanet_tf.training.callbacks import BestWeights, CSVHistory, read_history
+from aeanet_tf.training.callbacks import BestWeights, CSVHistory, StopAtNaN, read_history
 from aeanet_tf.training.losses import get_loss, laplace, mae, mse
 from aeanet_tf.training.patches import PatchSampler, ValidationSet
 from aeanet_tf.training.resume import ResumableState
@@ -19,6 +19,7 @@ __all__ = [
     "PatchSampler",
     "ReestimateBatchNorm",
     "ResumableState",
+    "StopAtNaN",
     "ValidationSet",
     "adam",
     "get_loss",

@@ -1,6 +1,6 @@
 """Exact symmetries of the pixel grid: flips and 90-degree rotations, nothing interpolated."""
 
-import numpy as np
+_AS_IT_IS, _REVERSED = slice(None), slice(None, None, -1)
 
 
 class GridSymmetries:
@@ -31,9 +31,9 @@ class GridSymmetries:
 
     def apply(self, x, y, flip, swap):
         """Views of ``x`` and ``y`` (channels last) under one symmetry, the same one for both."""
-        return _view(x, flip, swap), _view(y, flip[self.target_axes], swap)
+        return _view(x, flip, swap), _view(y, [flip[axis] for axis in self.target_axes], swap)
 
 
 def _view(image, flip, swap):
-    image = image[tuple(slice(None, None, -1) if f else slice(None) for f in flip)]
-    return np.swapaxes(image, -3, -2) if swap else image
+    image = image[tuple([_REVERSED if f else _AS_IT_IS for f in flip])]
+    return image.swapaxes(-3, -2) if swap else image

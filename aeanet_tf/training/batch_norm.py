@@ -19,7 +19,7 @@ def batch_norm_layers(model):
     return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
 
 
-def reestimate(model, batches):
+def reestimate(model, batches, run=None):
     """Set the moving mean and variance of every batch norm layer to the average over ``batches``.
 
     The batches are sent through the model in training mode; a layer's new moving mean (variance) is the
@@ -30,6 +30,7 @@ def reestimate(model, batches):
     Args:
         model: a built Keras model, compiled or not.
         batches: iterable of input batches, each what ``model(x)`` takes, such as ``sampler.sample(16)``.
+        run: :func:`training_pass` of the model, of an earlier call with the same layers frozen.
 
     Returns the number of batch norm layers. Raises ``InputError`` where ``batches`` is empty. If anything
     raises, the former statistics are put back.
@@ -37,16 +38,37 @@ def reestimate(model, batches):
     layers = batch_norm_layers(model)
     if not layers:
         return 0
+    run = training_pass(model) if run is None else run
+    variables = [variable for layer in layers for variable in layer.non_trainable_variables]
     with _restored(layers):
-        count = 0
-        for count, batch in enumerate(batches, start=1):
-            for layer in layers:
-                # Turns the layer's exponential average into a running plain one; the call reads it afresh.
-                layer.momentum = (count - 1) / count
-            model(batch, training=True)
-        if count == 0:
+        for layer in layers:
+            # Its statistics are then those of the last batch.
+            layer.momentum = 0.0
+        seen = []
+        for batch in batches:
+            run(batch)
+            seen.append([np.array(variable, "float64") for variable in variables])
+        if not seen:
             raise InputError("batches: found none; expected at least one batch to estimate batch norm statistics from")
+        for variable, *values in zip(variables, *seen, strict=True):
+            variable.assign(np.mean(values, axis=0))
     return len(layers)
+
+
+def training_pass(model):
+    """A function of an input batch that sends it through ``model`` in training mode, for what that does to its state.
+
+    On TensorFlow it is compiled; what layers do in Python, such as reading their momentum, is done at the first call.
+    """
+
+    def run(batch):
+        model(batch, training=True)
+
+    if keras.backend.backend() != "tensorflow":
+        return run
+    import tensorflow as tf
+
+    return tf.function(run, autograph=False, reduce_retracing=True)
 
 
 @contextlib.contextmanager
@@ -86,10 +108,14 @@ class ReestimateBatchNorm(keras.callbacks.Callback):
     def __init__(self, batches, until_step):
         super().__init__()
         self.batches, self.until_step = batches, until_step
-        self._due = False
+        self._due, self._run = False, None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._due = True
+
+    def on_train_begin(self, logs=None):
+        # Layers may have been frozen since the last training.
+        self._run = training_pass(self.model)
 
     def on_test_begin(self, logs=None):
         self._act()
@@ -100,5 +126,5 @@ class ReestimateBatchNorm(keras.callbacks.Callback):
     def _act(self):
         # Only once an epoch, and not where evaluate is called outside fit.
         due, self._due = self._due, False
-        if due and int(self.model.optimizer.iterations) <= self.until_step and batch_norm_layers(self.model):
-            reestimate(self.model, self.batches())
+        if due and int(self.model.optimizer.iterations.numpy()) <= self.until_step and batch_norm_layers(self.model):
+            reestimate(self.model, self.batches(), self._run)

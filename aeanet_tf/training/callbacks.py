@@ -11,6 +11,17 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing, write_text
 
 
+class StopAtNaN(keras.callbacks.TerminateOnNaN):
+    """Callback: end training where the loss is not a number, without waiting for the loss of every step.
+
+    Keras's ``TerminateOnNaN`` fetches it before the next step is begun, which leaves a GPU idle meanwhile. Newer
+    versions of Keras (3.9, not 3.5) let this one look at it in a thread, so that training ends with the step or a few
+    later; the weights are lost with the first.
+    """
+
+    async_safe = True
+
+
 class BestWeights(keras.callbacks.Callback):
     """Callback: save the weights whenever the monitored loss reaches a new minimum.
 

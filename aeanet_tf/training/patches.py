@@ -1,14 +1,19 @@
 """Batches for training and validation, cut from arrays or images; every batch a function of seed and step."""
 
+import logging
 import math
 import numbers
+from contextlib import contextmanager
 
 import keras
 import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.training.augmentation import GridSymmetries
+from aeanet_tf.training.feeding import ahead, default_workers, endless
 from aeanet_tf.training.pairs import ImagePairs
+
+logger = logging.getLogger("aeanet_tf")
 
 # Last word of a random stream's seed: distinct and never 0, which NumPy's seeding cannot tell from no word.
 _SAMPLE_STREAM, _PASS_STREAM, _BATCH_STREAM = 1, 2, 3
@@ -24,9 +29,9 @@ class PatchSampler(keras.utils.PyDataset):
     """Endless training batches ``(x, y)`` in float32: batch number t is a pure function of ``(seed, t)``.
 
     ``sampler[index]`` is batch number ``start + index``, so a run resumed at optimiser step ``start`` sees
-    the batches that the uninterrupted run would have seen. To Keras the data set is endless
-    (``num_batches`` is None), because only then do its indices run on from epoch to epoch and is their
-    order left alone. So ``fit`` needs ``steps_per_epoch``, which :meth:`fit_arguments` gives it::
+    the batches that the uninterrupted run would have seen. Threads make batches ahead of training, which
+    changes neither the batches nor their order. To Keras the data set is endless: its indices run on from
+    epoch to epoch, and ``fit`` needs ``steps_per_epoch``, which :meth:`fit_arguments` gives it::
 
         model.fit(**sampler.fit_arguments(), epochs=50, initial_epoch=0)
 
@@ -48,15 +53,16 @@ class PatchSampler(keras.utils.PyDataset):
         seed: whole number from 0.
         start: number of the batch that index 0 stands for: optimiser steps done so far.
         projected_axis: spatial axis of X that Y lacks or has with length 1 (0 for z of a projection).
-        pydataset_kwargs: ``workers``, ``use_multiprocessing``, ``max_queue_size`` of Keras; they change
-            the speed, not the batches.
+        workers: threads that make batches, with Keras on TensorFlow. ``None`` for one for every four cores,
+            at most 4; but one for an ``augment`` that is a function, which may not bear to be called by
+            several at the same time.
 
     Raises ``InputError`` for empty data, shapes that do not agree, a patch larger than an image.
     """
 
     def __init__(self, X, Y, batch_size, steps, patch_size=None, augment=True, seed=0, start=0, *,
-                 projected_axis=None, **pydataset_kwargs):  # fmt: skip
-        super().__init__(**pydataset_kwargs)
+                 projected_axis=None, workers=None):  # fmt: skip
+        super().__init__()
         self.batch_size = _whole("batch_size", batch_size, 1)
         self.steps = _whole("steps", steps, 1)
         self.seed, self.start = _whole("seed", seed, 0), _whole("start", start, 0)
@@ -72,6 +78,10 @@ class PatchSampler(keras.utils.PyDataset):
         areas = np.array([math.prod(shape) for shape in self._pairs.shapes], float)
         self._shapes, self._chances = np.array(self._pairs.shapes), areas / areas.sum()
         self._orders = {}
+        if workers is None:
+            workers = 1 if self._augmenter else default_workers()
+        self.threads = _whole("workers", workers, 1)
+        self._failure = self._made = None
 
     def _check_patch_size(self, patch_size):
         shapes = self._pairs.shapes
@@ -103,7 +113,30 @@ class PatchSampler(keras.utils.PyDataset):
 
     def fit_arguments(self):
         """The arguments of ``model.fit`` that go with this data: ``x``, ``steps_per_epoch``, ``shuffle``."""
-        return {"x": self, "steps_per_epoch": self.steps, "shuffle": False}
+        x = self
+        if keras.backend.backend() == "tensorflow":
+            x = endless(self._noting_failure, self.threads)
+            size = ahead(self.threads) * sum(4 * math.prod(spec.shape) for spec in x.element_spec) / 1e6
+            logger.info("batches: threads that make them: %d, at most %.1f MB ahead of training", self.threads, size)
+        return {"x": x, "steps_per_epoch": self.steps, "shuffle": False}
+
+    @contextmanager
+    def surfacing(self):
+        """Raise what making a batch raised in the block, of which TensorFlow makes an error of its own, as itself."""
+        self._failure = None
+        try:
+            yield
+        except Exception:
+            if self._failure is not None:
+                raise self._failure from None
+            raise
+
+    def _noting_failure(self, index):
+        try:
+            return self[index]
+        except Exception as error:
+            self._failure = error
+            raise
 
     def __len__(self):
         return self.steps
@@ -152,13 +185,21 @@ class PatchSampler(keras.utils.PyDataset):
         return orders[number]
 
     def _batch(self, rng, images, corners):
-        pairs = [self._pairs.crop(i, corner, self.patch_size) for i, corner in zip(images, corners, strict=True)]
+        # Lists, of which Python takes its numbers faster than from arrays.
+        drawn = zip(images, corners.tolist(), strict=True)
+        pairs = [self._pairs.crop(i, corner, self.patch_size) for i, corner in drawn]
         if self._augmenter is not None:
             pairs = [self._augmenter(x, y) for x, y in pairs]
         elif self._symmetries is not None:
             flips, swaps = self._symmetries.draw(rng, len(pairs))
-            pairs = [self._symmetries.apply(*p, f, s) for p, f, s in zip(pairs, flips, swaps, strict=True)]
-        return _stack([x for x, _ in pairs]), _stack([y for _, y in pairs])
+            drawn = zip(pairs, flips.tolist(), swaps.tolist(), strict=True)
+            pairs = [self._symmetries.apply(*pair, flip, swap) for pair, flip, swap in drawn]
+        batch = _stack([x for x, _ in pairs]), _stack([y for _, y in pairs])
+        shapes = tuple(array.shape for array in batch)
+        self._made = self._made or shapes
+        if shapes != self._made:
+            raise InputError(f"augment: found batches of shape {shapes}; expected {self._made} as of the first")
+        return batch
 
 
 def _stack(images):

@@ -88,7 +88,7 @@ class ResumableState(keras.callbacks.Callback):
             for variable, value in zip(variables, seeds, strict=True):
                 variable.assign(np.array(value, "uint32"))
             # Keras loads what it can of another optimiser and only warns.
-            if int(model.optimizer.iterations) != step:
+            if int(model.optimizer.iterations.numpy()) != step:
                 raise ValueError(f"another optimiser than {type(model.optimizer).__name__}")
         except (ValueError, OSError) as error:
             reason = str(error).strip().splitlines()[0]
@@ -113,7 +113,7 @@ class ResumableState(keras.callbacks.Callback):
         state = {
             "epoch": epoch,
             "weights": weights.name,
-            "step": int(self.model.optimizer.iterations),
+            "step": int(self.model.optimizer.iterations.numpy()),
             "seeds": [np.array(v).tolist() for v in _seed_states(self.model)],
             "callbacks": [_state(callback) for callback in self._others or []],
         }

@@ -30,6 +30,7 @@ def test_axes_decide_the_dimension_of_any_preset():
     "config",
     [  # one a line
         AEANetConfig("ZYX", probabilistic=True, unet_n_depth=3, unet_n_first=16, train_batch_size=3),
+        AEANetConfig("YX", train_devices=["GPU:0", "GPU:1"]),
         AEANetConfig("YX", network={"skip": "add"}, train_learning_rate_decay={"rate": 0.5, "steps": 9}),
         ProjectionAEANetConfig("ZYX", preset="gvtnet-flywing", network={"filters": 4}, unet_n_first=8),
     ],
@@ -95,6 +96,7 @@ def test_wrong_fields_are_named(make, message):
         ("train_learning_rate_decay", {"rate": 0.5}),
         ("train_patch_size", (8,)),
         ("train_seed", -1),
+        ("train_devices", ["GPU"]),
         ("train_batch_norm_batches", 1.5),
         ("train_loss", "laplace"),
     ],

@@ -24,14 +24,14 @@ def test_peak_of_a_tiny_network_is_what_a_count_by_hand_gives():
     first, last = (stage_peak(none.graph, stage, (32, 48)) for stage in none.stages)
     # The first convolution (8 numbers a position) makes the strided one (16 at a quarter of the positions).
     assert first == (4 * positions, 0, 4 * positions * (8 + 4), 4 * positions * (8 + 4))
-    # Up-sampled features and those of the encoder, 8 each, make the concatenation.
+    # Up-sampled features and those of the encoder, 8 each, make the concatenation; it and its normalisation, 16 each.
     assert last[:3] == (4 * positions, 4 * positions, 4 * positions * (8 + 8 + 16))
     # A column matrix of 3 x 3 taps and 8 channels at a quarter of the positions, beside the skip, input and output.
     assert last.columns == 4 * positions * max(32, 8 + 4 + 8 + 9 * 8 / 4)
     keeping, kept = (stage_peak(every.graph, stage, (32, 48)) for stage in every.stages)
     # Both features kept; while the coarser one is cut out twice, the finer one's copy without halo exists.
     assert keeping[:3] == (4 * positions, 4 * positions * (8 + 4), 4 * positions * (8 + 8 + 8))
-    assert kept[:3] == (4 * positions * (8 + 4), 4 * positions, 4 * positions * (8 + 16))
+    assert kept[:3] == (4 * positions * (8 + 4), 4 * positions, 4 * positions * (16 + 16))
 
 
 @pytest.mark.parametrize("preset", ["aeanet-em", "aeanet-care", "gvtnet-labelfree", "aeanet-flywing", "unet-flywing"])

@@ -1,0 +1,41 @@
+"""The devices that a training is to run on, as a configuration names them; nothing heavy is imported."""
+
+import re
+
+_NAME = re.compile(r"(CPU|GPU):(0|[1-9][0-9]*)")
+_EXPECTED = 'a number of GPUs from 1, or a list of different names such as ["GPU:0", "GPU:1"]'
+
+
+def count_devices(devices):
+    """How many devices are asked for: 1 for ``None``, TensorFlow's own choice.
+
+    Args:
+        devices: ``None``, a whole number of GPUs, or a list of names such as ``"GPU:0"`` or ``"CPU:1"``.
+
+    Raises:
+        ValueError: neither of these; one line with what was found and expected, without the field's name.
+    """
+    if devices is None:
+        return 1
+    if isinstance(devices, int) and not isinstance(devices, bool) and devices >= 1:
+        return devices
+    if isinstance(devices, (list, tuple)) and devices:
+        named = all(isinstance(name, str) and _NAME.fullmatch(name) for name in devices)
+        if named and len(set(devices)) == len(devices):
+            return len(devices)
+    raise ValueError(f"{devices!r}, expected {_EXPECTED}")
+
+
+def check_share(devices, batch_size):
+    """Check that the batches can be shared out evenly.
+
+    Args:
+        devices: as for `count_devices`.
+        batch_size: patches in a batch of all devices together.
+
+    Raises:
+        ValueError: as `count_devices`, or the number of devices does not divide the batch.
+    """
+    count = count_devices(devices)
+    if batch_size % count:
+        raise ValueError(f"{count} devices, expected a number that divides the batch size {batch_size}")
