@@ -1,20 +1,26 @@
 """Tiled prediction that equals the prediction of the whole image."""
 
+from contextlib import closing
+
 import numpy as np
 
 from aeanet_tf.layers.moments import Moments
 from aeanet_tf.prediction.features import Features
 from aeanet_tf.prediction.job import Frame, Job
 from aeanet_tf.prediction.journal import Journal
+from aeanet_tf.prediction.overlap import overlapped
 from aeanet_tf.prediction.stages import Stages
 from aeanet_tf.prediction.tiles import cut_evenly
 
 
 class Here:
-    """Evaluates the tiles of a job in this process, one after the other."""
+    """Evaluates the tiles of a job in this process, one after the other, which are read and written meanwhile."""
 
     def run(self, job, stage, tasks, contexts):
-        """Yield ``(frame, tile), moments`` for each of the tasks, when it is finished."""
+        """Yield ``(frame, tile), moments`` for each of the tasks, in their order, when it is finished."""
+        if len(tasks) > 1:
+            yield from overlapped(job, stage, tasks, contexts)
+            return
         for frame, tile in tasks:
             yield (frame, tile), job.evaluate(stage, frame, tile, contexts)
 
@@ -44,10 +50,12 @@ def run_job(job, workers=None, journal=None, progress=None):
         todo = [task for task in job.tasks(index) if task not in done]
         if todo:
             _create_features(job, stage)
-        for task, moments in workers.run(job, index, todo, contexts):
-            journal.enter(index, task, moments)
-            if progress is not None:
-                progress(_line(job, index), total)
+        # Closed, so that nothing is written any more where the journal or the caller fails.
+        with closing(workers.run(job, index, todo, contexts)) as results:
+            for task, moments in results:
+                journal.enter(index, task, moments)
+                if progress is not None:
+                    progress(_line(job, index), total)
         if stage.operator is not None:
             contexts.append(merged(journal.moments(index, _channels(stage))))
         _drop_features(job, index)

@@ -72,7 +72,7 @@ class Job:
         return f"features{index}-frame{frame}"
 
     def evaluate(self, stage, frame, tile, contexts):
-        """Evaluate one tile in one stage: read it, run it, keep features, write the output.
+        """Evaluate one tile in one stage: read it, compute it, keep features, write the output.
 
         Args:
             stage, frame, tile: indices.
@@ -81,21 +81,36 @@ class Job:
         Returns:
             The `Moments` of the tile, ``None`` in the last stage.
         """
-        this, part, graph = self.stages.stages[stage], self.tiles(stage, frame)[tile], self.stages.graph
-        source, target = self.frames[frame][:2]
-        inputs = [
+        inputs = self.read(stage, frame, tile)
+        return self.write(stage, frame, tile, self.compute(stage, frame, tile, inputs, contexts))
+
+    def read(self, stage, frame, tile):
+        """The arrays that a stage starts from, over a tile."""
+        part, source = self.tiles(stage, frame)[tile], self.frames[frame].source
+        return [
             source[part.source]
-            if tensor is graph.image
+            if tensor is self.stages.graph.image
             else self.features.read(*self._kept(tensor, frame, part.source))
-            for tensor in this.inputs
+            for tensor in self.stages.stages[stage].inputs
         ]
-        found, kept = self.stages.run(stage, inputs, part.inner, contexts)
+
+    def compute(self, stage, frame, tile, inputs, contexts):
+        """What `Stages.run` gives for a tile with these inputs."""
+        return self.stages.run(stage, inputs, self.tiles(stage, frame)[tile].inner, contexts)
+
+    def write(self, stage, frame, tile, result):
+        """Write what `compute` gave for a tile: features to keep, and the output in the last stage.
+
+        Returns:
+            See `evaluate`.
+        """
+        this, part, (found, kept) = self.stages.stages[stage], self.tiles(stage, frame)[tile], result
         for tensor, values in zip(this.keeps, kept, strict=True):
             self.features.write(*self._kept(tensor, frame, part.target), values)
         if this.operator is not None:
             return found
         # A projection's output lacks the first axis.
-        target.write(part.target[-(found.ndim - 1) :], found)
+        self.frames[frame].target.write(part.target[-(found.ndim - 1) :], found)
         return None
 
     def _kept(self, tensor, frame, slices):

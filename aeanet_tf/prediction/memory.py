@@ -17,7 +17,7 @@ COPIES, POOL, FIXED = 3, 2.0, 4e6
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
-def tile_bytes(graph, stage, size):
+def tile_bytes(graph, stage, size, overlapped=False):
     """Predicted peak memory of `Stages.run` on a tile, beyond what the process holds once the stage is traced.
 
     An upper bound for the evaluation on a CPU: what is alive at the same time (`stage_peak`), with the gaps in
@@ -28,12 +28,14 @@ def tile_bytes(graph, stage, size):
         graph: the `NetworkGraph`.
         stage: a `Stage` of it.
         size: spatial size of the tile as it is read, halo included, one number for each of the image's axes.
+        overlapped: whether another tile's inputs wait at the same time, and what one more gave is being written.
 
     Returns:
         Bytes of inputs, all that is between, output and kept features. It does not fall along any axis of the tile.
     """
     peak = stage_peak(graph, stage, size)
-    return COPIES * peak.inputs + peak.outputs + max(POOL * peak.between, peak.columns) + FIXED
+    inputs, outputs = COPIES + overlapped, 1 + overlapped
+    return inputs * peak.inputs + outputs * peak.outputs + max(POOL * peak.between, peak.columns) + FIXED
 
 
 def parse_bytes(value, field="max_memory"):

@@ -25,7 +25,7 @@ class Plan(NamedTuple):
         n_tiles: number of tiles along each spatial axis of the largest image.
         size: of the largest image.
         kept: density up to which features are kept, see `Stages`.
-        tile_bytes: predicted peak memory of the evaluation of a tile.
+        tile_bytes: predicted peak memory of the evaluation of a tile, with those before and after it (`overlapped`).
         kept_bytes: what the kept features take at most at a time.
         memory: both together, without what is kept on disk.
         cost: multiplications in all, in units of those of the images in one piece.
@@ -162,7 +162,7 @@ def _evaluate(stages, spec, sizes, counts, budget, own):
     peak, cost = 0.0, 0.0
     for stage in stages.stages:
         reads = [tile_reads(*facts) for facts in zip(largest, counts, spec.divisor, stage.radius, strict=True)]
-        peak = max(peak, tile_bytes(stages.graph, stage, [int(r.max()) for r in reads]))
+        peak = max(peak, tile_bytes(stages.graph, stage, [int(r.max()) for r in reads], overlapped=True))
         cost += stage.cost * prod(float(r.sum()) / n for r, n in zip(reads, largest, strict=True))
         per_number = MEMORY_COST if budget.disk is None else FILE_COST
         cost += per_number * sum(stages.graph.density(t) for t in stage.keeps)

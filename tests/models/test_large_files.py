@@ -96,15 +96,15 @@ class Killed(BaseException):
 
 def stop_after(monkeypatch, count):
     """Let ``count`` tiles be evaluated; the list of all that were."""
-    evaluated, once = [], Job.evaluate
+    evaluated, once = [], Job.compute
 
-    def evaluate(self, stage, frame, tile, contexts):
+    def compute(self, stage, frame, tile, inputs, contexts):
         if len(evaluated) == count:
             raise Killed
         evaluated.append((stage, frame, tile))
-        return once(self, stage, frame, tile, contexts)
+        return once(self, stage, frame, tile, inputs, contexts)
 
-    monkeypatch.setattr(Job, "evaluate", evaluate)
+    monkeypatch.setattr(Job, "compute", compute)
     return evaluated
 
 
@@ -288,14 +288,14 @@ def test_bad_pixels_found_on_the_way_leave_nothing(model, image, tmp_path):
 @pytest.mark.parametrize("tiling", ["exact", "whole"])
 def test_tiles_are_halved_when_memory_runs_out(model, image, tmp_path, monkeypatch, caplog, tiling):
     write_image(tmp_path / "a.tif", image, "YX")
-    once = Job.evaluate
+    once = Job.compute
 
-    def short_of_memory(self, stage, frame, tile, contexts):
+    def short_of_memory(self, stage, frame, tile, inputs, contexts):
         if len(self.tiles(stage, frame)) < 4:
             raise MemoryError
-        return once(self, stage, frame, tile, contexts)
+        return once(self, stage, frame, tile, inputs, contexts)
 
-    monkeypatch.setattr(Job, "evaluate", short_of_memory)
+    monkeypatch.setattr(Job, "compute", short_of_memory)
     with caplog.at_level(logging.WARNING, "aeanet_tf"):
         predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES, tiling=tiling)
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]

@@ -76,11 +76,11 @@ def test_tiles_are_halved_when_memory_runs_out(model, image, monkeypatch, caplog
     whole, tried = model.predict(image, "YX"), []
     once = tiled._run
 
-    def short_of_memory(model, group, sizes, plan):
+    def short_of_memory(model, group, sizes, plan, precision):
         tried.append(plan.n_tiles)
         if np.prod(plan.n_tiles) < 4:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM")
-        return once(model, group, sizes, plan)
+        return once(model, group, sizes, plan, precision)
 
     monkeypatch.setattr(tiled, "_run", short_of_memory)
     with caplog.at_level(logging.WARNING):
