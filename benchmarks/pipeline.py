@@ -9,7 +9,7 @@ Each with flips and rotations and without. In turn, in one process, a number of 
 * ``CSBDeep``: ``csbdeep.internals.train.DataWrapper``, the data of ``CARE.train``, with the same functions for
   augmentation as ``NumPy``; ready-made patches only;
 * ``PatchSampler``: batches one after the other in a loop;
-* ``fit, workers=N``: the sampler as ``fit`` uses it, with N of Keras's threads, for a model that does nothing. Timed
+* ``fit, workers=N``: the sampler as ``fit`` uses it, with N threads, for a model that does nothing. Timed
   from the beginning of the epoch to the end of its last step, what ``fit`` itself does at each step included.
 
     python benchmarks/pipeline.py [--workers 1 2 4] [--output pipeline.json]

@@ -32,8 +32,7 @@ def main(argv=None):
     model, normalizer = model_and_normalizer(options.model)
     hardware = facts()
     rows = [
-        measure(model, normalizer, *read_arrays(paths, model), options.rounds) | {"image": paths[0].name}
-        for paths in pairs
+        measure(model, normalizer, *read_arrays(paths, model), options) | {"image": paths[0].name} for paths in pairs
     ]
     times = {name: [row[name]["seconds"] for row in rows] for name in PRECISIONS}
     programs = summary(times, PRECISIONS[-1])
@@ -44,14 +43,16 @@ def main(argv=None):
     )
 
 
-def measure(model, normalizer, low, truth, rounds):
+def measure(model, normalizer, low, truth, options):
     """Median seconds and PSNR of each precision for one image, and how far the predictions are apart."""
 
     def predict(precision):
         return model.predict(low, "YX", normalizer, tiling="whole", precision=precision)
 
     images = {name: predict(name) for name in PRECISIONS}
-    times = alternate({name: clocked(lambda name=name: predict(name)) for name in PRECISIONS}, rounds)
+    times = alternate(
+        {name: clocked(lambda name=name: predict(name)) for name in PRECISIONS}, options.rounds, options.seconds
+    )
     single, half = (images[name].astype("float64") for name in PRECISIONS)
     found = {
         name: {"psnr": float(CARE(truth, images[name])["psnr"]), "seconds": float(np.median(times[name]))}

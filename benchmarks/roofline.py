@@ -16,8 +16,8 @@ Counted for n positions, C channels, h heads, float32, terms that do not grow wi
 
 48nC: x read for each of Q, K and V; these and the output of the heads written and read; y written.
 
-Forward and backward together count three times the forward pass: each of its products has two in the backward pass. For
-the arithmetic that is a count, for the traffic a convention.
+Forward and backward together count three times the forward pass: each product has two in the backward pass, but for the
+second moment, which has one. For the arithmetic that is a count, for the traffic a convention.
 """
 
 import numpy as np
@@ -63,8 +63,10 @@ def cost(program, positions, channels, mode):
         "matrix": (8 * n * c**2 + 4 * n**2 * c, 48 * n * c + 2 * matrices),
         "softmax": (8 * n * c**2 + 4 * n**2 * c, 48 * n * c + 4 * matrices),
     }[program]
-    times = 1 if mode == "forward" else 3
-    return times * arithmetic, times * traffic
+    if mode == "forward":
+        return arithmetic, traffic
+    spared = 2 * n * c**2 if program == "moments" else 0
+    return 3 * arithmetic - spared, 3 * traffic
 
 
 def achieved(rows, rates):

@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import keras
 from keras import ops
 
 from aeanet_tf.layers.plain import is_plain
@@ -35,29 +34,23 @@ def context_moments(x):
     shape = ops.shape(x)
     x = ops.reshape(ops.cast(x, "float32"), (shape[0], -1, x.shape[-1]))
     n = ops.cast(ops.shape(x)[1], "float32")
-    own_gradient = keras.backend.backend() in ("tensorflow", "jax") and not is_plain()
-    total, products = (ops.custom_gradient(_with_gradient) if own_gradient else _sums)(x)
-    return Moments(ops.zeros_like(total[:, 0]) + n, total / n, products / n)
-
-
-def _sums(x):
-    """Sums of the vectors ``(batch, n, channels)`` and of their outer products."""
     # A product, because sums over the second last axis are slow.
-    total = ops.matmul(ops.ones_like(x[:, None, :, 0]), x)[:, 0]
-    return total, ops.einsum("bnc,bnd->bcd", x, x)
+    mean = ops.matmul(ops.ones_like(x[:, None, :, 0]), x)[:, 0] / n
+    return Moments(ops.zeros_like(mean[:, 0]) + n, mean, _products(x) / n)
 
 
-def _with_gradient(x):
-    """`_sums` and its gradient, which takes one product over all positions instead of two, and one tensor of the size
-    of ``x`` instead of three."""
+def _products(x):
+    """Sum of the outer products of the vectors ``(batch, n, channels)`` with themselves.
 
-    def gradient(*upstream):
-        # TensorFlow gives the two apart, JAX as a pair.
-        d_total, d_products = upstream if len(upstream) == 2 else upstream[0]
-        both = d_products + ops.transpose(d_products, (0, 2, 1))
-        return ops.matmul(x, both) + d_total[:, None]
-
-    return _sums(x), gradient
+    Its gradient takes one product over the positions instead of two, by the symmetry of the result. Gradients of that
+    gradient would be wrong.
+    """
+    if is_plain():
+        return ops.einsum("bnc,bnd->bcd", x, x)
+    products = ops.einsum("bnc,bnd->bcd", ops.stop_gradient(x), x)
+    transposed = ops.transpose(products, (0, 2, 1))
+    # The value is that of `products`, the gradient that of both.
+    return products + (transposed - ops.stop_gradient(transposed))
 
 
 def _weighted(weight, total, values):

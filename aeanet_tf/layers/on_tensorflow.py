@@ -25,7 +25,7 @@ def batch_normalised(x, scale, offset, epsilon):
     y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
         x=x, scale=scale, offset=offset, mean=none, variance=none, epsilon=epsilon, is_training=True
     )
-    count = tf.cast(tf.size(x) // x.shape[-1], "float32")
+    count = tf.cast(tf.size(x, out_type=tf.int64) // x.shape[-1], "float32")
     # The kernel gives the unbiased variance.
     return y, mean, variance * tf.maximum(count - 1, 1) / tf.maximum(count, 1)
 

@@ -11,7 +11,7 @@ def plain_arithmetic():
     """Within it, layers are traced into multiplications and additions only, for programs other than this TensorFlow.
 
     The fastest operation for one processor and one TensorFlow is not that of another, which an exported graph is for;
-    and gradients of our own are nothing to export.
+    and what serves gradients only is nothing to export.
     """
     token = _plain.set(True)
     try:

@@ -61,7 +61,7 @@ class AEANet(CARE):
         if isinstance(config, Config) and not isinstance(config, self._config_class):
             logger.info("taking over CARE's configuration; its unet_kern_size has no counterpart here")
             config = self._config_class.from_csbdeep(config)
-        if config is not None:
+        if isinstance(config, self._config_class):
             find_devices(config.train_devices, config.train_batch_size)
         self._from_disk = config is None
         self._stages, self._half = {}, None
@@ -86,7 +86,8 @@ class AEANet(CARE):
 
         Args:
             optimizer: a Keras optimiser; Adam with the configuration's learning rate and betas by default. With
-                ``config.train_devices`` a new one like it is used.
+                ``config.train_devices`` a new one like it is used. There, and with ``config.train_precision`` of
+                half, what is compiled is a network beside `keras_model`, which is given the weights.
             metrics: names of losses to report beside the one that is trained. CSBDeep's weighting of the background
                 (``loss_bg_thresh``) is not offered: it does not run on Keras 3 in CSBDeep either.
 
@@ -189,6 +190,9 @@ class AEANet(CARE):
                 callbacks=callbacks,
                 verbose=verbose,
             )
+        if network is not self.keras_model:
+            # Also where no epoch was left to run, and after what callbacks do at the end.
+            self.keras_model.set_weights(network.get_weights())
         losses = history.history.get("loss", [])
         if losses and not np.isfinite(losses[-1]):
             logger.error("training stopped in epoch %d: the loss is not a number", history.epoch[-1] + 1)

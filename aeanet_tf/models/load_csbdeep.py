@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 # A Laplace distribution, and `zoom` for networks that are not ours: half of what `aeanet predict` imports beside
@@ -26,6 +27,11 @@ def load_csbdeep():
 
 class _StandIn(ModuleType):
     """A module whose names can be imported, and are looked up in the real one when they are used."""
+
+    def __init__(self, name):
+        super().__init__(name)
+        # With it, modules within the real one can be imported meanwhile.
+        self.__path__ = list(find_spec(name).submodule_search_locations)
 
     def __getattr__(self, name):
         if name.startswith("__"):

@@ -59,7 +59,9 @@ def _check_planes(config, spec, size):
     """Refuse stacks for which TensorFlow's gradients are wrong: those of a kernel deeper than its input, in bfloat16
     on a CPU (oneDNN, TensorFlow 2.21)."""
     least = 3 * spec.divisor[0]
-    if config.train_precision == "bfloat16" and len(size) == 3 and size[0] < least and not on_accelerator():
+    devices = config.train_devices
+    on_cpu = "CPU:" in str(devices) or not on_accelerator()
+    if config.train_precision == "bfloat16" and len(size) == 3 and size[0] < least and on_cpu:
         raise InputError(
             f"train_precision: 'bfloat16' with patches of {size[0]} planes, expected at least {least} planes, "
             "or 'float32': TensorFlow's gradients are wrong for fewer on a processor"

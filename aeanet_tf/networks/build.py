@@ -34,10 +34,10 @@ def as_spec(spec):
         raise from_validation(error, "network") from None
 
 
-def check_precision(precision, field="precision"):
-    """Raise `InputError` for a precision that is not one of `PRECISIONS`; ``field`` is what the message calls it."""
+def check_precision(precision):
+    """Raise `InputError` for a precision that is not one of `PRECISIONS`."""
     if precision not in PRECISIONS:
-        raise InputError(f"{field}: {precision!r}, expected one of {', '.join(PRECISIONS)}")
+        raise InputError(f"precision: {precision!r}, expected one of {', '.join(PRECISIONS)}")
 
 
 def build_network(spec, name=None, precision=None):

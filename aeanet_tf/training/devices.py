@@ -46,7 +46,7 @@ def find_devices(devices, batch_size, prefix="train_"):
             f"{field}: {devices!r}, expected null: Keras runs on {keras.backend.backend()}, not TensorFlow"
         )
     names = [f"GPU:{i}" for i in range(devices)] if isinstance(devices, int) else list(devices)
-    _make_logical_cpus(sum(name.startswith("CPU") for name in names))
+    _make_logical_cpus(max((int(name[4:]) + 1 for name in names if name.startswith("CPU")), default=0))
     there = _logical_devices()
     missing = [name for name in names if name not in there]
     if missing:

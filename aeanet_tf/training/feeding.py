@@ -22,7 +22,8 @@ def endless(batch, workers=1):
     for a ``PyDataset`` with several workers do not (3.5, and 3.15 where it is stopped).
 
     Args:
-        batch: function of a number from 0, whose results are tuples of arrays that have the shapes of ``batch(0)``.
+        batch: function of a number from 0, whose results are tuples of arrays that have the shapes of ``batch(0)``,
+            which is made once more to know them.
         workers: number of threads.
     """
     import tensorflow as tf

@@ -48,12 +48,13 @@ class ReplicatedModel(keras.Model):
         """Configure for training.
 
         Args:
-            optimizer: a Keras optimiser. A new one like it is used, with its variables on every device.
+            optimizer: a Keras optimiser, or its name. A new one like it is used, with its variables on every device.
             loss: function of ``(y_true, y_pred)`` that returns ``(batch, *spatial)``.
             metrics: such functions, reported beside the loss under their names.
             kwargs: of ``keras.Model.compile``.
         """
         with self.strategy.scope():
+            optimizer = keras.optimizers.get(optimizer)
             super().compile(type(optimizer).from_config(optimizer.get_config()), **kwargs)
             self.optimizer.build(self.trainable_variables)
             names = ("loss", *(metric.__name__ for metric in metrics))

@@ -1,11 +1,14 @@
 """Context moments and their merging against NumPy."""
 
+import gc
 import itertools
+import weakref
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from aeanet_tf.layers import Moments, context_moments, merge_batch, merge_moments
+from aeanet_tf.layers import GlobalAttention, Moments, context_moments, merge_batch, merge_moments
 from tests.layers.oracle import images, relative_error
 
 
@@ -93,3 +96,14 @@ def test_large_weights_do_not_overflow_the_sums():
 def test_nothing_to_merge():
     with pytest.raises(ValueError, match="at least one"):
         merge_moments()
+
+
+def test_nothing_keeps_a_traced_graph_alive():
+    """What TensorFlow registers for gradients of our own would hold every graph, with the weights of its network."""
+    layer = GlobalAttention(4)
+    layer.build((None, None, None, 4))
+    function = tf.function(lambda x: layer(x), autograph=False).get_concrete_function(tf.TensorSpec((1, 8, 8, 4)))
+    graph = weakref.ref(function.graph)
+    del function
+    gc.collect()
+    assert graph() is None

@@ -126,3 +126,21 @@ def test_it_is_said_where_there_are_no_instructions_for_it(flags, slow, tmp_path
     warn_if_emulated("float32", tmp_path / "cpuinfo")
     warn_if_emulated("bfloat16", tmp_path / "none")
     assert not caplog.text
+
+
+def test_what_ends_a_training_reaches_the_network_that_predicts(tiny, patches, tmp_path):
+    """A run that was killed after its last epoch has no epoch left; callbacks may change weights at the very end."""
+
+    class Halved(keras.callbacks.Callback):
+        def on_train_end(self, logs=None):
+            self.model.set_weights([w / 2 for w in self.model.get_weights()])
+
+    X, Y = patches
+    model = AEANet(tiny(train_precision="bfloat16", train_checkpoint=None), "ends", None)
+    model.prepare_for_training()
+    model.callbacks.append(Halved())
+    model.train(X[:8], Y[:8], (X[40:], Y[40:]), epochs=1, steps_per_epoch=1, verbose=0)
+    trained = model._trained.get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(trained, model.keras_model.get_weights(), strict=True))
+    model.train(X[:8], Y[:8], (X[40:], Y[40:]), epochs=0, steps_per_epoch=1, verbose=0)
+    assert all(np.array_equal(a / 2, b) for a, b in zip(trained, model.keras_model.get_weights(), strict=True))
