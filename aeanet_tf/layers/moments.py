@@ -47,7 +47,8 @@ def _products(x):
     """
     if is_plain():
         return ops.einsum("bnc,bnd->bcd", x, x)
-    products = ops.einsum("bnc,bnd->bcd", ops.stop_gradient(x), x)
+    # Not einsum, whose gradient copies the features once more.
+    products = ops.matmul(ops.transpose(ops.stop_gradient(x), (0, 2, 1)), x)
     transposed = ops.transpose(products, (0, 2, 1))
     # The value is that of `products`, the gradient that of both.
     return products + (transposed - ops.stop_gradient(transposed))
