@@ -42,7 +42,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
         seed=seed,
         projected_axis=projected_axis,
     )
-    _check_planes(config, spec, sampler.patch_size)
+    _check_gradients(config, spec)
     # A validation batch is for one device, as large as its share of a training batch.
     share = max(1, sampler.positions // count_devices(config.train_devices))
     validation = ValidationSet(
@@ -55,16 +55,14 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     return sampler, validation
 
 
-def _check_planes(config, spec, size):
-    """Refuse stacks for which TensorFlow's gradients are wrong: those of a kernel deeper than its input, in bfloat16
-    on a CPU (oneDNN, TensorFlow 2.21)."""
-    least = 3 * spec.divisor[0]
-    devices = config.train_devices
-    on_cpu = "CPU:" in str(devices) or not on_accelerator()
-    if config.train_precision == "bfloat16" and len(size) == 3 and size[0] < least and on_cpu:
+def _check_gradients(config, spec):
+    """Refuse what TensorFlow's gradients are wrong for: 3D convolutions in bfloat16 on a CPU, of kernels larger than
+    their features (oneDNN reads memory that nothing wrote; TensorFlow 2.21)."""
+    on_cpu = "CPU:" in str(config.train_devices) or not on_accelerator()
+    if config.train_precision == "bfloat16" and spec.dimension == 3 and on_cpu:
         raise InputError(
-            f"train_precision: 'bfloat16' with patches of {size[0]} planes, expected at least {least} planes, "
-            "or 'float32': TensorFlow's gradients are wrong for fewer on a processor"
+            "train_precision: 'bfloat16' for a 3D network, expected 'float32': TensorFlow's gradients of small "
+            "features are wrong on a processor"
         )
 
 

@@ -92,10 +92,10 @@ def test_training_in_half_precision_gives_a_model_in_single_precision(tiny, patc
     np.testing.assert_allclose(scores["bfloat16"], scores["float32"], rtol=0.1)
 
 
-def test_thin_stacks_are_not_trained_in_half_precision(tiny):
-    model = AEANet(tiny("ZYX", train_precision="bfloat16"), "thin", None)
-    stacks = np.zeros((8, 8, 16, 16, 1), "float32")
-    with pytest.raises(InputError, match="patches of 8 planes, expected at least 12 planes"):
+def test_3d_networks_are_not_trained_in_half_precision_on_a_processor(tiny):
+    model = AEANet(tiny("ZYX", train_precision="bfloat16"), "stacks", None)
+    stacks = np.zeros((8, 16, 16, 16, 1), "float32")
+    with pytest.raises(InputError, match="'bfloat16' for a 3D network, expected 'float32'"):
         model.train(stacks, stacks, (stacks, stacks))
 
 
