@@ -248,13 +248,15 @@ def test_overhead(benchmark, in_this_process, monkeypatch, tmp_path, capsys):
     in_this_process("overhead_folder")
     in_this_process("overhead_cli")
     monkeypatch.setattr(benchmark("overhead_cli"), "wall", command_here)
-    sizes = ["--image", "32", "--files", "2", "--file", "32", "--cold", "32", "--patch", "16", "--batch", "2"]
+    sizes = ["--image", "32", "--files", "2", "--file", "32", "--small", "16", "24", "--cold", "32", "--patch", "16"]
     network = ["--preset", "gvtnet-em", "--network", json.dumps({**SMALL, "batch_norm": False})]
-    script.main([*sizes, "--steps", "2", *network, "--rounds", "1", "--output", str(output)])
+    script.main([*sizes, "--batch", "2", "--steps", "2", *network, "--rounds", "1", "--output", str(output)])
     found = json.loads(output.read_text())
     baselines = {"image": "tf.function", "folder": "predict_files, one size", "cli": "aeanet predict"}
     for part, baseline in {**baselines, "training": "train_on_batch"}.items():
         check_ratios(found[part]["programs"], baseline)
+    for side in ("16", "24"):
+        check_ratios(found["small"]["sizes"][side], "one by one")
     cli = found["cli"]["programs"]
     rest = [cli[name]["median"] for name in ("aeanet predict", "import tensorflow", "network, first call")]
     assert found["cli"]["remainder"] == pytest.approx(rest[0] - rest[1] - rest[2])

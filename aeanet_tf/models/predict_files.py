@@ -252,7 +252,8 @@ class _Run:
                 features, journal = Features(), Journal()
             workers = None if self.client is None else Cluster(self.client, self.state.folder)
             with _bar("tile", quiet=at_once) as bar:
-                run_job(Job(stages, self.model.spec, job, features), workers, journal, follow(bar))
+                work = Job(stages, self.model.spec, job, features, plan.batch)
+                run_job(work, workers, journal, follow(bar))
 
 
 def _at_once(plan, images):

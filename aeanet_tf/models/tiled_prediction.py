@@ -21,7 +21,7 @@ from aeanet_tf.prediction import cut_evenly, run_job
 from aeanet_tf.prediction.exact import ArrayTarget
 from aeanet_tf.prediction.features import Features
 from aeanet_tf.prediction.job import Frame, Job
-from aeanet_tf.prediction.plan import Budget, make_plan, most_tiles
+from aeanet_tf.prediction.plan import Budget, make_plan, most_tiles, most_together
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -56,9 +56,25 @@ def predict_arrays(model, images, axes, normalizer, resizer, n_tiles, tiling, ma
     # A normaliser remembers the range of its image; the caller's own is used where there is one image.
     own = (lambda x: x) if len(images) == 1 else copy.deepcopy
     prepared = (_Prepared(model, image, axes, own(normalizer), own(resizer)) for image in images)
-    groups = [list(prepared)] if context == "group" else ([one] for one in prepared)
+    groups = [list(prepared)] if context == "group" else _alike(prepared)
     options = (n_tiles, tiling, max_memory, context, precision)
     return [result for group in groups for result in _predict_group(model, group, *options)]
+
+
+def _alike(prepared):
+    """Lists of small images of one size in a row, which are predicted together; others one by one."""
+    group = []
+    for one in prepared:
+        if group and one.x.shape != group[0].x.shape:
+            yield group
+            group = []
+        group.append(one)
+        # At once, so that no more images are held than these.
+        if len(group) == most_together(one.x.shape[:-1]):
+            yield group
+            group = []
+    if group:
+        yield group
 
 
 class _Prepared:
@@ -100,21 +116,24 @@ def _predict_group(model, group, n_tiles, tiling, max_memory, context, precision
         logger.info("prediction: %s", plan.line(on_disk=False))
         try:
             with remembering_pool(output):
-                return _run(model, group, sizes, plan, precision)
+                # Without a shared context images that are cut do not wait for each other.
+                parts = [group] if context == "group" or not plan.shared else [[one] for one in group]
+                return [result for part in parts for result in _run(model, part, plan, precision)]
         except tf.errors.ResourceExhaustedError:
             given = halved(model, plan.n_tiles, max(sizes, key=prod))
             logger.warning("out of memory, going on with %s tiles", " x ".join(map(str, given)))
 
 
-def _run(model, group, sizes, plan, precision):
+def _run(model, group, plan, precision):
     stages = model.stages(plan, precision)
     frames = []
-    for one, size in zip(group, sizes, strict=True):
+    for one in group:
+        size = one.x.shape[:-1]
         edges = cut_evenly(size, plan.tiles_for(size, model.spec.divisor), model.spec.divisor)
         frames.append(Frame(one.x, ArrayTarget(size, stages.graph.output), edges, edges))
     # In one piece there is nothing to show.
     with tqdm(disable=True if prod(plan.n_tiles) == 1 else None, leave=False, unit="tile") as bar:
-        run_job(Job(stages, model.spec, frames, Features()), progress=follow(bar))
+        run_job(Job(stages, model.spec, frames, Features(), plan.batch), progress=follow(bar))
     return [one.finish(frame.target.array) for one, frame in zip(group, frames, strict=True)]
 
 

@@ -17,12 +17,8 @@ class Here:
     """Evaluates the tiles of a job in this process, one after the other, which are read and written meanwhile."""
 
     def run(self, job, stage, tasks, contexts):
-        """Yield ``(frame, tile), moments`` for each of the tasks, in their order, when it is finished."""
-        if len(tasks) > 1:
-            yield from overlapped(job, stage, tasks, contexts)
-            return
-        for frame, tile in tasks:
-            yield (frame, tile), job.evaluate(stage, frame, tile, contexts)
+        """A generator of ``(frame, tile), moments`` for each of the tasks, in their order, when it is finished."""
+        return overlapped(job, stage, tasks, contexts)
 
 
 def run_job(job, workers=None, journal=None, progress=None):

@@ -1,5 +1,6 @@
 """What is to be predicted and how, in one object that every worker gets; and the evaluation of one of its tiles."""
 
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from aeanet_tf.networks import as_spec
@@ -34,10 +35,11 @@ class Job:
         spec: of their network.
         frames: list of `Frame`.
         features: `Features`.
+        batch: how many tiles are evaluated together; more than 1 for `OwnAttention` only.
     """
 
-    def __init__(self, stages, spec, frames, features):
-        self.stages, self.spec, self.frames, self.features = stages, spec, frames, features
+    def __init__(self, stages, spec, frames, features, batch=1):
+        self.stages, self.spec, self.frames, self.features, self.batch = stages, spec, frames, features, batch
         self._tiles = {}
 
     def __getstate__(self):
@@ -60,6 +62,22 @@ class Job:
         """All ``(frame, tile)`` indices of a stage."""
         return [(f, t) for f in range(len(self.frames)) for t in range(len(self.tiles(stage, f)))]
 
+    def groups(self, stage, tasks):
+        """Lists of tasks that are evaluated together: up to `batch` of those in a row whose tiles are alike.
+
+        They are counted from the first task of the stage, done or not, and hold the done ones, too: the last bits
+        depend on how many are evaluated together and in which place, and a run that is taken up again gives the same.
+        """
+        if self.batch == 1:
+            return [[task] for task in tasks]
+        rows = [list(row) for _, row in groupby(self.tasks(stage), lambda task: self._form(stage, *task))]
+        groups = [row[i : i + self.batch] for row in rows for i in range(0, len(row), self.batch)]
+        return [group for group in groups if not set(tasks).isdisjoint(group)]
+
+    def _form(self, stage, frame, tile):
+        part = self.tiles(stage, frame)[tile]
+        return [stop - start for start, stop in part.read], part.inner
+
     def kept_shape(self, tensor, frame):
         """Shape of kept features of a frame."""
         strides = self.stages.graph.strides(tensor)
@@ -81,8 +99,9 @@ class Job:
         Returns:
             The `Moments` of the tile, ``None`` in the last stage.
         """
-        inputs = self.read(stage, frame, tile)
-        return self.write(stage, frame, tile, self.compute(stage, frame, tile, inputs, contexts))
+        part = self.tiles(stage, frame)[tile]
+        result = self.stages.run(stage, self.read(stage, frame, tile), part.inner, contexts)
+        return self.write(stage, frame, tile, result)
 
     def read(self, stage, frame, tile):
         """The arrays that a stage starts from, over a tile."""
@@ -94,12 +113,23 @@ class Job:
             for tensor in self.stages.stages[stage].inputs
         ]
 
-    def compute(self, stage, frame, tile, inputs, contexts):
-        """What `Stages.run` gives for a tile with these inputs."""
-        return self.stages.run(stage, inputs, self.tiles(stage, frame)[tile].inner, contexts)
+    def compute(self, stage, group, inputs, contexts):
+        """What `Stages.run` gives for each of a group of tasks.
+
+        Args:
+            stage: index of the stage.
+            group: one of `groups`.
+            inputs: what `read` gave for each of the tasks.
+            contexts: see `evaluate`.
+        """
+        frame, tile = group[0]
+        inner = self.tiles(stage, frame)[tile].inner
+        if self.batch == 1:
+            return [self.stages.run(stage, inputs[0], inner, contexts)]
+        return self.stages.run_alike(inputs, inner)
 
     def write(self, stage, frame, tile, result):
-        """Write what `compute` gave for a tile: features to keep, and the output in the last stage.
+        """Write what `Stages.run` gave for a tile: features to keep, and the output in the last stage.
 
         Returns:
             See `evaluate`.

@@ -124,14 +124,31 @@ class OwnAttention:
         self.graph = NetworkGraph(network)
         self.operators, self.features, self.kept = [], [], 0
         self.stages = [Stage(self.graph, None, self.graph.output, (), [])]
-        self._compiled = None
+        self._compiled = {}
 
     def run(self, index, inputs, inner, contexts):
         """As `Stages.run`; there is one stage."""
-        if self._compiled is None:
-            self._compiled = _compiled(self._evaluate, self.stages[0].inputs)
-        inputs = [np.asarray(x, "float32")[None] for x in inputs]
-        return ops.convert_to_numpy(self._compiled(inputs, np.asarray(inner, "int32"), [])[0])[0], []
+        return self._run(1, [inputs], inner)[0]
+
+    def run_alike(self, inputs, inner):
+        """`run` for tiles of one size, and one inner part, all at once.
+
+        Args:
+            inputs: for each tile a list of one array ``(*spatial, channels)``, its part of the image.
+            inner: see `Stages.run`.
+
+        Returns:
+            A list of what `run` gives, up to rounding.
+        """
+        return self._run(None, inputs, inner)
+
+    def _run(self, batch, inputs, inner):
+        if batch not in self._compiled:
+            self._compiled[batch] = _compiled(self._evaluate, self.stages[0].inputs, batch=batch)
+        images = [np.asarray(image, "float32") for (image,) in inputs]
+        images = np.stack(images) if len(images) > 1 else images[0][None]
+        found = self._compiled[batch]([images], np.asarray(inner, "int32"), [])[0]
+        return [(one, []) for one in ops.convert_to_numpy(found)]
 
     def _evaluate(self, inputs, inner, contexts):
         return _cut(self.graph, self.graph.network(inputs[0], training=False), self.graph.output, inner), []
@@ -162,13 +179,14 @@ def _among(tensor, tensors):
     return any(tensor is other for other in tensors)
 
 
-def _compiled(function, inputs, channels=()):
+def _compiled(function, inputs, channels=(), batch=1):
     """``function(inputs, inner, contexts)`` as a TensorFlow graph for tiles of all sizes; as it is on other backends.
 
     Args:
         function: the function.
         inputs: the Keras tensors that it starts from.
         channels: of the contexts that it is given.
+        batch: how many tiles it is given, ``None`` for any number.
     """
     if keras.backend.backend() != "tensorflow":
         return function
@@ -176,7 +194,7 @@ def _compiled(function, inputs, channels=()):
 
     # Traced once and for all: a `tf.function` would be traced anew for some sizes, and warn of it.
     return tf.function(function, autograph=False).get_concrete_function(
-        [tf.TensorSpec((1, *t.shape[1:])) for t in inputs],
+        [tf.TensorSpec((batch, *t.shape[1:])) for t in inputs],
         tf.TensorSpec((None, 2), tf.int32),
         [Moments(tf.TensorSpec((1,)), tf.TensorSpec((1, c)), tf.TensorSpec((1, c, c))) for c in channels],
     )

@@ -15,7 +15,9 @@ from aeanet_tf.data.targets import ImageTarget
 from aeanet_tf.errors import InputError, WriteError
 from aeanet_tf.models.predict_files import predict_files
 from aeanet_tf.models.run_config import NormalizationSection
+from aeanet_tf.prediction import plan as plans
 from aeanet_tf.prediction.job import Job
+from aeanet_tf.prediction.journal import Journal
 from tests.interop.example_models import make_model
 from tests.models import contents
 
@@ -98,11 +100,11 @@ def stop_after(monkeypatch, count):
     """Let ``count`` tiles be evaluated; the list of all that were."""
     evaluated, once = [], Job.compute
 
-    def compute(self, stage, frame, tile, inputs, contexts):
+    def compute(self, stage, group, inputs, contexts):
         if len(evaluated) == count:
             raise Killed
-        evaluated.append((stage, frame, tile))
-        return once(self, stage, frame, tile, inputs, contexts)
+        evaluated.extend((stage, *task) for task in group)
+        return once(self, stage, group, inputs, contexts)
 
     monkeypatch.setattr(Job, "compute", compute)
     return evaluated
@@ -149,6 +151,7 @@ def test_finished_images_of_a_killed_run_are_not_predicted_again(model, image, t
 
 def test_frames_in_one_piece_are_not_predicted_again_either(model, image, tmp_path, monkeypatch):
     write_image(tmp_path / "a.tif", np.stack([image, image[::-1], image**2, image[:, ::-1]]), "TYX")
+    monkeypatch.setattr(plans, "MOST_TOGETHER", 1)
     first = stop_after(monkeypatch, 3)
     with pytest.raises(Killed):
         predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES)
@@ -157,6 +160,30 @@ def test_frames_in_one_piece_are_not_predicted_again_either(model, image, tmp_pa
     predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES)
     assert first + second == [(0, frame, 0) for frame in range(4)]
     assert close(loaded(tmp_path / "out" / "a.tif")[3], model.predict(image[:, ::-1], "YX"))
+
+
+def test_frames_that_were_begun_together_end_together(model, image, tmp_path, monkeypatch):
+    """Killed between two frames of one evaluation: both are evaluated again, and give the same to the bit."""
+    write_image(tmp_path / "a.tif", np.stack([image ** (1 + i / 4) for i in range(5)]), "TYX")
+    monkeypatch.setattr(plans, "MOST_TOGETHER", 2)
+    predict_files(model, tmp_path / "a.tif", tmp_path / "straight", PERCENTILES)
+    entered, enter = [], Journal.enter
+
+    def enter_three(self, stage, task, moments):
+        if len(entered) == 3:
+            raise Killed
+        entered.append(task)
+        enter(self, stage, task, moments)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Journal, "enter", enter_three)
+        predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES)
+    again, written = stop_after(monkeypatch, -1), []
+    monkeypatch.setattr(Journal, "enter", lambda self, *record: written.append(record[1]) or enter(self, *record))
+    predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES)
+    assert entered == [(0, 0), (1, 0), (2, 0)] and written == [(3, 0), (4, 0)]
+    assert again == [(0, 2, 0), (0, 3, 0), (0, 4, 0)]
+    np.testing.assert_array_equal(loaded(tmp_path / "out" / "a.tif"), loaded(tmp_path / "straight" / "a.tif"))
 
 
 def test_another_model_or_image_begins_anew(model, volumes, image, tmp_path, monkeypatch, caplog):
@@ -290,10 +317,10 @@ def test_tiles_are_halved_when_memory_runs_out(model, image, tmp_path, monkeypat
     write_image(tmp_path / "a.tif", image, "YX")
     once = Job.compute
 
-    def short_of_memory(self, stage, frame, tile, inputs, contexts):
-        if len(self.tiles(stage, frame)) < 4:
+    def short_of_memory(self, stage, group, inputs, contexts):
+        if len(self.tiles(stage, group[0][0])) < 4:
             raise MemoryError
-        return once(self, stage, frame, tile, inputs, contexts)
+        return once(self, stage, group, inputs, contexts)
 
     monkeypatch.setattr(Job, "compute", short_of_memory)
     with caplog.at_level(logging.WARNING, "aeanet_tf"):

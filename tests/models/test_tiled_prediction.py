@@ -10,9 +10,10 @@ import tensorflow as tf
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig, tiling
 from aeanet_tf.models import tiled_prediction as tiled
+from aeanet_tf.prediction import plan as plans
 from aeanet_tf.prediction.exact import merged
 from aeanet_tf.prediction.memory import parse_bytes
-from aeanet_tf.prediction.stages import Stages
+from aeanet_tf.prediction.stages import OwnAttention, Stages
 from tests.interop.example_models import make_model
 
 
@@ -41,7 +42,7 @@ def test_sizes_off_the_grid_and_uneven_tiles(model, image):
 
 def test_a_single_number_is_for_the_longest_axis(model, image, monkeypatch):
     tried, once = [], tiled._run
-    monkeypatch.setattr(tiled, "_run", lambda *args: tried.append(args[3].n_tiles) or once(*args))
+    monkeypatch.setattr(tiled, "_run", lambda *args: tried.append(args[2].n_tiles) or once(*args))
     assert close(model.predict(image, "YX", n_tiles=3), model.predict(image, "YX"))
     assert tried == [(3, 1), (1, 1)]
 
@@ -76,11 +77,11 @@ def test_tiles_are_halved_when_memory_runs_out(model, image, monkeypatch, caplog
     whole, tried = model.predict(image, "YX"), []
     once = tiled._run
 
-    def short_of_memory(model, group, sizes, plan, precision):
+    def short_of_memory(model, group, plan, precision):
         tried.append(plan.n_tiles)
         if np.prod(plan.n_tiles) < 4:
             raise tf.errors.ResourceExhaustedError(None, None, "OOM")
-        return once(model, group, sizes, plan, precision)
+        return once(model, group, plan, precision)
 
     monkeypatch.setattr(tiled, "_run", short_of_memory)
     with caplog.at_level(logging.WARNING):
@@ -140,6 +141,22 @@ def test_frames_and_lists_are_predicted_one_by_one(model, image):
     assert close(found[0], alone[2]) and close(found[1], model.predict(odd, "YX"))
     with pytest.raises(InputError, match="n_tiles: 3 along T, expected 1"):
         model.predict(np.stack(frames), "TYX", n_tiles=(3, 1, 1))
+
+
+def test_small_frames_are_evaluated_together(model, image, monkeypatch):
+    """Each attends to itself all the same; what is not alike in a row, or does not fit, goes by itself."""
+    frames = [image ** (1 + i / 4) for i in range(5)]
+    frames[3] = frames[3][:50]
+    alone = [model.predict(frame, "YX") for frame in frames]
+    monkeypatch.setattr(plans, "MOST_TOGETHER", 2)
+    together, once = [], OwnAttention.run_alike
+    monkeypatch.setattr(OwnAttention, "run_alike", lambda *args: together.append(len(args[1])) or once(*args))
+    found = model.predict(frames, "YX")
+    assert together == [2, 1, 1, 1]
+    assert all(close(one, other) for one, other in zip(found, alone, strict=True))
+    monkeypatch.setattr(plans, "POSITIONS_TOGETHER", 96 * 72)
+    assert close(model.predict(np.stack(frames[:3]), "TYX"), np.stack(alone[:3]))
+    assert len(together) == 4
 
 
 def test_a_group_shares_one_context(model, image):

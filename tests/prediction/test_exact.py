@@ -10,7 +10,8 @@ from aeanet_tf.layers.moments import context_moments
 from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
 from aeanet_tf.prediction import cut_evenly, predict_exact, tiles
 from aeanet_tf.prediction.exact import merged
-from aeanet_tf.prediction.stages import Stages, attention_operators, can_be_swept
+from aeanet_tf.prediction.job import Frame, Job
+from aeanet_tf.prediction.stages import OwnAttention, Stages, attention_operators, can_be_swept
 from tests.interop.example_models import randomise
 
 REFERENCES = {"attention": {"shared_references": 5}}
@@ -79,6 +80,32 @@ def test_in_one_piece_the_network_is_keras_own():
     model, image, _ = make("care")
     whole = np.asarray(model.keras_model(image[None]))[0]
     assert np.abs(model.predict(image, "ZYXC", normalizer=None) - whole).max() < 1e-6 * np.ptp(whole)
+
+
+@pytest.mark.parametrize("name", ["em", "probabilistic", "flywing"])
+def test_images_evaluated_together_attend_each_to_itself(name):
+    model, image, _ = make(name)
+    size = tuple(n // step * step for n, step in zip(image.shape, model.spec.divisor, strict=False))
+    image = image[tuple(slice(0, n) for n in size)]
+    stages, inner = OwnAttention(model.keras_model), [(0, size[0]), *((8, n - 4) for n in size[1:])]
+    images = [image, image[:, ::-1] ** 2, 3 * image]
+    found = stages.run_alike([[one] for one in images], inner)
+    for one, (together, kept) in zip(images, found, strict=True):
+        alone, _ = stages.run(0, [one], inner, [])
+        assert together.shape == alone.shape and kept == []
+        assert np.abs(together - alone).max() < 1e-5 * np.ptp(alone)
+
+
+def test_groups_are_of_tiles_alike_and_the_same_for_a_run_taken_up_again():
+    model, image, _ = make("em")
+    stages = OwnAttention(model.keras_model)
+    sizes = [(96, 64), (96, 64), (96, 64), (96, 64), (64, 64), (96, 64)]
+    frames = [Frame(image[: s[0], : s[1]], None, None, [[0, s[0]], [0, s[1]]]) for s in sizes]
+    job = Job(stages, model.spec, frames, None, batch=3)
+    groups = [[(0, 0), (1, 0), (2, 0)], [(3, 0)], [(4, 0)], [(5, 0)]]
+    assert job.groups(0, job.tasks(0)) == groups
+    assert job.groups(0, [(1, 0), (4, 0)]) == [groups[0], groups[2]]
+    assert Job(stages, model.spec, frames, None).groups(0, job.tasks(0)[:2]) == [[(0, 0)], [(1, 0)]]
 
 
 @pytest.mark.parametrize(

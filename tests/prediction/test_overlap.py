@@ -44,22 +44,22 @@ class Work:
         self._note("read", tile, False)
         return [array]
 
-    def compute(self, stage, frame, tile, inputs, contexts):
+    def groups(self, stage, tasks):
+        return [[task] for task in tasks]
+
+    def compute(self, stage, group, inputs, contexts):
+        ((_, tile),) = group
         self._note("compute", tile, True)
         # The next is read and the last one written meanwhile.
         for kind, other in (("read", tile + 1), ("write", tile - 1)) if self.waits else ():
             assert other in (-1, 6) or self.begun[kind, other].wait(10)
         self._note("compute", tile, False)
-        return self._array()
+        return [self._array()]
 
     def write(self, stage, frame, tile, result):
         self._note("write", tile, True)
         self._note("write", tile, False)
         return tile * 10
-
-    def evaluate(self, stage, frame, tile, contexts):
-        assert threading.active_count() == self.threads
-        return self.write(stage, frame, tile, self.compute(stage, frame, tile, self.read(stage, frame, tile), contexts))
 
 
 def tile_threads():
@@ -81,8 +81,11 @@ def test_tiles_are_read_ahead_written_behind_and_given_in_order():
 
 def test_one_tile_takes_no_threads():
     job = Work()
-    job.waits, job.threads = False, threading.active_count()
-    assert list(Here().run(job, 0, TASKS[:1], [])) == [((0, 0), 0)]
+    job.waits = False
+    threads = threading.active_count()
+    for task, moments in Here().run(job, 0, TASKS[:1], []):
+        assert (task, moments) == ((0, 0), 0) and threading.active_count() == threads
+    assert len(job.events) == 6
     assert list(Here().run(job, 0, [], [])) == []
 
 

@@ -42,6 +42,20 @@ def test_the_tiles_of_a_plan_fit(care, memory):
     assert plan.tile_bytes > memory / 2
 
 
+def test_small_tiles_are_evaluated_together_where_they_fit(care):
+    def plan(size, memory, *options):
+        return make_plan(*care, [size], Budget(memory), *options)
+
+    small = (16, 32, 32)
+    alone = plan(small, 1e12).tile_bytes
+    assert [plan(small, n * alone).batch for n in (1, 2.5, 100)] == [1, 2, 8]
+    assert plan(small, 2.5 * alone).memory == 2 * alone
+    assert [plan((16, 64, n), None).batch for n in (32, 64, 128, 256)] == [4, 2, 1, 1]
+    # Tiles that share a context have moments of their own.
+    assert plan(small, None, (1, 2, 2)).batch == 1
+    assert plan(small, None, (1, 2, 2), False).batch == 8
+
+
 def test_less_memory_takes_more_arithmetic(care):
     plans = [make_plan(*care, [SIZE], Budget(memory, disk=1e12)) for memory in (1e10, 3e9, 1e9, 5e8)]
     costs = [plan.cost for plan in plans]
