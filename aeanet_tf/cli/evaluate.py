@@ -4,17 +4,19 @@ import argparse
 from pathlib import Path
 
 # Written out so that --help need not import the metrics; a test compares them with the registry.
-PROTOCOLS = ("care", "plain", "em", "label-free")
+PROTOCOLS = ("care", "plain", "em", "label-free", "mri", "interpolation")
 
 DESCRIPTION = """\
 Score predictions against ground truth, image by image, matched by file name (extensions may differ).
 Prints mean ± standard deviation over the images; channels and time points count as images, volumes as one.
 
 protocols:
-  care        GT by percentiles 0.1 / 99.9, image fitted to it in gain and offset; PSNR, SSIM, NRMSE at range 1
-  plain       values as they are; PSNR, SSIM at --data-range (default: maximum - minimum of each GT), NRMSE
-  em          values 0..255; PSNR, SSIM (Wang et al. 2004)
-  label-free  Pearson correlation"""
+  care           GT by percentiles 0.1 / 99.9, image fitted to it in gain and offset; PSNR, SSIM, NRMSE at range 1
+  plain          values as they are; PSNR, SSIM at --data-range (default: maximum - minimum of each GT), NRMSE
+  em             values 0..255; PSNR, SSIM (Wang et al. 2004)
+  label-free     Pearson correlation
+  mri            labels 0, 10, 150, 250 (iSeg-2017): Dice, modified Hausdorff distance of CSF, GM, WM
+  interpolation  values 0..255; PSNR, SSIM, IE (root mean square error)"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

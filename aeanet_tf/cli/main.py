@@ -6,10 +6,21 @@ import os
 import sys
 
 import aeanet_tf
-from aeanet_tf.cli import evaluate, export, import_tf1, patches, predict, quickstart, train
+from aeanet_tf.cli import (
+    download,
+    evaluate,
+    experiment,
+    explain,
+    export,
+    import_tf1,
+    patches,
+    predict,
+    quickstart,
+    train,
+)
 from aeanet_tf.errors import InputError
 
-COMMANDS = (train, predict, evaluate, export, import_tf1, patches, quickstart)
+COMMANDS = (train, predict, evaluate, experiment, explain, export, import_tf1, patches, download, quickstart)
 
 
 def make_parser():

@@ -47,7 +47,7 @@ def streamed_percentiles(array, axes, percentiles, path=None, progress=None):
     positions = [(count - 1) * (float(q) / 100) for q in percentiles]
     ranks = sorted({rank for position in positions for rank in _neighbours(position, count)})
     selections = [_RadixSelection(ranks, 8 * dtype.itemsize) for _ in range(channels)]
-    pieces = _pieces(array.shape, getattr(array, "chunks", None), dtype.itemsize)
+    pieces = read_pieces(array.shape, getattr(array, "chunks", None), dtype.itemsize)
     passes = selections[0].passes
     for number in range(passes):
         for piece in pieces:
@@ -108,7 +108,7 @@ class _RadixSelection:
         return self.found[self.ranks.index(rank)][0]
 
 
-def _pieces(shape, chunks, itemsize):
+def read_pieces(shape, chunks, itemsize):
     """Slices of all pieces: whole chunks, joined along the last axes first, since those lie together in the file."""
     step = [min(n, c) for n, c in zip(shape, chunks or [1] * len(shape), strict=True)]
     for axis in reversed(range(len(shape))):

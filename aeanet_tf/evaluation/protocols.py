@@ -11,6 +11,10 @@ from aeanet_tf.evaluation import metrics
 
 Scores: TypeAlias = dict[str, float]
 
+# The values of iSeg-2017's label images: cerebrospinal fluid, grey and white matter.
+BACKGROUND = 0
+TISSUES = {"csf": 10, "gm": 150, "wm": 250}
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -55,7 +59,8 @@ def align_care(gt: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
     The ground truth is mapped from its percentiles 0.1 and 99.9 to 0 and 1 (not clipped; CSBDeep's
     ``normalize(x, 0.1, 99.9)``), the mean of each image is subtracted, and ``image`` is multiplied by
-    cov(gt, image) / var(image), which minimises the squared error. A constant image becomes zero.
+    cov(gt, image) / var(image), which all but minimises the squared error: as in CARE's published scoring the
+    covariance is divided by n - 1 and the variance by n. A constant image becomes zero.
 
     Returns:
         Both as float32.
@@ -70,7 +75,7 @@ def align_care(gt: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarra
     gt = gt - gt.mean(dtype=np.float64)
     image = image.astype(np.float64) - image.mean(dtype=np.float64)
     variance = np.mean(image**2)
-    scale = np.mean(gt * image) / variance if variance > 0 else 0.0
+    scale = np.sum(gt * image) / (gt.size - 1) / variance if variance > 0 else 0.0
     return gt.astype(np.float32), (scale * image).astype(np.float32)
 
 
@@ -96,13 +101,44 @@ def _plain(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Score
 
 
 def _em(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
-    if gt.min() < 0 or gt.max() > 255:
-        raise InputError(f"ground truth: values {gt.min()} to {gt.max()}, the protocol em expects 0 to 255")
+    _check_8_bit(gt, "em")
     return {"psnr": metrics.psnr(gt, image, 255), "ssim": metrics.ssim(gt, image, 255, gaussian=True)}
 
 
 def _label_free(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
     return {"pearson": metrics.pearson(gt, image)}
+
+
+def _mri(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
+    """Dice of each tissue and their mean (table IV of the AEANet paper), modified Hausdorff distance in voxels."""
+    _check_labels(gt, "ground truth")
+    _check_labels(image, "image to score")
+    scores = {f"dice_{tissue}": metrics.dice(gt, image, label) for tissue, label in TISSUES.items()}
+    scores["dice_mean"] = float(np.mean(list(scores.values())))
+    for tissue, label in TISSUES.items():
+        scores[f"mhd_{tissue}"] = metrics.modified_hausdorff(gt, image, label)
+    return scores
+
+
+def _interpolation(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
+    _check_8_bit(gt, "interpolation")
+    return {
+        "psnr": metrics.psnr(gt, image, 255),
+        "ssim": metrics.ssim(gt, image, 255),
+        "ie": metrics.interpolation_error(gt, image),
+    }
+
+
+def _check_8_bit(gt: np.ndarray, name: str) -> None:
+    if gt.min() < 0 or gt.max() > 255:
+        raise InputError(f"ground truth: values {gt.min()} to {gt.max()}, the protocol {name} expects 0 to 255")
+
+
+def _check_labels(image: np.ndarray, which: str) -> None:
+    expected = (BACKGROUND, *TISSUES.values())
+    other = np.setdiff1d(image, expected)
+    if other.size:
+        raise InputError(f"{which}: has the value {other[0]}, the protocol mri expects labels {expected}")
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -123,12 +159,24 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol("em", ("psnr", "ssim"), "values as they are, data range 255, SSIM of Wang et al. (2004)", _em),
         Protocol("label-free", ("pearson",), "Pearson correlation of all pixels", _label_free),
+        Protocol(
+            "mri",
+            ("dice_csf", "dice_gm", "dice_wm", "dice_mean", "mhd_csf", "mhd_gm", "mhd_wm"),
+            "labels 10 (CSF), 150 (GM), 250 (WM), 0; Dice ratio, modified Hausdorff distance of surfaces in voxels",
+            _mri,
+        ),
+        Protocol(
+            "interpolation",
+            ("psnr", "ssim", "ie"),
+            "values as they are, data range 255, IE is the root mean square error",
+            _interpolation,
+        ),
     )
 }
 
 
 def get_protocol(name: str) -> Protocol:
-    """Look a protocol up by name: "care", "plain", "em" or "label-free".
+    """Look a protocol up by name: "care", "plain", "em", "label-free", "mri" or "interpolation".
 
     Raises:
         InputError: there is none of that name.

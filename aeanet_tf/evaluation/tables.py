@@ -11,8 +11,21 @@ import numpy as np
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing
 
-LABELS = {"psnr": "PSNR (dB)", "ssim": "SSIM", "nrmse": "NRMSE", "pearson": "Pearson r"}
-_DECIMALS = {"psnr": 2}
+LABELS = {
+    "psnr": "PSNR (dB)",
+    "ssim": "SSIM",
+    "nrmse": "NRMSE",
+    "pearson": "Pearson r",
+    "ie": "IE",
+    "dice_csf": "Dice CSF",
+    "dice_gm": "Dice GM",
+    "dice_wm": "Dice WM",
+    "dice_mean": "Dice mean",
+    "mhd_csf": "MHD CSF",
+    "mhd_gm": "MHD GM",
+    "mhd_wm": "MHD WM",
+}
+_DECIMALS = {"psnr": 2, "ie": 2, "mhd_csf": 3, "mhd_gm": 3, "mhd_wm": 3}
 
 
 @dataclass(frozen=True)

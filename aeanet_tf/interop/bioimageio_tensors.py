@@ -92,6 +92,12 @@ def _preprocessing(model, normalization):
             eps=1e-20,  # CSBDeep's
         )
         steps.append(v0_5.ScaleRangeDescr(kwargs=kwargs))
+    elif normalization.kind == "standard":
+        kwargs = v0_5.ZeroMeanUnitVarianceKwargs(
+            axes=[_axis_id(letter) for letter in model.config.axes.replace("C", "")],
+            eps=1e-12,  # Ours has none; it has to be positive.
+        )
+        steps.append(v0_5.ZeroMeanUnitVarianceDescr(kwargs=kwargs))
     elif normalization.kind == "range":
         width = normalization.high - normalization.low
         steps += _linear(1 / width, -normalization.low / width)

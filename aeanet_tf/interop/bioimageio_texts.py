@@ -40,6 +40,10 @@ _NORMALIZATION = {
         "input's intensities.\n"
     ),
     "range": "The values {low:g} and {high:g} become 0 and 1 before the network. {back}\n",
+    "standard": (
+        "Each image and channel gets mean 0 and standard deviation 1 before the network. The output stays normalised, "
+        "as the targets of its training were: it has another unit than the input.\n"
+    ),
     "none": "The network takes images as they are and its output is left as it is.\n",
 }
 

@@ -101,6 +101,8 @@ def _normalization(model):
         return (
             f"'Normalize Input' off, after subtracting {section.low:g} and dividing by {section.high - section.low:g}"
         )
+    if section.kind == "standard":
+        return "'Normalize Input' off, after subtracting the image's mean and dividing by its standard deviation"
     return "'Normalize Input' off"
 
 

@@ -4,6 +4,7 @@ import numpy as np
 from csbdeep.data import NoNormalizer, Normalizer, PercentileNormalizer
 from csbdeep.utils import move_image_axes, normalize_mi_ma
 
+from aeanet_tf.data.moments import streamed_mean_std
 from aeanet_tf.data.percentiles import streamed_percentiles
 
 
@@ -26,6 +27,56 @@ class RangeNormalizer(Normalizer):
     def do_after(self):
         """Whether predictions are mapped back to the range of the input."""
         return self._do_after
+
+
+class StandardNormalizer(Normalizer):
+    """Gives each image, channel by channel, mean 0 and standard deviation 1; a constant channel becomes 0.
+
+    Nothing is mapped back after prediction (``do_after`` is false): where this is used, for label-free prediction,
+    the target is a fluorescence image, and mean and deviation of the transmitted-light input say nothing of its unit.
+    """
+
+    def before(self, x, axes):
+        """``(x - mean) / std`` in float32, mean and std in float64; see ``csbdeep.data.Normalizer``."""
+        own = tuple(i for i, axis in enumerate(axes) if axis != "C")
+        mean, std = (function(x, axis=own, dtype=np.float64, keepdims=True) for function in (np.mean, np.std))
+        return _standardised(x, mean, std)
+
+    def after(self, mean, scale, axes):
+        """There is none; see ``csbdeep.data.Normalizer``.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("predictions of standardised images are not mapped back")
+
+    @property
+    def do_after(self):
+        """False: predictions stay normalised."""
+        return False
+
+
+class FittedStandardNormalizer(StandardNormalizer):
+    """A `StandardNormalizer` that knows mean and deviation of the image and takes it in pieces, in any order.
+
+    Args:
+        mean, std: one number a channel.
+        axes: of the pieces, such as "YXC"; ``before`` also takes them in another order.
+    """
+
+    def __init__(self, mean, std, axes):
+        shape = [-1 if axis == "C" else 1 for axis in axes]
+        self.axes_before = axes
+        self.mean, self.std = (np.asarray(values, np.float64).reshape(shape) for values in (mean, std))
+
+    def before(self, x, axes):
+        """``(x - mean) / std`` of a piece, in float32; see ``csbdeep.data.Normalizer``."""
+        mean, std = (move_image_axes(values, self.axes_before, axes, True) for values in (self.mean, self.std))
+        return _standardised(x, mean, std)
+
+
+def _standardised(x, mean, std):
+    return ((x - mean) / np.where(std > 0, std, 1)).astype(np.float32)
 
 
 class FittedPercentileNormalizer(PercentileNormalizer):
@@ -55,6 +106,8 @@ def make_normalizer(section):
         return PercentileNormalizer(section.low, section.high)
     if section.kind == "range":
         return RangeNormalizer(section.low, section.high)
+    if section.kind == "standard":
+        return StandardNormalizer()
     return NoNormalizer()
 
 
@@ -65,14 +118,16 @@ def fit_normalizer(section, image, net_axes, progress=None):
 
     Args:
         section: the `NormalizationSection`.
-        image: an `Image`, whose array may be lazy. Its percentiles, one pair a channel, are those of all its pixels:
+        image: an `Image`, whose array may be lazy. Its statistics, one pair a channel, are those of all its pixels:
             for one frame of a time lapse give `aeanet_tf.models.frames.frame_image`.
         net_axes: axes of the pieces, such as "ZYXC".
-        progress: as in `streamed_percentiles`, which reads the image for ``kind = "percentile"`` only.
+        progress: as in `streamed_percentiles` and `streamed_mean_std`; other kinds do not read the image.
 
     Raises:
-        InputError: the image holds NaN or infinite values (percentiles only), or its dtype is not a real number.
+        InputError: the image holds NaN or infinite values (where it is read), or its dtype is not a real number.
     """
+    if section.kind == "standard":
+        return FittedStandardNormalizer(*streamed_mean_std(image.array, image.axes, image.path, progress), net_axes)
     if section.kind != "percentile":
         return make_normalizer(section)
     limits = [section.low, section.high]

@@ -8,6 +8,8 @@ from pathlib import Path
 from csbdeep.utils import move_image_axes
 
 from aeanet_tf.data.images import check_fits
+from aeanet_tf.data.label_free import LabelFreeImage, label_free_images
+from aeanet_tf.data.paired_em import prepare_paired_em, sub_images
 from aeanet_tf.data.pairs import pair_folders, read_npz, read_pair
 from aeanet_tf.data.samples import load_sample_pairs
 from aeanet_tf.errors import InputError
@@ -162,7 +164,7 @@ def load_data(config, network):
         X, Y = _normalised(pairs["train"], network, normalizer)
         return X, Y, _normalised(pairs["validation"], network, normalizer)
     root = find_root(data.root)
-    pairs = pair_folders(root / data.low, root / data.GT)
+    pairs = _pairs(data, root)
     if data.validation_low is not None:
         held_out = pair_folders(root / data.validation_low, root / data.validation_GT)
     else:
@@ -173,6 +175,16 @@ def load_data(config, network):
         pairs, held_out = pairs[:-n], pairs[-n:]
     train, validation = (_read(p, data.axes, network, normalizer) for p in (pairs, held_out))
     return (*train, validation)
+
+
+def _pairs(data, root):
+    """Pairs to train on: paths, or `LabelFreeImage`, which are read one by one."""
+    if data.kind == "label_free":
+        return label_free_images(root, data.structure, "train", data.resize)
+    if data.kind == "paired_em":
+        prepared = prepare_paired_em(root, root / data.prepared, data.pair)
+        return pair_folders(*(sub_images(prepared, "train", side, data.pair) for side in ("low", "GT")))
+    return pair_folders(root / data.low, root / data.GT)
 
 
 def _npz(data, network):
@@ -193,8 +205,8 @@ def _read(pairs, axes, network, normalizer):
     """Read, check and normalise pairs one by one, so that only what training needs stays in memory."""
     X, Y = [], []
     reduced = getattr(network, "proj_axis", None)
-    for low_path, gt_path in pairs:
-        low, gt = read_pair(low_path, gt_path, axes, reduced)
+    for pair in pairs:
+        low, gt = pair.read_images() if isinstance(pair, LabelFreeImage) else read_pair(*pair, axes, reduced)
         X.append(network_image(low, network.axes, network.n_channel_in, normalizer))
         Y.append(network_image(gt, network.axes.replace(reduced or "", ""), network.n_channel_out, normalizer))
     return X, Y

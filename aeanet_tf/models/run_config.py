@@ -22,16 +22,18 @@ class NormalizationSection(_Section):
     """How images are normalised, for training and prediction alike, each image (and channel) by itself.
 
     ``percentile``: the percentiles ``low`` and ``high`` become 0 and 1. ``range``: the values ``low`` and ``high``
-    become 0 and 1, for instance 0 and 255. ``none``: images are taken as they are.
+    become 0 and 1, for instance 0 and 255. ``standard``: the mean becomes 0 and the standard deviation 1; predictions
+    stay normalised, since the target of such a model (label-free prediction) has another unit than its input.
+    ``none``: images are taken as they are.
     """
 
-    kind: Literal["percentile", "range", "none"] = "percentile"
+    kind: Literal["percentile", "range", "standard", "none"] = "percentile"
     low: float = 2.0
     high: float = 99.8
 
     @_model_validator(mode="after")
     def _ordered(self):
-        if self.kind != "none" and not self.low < self.high:
+        if self.kind in ("percentile", "range") and not self.low < self.high:
             raise ValueError(f"low: {self.low} is not below high = {self.high}")
         if self.kind == "percentile" and not (self.low >= 0 and self.high <= 100):
             raise ValueError(f"low, high: {self.low} and {self.high} are not percentiles from 0 to 100")
@@ -43,7 +45,8 @@ class DataSection(_Section):
 
     Attributes:
         kind: ``folders`` of paired images matched by file name, an ``npz`` as CSBDeep writes it (already normalised),
-            or the ``sample`` images that come with scikit-image.
+            the ``sample`` images that come with scikit-image, the published ``paired_em`` BMPs, or the published
+            ``label_free`` images (docs/datasets.md).
         root: folder that the other paths are relative to. A relative root is looked for in the working directory,
             in the folders of ``$AEANET_DATA``, in ``data`` and in ``shared/data`` beside the working directory.
         low, GT: folders of training images.
@@ -51,10 +54,14 @@ class DataSection(_Section):
             pairs are held out.
         npz: file name or pattern that matches one file.
         axes: of the image files; by default those that the files name.
-        normalization: of images in folders.
+        prepared: folder of the registered sub-images of ``paired_em``, made where it is not complete.
+        pair: name of the one pair of ``paired_em`` to train on (self-training); by default all (pooled training).
+        structure: of ``label_free``, such as "dna".
+        resize: factors along Z, Y, X by which ``label_free`` images are resized; see `label_free_images`.
+        normalization: of all images but those of an ``npz``.
     """
 
-    kind: Literal["folders", "npz", "sample"] = "folders"
+    kind: Literal["folders", "npz", "sample", "paired_em", "label_free"] = "folders"
     root: str = "."
     low: str = "train/low"
     GT: str = "train/GT"
@@ -63,7 +70,17 @@ class DataSection(_Section):
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
     npz: str = "train_data/*.npz"
     axes: str | None = None
+    prepared: Annotated[str, Field(min_length=1)] = "prepared"
+    pair: str | None = None
+    structure: str | None = None
+    resize: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
     normalization: NormalizationSection = NormalizationSection()
+
+    @_model_validator(mode="after")
+    def _structure_named(self):
+        if self.kind == "label_free" and not self.structure:
+            raise ValueError("structure: missing; label_free images are those of one structure, such as 'dna'")
+        return self
 
     @_model_validator(mode="after")
     def _validation_pair(self):

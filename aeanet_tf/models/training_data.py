@@ -45,13 +45,15 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     _check_gradients(config, spec)
     # A validation batch is for one device, as large as its share of a training batch.
     share = max(1, sampler.positions // count_devices(config.train_devices))
-    validation = ValidationSet(
-        *validation_data, div_by=spec.divisor, max_positions=share, projected_axis=projected_axis
-    )
+    # A learned query takes images of one size only.
     fixed = getattr(spec, "input_size", None)
-    if fixed and validation.size != tuple(fixed):
-        found = validation.size
-        raise InputError(f"validation images: size {found}, expected {tuple(fixed)}, fixed by the learned query")
+    validation = ValidationSet(
+        *validation_data,
+        div_by=fixed or spec.divisor,
+        max_positions=share,
+        projected_axis=projected_axis,
+        at_most=fixed,
+    )
     return sampler, validation
 
 

@@ -216,8 +216,8 @@ class ValidationSet(keras.utils.PyDataset):
     """Validation batches ``(x, y)`` in float32, the same every epoch, in the order of the data.
 
     Images are cropped about their centre to one size: the smallest of the set along every axis, rounded
-    down to a multiple of ``div_by``. A batch holds as many as fit into ``max_positions``, but always at
-    least one.
+    down to a multiple of ``div_by``, and no more than ``at_most``. A batch holds as many as fit into
+    ``max_positions``, but always at least one.
 
     Args:
         X, Y: as for :class:`PatchSampler`; sizes may differ.
@@ -225,13 +225,14 @@ class ValidationSet(keras.utils.PyDataset):
         max_positions: spatial positions (pixels, voxels) a batch may have, usually ``sampler.positions``;
             None for single images.
         projected_axis: spatial axis of X that Y lacks or has with length 1.
+        at_most: spatial shape, a multiple of ``div_by``, for networks that take no larger images; ``None`` for any.
 
     Attributes: ``size``, the common spatial shape; ``batch_size``.
 
     Raises ``InputError`` for empty data, shapes that do not agree, an image smaller than ``div_by``.
     """
 
-    def __init__(self, X, Y, div_by=1, max_positions=None, *, projected_axis=None):
+    def __init__(self, X, Y, div_by=1, max_positions=None, *, projected_axis=None, at_most=None):
         # One worker: Keras would hand out some batches twice with more, and slicing needs no help.
         super().__init__()
         self._pairs = ImagePairs(X, Y, projected_axis)
@@ -243,6 +244,8 @@ class ValidationSet(keras.utils.PyDataset):
         self.size = tuple(int(n) // _whole("div_by", d, 1) * d for n, d in zip(smallest, div_by, strict=True))
         if 0 in self.size:
             raise InputError(f"X: found a validation image of {tuple(map(int, smallest))}; expected at least {div_by}")
+        if at_most is not None:
+            self.size = tuple(min(n, most) for n, most in zip(self.size, at_most, strict=True))
         limit = 0 if max_positions is None else _whole("max_positions", max_positions, 1)
         self.batch_size = min(len(self._pairs), max(1, limit // math.prod(self.size)))
 

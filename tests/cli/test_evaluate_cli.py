@@ -71,6 +71,17 @@ def test_protocol_and_data_range_are_followed(folders, capsys):
     assert "Pearson r" in capsys.readouterr().out
 
 
+def test_labels_are_scored_by_tissue(tmp_path, capsys):
+    gt, prediction = (np.random.default_rng(n).choice(np.uint8([0, 10, 150, 250]), (6, 8, 9)) for n in range(2))
+    write_image(tmp_path / "GT" / "a.tif", gt, "ZYX")
+    write_image(tmp_path / "pred" / "a.tif", prediction, "ZYX")
+    run(*arguments(tmp_path, "--protocol", "mri"))
+    printed = capsys.readouterr().out
+    expected = get_protocol("mri")(gt, prediction)
+    cells = {name.strip(): value.strip() for _, name, _, value, _ in (r.split("|") for r in printed.splitlines()[2:])}
+    assert cells["Dice GM"] == f"{expected['dice_gm']:.4f}" and cells["MHD CSF"] == f"{expected['mhd_csf']:.3f}"
+
+
 def test_channels_count_as_images_and_axes_are_matched(tmp_path, capsys):
     gt = image(0, (8, 9, 10, 2)).astype(np.float32)
     prediction = gt + image(1, gt.shape) * np.array([0.1, 0.5])

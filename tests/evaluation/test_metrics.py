@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, uniform_filter
+from scipy.stats import linregress
+from skimage.metrics import structural_similarity
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation import metrics
-from aeanet_tf.evaluation.protocols import align_care, get_protocol
+from aeanet_tf.evaluation.protocols import PROTOCOLS, align_care, get_protocol
 
 W2S = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "w2s" / "test"
 
@@ -44,6 +46,35 @@ def test_care_ssim_has_uniform_windows_of_7_on_the_aligned_pair(pair):
     gt, image = align_care(*pair)
     expected = ssim_by_formula(gt.astype(float), image.astype(float), 1, lambda a: uniform_filter(a, 7), 49 / 48, 3)
     assert get_protocol("care")(*pair)["ssim"] == pytest.approx(expected, abs=1e-4)
+
+
+def care_by_formula(gt, image):
+    """CARE's scoring in double precision; `numpy.cov` divides by n - 1, `numpy.var` by n."""
+    low, high = np.percentile(gt, [0.1, 99.9])
+    x = (gt - low) / (high - low)
+    x = x - x.mean()
+    y = image - image.mean()
+    y = y * np.cov(y.ravel(), x.ravel())[0, 1] / np.var(y)
+    error = np.mean((x - y) ** 2)
+    samples = 7**gt.ndim
+    ssim = ssim_by_formula(x, y, 1, lambda a: uniform_filter(a, 7), samples / (samples - 1), 3)
+    return {"psnr": -10 * np.log10(error), "ssim": ssim, "nrmse": np.sqrt(error / np.mean(x**2))}
+
+
+@pytest.mark.parametrize("shape", [(512, 480), (24, 90, 80)])
+@pytest.mark.parametrize("noise", [0.05, 0.4, 2])
+def test_care_is_the_published_scoring(shape, noise):
+    rng = np.random.default_rng(len(shape))
+    gt = rng.gamma(2, 0.5, shape) * 900 + 300
+    image = 0.2 * gt + rng.normal(50, noise * gt.std(), shape)
+    assert get_protocol("care")(gt, image) == pytest.approx(care_by_formula(gt, image), abs=1e-6, rel=0)
+
+
+def test_care_of_a_small_image_takes_the_published_factor():
+    """n / (n - 1) of the best fit, which in an image of this size is seen."""
+    rng = np.random.default_rng(5)
+    gt, image = rng.random((2, 64, 64))
+    assert get_protocol("care")(gt, gt + image) == pytest.approx(care_by_formula(gt, gt + image), abs=1e-6, rel=0)
 
 
 def test_care_ignores_gain_and_offset_of_either_image(pair):
@@ -98,6 +129,15 @@ def test_unsigned_integers_do_not_wrap_around():
     assert get_protocol("plain")(gt, image)["nrmse"] == pytest.approx(np.sqrt(error / np.mean(gt.astype(float) ** 2)))
 
 
+def test_em_is_what_scikit_image_calls_wangs_ssim():
+    rng = np.random.default_rng(2)
+    gt = rng.integers(0, 256, (40, 50), dtype=np.uint8)
+    image = np.clip(gt + rng.normal(0, 30, gt.shape), 0, 255)
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+    expected = structural_similarity(gt.astype(float), image, **options)
+    assert get_protocol("em")(gt, image)["ssim"] == pytest.approx(expected, abs=1e-12)
+
+
 def test_em_is_wangs_ssim_and_psnr_at_255(pair):
     gt, image = (np.clip(a / a.max() * 255, 0, 255).astype(np.uint8) for a in pair)
     scores = get_protocol("em")(gt, image)
@@ -113,7 +153,20 @@ def test_label_free_is_the_cosine_of_the_centred_images(pair):
     x, y = (a - a.mean() for a in pair)
     expected = (x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum())
     assert get_protocol("label-free")(*pair) == {"pearson": pytest.approx(expected)}
+    assert expected == pytest.approx(linregress(pair[0].ravel(), pair[1].ravel()).rvalue)
     assert np.isnan(metrics.pearson(pair[0], np.ones_like(pair[0])))
+
+
+def test_interpolation_is_scored_at_255(pair):
+    gt, image = (np.clip(a / a.max() * 255, 0, 255).astype(np.uint8) for a in pair)
+    x, y = gt.astype(float), image.astype(float)
+    error = np.mean((x - y) ** 2)
+    ssim = ssim_by_formula(x, y, 255, lambda a: uniform_filter(a, 7), 49 / 48, 3)
+    expected = {"psnr": 10 * np.log10(255**2 / error), "ssim": ssim, "ie": np.sqrt(error)}
+    assert get_protocol("interpolation")(gt, image) == pytest.approx(expected, abs=1e-6)
+    assert metrics.interpolation_error(np.uint8([0, 10]), np.uint8([4, 7])) == pytest.approx(np.sqrt(12.5))
+    with pytest.raises(InputError, match=r"values .* to 4\d\d\d\.\d+, the protocol interpolation expects 0 to 255"):
+        get_protocol("interpolation")(gt * 17.0, image)
 
 
 def test_a_volume_is_compared_in_3d():
@@ -135,7 +188,7 @@ def test_equal_images_are_perfect(pair):
 
 def test_what_cannot_be_scored_is_refused(pair):
     gt, image = pair
-    for name in ("care", "plain", "em", "label-free"):
+    for name in PROTOCOLS:
         with pytest.raises(InputError, match=r"shape \(60, 69\), expected \(60, 70\)"):
             get_protocol(name)(gt, image[:, 1:])
     with pytest.raises(InputError, match="protocol care fixes it"):
@@ -146,5 +199,5 @@ def test_what_cannot_be_scored_is_refused(pair):
         get_protocol("plain")(np.ones((9, 9)), np.ones((9, 9)))
     with pytest.raises(InputError, match="constant"):
         get_protocol("label-free")(np.ones((9, 9)), np.ones((9, 9)))
-    with pytest.raises(InputError, match="'mse', expected one of care, plain, em, label-free"):
+    with pytest.raises(InputError, match="'mse', expected one of care, plain, em, label-free, mri, interpolation"):
         get_protocol("mse")

@@ -9,7 +9,7 @@ from csbdeep.utils import move_image_axes
 
 from aeanet_tf.data.images import Image
 from aeanet_tf.errors import InputError
-from aeanet_tf.models.normalizers import RangeNormalizer, fit_normalizer, make_normalizer
+from aeanet_tf.models.normalizers import RangeNormalizer, StandardNormalizer, fit_normalizer, make_normalizer
 from aeanet_tf.models.run_config import NormalizationSection
 
 
@@ -33,6 +33,7 @@ def test_every_kind_has_its_normalizer():
     assert (default.pmin, default.pmax) == (2, 99.8), "CSBDeep's"
     ranged = make_normalizer(NormalizationSection(kind="range", low=0, high=255))
     assert ranged.before(np.array([255], np.uint8), "X") == pytest.approx(1)
+    assert isinstance(make_normalizer(NormalizationSection(kind="standard")), StandardNormalizer)
     none = make_normalizer(NormalizationSection(kind="none"))
     assert isinstance(none, NoNormalizer) and not none.do_after
 
@@ -63,7 +64,43 @@ def test_a_fitted_normalizer_does_to_pieces_what_csbdeep_does_to_the_image(dtype
     np.testing.assert_allclose(other, np.moveaxis(expected, -1, 0), rtol=1e-5, atol=1e-6)
 
 
-def test_only_percentiles_read_the_image():
+@pytest.mark.parametrize("axes", ["YXC", "CYX"])
+def test_standardised_images_have_mean_0_and_deviation_1_in_every_channel(axes):
+    rng = np.random.default_rng(0)
+    image = np.moveaxis(rng.random((40, 31, 2)) * (5, 300) + (1000, -7), -1, axes.index("C"))
+    normalizer = StandardNormalizer()
+    normal = normalizer.before(image, axes)
+    assert normal.dtype == np.float32
+    across = tuple(i for i, a in enumerate(axes) if a != "C")
+    np.testing.assert_allclose(normal.mean(axis=across), 0, atol=1e-6)
+    np.testing.assert_allclose(normal.std(axis=across), 1, rtol=1e-5)
+    np.testing.assert_array_equal(normalizer.before(np.full((4, 5, 1), 9, np.uint8), "YXC"), 0)
+    # Its unit is not that of the input.
+    assert not normalizer.do_after
+    with pytest.raises(ValueError, match="not mapped back"):
+        normalizer.after(normal, None, axes)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("axes", ["YX", "CYX"])
+def test_a_fitted_standard_normalizer_does_to_pieces_what_is_done_to_the_image(dtype, axes):
+    array = (np.random.default_rng(0).random([{"C": 2, "Y": 40, "X": 31}[a] for a in axes]) * 120).astype(dtype)
+    net = move_image_axes(array, axes, "YXC", True)
+    expected = StandardNormalizer().before(net, "YXC")
+    section, lines = NormalizationSection(kind="standard"), []
+    fitted = fit_normalizer(section, Image(array, axes), "YXC", lambda *line: lines.append(line))
+    assert lines == [("mean and standard deviation", 1)]
+    fitted = pickle.loads(pickle.dumps(fitted))
+    assert not fitted.do_after
+    for rows in (slice(25, 40), slice(0, 25)):
+        piece = fitted.before(net[rows], "YXC")
+        assert piece.dtype == np.float32
+        np.testing.assert_allclose(piece, expected[rows], rtol=1e-6, atol=1e-6)
+    other = fitted.before(np.moveaxis(net, -1, 0), "CYX")
+    np.testing.assert_allclose(other, np.moveaxis(expected, -1, 0), rtol=1e-6, atol=1e-6)
+
+
+def test_only_percentiles_and_moments_read_the_image():
     image = Image(None, "YX")
     ranged = fit_normalizer(NormalizationSection(kind="range", low=1, high=3), image, "YXC")
     assert (ranged.low, ranged.high) == (1, 3)

@@ -8,15 +8,20 @@ import subprocess
 import sys
 import time
 
+import imageio.v3 as imageio
 import numpy as np
 import pytest
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.data.images import write_image
+from aeanet_tf.data.images import read_image, write_image
+from aeanet_tf.data.registration import Registration
 from aeanet_tf.errors import InputError
+from aeanet_tf.models.folder import load_model, prediction_normalization
+from aeanet_tf.models.predict_files import predict_files
 from aeanet_tf.models.run import find_root, load_data, model_config, train_run
 from aeanet_tf.models.run_config import load_run_config
 from aeanet_tf.training import CSVHistory, read_history
+from tests.data.published import write_label_free
 from tests.models import EAGER, assert_same_weights, contents, eager_tensorflow, write_config, write_pairs
 
 pytestmark = EAGER
@@ -175,6 +180,72 @@ def test_channels_go_last_and_each_is_normalised(workplace):
     X, _, _ = load_data(config, model_config(config))
     low, high = np.percentile(image, (2, 99.8), axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(X[0], np.moveaxis((image - low) / (high - low), 0, -1), atol=1e-5)
+
+
+def test_paired_em_is_prepared_once_and_pooled_or_by_pair(workplace, monkeypatch):
+    root, registered = workplace / "em", []
+    root.mkdir()
+    for i, name in enumerate("ab"):
+        for magnification in (10000, 20000):
+            image = np.random.default_rng([i, magnification]).integers(0, 256, (60, 80)).astype(np.uint8)
+            imageio.imwrite(root / f"{name}_{magnification}.bmp", image)
+
+    def register(fixed, moving, **_):
+        registered.append(fixed)
+        return Registration(np.array([[0.5, 0, 20], [0, 0.5, 15], [0, 0, 1]]), 40, 50, 0.1)
+
+    monkeypatch.setattr("aeanet_tf.data.paired_em.register", register)
+
+    def load(*overrides):
+        chosen = ["data.kind=paired_em", "data.normalization.kind=range", "data.normalization.low=0"]
+        chosen += ["data.normalization.high=255", f"data.root={root}", "data.validation_split=0.2", *overrides]
+        config = load_run_config("run.json", chosen)
+        return load_data(config, model_config(config))
+
+    X, Y, (X_val, Y_val) = load("data.pair=b")
+    assert (len(X), len(Y), len(X_val), len(Y_val)) == (7, 7, 2, 2) and len(registered) == 1
+    published = imageio.imread(root / "b_20000.bmp")
+    np.testing.assert_allclose(Y[0][..., 0], published[:20, :20] / 255, rtol=1e-6)
+    X, Y, (X_val, _) = load()
+    assert (len(X), len(X_val)) == (14, 4) and len(registered) == 2
+    assert all(x.shape == y.shape == (20, 20, 1) for x, y in zip(X, Y, strict=True))
+    assert (root / "prepared" / "registration.csv").is_file()
+    load(f"data.prepared={workplace / 'elsewhere'}")
+    assert (workplace / "elsewhere" / "train" / "GT").is_dir() and len(registered) == 4
+    with pytest.raises(InputError, match="pair: 'c' is not in"):
+        load("data.pair=c")
+
+
+LABEL_FREE = (
+    "data.kind=label_free",
+    "data.structure=dna",
+    'data.normalization={"kind": "standard"}',
+    "model.preset=aeanet-labelfree",
+    "model.axes=ZYX",
+    'model.network={"first_filters": 4, "depth": 2, "encoding_blocks": [1, 0], "decoding_blocks": [1]}',
+    "training.patch_size=[4, 8, 8]",
+    "training.loss=mse",
+)
+
+
+def test_label_free_images_are_standardised_and_predictions_stay_so(workplace):
+    written = write_label_free(workplace / "cells", ("dna",), train=3, test=1, size=(6, 24, 32))
+    overrides = (*LABEL_FREE, f"data.root={workplace / 'cells'}")
+    config = load_run_config("run.json", [*overrides, "data.resize=[1, 0.5, 0.5]"])
+    X, Y, (X_val, _) = load_data(config, model_config(config))
+    assert (len(X), len(X_val)) == (2, 1) and X[0].shape == Y[0].shape == (6, 12, 16, 1)
+    for image in (*X, *Y):
+        assert abs(image.mean()) < 1e-5 and image.std() == pytest.approx(1, rel=1e-4)
+    train(workplace, *overrides)
+    folder = workplace / "models" / "m"
+    assert prediction_normalization(folder).kind == "standard"
+    model, signal = load_model(folder), written["dna", "test"][0][0]
+    write_image(workplace / "signal.tif", signal, "ZYX")
+    (path,) = predict_files(model, workplace / "signal.tif", workplace / "out", prediction_normalization(folder))
+    predicted = read_image(path).array
+    normal = (signal - signal.mean(dtype=float)) / signal.std(dtype=float)
+    expected = model.predict(normal.astype("float32"), "ZYX", normalizer=None)
+    np.testing.assert_allclose(predicted, expected, atol=1e-4)
 
 
 def test_data_root_is_looked_for_where_people_keep_data(tmp_path, monkeypatch):

@@ -53,6 +53,63 @@ def test_care_runs_are_trained_as_in_the_papers(name, preset, loss):
     assert config.data.kind == "npz"
 
 
+def test_paired_em_is_trained_as_in_the_paper():
+    """The settings of the AEANet paper, appendix V, and the rows of its table VI."""
+    from aeanet_tf.models.run import model_config
+
+    attention = {}
+    for file in (CONFIGS / "paired_em.json", *(CONFIGS / "paired_em_ablations").glob("*.json")):
+        config = load_run_config(file)
+        made = model_config(config)
+        assert (made.train_loss, made.train_learning_rate, made.train_beta_1) == ("mae", 4e-4, 0.9)
+        assert made.train_epochs * made.train_steps_per_epoch == 120_000
+        assert (made.train_batch_size, made.train_patch_size) == (8, (256, 256))
+        assert made.train_learning_rate_decay == {"rate": 0.5, "steps": 10_000}
+        assert config.data.kind == "paired_em"
+        assert config.data.normalization.model_dump() == {"kind": "range", "low": 0, "high": 255}
+        attention[file.stem] = (made.spec.attention.batch_aware, made.spec.attention.shared_references)
+    assert attention == {
+        "paired_em": (True, 64),
+        "references_only": (False, 64),
+        "batch_aware_only": (True, 0),
+        "references_16": (True, 16),
+        "references_32": (True, 32),
+        "references_64": (True, 64),
+    }
+
+
+def test_label_free_structures_are_trained_as_in_the_paper():
+    """The settings of the GVTNet paper, section 4.5.1; pixels resized to 0.29 micrometres."""
+    from aeanet_tf.data.label_free import STRUCTURES
+    from aeanet_tf.models.run import model_config
+
+    pixels = {"membrane_caax_63x": 0.086, "dic_lamin_b1": 0.172}
+    for structure in STRUCTURES:
+        config = load_run_config(CONFIGS / "label_free" / f"{structure}.json")
+        made = model_config(config)
+        assert (made.train_loss, made.train_learning_rate, made.train_beta_1) == ("mse", 1e-3, 0.5)
+        assert made.train_epochs * made.train_steps_per_epoch == 100_000 and not made.train_learning_rate_decay
+        assert (made.train_batch_size, made.train_patch_size, config.model.axes) == (16, (32, 64, 64), "ZYX")
+        data = config.data
+        assert (data.kind, data.structure, data.normalization.kind) == ("label_free", structure, "standard")
+        factor = pixels.get(structure, 0.108) / 0.29
+        assert data.resize == pytest.approx((1, factor, factor), rel=1e-3)
+    assert len(list((CONFIGS / "label_free").glob("*.json"))) == len(STRUCTURES) == 13
+
+
+@pytest.mark.parametrize("file", ["paired_em.json", "planaria.json", "flywing.json", "label_free/dna.json"])
+def test_one_override_chooses_unet_gvtnet_or_aeanet(file):
+    from aeanet_tf.models.run import model_config
+
+    network = load_run_config(CONFIGS / file).model.preset.split("-", 1)[1]
+    for kind in ("unet", "gvtnet", "aeanet"):
+        config = load_run_config(CONFIGS / file, [f"model.preset={kind}-{network}"])
+        spec = model_config(config).spec
+        attends = spec.n_attention > 0
+        assert attends == (kind != "unet")
+        assert (attends and spec.attention.shared_references > 0) == (kind == "aeanet")
+
+
 def test_overrides_reach_every_kind_of_field(path):
     config = load_run_config(
         path,
@@ -112,6 +169,10 @@ def test_a_later_override_wins_and_sections_may_be_missing(tmp_path):
         ("model.n_channel_in=0", r"model\.n_channel_in"),
         ("data.kind=folder", r"data\.kind"),
         ("data.validation_split=1", r"data\.validation_split"),
+        ("data.kind=label_free", r"structure: missing; label_free images are those of one structure"),
+        ("data.resize=[1, 0, 1]", r"data\.resize\.1"),
+        ("data.resize=[0.5, 0.5]", r"data\.resize"),
+        ("data.prepared=", r"data\.prepared"),
         ("data.validation_low=val/low", "validation_low, validation_GT: give both or none"),
         ("data.normalization.low=99.9", "low: 99.9 is not below high = 99.8"),
         ("data.normalization.high=101", "101.0 are not percentiles"),

@@ -1,0 +1,64 @@
+"""``aeanet experiment``: rerun an experiment of the papers."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from aeanet_tf.experiments.registry import EXPERIMENTS
+
+DESCRIPTION = """\
+Train, predict, score, and write the table of a paper with the published figures beside ours: NAME.md, NAME.csv,
+pictures, and every configuration, in the folder --output. Models and scores stay there too: a run that was stopped goes
+on when the same command is given again, and experiments on the same data share their models.
+
+experiments:
+"""
+
+
+def add_parser(subparsers):
+    """Register the subcommand."""
+    listed = "\n".join(f"  {name:11}{one.description}" for name, one in EXPERIMENTS.items())
+    parser = subparsers.add_parser(
+        "experiment",
+        help="rerun an experiment of the papers",
+        description=DESCRIPTION + listed,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help="of the experiment")
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the data as published")
+    parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder of tables, models and scores")
+    parser.add_argument(
+        "--budget",
+        default="full",
+        help="full (default), a fraction of the published steps such as 0.01, or tiny: 2 steps, to see that all runs",
+    )
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings of each network (default: 1)")
+    parser.add_argument("--configs", type=Path, default=Path("configs"), metavar="DIR", help="run configurations")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override a field of every configuration"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args):
+    """Run the experiment; see `aeanet_tf.experiments`."""
+    from aeanet_tf.errors import InputError
+    from aeanet_tf.experiments.budget import parse_budget
+    from aeanet_tf.startup import load_backend
+
+    budget = parse_budget(args.budget)
+    if args.seeds < 1:
+        raise InputError(f"--seeds: {args.seeds}, expected at least 1")
+    if not args.data.is_dir():
+        raise InputError(f"--data: {args.data}: no such folder")
+    if args.output.exists() and not args.output.is_dir():
+        raise InputError(f"--output: {args.output}: is a file, expected a folder")
+    load_backend()
+    from aeanet_tf.experiments.laboratory import Laboratory
+    from aeanet_tf.experiments.registry import run_experiment
+
+    verbose = 1 if sys.stderr.isatty() else 2
+    lab = Laboratory(args.data, args.output, budget, tuple(range(args.seeds)), args.configs, tuple(args.set), verbose)
+    path = run_experiment(args.name, lab)
+    print(path.read_text(encoding="utf-8"))
+    print(f"report in {path}")

@@ -1,0 +1,153 @@
+"""What an attention operator computes for an image: relevance to its shared references, query, attention output."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.networks import NetworkGraph
+from aeanet_tf.prediction.stages import attention_operators
+
+
+def choose_operator(network, operator=None):
+    """An attention operator of a network.
+
+    Args:
+        network: of `aeanet_tf.networks.build_network`.
+        operator: name of the layer, such as "bottom_block.block_0", or its number in the order of evaluation, from 0,
+            as a number or a text. By default the first of the bottom block (``size="same"``) that has shared
+            references, or the first of any size that has; without references the same among all operators.
+
+    Returns:
+        The `GVTO` layer.
+
+    Raises:
+        InputError: there is no such operator, or none at all.
+    """
+    found = attention_operators(network)
+    if not found:
+        raise InputError("operator: the model has no attention operators, expected a network with attention")
+    if operator is None:
+        candidates = [one for one in found if one.attention.shared_references] or found
+        return next((one for one in candidates if one.attention.size == "same"), candidates[0])
+    by_name = {one.name: one for one in found} | {str(number): one for number, one in enumerate(found)}
+    if str(operator) not in by_name:
+        names = ", ".join(one.name for one in found)
+        raise InputError(f"operator: {operator!r}, expected one of {names}, or its number, 0 to {len(found) - 1}")
+    return by_name[str(operator)]
+
+
+def image_divisor(network):
+    """What each spatial axis of an image must be a multiple of, so that every resolution of the network fits."""
+    graph = NetworkGraph(network)
+    strides = [graph.strides(node.output) for node in graph.nodes]
+    rank = len(graph.image.shape) - 2
+    return tuple(max(s[axis] for s in strides if len(s) >= -axis) for axis in range(-rank, 0))
+
+
+def map_strides(network, operator=None):
+    """Pixels of the image to one position of an operator's maps, for each spatial axis of the maps.
+
+    They have the image's axes, or the last ones of them behind a projection.
+
+    Raises:
+        InputError: as `choose_operator`.
+    """
+    graph, layer = NetworkGraph(network), choose_operator(network, operator)
+    return graph.strides(_node(graph, layer).output)
+
+
+def relevance_maps(network, x, operator=None):
+    """Relevance of every position of an image to each shared reference of an operator.
+
+    Computes ``Q k(f_j)^T`` for every reference f_j (AEANet paper, appendix VI): Q is the operator's query with its
+    scaling by the square root of the width of a head, k its key projection, bias included. With several heads the
+    products of the heads are added up, which is the one product of the whole query with the whole key: the paper
+    does not speak of heads there. With one head these are the weights of the references' values in the attention
+    output, before the division by the length.
+
+    Args:
+        network: of `aeanet_tf.networks.build_network`.
+        x: a normalised image, ``(1, *spatial, channels)``. It is padded by reflection to the network's divisor, as in
+            prediction.
+        operator: see `choose_operator`.
+
+    Returns:
+        Float32 array ``(references, *spatial')`` at the resolution of the operator's query: see `map_strides`. Of the
+        padded image the positions are left that cover a part of ``x``. The unit is that of the dot product; only
+        comparisons mean something.
+
+    Raises:
+        InputError: the operator has no shared references; there is no such operator; ``x`` does not fit the network.
+    """
+    layer = choose_operator(network, operator)
+    attention = layer.attention
+    if not attention.shared_references:
+        raise InputError(f"operator {layer.name}: the model has no shared references there, expected at least one")
+    prepared = _Prepared(network, layer, x)
+    query = ops.convert_to_numpy(attention.compute_query(prepared.features))[0]
+    keys = ops.convert_to_numpy(attention.k_transform(attention.nl_library))[0]
+    scale = (keys.shape[-1] // attention.num_heads) ** -0.5
+    flat = prepared.cropped(query).reshape(-1, keys.shape[-1])
+    maps = (scale * keys).astype("float32") @ flat.T.astype("float32")
+    return maps.reshape(len(keys), *prepared.map_size)
+
+
+def query_and_attention(network, x, operator=None):
+    """The query tensor of an operator and its attention output (AEANet paper, section VI-D and figure 6).
+
+    Args:
+        network, x, operator: as for `relevance_maps`; references are not needed.
+
+    Returns:
+        ``(query, attention)``, float32 arrays ``(*spatial', channels)`` at the resolution of the query. The query is
+        that after its projection, before the scaling of the heads. The attention output is that after its output
+        projection, before the residual path is added, as in prediction: each image attends to itself and to the
+        references.
+
+    Raises:
+        InputError: there is no such operator; ``x`` does not fit the network.
+    """
+    layer = choose_operator(network, operator)
+    prepared = _Prepared(network, layer, x)
+    query = layer.attention.compute_query(prepared.features)
+    attention = layer.attention(prepared.features, training=False)
+    return tuple(prepared.cropped(ops.convert_to_numpy(one)[0]).astype("float32") for one in (query, attention))
+
+
+class _Prepared:
+    """The features that an operator attends to and asks with, pre-activated, for a padded image; and the way back."""
+
+    def __init__(self, network, layer, x):
+        x = np.asarray(x, "float32")
+        channels, rank = network.inputs[0].shape[-1], len(network.inputs[0].shape)
+        if x.ndim != rank or x.shape[0] != 1 or x.shape[-1] != channels:
+            raise InputError(f"x: shape {x.shape}, expected (1, {'n, ' * (rank - 2)}{channels})")
+        extra = [-n % d for n, d in zip(x.shape[1:-1], image_divisor(network), strict=True)]
+        pads = [(n // 2, n - n // 2) for n in extra]
+        graph = NetworkGraph(network)
+        node = _node(graph, layer)
+        self._inside = []
+        for axis, stride in enumerate(graph.strides(node.output), start=-len(node.output.shape) + 2):
+            first, stop = pads[axis][0], pads[axis][0] + x.shape[1:-1][axis]
+            self._inside.append(slice(first // stride, -(-stop // stride)))
+        self.map_size = tuple(part.stop - part.start for part in self._inside)
+        padded = np.pad(x, ((0, 0), *pads, (0, 0)), mode="reflect")
+        _check_size(network, padded.shape[1:-1])
+        features = keras.Model(network.input, node.inputs[0])(padded, training=False)
+        self.features = layer.batch_norm(features, training=False)
+
+    def cropped(self, maps):
+        """The positions of ``maps``, ``(*spatial', channels)``, that cover a part of the image."""
+        return maps[tuple(self._inside)]
+
+
+def _node(graph, layer):
+    return next(node for node in graph.nodes if node.layer is layer)
+
+
+def _check_size(network, size):
+    wanted = network.inputs[0].shape[1:-1]
+    if any(want not in (None, found) for want, found in zip(wanted, size, strict=True)):
+        names = [" x ".join(map(str, one)) for one in (size, wanted)]
+        raise InputError(f"x: {names[0]} pixels, expected {names[1]}: a learned query fixes the size")

@@ -1,0 +1,74 @@
+"""How much of a published training an experiment does."""
+
+import math
+from dataclasses import dataclass
+
+from aeanet_tf.errors import InputError
+
+TINY_STEPS, TINY_BATCH, TINY_IMAGES = 2, 2, 2
+# Validations, and so checkpoints to choose from, of a run that is shorter than a published one.
+FEWEST_EPOCHS = 10
+
+
+@dataclass(frozen=True)
+class Budget:
+    """A part of the published steps.
+
+    Attributes:
+        name: ``"full"``, ``"tiny"`` or the fraction, such as ``"0.01"``; in the names of models that are not full.
+        fraction: of the published steps. The learning rate falls in proportion, so its schedule keeps its shape.
+        steps: instead of a fraction.
+        batch_size: at most so many patches a step, ``None`` for as many as published.
+        images: at most so many test images of each kind, ``None`` for all.
+    """
+
+    name: str
+    fraction: float = 1.0
+    steps: int | None = None
+    batch_size: int | None = None
+    images: int | None = None
+
+    def apply(self, training):
+        """The fields of a `TrainingSection`, as a dict, shortened; what is published where the budget is full."""
+        if self.name == "full":
+            return training
+        steps = self.steps or max(1, round(self.fraction * training["steps"]))
+        changed = {
+            **training,
+            "steps": steps,
+            "steps_per_epoch": min(training["steps_per_epoch"], max(1, math.ceil(steps / FEWEST_EPOCHS))),
+        }
+        if self.batch_size is not None:
+            changed["batch_size"] = min(training["batch_size"], self.batch_size)
+        decay = training.get("learning_rate_decay")
+        if decay:
+            changed["learning_rate_decay"] = {
+                **decay,
+                "steps": max(1, round(decay["steps"] * steps / training["steps"])),
+            }
+        return changed
+
+    def some(self, images):
+        """The first of a list of test images; all of them where the budget does not limit them."""
+        return images[: self.images]
+
+
+def parse_budget(text):
+    """The `Budget` of ``full``, ``tiny`` (2 steps of 2 patches and 2 test images: does everything run?) or a fraction.
+
+    Raises:
+        InputError: something else.
+    """
+    if text == "full":
+        return Budget("full")
+    if text == "tiny":
+        return Budget("tiny", steps=TINY_STEPS, batch_size=TINY_BATCH, images=TINY_IMAGES)
+    try:
+        fraction = float(text)
+    except ValueError:
+        fraction = 0
+    if not 0 < fraction <= 1:
+        raise InputError(
+            f"--budget: {text!r}, expected full, tiny, or a fraction of the published steps above 0, up to 1"
+        )
+    return Budget("full") if fraction == 1 else Budget(f"{fraction:g}", fraction)

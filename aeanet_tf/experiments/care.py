@@ -1,0 +1,149 @@
+"""Tables II and III of the AEANet paper and figure 5 of the GVTNet paper: denoising and projection, CARE's data."""
+
+import numpy as np
+
+from aeanet_tf.data.care import care_test_images
+from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.protocols import align_care, get_protocol
+from aeanet_tf.experiments import published
+from aeanet_tf.experiments.laboratory import Case, Method
+from aeanet_tf.experiments.pictures import draw_curves, draw_panels
+from aeanet_tf.experiments.report import mean, mean_and_deviation, write_report
+from aeanet_tf.experiments.scores import by_image
+
+CONDITIONS = ("C3", "C2", "C1")
+FOLDERS = {"planaria": "Denoising_Planaria", "tribolium": "Denoising_Tribolium", "flywing": "Projection_Flywing"}
+# Suffix of the presets.
+NETWORKS = {"planaria": "care", "tribolium": "care", "flywing": "flywing"}
+PICTURED = 2
+
+
+def methods(dataset):
+    """U-Net, GVTNet and AEANet for a data set."""
+    network = NETWORKS[dataset]
+    return [
+        Method(label, key, f"{key}-{network}")
+        for label, key in (("U-Net", "unet"), ("GVTNet", "gvtnet"), ("AEANet", "aeanet"))
+    ]
+
+
+def run_table2(lab):
+    """Planaria: SSIM and PSNR of three conditions."""
+    return _run_table(lab, "table2", "planaria", published.TABLE2, "Table II: denoising of planaria")
+
+
+def run_table3(lab):
+    """Flywing: the same for the projection."""
+    return _run_table(lab, "table3", "flywing", published.TABLE3, "Table III: projection of flywing")
+
+
+def _run_table(lab, name, dataset, figures, title):
+    root = dataset_root(lab.data, dataset)
+    tests, protocol = test_images(root, lab.budget), scorer()
+    scores = {"Input": [lab.score_inputs(tests, protocol, _projected if dataset == "flywing" else None)]}
+    configs = {}
+    for seed in lab.seeds:
+        for method in methods(dataset):
+            config = lab.config(dataset, method, seed, root)
+            configs.setdefault(method.label, []).append(config)
+            scores.setdefault(method.label, []).append(lab.score(config, tests, protocol))
+    columns = {f"{c} ({s})": d for c in (*CONDITIONS, "Avg") for s, d in (("SSIM", 4), ("PSNR", 2))}
+    rows = {label: _row(runs, figures.get(label, {})) for label, runs in scores.items()}
+    count = len({test.name for test in tests})
+    caption = f"Care protocol, mean ± standard deviation over {count} test images; seeds: {len(lab.seeds)}."
+    notes = [
+        "The paper calls its spread standard errors; with its images they are standard deviations in size. "
+        + ("The input is scored as its maximum along z. " if dataset == "flywing" else "")
+        + "PSNR in dB."
+    ]
+    flat = [config for configs_ in configs.values() for config in configs_]
+    path = write_report(lab, name, title, [(caption, columns, rows)], notes, flat)
+    draw_curves(lab, name, configs)
+    worst = [test for test in tests if test.condition == "C3"][:PICTURED]
+    draw_panels(lab, name, worst, {label: configs_[0] for label, configs_ in configs.items()}, protocol, align_care)
+    return path
+
+
+def _row(runs, figures):
+    row = {}
+    for condition in CONDITIONS:
+        ssim, psnr = figures.get(condition, (None, None))
+        row[f"{condition} (SSIM)"] = mean_and_deviation(by_image(runs, "ssim", condition), ssim)
+        row[f"{condition} (PSNR)"] = mean_and_deviation(by_image(runs, "psnr", condition), psnr)
+    ssim, psnr = figures.get("Avg", (None, None))
+    row["Avg (SSIM)"] = mean(by_image(runs, "ssim"), ssim)
+    row["Avg (PSNR)"] = mean(by_image(runs, "psnr"), psnr)
+    return row
+
+
+def dataset_root(folder, dataset):
+    """The folder of a data set: ``folder`` itself, or the one in it that has the owner's name.
+
+    Raises:
+        InputError: neither has ``train_data``.
+    """
+    for root in (folder / FOLDERS[dataset], folder):
+        if (root / "train_data").is_dir():
+            return root
+    raise InputError(f"--data: {folder} has no train_data and no {FOLDERS[dataset]}/train_data; see docs/datasets.md")
+
+
+def test_images(root, budget):
+    """A `Case` for each test image and condition."""
+    images = budget.some(care_test_images(root))
+    return [
+        Case(image.name, lambda i=image, c=condition: (i.read(c), i.read("GT")), "ZYX", condition)
+        for image in images
+        for condition in CONDITIONS
+    ]
+
+
+def scorer():
+    """The care protocol as a function of ground truth, prediction, and input."""
+    care = get_protocol("care")
+    return lambda gt, image, _: care(gt, image)
+
+
+def _projected(stack):
+    return np.max(stack, axis=0)
+
+
+def run_transfer(lab):
+    """Train on each data set, test on all: U-Net against GVTNet (and AEANet), SSIM and NRMSE."""
+    roots = {dataset: dataset_root(lab.data, dataset) for dataset in FOLDERS}
+    tests = {dataset: test_images(root, lab.budget) for dataset, root in roots.items()}
+    protocol, configs = scorer(), []
+    scores = {}
+    for source, root in roots.items():
+        for method in methods(source):
+            runs = [lab.config(source, method, seed, root) for seed in lab.seeds]
+            configs += runs
+            for target in FOLDERS:
+                if _fits(source, tests[target]):
+                    found = [
+                        lab.score(c, tests[target], protocol, kind="" if target == source else target) for c in runs
+                    ]
+                    scores[source, method.label, target] = found
+    tables = [_transfer_table(scores, score, title) for score, title in (("ssim", "SSIM"), ("nrmse", "NRMSE"))]
+    notes = [
+        "A row is trained on the first data set, a column is what it is tested on. Denoising networks need a ground "
+        "truth in 3D, projecting ones in 2D: where the owner ships the other one only, a cell is empty (the paper made "
+        "projections of planaria and tribolium with PreMosa). The paper gives its figures as charts, so there are none "
+        "to print here."
+    ]
+    return write_report(lab, "transfer", "Transfer between data sets (GVTNet paper, figure 5)", tables, notes, configs)
+
+
+def _fits(source, tests):
+    """Whether the ground truth has the dimensions of what a network that was trained on ``source`` gives."""
+    return tests[0].read()[1].ndim == (2 if source == "flywing" else 3)
+
+
+def _transfer_table(scores, score, title):
+    columns = {f"{target} {condition}": 4 for target in FOLDERS for condition in CONDITIONS[::-1]}
+    rows = {}
+    for (source, label, target), runs in scores.items():
+        row = rows.setdefault(f"{source}, {label}", {})
+        for condition in CONDITIONS:
+            row[f"{target} {condition}"] = mean_and_deviation(by_image(runs, score, condition))
+    return f"{title}, mean ± standard deviation over test images.", columns, rows

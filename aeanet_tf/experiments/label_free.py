@@ -1,0 +1,77 @@
+"""Label-free prediction (GVTNet paper, section 2.2): Pearson correlation for each structure, and paired t-tests."""
+
+from aeanet_tf.data.label_free import STRUCTURES, label_free_images
+from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.protocols import get_protocol
+from aeanet_tf.evaluation.statistics import paired_t_test
+from aeanet_tf.experiments.laboratory import Case, Method
+from aeanet_tf.experiments.pictures import draw_curves
+from aeanet_tf.experiments.report import Cell, mean_and_deviation, write_report
+from aeanet_tf.experiments.scores import by_image
+
+BASELINE = "U-Net"
+METHODS = (
+    Method(BASELINE, "unet", "unet-labelfree"),
+    Method("GVTNet", "gvtnet", "gvtnet-labelfree"),
+    Method("AEANet", "aeanet", "aeanet-labelfree"),
+)
+
+
+def run(lab):
+    """Train every method for every structure in the data folder; Pearson r, and p of being better than U-Net."""
+    rows, configs = {}, {}
+    found = [name for name in STRUCTURES if _has(lab.data, name)]
+    if not found:
+        raise InputError(f"--data: {lab.data} has none of the 13 structures; see docs/datasets.md")
+    for structure in found:
+        scores = {}
+        for method in METHODS:
+            runs = [
+                lab.config(f"label_free/{structure}", method, seed, data={"structure": structure}) for seed in lab.seeds
+            ]
+            configs.setdefault(f"{structure}, {method.label}", []).extend(runs)
+            tests = _tests(lab, structure, runs[0].data.resize)
+            scores[method.label] = [lab.score(config, tests, _pearson) for config in runs]
+        rows[structure] = _row(scores)
+    columns = {"n": 0, **{m.label: 4 for m in METHODS}}
+    columns |= {f"{m.label} > {BASELINE}: {what}": d for m in METHODS[1:] for what, d in (("t", 2), ("p", 4))}
+    caption = (
+        "Pearson correlation of prediction and fluorescence, mean ± standard deviation over test images; t and p of a "
+        f"paired one-tailed t-test of being better than {BASELINE}, with n - 1 degrees of freedom."
+    )
+    notes = [
+        f"{BASELINE} here has the depth and the blocks of GVTNet; the paper's baseline is deeper (23 million "
+        "parameters). The paper gives its figures as charts and in its supplement, so there are none to print here."
+    ]
+    flat = [config for runs in configs.values() for config in runs]
+    title = "Label-free prediction (GVTNet paper, figure 2)"
+    path = write_report(lab, "labelfree", title, [(caption, columns, rows)], notes, flat)
+    draw_curves(lab, "labelfree", configs)
+    return path
+
+
+def _pearson(gt, image, _):
+    return get_protocol("label-free")(gt, image)
+
+
+def _has(root, structure):
+    try:
+        return bool(label_free_images(root, structure, "test"))
+    except InputError:
+        return False
+
+
+def _tests(lab, structure, resize):
+    images = lab.budget.some(label_free_images(lab.data, structure, "test", resize))
+    return [Case(image.name, image.read, "ZYX") for image in images]
+
+
+def _row(scores):
+    values = {label: by_image(runs, "pearson") for label, runs in scores.items()}
+    row = {"n": Cell(len(values[BASELINE])), **{label: mean_and_deviation(v) for label, v in values.items()}}
+    for label, v in values.items():
+        if label != BASELINE and len(v) > 1:
+            test = paired_t_test(v, values[BASELINE])
+            row[f"{label} > {BASELINE}: t"] = Cell(test.statistic)
+            row[f"{label} > {BASELINE}: p"] = Cell(test.p_value)
+    return row

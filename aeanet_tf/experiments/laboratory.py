@@ -1,0 +1,220 @@
+"""Where an experiment trains its networks and keeps what came out, so that it can be stopped and taken up again."""
+
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from aeanet_tf.errors import InputError, from_validation
+from aeanet_tf.experiments.budget import Budget
+from aeanet_tf.experiments.scores import read_scores, write_scores
+from aeanet_tf.files import write_text
+from aeanet_tf.models.folder import load_model, load_run, prediction_normalization, weight_files
+from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.models.run_config import RunConfig, apply_override
+
+logger = logging.getLogger("aeanet_tf")
+
+
+class Method(NamedTuple):
+    """A network to be compared.
+
+    Attributes:
+        label: in tables.
+        key: in file names.
+        preset: name of the network.
+        network: fields in which it differs from the preset.
+    """
+
+    label: str
+    key: str
+    preset: str
+    network: Any = MappingProxyType({})
+
+
+class Case(NamedTuple):
+    """A test image.
+
+    Attributes:
+        name: of the image.
+        read: function without arguments, ``(input, ground truth)``.
+        axes: of the input.
+        condition: of the input where there are several, such as "C1".
+        part: index of what is scored of a larger prediction and input, ``None`` for all.
+    """
+
+    name: str
+    read: Any
+    axes: str
+    condition: str = ""
+    part: Any = None
+
+
+@dataclass(frozen=True)
+class Laboratory:
+    """The data, the budget and the folder of an experiment.
+
+    Models are in ``output/models`` and scores in ``output/scores``; experiments on the same data share both.
+
+    Attributes:
+        data: folder of the data set.
+        output: folder of all results.
+        budget: `Budget`.
+        seeds: of the trainings; one run a method and seed.
+        configs: folder of the run configurations.
+        overrides: strings ``section.key=value`` that change every configuration, after method and budget.
+        verbose: Keras's.
+    """
+
+    data: Path
+    output: Path
+    budget: Budget
+    seeds: tuple[int, ...] = (0,)
+    configs: Path = Path("configs")
+    overrides: tuple[str, ...] = ()
+    verbose: int = 0
+    _models: dict = field(default_factory=dict)
+
+    def config(self, file, method, seed, root=None, **changes):
+        """The `RunConfig` of a method: that of ``configs/<file>.json`` with the network of the method.
+
+        Args:
+            file: name of the configuration.
+            method: `Method`.
+            seed: of the training.
+            root: folder of the data, ``data`` by default.
+            changes: sections of the configuration, dicts of fields that differ.
+
+        Raises:
+            InputError: no such file, or a field that is wrong.
+        """
+        path = self.configs / f"{file}.json"
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such configuration; --configs names the folder that has it") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({error})") from None
+        for section, fields in changes.items():
+            data.setdefault(section, {}).update(fields)
+        data.setdefault("data", {})["root"] = str(Path(self.data if root is None else root).resolve())
+        model = data["model"]
+        model["preset"], model["network"] = method.preset, _merged(model.get("network", {}), method.network)
+        model["basedir"] = str(self.output / "models")
+        budget = "" if self.budget.name == "full" else f"-{self.budget.name}"
+        model["name"] = f"{file.replace('/', '-')}-{method.key}-seed{seed}{budget}"
+        # Defaults are filled in before the budget is applied to them.
+        try:
+            data["training"] = self.budget.apply(RunConfig.model_validate(data).model_dump()["training"])
+            data["training"]["seed"] = seed
+            for override in self.overrides:
+                apply_override(data, override)
+            return RunConfig.model_validate(data)
+        except ValidationError as error:
+            raise from_validation(error, str(path)) from None
+
+    def model(self, config):
+        """The trained model of a configuration: as it was left, taken up where it was stopped, or trained now."""
+        name = config.model.name
+        if name not in self._models:
+            # One at a time is in memory.
+            self._models.clear()
+            self._models[name] = load_model(self.folder(config)) if self.is_trained(config) else self._train(config)
+        return self._models[name]
+
+    def is_trained(self, config):
+        """Whether the training of a configuration is finished.
+
+        Raises:
+            InputError: the folder holds a model of another configuration.
+        """
+        folder = self.folder(config)
+        if (folder / "resume" / "state.json").is_file() or not (folder / "weights_last.h5").is_file():
+            return False
+        if load_run(folder) != config:
+            raise InputError(f"{folder}: holds a model of another configuration; remove it, or take another --output")
+        return True
+
+    def _train(self, config):
+        from aeanet_tf.models.run import train_run
+
+        logger.info("training %s", config.model.name)
+        return train_run(config, verbose=self.verbose)
+
+    def folder(self, config):
+        """Folder of the model of a configuration."""
+        return Path(config.model.basedir) / config.model.name
+
+    def parameters(self, config):
+        """Number of trainable parameters."""
+        return sum(int(v.shape.num_elements()) for v in self.model(config).keras_model.trainable_variables)
+
+    def score(self, config, tests, protocol, kind="", predict=None):
+        """Scores of a trained model for test images, computed once and kept.
+
+        Args:
+            config: of the run.
+            tests: list of `Case`.
+            protocol: function ``(gt, prediction, input) -> scores`` by name.
+            kind: what is scored, where there is more than one thing for a model; for the name of the file.
+            predict: function ``(model, image, axes)``; whole images, normalised as in training, by default.
+
+        Returns:
+            List of dicts: ``image``, ``condition`` and the scores.
+        """
+        folder = self.folder(config)
+        path = self.output / "scores" / f"{config.model.name}{kind and '-'}{kind}.csv"
+        if self.is_trained(config) and path.is_file():
+            newest = max(file.stat().st_mtime for file in weight_files(folder))
+            found = read_scores(path)
+            same = [(row["image"], row["condition"]) for row in found] == [
+                (test.name, test.condition) for test in tests
+            ]
+            if same and path.stat().st_mtime >= newest:
+                return found
+        predict = self.predict if predict is None else predict
+        rows = _scored(tests, protocol, lambda image, axes: predict(self.model(config), image, axes))
+        write_scores(path, rows)
+        return rows
+
+    def score_inputs(self, tests, protocol, show=None):
+        """Scores of the inputs themselves; ``show`` makes an image of an input where it is none (a projection)."""
+        return _scored(tests, protocol, lambda image, axes: image if show is None else show(image))
+
+    def predict(self, model, image, axes):
+        """The prediction of a whole image, normalised as in training."""
+        normalizer = make_normalizer(prediction_normalization(model.logdir))
+        return model.predict(image, axes, normalizer=normalizer)
+
+    def write(self, name, text):
+        """Write a text file into the folder of results, and give its path."""
+        path = self.output / name
+        write_text(path, text)
+        return path
+
+
+def _scored(tests, protocol, predict):
+    rows, last, prediction = [], None, None
+    for test in tests:
+        image, gt = test.read()
+        # Several parts of one image are predicted once.
+        if image is not last:
+            last, prediction = image, predict(image, test.axes)
+        part = ... if test.part is None else test.part
+        whole = isinstance(prediction, dict)
+        scores = protocol(gt, prediction if whole else prediction[part], image[part])
+        rows.append({"image": test.name, "condition": test.condition, **scores})
+    return rows
+
+
+def _merged(first, second):
+    """Nested dicts, those of ``second`` over those of ``first``."""
+    merged = dict(first)
+    for key, value in second.items():
+        nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if nested else value
+    return merged

@@ -1,0 +1,66 @@
+"""Pictures of an experiment: how its networks learned, and what they make of test images."""
+
+import logging
+
+from aeanet_tf.evaluation.curve_figures import training_figure
+from aeanet_tf.evaluation.drawing import plane, save_figure
+from aeanet_tf.evaluation.panel_figures import prediction_panels
+from aeanet_tf.training import read_history
+
+logger = logging.getLogger("aeanet_tf")
+
+
+def draw_curves(lab, name, runs):
+    """Write ``<name>_curves.png``: losses of all runs.
+
+    Args:
+        lab: `Laboratory`.
+        name: of the experiment.
+        runs: label -> list of `RunConfig`, one a seed.
+    """
+    histories, steps = {}, {}
+    for label, configs in runs.items():
+        histories[label] = [read_history(lab.folder(config) / "history.csv") for config in configs]
+        steps[label] = configs[0].training.steps_per_epoch
+    save_figure(training_figure(histories, steps), lab.output / f"{name}_curves.png")
+
+
+def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
+    """Write ``<name>_<image>.png`` for each test: input, predictions, ground truth, and errors.
+
+    Args:
+        lab: `Laboratory`.
+        name: of the experiment.
+        tests: list of `Case`; of volumes the middle plane is shown.
+        runs: label -> `RunConfig` of the run to show.
+        protocol: see `Laboratory.score`, for the captions.
+        align: function ``(gt, prediction)`` that brings both to one unit; as they are by default.
+        predict: see `Laboratory.score`.
+    """
+    predict = predict or lab.predict
+    found = {test.name: ({}, {}) for test in tests}
+    # Method by method, because each is loaded by itself.
+    for label, config in runs.items():
+        model = lab.model(config)
+        for test in tests:
+            image, gt = test.read()
+            part = ... if test.part is None else test.part
+            prediction = predict(model, image, test.axes)[part]
+            pictures, scores = found[test.name]
+            scores[label] = protocol(gt, prediction, image[part])
+            gt, prediction = align(gt, prediction) if align else (gt, prediction)
+            pictures[label] = plane(prediction)
+    for test in tests:
+        image, gt = test.read()
+        low = image if test.part is None else image[test.part]
+        pictures, scores = found[test.name]
+        if low.ndim == gt.ndim:
+            scores["input"] = protocol(gt, low, low)
+        else:
+            # A projection is shown beside the brightest voxels.
+            low = low.max(axis=0)
+        gt = align(gt, gt)[0] if align else gt
+        path = lab.output / f"{name}_{test.name}{test.condition and '_'}{test.condition}.png"
+        title = f"{test.name} {test.condition}".strip()
+        save_figure(prediction_panels(plane(low), pictures, plane(gt), scores, title=title), path)
+        logger.info("picture: %s", path)

@@ -1,0 +1,41 @@
+"""The experiments by name; nothing heavy is imported before one is run."""
+
+from importlib import import_module
+from typing import NamedTuple
+
+
+class Experiment(NamedTuple):
+    """An experiment: its module and function, and what it needs and gives, in one line."""
+
+    module: str
+    function: str
+    description: str
+
+
+EXPERIMENTS = {
+    "table1": Experiment("paired_em", "run_table1", "AEANet paper, table I: paired EM, four networks"),
+    "table2": Experiment("care", "run_table2", "AEANet paper, table II: denoising of planaria, three conditions"),
+    "table3": Experiment("care", "run_table3", "AEANet paper, table III: projection of flywing, three conditions"),
+    "table5": Experiment("paired_em", "run_table5", "AEANet paper, table V: equivariance"),
+    "table6": Experiment("paired_em", "run_table6", "AEANet paper, table VI: ablation of the AEA block"),
+    "figure9": Experiment("paired_em", "run_figure9", "AEANet paper, figure 9: size of the predicted patches"),
+    "transfer": Experiment(
+        "care", "run_transfer", "GVTNet paper, figure 5: trained on one data set, tested on another"
+    ),
+    "labelfree": Experiment("label_free", "run", "GVTNet paper, figure 2: fluorescence from transmitted light"),
+    "w2s": Experiment("w2s", "run", "ours: five networks on W2S, several seeds, intervals"),
+}
+
+
+def run_experiment(name, lab):
+    """Run an experiment, or what is left of it.
+
+    Args:
+        name: one of `EXPERIMENTS`.
+        lab: `Laboratory`.
+
+    Returns:
+        The path of its report.
+    """
+    experiment = EXPERIMENTS[name]
+    return getattr(import_module(f"aeanet_tf.experiments.{experiment.module}"), experiment.function)(lab)

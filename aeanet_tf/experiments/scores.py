@@ -1,0 +1,50 @@
+"""Scores of single images, kept as CSV files beside the models they are of."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.files import replacing
+
+_NAMES = ("image", "condition")
+
+
+def write_scores(path, rows):
+    """Write one line an image; numbers so that reading them gives the same floats."""
+    with replacing(Path(path)) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(
+            {key: value if key in _NAMES else repr(float(value)) for key, value in row.items()} for row in rows
+        )
+
+
+def read_scores(path):
+    """What `write_scores` wrote.
+
+    Raises:
+        InputError: the file is something else.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [{key: value if key in _NAMES else float(value) for key, value in row.items()} for row in rows]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not a file of scores ({error}); remove it") from None
+
+
+def by_image(runs, score, condition=None):
+    """Scores of each image, averaged over the runs of a method.
+
+    Args:
+        runs: list of what `read_scores` gives, one a seed.
+        score: its name.
+        condition: of the images that count, ``None`` for all.
+
+    Returns:
+        Array with one number an image.
+    """
+    wanted = [[row[score] for row in rows if condition in (None, row["condition"])] for rows in runs]
+    return np.mean(wanted, axis=0)

@@ -1,0 +1,57 @@
+"""Mean and standard deviation of images read in pieces are NumPy's of the whole."""
+
+import numpy as np
+import pytest
+
+from aeanet_tf.data import moments, percentiles
+from aeanet_tf.data.moments import streamed_mean_std
+from aeanet_tf.errors import InputError
+
+
+class Lazy:
+    """An array that is read in parts only, and counts them."""
+
+    def __init__(self, array, chunks):
+        self.array, self.chunks, self.reads = array, chunks, 0
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, slices):
+        self.reads += 1
+        return self.array[slices]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", ">u2", "int32", "float32", "float64"])
+@pytest.mark.parametrize("axes", ["ZYX", "ZCYX"])
+def test_pieces_give_what_the_whole_gives(monkeypatch, dtype, axes):
+    monkeypatch.setattr(percentiles, "PIECE_BYTES", 400)
+    monkeypatch.setattr(moments, "_BLOCK", 37)
+    rng = np.random.default_rng(0)
+    array = (rng.random([{"Z": 5, "C": 3, "Y": 12, "X": 17}[a] for a in axes]) * 99).astype(dtype)
+    lazy, lines = Lazy(array, (2, *(1 for _ in axes[1:]))), []
+    mean, std = streamed_mean_std(lazy, axes, progress=lambda *line: lines.append(line))
+    across = tuple(i for i, a in enumerate(axes) if a != "C")
+    np.testing.assert_allclose(mean, np.atleast_1d(array.astype(float).mean(axis=across)), rtol=1e-12)
+    np.testing.assert_allclose(std, np.atleast_1d(array.astype(float).std(axis=across)), rtol=1e-10)
+    assert lazy.reads == len(lines) >= 3 and set(lines) == {("mean and standard deviation", len(lines))}
+
+
+def test_a_large_offset_costs_no_digits():
+    values = np.random.default_rng(0).normal(1e9, 1, (200, 300))
+    mean, std = streamed_mean_std(values, "YX")
+    assert mean == pytest.approx(values.mean(), rel=1e-15) and std == pytest.approx(values.std(), rel=1e-6)
+    assert streamed_mean_std(np.full((3, 4), 7, np.uint8), "YX") == (7, 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused(value):
+    image = np.zeros((30, 40), np.float32)
+    image[20, 3] = value
+    with pytest.raises(InputError, match=r"^a\.tif: the image holds NaN or infinite values"):
+        streamed_mean_std(image, "YX", "a.tif")
+
+
+def test_arrays_that_are_no_images():
+    with pytest.raises(InputError, match="image: the image is empty"):
+        streamed_mean_std(np.zeros((0, 3)), "YX")
+    with pytest.raises(InputError, match="image: pixels of type complex128"):
+        streamed_mean_std(np.zeros((2, 3), complex), "YX")

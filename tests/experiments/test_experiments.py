@@ -1,0 +1,160 @@
+"""Every experiment from end to end by its command: data as published, a tiny budget, tables and pictures."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from aeanet_tf.cli.main import main
+from aeanet_tf.data.images import write_image
+from aeanet_tf.experiments import published
+from tests.data.published import write_care, write_label_free, write_paired_em
+
+# Where the table is checked and not the networks.
+SMALL = ["--set", "training.batch_norm_batches=1", "--set", "training.tensorboard=false"]
+
+
+def experiment(name, data, output, *options):
+    """Run the command; the Markdown and the rows of the CSV."""
+    arguments = ["experiment", name, "--data", str(data), "--output", str(output), "--budget", "tiny"]
+    assert main([*arguments, *SMALL, *options]) == 0
+    with open(output / f"{name}.csv", newline="") as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    text = (output / f"{name}.md").read_text()
+    assert "a trial run" in text
+    runs = json.loads((output / f"{name}_configurations.json").read_text())
+    assert set(runs) == {path.name for path in (output / "models").iterdir() if path.name in runs}
+    assert all(run["training"]["steps"] == 2 for run in runs.values())
+    return text, rows
+
+
+@pytest.fixture(scope="module")
+def care(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("care")
+    write_care(folder / "Denoising_Planaria")
+    write_care(folder / "Denoising_Tribolium", form="folders", seed=1)
+    write_care(folder / "Projection_Flywing", projection=True, form="folders", seed=2)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def em(tmp_path_factory):
+    """The folder of the owner, and that of the results, which the experiments share."""
+    folder = tmp_path_factory.mktemp("em")
+    write_paired_em(folder / "data", pairs=2)
+    return folder / "data", folder / "results"
+
+
+def test_table2(care, tmp_path):
+    text, rows = experiment("table2", care, tmp_path)
+    assert list(rows) == ["Input", "U-Net", "GVTNet", "AEANet"]
+    assert float(rows["AEANet"]["C3 (SSIM) published"]) == published.TABLE2["AEANet"]["C3"][0][0]
+    for row in rows.values():
+        psnr = [float(row[f"{c} (PSNR)"]) for c in ("C1", "C2", "C3")]
+        assert float(row["Avg (PSNR)"]) == pytest.approx(np.mean(psnr))
+    # More light, more to see.
+    noise = [float(rows["Input"][f"{c} (PSNR)"]) for c in ("C3", "C2", "C1")]
+    assert noise == sorted(noise) and noise[0] < noise[2]
+    assert "32.08 ± 1.70" in text
+    assert (tmp_path / "table2_curves.png").stat().st_size > 10000
+    assert len(list(tmp_path.glob("table2_img_*_C3.png"))) == 2
+
+
+@pytest.mark.slow
+def test_table3(care, tmp_path):
+    text, rows = experiment("table3", care, tmp_path)
+    assert list(rows) == ["Input", "U-Net", "GVTNet", "AEANet"]
+    assert float(rows["Input"]["Avg (PSNR) published"]) == 17.41 and "maximum along z" in text
+    assert all(np.isfinite(float(rows[m]["C2 (SSIM)"])) for m in rows)
+
+
+@pytest.mark.slow
+def test_transfer(care, tmp_path):
+    text, rows = experiment("transfer", care, tmp_path)
+    assert len(rows) == 9 and "NRMSE" in text
+    assert np.isfinite(float(rows["planaria, GVTNet"]["tribolium C1"]))
+    # The owner ships projections of flywing only, and volumes of the others.
+    assert rows["planaria, GVTNet"]["flywing C1"] == rows["flywing, GVTNet"]["planaria C1"] == ""
+    assert np.isfinite(float(rows["flywing, AEANet"]["flywing C3"]))
+    # Its other models are those of the tables.
+    assert len(list((tmp_path / "models").iterdir())) == 9
+
+
+@pytest.mark.slow
+def test_table1_and_table5_share_their_models(em):
+    data, results = em
+    text, rows = experiment("table1", data, results)
+    assert float(rows["AEANet"]["Δ PSNR (dB) published"]) == 2.10 and rows["RCAN"]["Δ SSIM"] == ""
+    assert all(np.isfinite(float(rows[m]["Δ PSNR (dB)"])) for m in ("U-Net", "GVTNet", "Learned query", "AEANet"))
+    with open(results / "table1_2.csv", newline="") as file:
+        regions = {row["method"]: row for row in csv.DictReader(file)}
+    assert np.isfinite(float(regions["AEANet"]["Foreground"])) and "6 sub-images" in text
+    before = {path: path.stat().st_mtime_ns for path in (results / "models").rglob("weights_best.h5")}
+    text, rows = experiment("table5", data, results)
+    assert list(rows) == ["Self-attention", "Learned query", "AEA block"]
+    assert all(float(rows[m]["Rot. 90"]) > 0 for m in rows) and "below the self-attention's for" in text
+    assert before == {path: path.stat().st_mtime_ns for path in (results / "models").rglob("weights_best.h5")}
+
+
+@pytest.mark.slow
+def test_table6_and_figure9_share_theirs(em):
+    data, results = em
+    _, rows = experiment("table6", data, results)
+    assert float(rows["References only"]["Δ PSNR (dB) published"]) == 2.04
+    assert all(np.isfinite(float(rows[f"Both, {n} references"]["Δ SSIM"])) for n in (16, 32, 64))
+    assert rows["RCAN"]["Δ PSNR (dB)"] == ""
+    _, rows = experiment("figure9", data, results)
+    assert list(rows) == ["GVTNet", "AEANet (16)", "AEANet (32)", "AEANet (64)"]
+    found = [float(rows["AEANet (64)"][size]) for size in ("full", "512", "384", "256", "128")]
+    # Networks that attend to more give something else.
+    assert len(set(found)) == 5 and float(rows["AEANet (64)"]["128 published"]) == 1.303
+
+
+@pytest.mark.slow
+def test_labelfree(tmp_path):
+    write_label_free(tmp_path / "data", test=3)
+    _, rows = experiment("labelfree", tmp_path / "data", tmp_path / "results")
+    assert list(rows) == ["dna", "tom20"]
+    for row in rows.values():
+        assert float(row["n"]) == 2 and 0 <= float(row["GVTNet > U-Net: p"]) <= 1
+        assert all(-1 <= float(row[m]) <= 1 for m in ("U-Net", "GVTNet", "AEANet"))
+
+
+def test_w2s(tmp_path):
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 3), ("val", 2), ("test", 3)):
+        for i in range(count):
+            gt = rng.random((8, 8)).repeat(16, 0).repeat(16, 1)
+            write_image(tmp_path / "data" / split / "GT" / f"{i}.tif", (200 * gt).astype("uint8"), "YX")
+            low = 200 * gt + rng.normal(0, 20, gt.shape)
+            write_image(tmp_path / "data" / split / "low" / f"{i}.tif", low.clip(0, 255).astype("uint8"), "YX")
+    options = ["--seeds", "2", "--set", "model.network.first_filters=4", "--set", "training.patch_size=[32,32]"]
+    text, rows = experiment("w2s", tmp_path / "data", tmp_path / "results", *options)
+    assert [*rows][:1] == ["input"] and [*rows][-1] == "AEANet" and len(rows) == 6
+    with open(tmp_path / "results" / "w2s_3.csv", newline="") as file:
+        differences = {row["method"]: row for row in csv.DictReader(file)}
+    expected = float(rows["GVTNet"]["PSNR (dB)"]) - float(rows["U-Net"]["PSNR (dB)"])
+    assert float(differences["GVTNet"]["to U-Net, over images"]) == pytest.approx(expected)
+    assert float(differences["GVTNet"]["to U-Net, over seeds"]) == pytest.approx(expected)
+    assert differences["U-Net"]["to U-Net, over images"] == "" and "seed 1" in text
+    scores = (tmp_path / "results" / "scores" / "w2s-aeanet-batch-seed1-tiny.csv").read_text().splitlines()
+    assert len(scores) == 3
+
+
+def test_mistakes_are_one_line(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "file").write_text("")
+    data, output = ["--data", str(tmp_path / "data")], ["--output", str(tmp_path / "out")]
+    for arguments, message in (
+        (["table2", *data, *output, "--budget", "small"], "--budget: 'small', expected full, tiny, or a fraction"),
+        (["table2", *data, *output, "--seeds", "0"], "--seeds: 0, expected at least 1"),
+        (["table2", "--data", str(tmp_path / "none"), *output], "none: no such folder"),
+        (["table2", *data, "--output", str(tmp_path / "file")], "file: is a file, expected a folder"),
+        (["table2", *data, *output], "has no train_data and no Denoising_Planaria/train_data"),
+        (["labelfree", *data, *output], "has none of the 13 structures"),
+    ):
+        assert main(["experiment", *arguments]) == 2
+        error = capsys.readouterr().err.strip().splitlines()
+        assert len(error) == 1 and message in error[0]
+    assert not (tmp_path / "out").exists()

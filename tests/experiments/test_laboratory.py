@@ -1,0 +1,141 @@
+"""Experiments that are stopped go on; what is finished is not done again, and what is not theirs is not taken."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from aeanet_tf.data.images import write_image
+from aeanet_tf.errors import InputError
+from aeanet_tf.experiments.budget import parse_budget
+from aeanet_tf.experiments.laboratory import Case, Laboratory, Method
+from aeanet_tf.models import run as runs
+from tests.models import EAGER, eager_tensorflow
+
+pytestmark = EAGER
+SMALL = ("model.network.first_filters=4", "training.patch_size=[16,16]", "training.batch_norm_batches=1")
+METHOD = Method("AEANet", "aeanet", "aeanet-em", {"attention": {"shared_references": 3}})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eagerly():
+    with eager_tensorflow():
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 4), ("val", 2)):
+        for i in range(count):
+            for kind in ("low", "GT"):
+                write_image(folder / split / kind / f"{i}.tif", rng.random((32, 32)).astype("float32"), "YX")
+    configs = folder / "configs"
+    configs.mkdir()
+    config = {
+        "model": {"name": "any", "network": {"attention": {"num_heads": 1}}},
+        "data": {"axes": "YX", "validation_low": "val/low", "validation_GT": "val/GT"},
+        "training": {"steps": 400, "steps_per_epoch": 100, "batch_size": 8, "loss": "mse"},
+    }
+    (configs / "small.json").write_text(json.dumps(config))
+    return folder
+
+
+def laboratory(data, output, budget="tiny", overrides=SMALL):
+    return Laboratory(data, output, parse_budget(budget), (0,), data / "configs", overrides)
+
+
+def images(count=3):
+    rng = np.random.default_rng(1)
+    pairs = [(rng.random((24, 20)).astype("float32"), rng.random((24, 20)).astype("float32")) for _ in range(count)]
+    return [Case(f"t{i}", lambda pair=pair: pair, "YX") for i, pair in enumerate(pairs)]
+
+
+def protocol(gt, image, low):
+    return {"mse": np.mean((gt - image) ** 2), "gain": np.mean((gt - low) ** 2) - np.mean((gt - image) ** 2)}
+
+
+def test_configurations_are_the_file_with_method_budget_and_overrides(data, tmp_path):
+    lab = laboratory(data, tmp_path)
+    config = lab.config("small", METHOD, 5, training={"learning_rate": 0.25})
+    assert config.model.name == "small-aeanet-seed5-tiny" and config.model.basedir == str(tmp_path / "models")
+    assert config.model.network == {"attention": {"num_heads": 1, "shared_references": 3}, "first_filters": 4}
+    assert (config.training.steps, config.training.seed, config.training.learning_rate) == (2, 5, 0.25)
+    assert config.training.loss == "mse" and config.data.root == str(data.resolve())
+    full = laboratory(data, tmp_path, "full", ()).config("small", METHOD, 0)
+    assert (full.model.name, full.training.steps) == ("small-aeanet-seed0", 400)
+    with pytest.raises(InputError, match=r"none\.json: no such configuration; --configs"):
+        lab.config("none", METHOD, 0)
+    with pytest.raises(InputError, match=r"small\.json.*training\.steps"):
+        laboratory(data, tmp_path, overrides=("training.steps=many",)).config("small", METHOD, 0)
+
+
+def test_what_is_finished_is_not_done_again(data, tmp_path, monkeypatch):
+    lab, tests = laboratory(data, tmp_path), images()
+    config = lab.config("small", METHOD, 0)
+    first = lab.score(config, tests, protocol)
+    assert [row["image"] for row in first] == ["t0", "t1", "t2"]
+    expected = lab.predict(lab.model(config), tests[1].read()[0], "YX")
+    assert first[1]["mse"] == pytest.approx(np.mean((tests[1].read()[1] - expected) ** 2), rel=1e-6)
+
+    def never(*args, **kwargs):
+        raise AssertionError("done again")
+
+    again = laboratory(data, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "train_run", never)
+        patch.setattr(Laboratory, "predict", never)
+        assert again.score(config, tests, protocol) == first
+        with pytest.raises(AssertionError, match="done again"):
+            again.score(config, images(4), protocol)
+    with pytest.raises(InputError, match="holds a model of another configuration"):
+        other = laboratory(data, tmp_path, overrides=(*SMALL, "training.loss=mae"))
+        other.score(other.config("small", METHOD, 0), tests, protocol)
+    # Weights that are newer than the scores are scored anew.
+    shutil.rmtree(lab.folder(config))
+    called = []
+    again.score(config, tests, protocol, predict=lambda model, image, axes: called.append(1) or image)
+    assert len(called) == 3
+
+
+def test_an_interrupted_training_goes_on(data, tmp_path, monkeypatch):
+    straight, stopped = laboratory(data, tmp_path / "a"), laboratory(data, tmp_path / "b")
+    whole = straight.model(straight.config("small", METHOD, 0))
+    config = stopped.config("small", METHOD, 0)
+
+    class Stopped(Exception):
+        pass
+
+    def stop_after_one(self, *args, **kwargs):
+        raise Stopped
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        from aeanet_tf.training import CSVHistory
+
+        once = CSVHistory.on_epoch_end
+        patch.setattr(
+            CSVHistory,
+            "on_epoch_end",
+            lambda self, epoch, logs=None: stop_after_one(self) if epoch == 1 else once(self, epoch, logs),
+        )
+        stopped.model(config)
+    assert not stopped.is_trained(config)
+    resumed = stopped.model(config)
+    assert stopped.is_trained(config)
+    for a, b in zip(whole.keras_model.get_weights(), resumed.keras_model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_parts_of_one_image_are_predicted_once(data, tmp_path):
+    lab = laboratory(data, tmp_path)
+    image = np.arange(64.0).reshape(8, 8)
+    tests = [
+        Case(f"p{i}", lambda i=i: (image, image[2 * i : 2 * i + 2]), "YX", part=slice(2 * i, 2 * i + 2)) for i in (0, 3)
+    ]
+    seen = []
+    config = lab.config("small", METHOD, 0)
+    rows = lab.score(config, tests, protocol, "parts", lambda model, x, axes: seen.append(x) or x + 3)
+    assert len(seen) == 1 and [row["mse"] for row in rows] == [9, 9] and [row["gain"] for row in rows] == [-9, -9]
+    assert lab.score_inputs(tests, protocol)[1] == {"image": "p3", "condition": "", "mse": 0, "gain": 0}
