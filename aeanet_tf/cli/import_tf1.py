@@ -1,6 +1,10 @@
 """``aeanet import-tf1``: a model folder from a checkpoint of the original programs."""
 
 
+# How many numbers may follow a kind of normalisation.
+_NUMBERS = {"none": (0,), "standard": (0,), "percentile": (0, 2), "range": (2,)}
+
+
 def add_parser(subparsers):
     """Register the subcommand."""
     parser = subparsers.add_parser(
@@ -26,8 +30,8 @@ def add_parser(subparsers):
         "--normalization",
         nargs="+",
         metavar=("KIND", "LOW HIGH"),
-        help="of images in prediction: percentile LOW HIGH, range LOW HIGH, or none (default: range 0 255 for the "
-        "networks of paired EM, percentile 2 99.8 for the others)",
+        help="of images in prediction: percentile LOW HIGH, range LOW HIGH, standard, or none (default: range 0 255 "
+        "for the networks of paired EM, standard for label-free ones, percentile 2 99.8 for the others)",
     )
     parser.set_defaults(run=run)
 
@@ -61,7 +65,7 @@ def parse_normalization(words):
     if words is None:
         return None
     kind, *numbers = words
-    if len(numbers) not in ((0,) if kind == "none" else (0, 2) if kind == "percentile" else (2,)):
+    if len(numbers) not in _NUMBERS.get(kind, (2,)):
         raise InputError(f"--normalization: {' '.join(words)!r}, expected KIND LOW HIGH such as range 0 255, or none")
     try:
         return NormalizationSection(kind=kind, **dict(zip(("low", "high"), numbers, strict=False)))

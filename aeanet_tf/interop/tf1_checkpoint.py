@@ -37,7 +37,8 @@ def import_checkpoint(prefix, output, preset=None, axes=None, overrides=(), norm
         axes: of the images, ``"YX"`` or ``"ZYX"`` by default, by the number of dimensions.
         overrides: strings ``field=value`` that change fields of the spec, such as ``attention.num_heads=1``.
         normalization: the `NormalizationSection` to predict with; by default 0 to 255 for the networks of paired EM,
-            as published (division by 255), and the percentiles 2 and 99.8 for all others.
+            as published (division by 255), each image standardised for label-free ones, and the percentiles 2 and
+            99.8 for all others.
 
     Returns:
         The `pathlib.Path` of the folder, which ``AEANet(None, name, basedir)`` loads (``ProjectionAEANet`` if the
@@ -69,7 +70,7 @@ def published_normalization(preset):
     """The `NormalizationSection` for a published network: see `import_checkpoint`."""
     if preset.endswith("-em"):
         return NormalizationSection(kind="range", low=0, high=255)
-    return NormalizationSection()
+    return NormalizationSection(kind="standard" if preset.endswith("-labelfree") else "percentile")
 
 
 def check_output(output):

@@ -62,6 +62,7 @@ def test_the_imported_model_predicts_files(workplace):
         (["--normalization", "percentile", "1", "99.5"], ("percentile", 1, 99.5)),
         (["--normalization", "range", "-5", "1e3"], ("range", -5, 1000)),
         (["--normalization", "none"], ("none", 2, 99.8)),
+        (["--normalization", "standard"], ("standard", 2, 99.8)),
     ],
 )
 def test_prediction_uses_the_normalisation_of_the_import(arguments, expected, workplace):
@@ -76,8 +77,9 @@ def test_prediction_uses_the_normalisation_of_the_import(arguments, expected, wo
     assert relative_error(tifffile.imread("out/a.tif"), restored) < 1e-6
 
 
-def test_other_networks_are_imported_with_percentiles():
+def test_networks_are_imported_with_their_own_normalisation():
     assert published_normalization("gvtnet-care").kind == "percentile"
+    assert published_normalization("gvtnet-labelfree").kind == "standard"
     assert published_normalization("aeanet-em").high == 255
 
 
@@ -86,7 +88,7 @@ def test_other_networks_are_imported_with_percentiles():
     [
         (["range", "5"], "'range 5', expected KIND LOW HIGH"),
         (["none", "1", "2"], "'none 1 2', expected KIND LOW HIGH"),
-        (["minmax", "0", "1"], "kind: Input should be 'percentile', 'range' or 'none'"),
+        (["minmax", "0", "1"], "kind: Input should be 'percentile', 'range', 'standard' or 'none'"),
         (["range", "9", "3"], "low: 9.0 is not below high = 3.0"),
         (["percentile", "a", "b"], "low: Input should be a valid number"),
     ],

@@ -46,8 +46,9 @@ def em(tmp_path_factory):
     return folder / "data", folder / "results"
 
 
-def test_table2(care, tmp_path):
-    text, rows = experiment("table2", care, tmp_path)
+@pytest.mark.parametrize("filters", [4, pytest.param(32, marks=pytest.mark.slow)])
+def test_table2(filters, care, tmp_path):
+    text, rows = experiment("table2", care, tmp_path, "--set", f"model.network.first_filters={filters}")
     assert list(rows) == ["Input", "U-Net", "GVTNet", "AEANet"]
     assert float(rows["AEANet"]["C3 (SSIM) published"]) == published.TABLE2["AEANet"]["C3"][0][0]
     for row in rows.values():

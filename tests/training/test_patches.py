@@ -145,6 +145,13 @@ def test_validation_crops_about_the_centre_to_a_common_size():
     np.testing.assert_array_equal(batches[1][1][0], targets[2][1:9, 1:13])
 
 
+def test_validation_of_a_network_that_takes_one_size():
+    images = [_numbered(11, 13), _numbered(9, 20)]
+    validation = ValidationSet(images, images, div_by=(4, 4), at_most=(4, 8))
+    assert validation.size == (4, 8)
+    np.testing.assert_array_equal(validation[1][0][0], images[1][2:6, 6:14])
+
+
 def test_validation_batch_size_is_bounded_by_that_of_training():
     x = _constant(10, size=8)
     sampler = PatchSampler(x, x, 4, 1, (4, 4))
