@@ -1,6 +1,5 @@
 """``aeanet import-tf1``: a model folder from a checkpoint of the original programs."""
 
-
 # How many numbers may follow a kind of normalisation.
 _NUMBERS = {"none": (0,), "standard": (0,), "percentile": (0, 2), "range": (2,)}
 

@@ -5,7 +5,6 @@ from functools import lru_cache
 import numpy as np
 
 from aeanet_tf.data.paired_em import prepare_paired_em, whole_images
-from aeanet_tf.evaluation.equivariance import equivariance_errors
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.evaluation.regions import region_psnr
 from aeanet_tf.experiments import published
@@ -14,6 +13,15 @@ from aeanet_tf.experiments.patchwise import predict_in_patches
 from aeanet_tf.experiments.pictures import draw_curves, draw_panels
 from aeanet_tf.experiments.report import mean, write_report
 from aeanet_tf.experiments.scores import by_image
+from aeanet_tf.experiments.turning import (
+    BASELINE,
+    OURS,
+    PATCH,
+    errors_alone,
+    middle_patches,
+    turning_errors,
+    turning_table,
+)
 
 UNET, GVTNET = Method("U-Net", "unet", "unet-em"), Method("GVTNet", "gvtnet", "gvtnet-em")
 LEARNED = Method("Learned query", "learned-query", "learned-query-em")
@@ -23,8 +31,6 @@ BATCH = Method("Batch-aware only", "aeanet-batch", "aeanet-em", {"attention": {"
 FEWER = {
     n: Method(f"AEANet ({n})", f"aeanet-{n}", "aeanet-em", {"attention": {"shared_references": n}}) for n in (16, 32)
 }
-# Of patches in table V, and of what the learned query is given everywhere: the size of its training.
-PATCH = 256
 SIZES = ("full", 512, 384, 256, 128)
 PICTURED = 3
 
@@ -88,24 +94,13 @@ def run_figure9(lab):
 
 def run_table5(lab):
     """Equivariance: self-attention, learned query, AEA block under rotations and transposition."""
-    methods = {"Self-attention": GVTNET, "Learned query": LEARNED, "AEA block": AEANET}
-    tests = _patches(lab)
-    found, configs = _scores(lab, methods.values(), tests, "equivariance", _equivariance, lambda gt, errors, _: errors)
-    rows = {
-        label: {t: mean(by_image(found[method.label], t), figure) for t, figure in published.TABLE5[label].items()}
-        for label, method in methods.items()
-    }
-    columns = dict.fromkeys(published.TABLE5["AEA block"], 5)
-    caption = (
-        "Mean absolute difference between the output of a transformed patch and the transformed output, values 0 to 1."
-    )
-    notes = [f"{len(tests)} patches of {PATCH} x {PATCH} from the middle of the test sub-images.", _verdict(rows)]
-    return write_report(lab, "table5", "Table V: equivariance", [(caption, columns, rows)], notes, _flat(configs))
-
-
-def _verdict(rows):
-    lower = [t for t, cell in rows["AEA block"].items() if cell.value < rows["Self-attention"][t].value]
-    return f"The AEA block's error is below the self-attention's for {', '.join(lower) or 'none of them'}."
+    labels = {GVTNET.label: BASELINE, LEARNED.label: "Learned query", AEANET.label: OURS}
+    cases = middle_patches(_tests(lab))
+    errors = turning_errors(lambda model, image, axes: _predict(model, image, axes) / 255)
+    scores, configs = _scores(lab, (GVTNET, LEARNED, AEANET), cases, "equivariance", errors, errors_alone)
+    scores = {labels[label]: runs for label, runs in scores.items()}
+    table, verdict = turning_table(scores, cases, published.TABLE5)
+    return write_report(lab, "table5", "Table V: equivariance", [table], [verdict], _flat(configs))
 
 
 def _scores(lab, methods, tests, kind="", predict=None, protocol=None):
@@ -140,21 +135,6 @@ def _tests(lab):
     return tests
 
 
-def _patches(lab):
-    """Patches of the middle of the test sub-images."""
-    tests = []
-    for test in _tests(lab):
-
-        def read(test=test):
-            image = test.read()[0][test.part]
-            starts = [(n - PATCH) // 2 for n in image.shape]
-            patch = image[tuple(slice(s, s + PATCH) for s in starts)]
-            return patch, patch
-
-        tests.append(Case(test.name, read, "YX"))
-    return tests
-
-
 def _protocol(gt, image, low):
     """Scores of the em protocol, and their improvement over the input."""
     em, image = get_protocol("em"), np.clip(image, 0, 255)
@@ -174,11 +154,6 @@ def _predict(model, image, axes):
 
 def _in_patches(size):
     return lambda model, image, axes: predict_in_patches(model, image, axes, size)
-
-
-def _equivariance(model, patch, axes):
-    errors = equivariance_errors(lambda image: _predict(model, image, axes), patch.astype("float32"))
-    return {name: error / 255 for name, error in errors.items()}
 
 
 _DELTAS = {"Δ PSNR (dB)": ("delta_psnr", 2), "Δ SSIM": ("delta_ssim", 3)}

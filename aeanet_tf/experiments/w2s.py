@@ -1,15 +1,28 @@
 """U-Net, GVTNet and AEANet on W2S under one budget: several seeds, intervals, paired differences."""
 
+from functools import partial
+
 import numpy as np
+from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.data.images import image_stem, read_image
 from aeanet_tf.data.pairs import pair_folders
 from aeanet_tf.evaluation.protocols import align_care, get_protocol
 from aeanet_tf.evaluation.statistics import mean_interval, paired_difference
 from aeanet_tf.experiments.laboratory import Case, Method
+from aeanet_tf.experiments.patchwise import predict_in_patches
 from aeanet_tf.experiments.pictures import draw_curves, draw_panels
-from aeanet_tf.experiments.report import Cell, write_report
+from aeanet_tf.experiments.report import Cell, mean, write_report
 from aeanet_tf.experiments.scores import by_image
+from aeanet_tf.experiments.turning import (
+    BASELINE,
+    OURS,
+    errors_alone,
+    middle_patches,
+    turning_errors,
+    turning_table,
+)
+from aeanet_tf.models.folder import prediction_normalization
 
 METHODS = (
     Method("U-Net", "unet", "unet-em"),
@@ -19,6 +32,8 @@ METHODS = (
     Method("AEANet", "aeanet", "aeanet-em"),
 )
 COLUMNS = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4)}
+# Of patches that are predicted; that of training is the last.
+SIZES = (256, 128)
 PICTURED = 3
 
 
@@ -50,7 +65,10 @@ def run(lab):
         ),
         *_differences(scores, lab.seeds),
     ]
-    path = write_report(lab, "w2s", "W2S denoising under one budget", tables, _notes(lab, tests), configs)
+    tables.append(_patch_sizes(lab, tests, configs, scores, protocol))
+    table, verdict = _equivariance(lab, tests, configs)
+    notes = [*_notes(lab, tests), verdict]
+    path = write_report(lab, "w2s", "W2S denoising under one budget", [*tables, table], notes, configs)
     draw_curves(lab, "w2s", {method.label: configs[i :: len(METHODS)] for i, method in enumerate(METHODS)})
     draw_panels(lab, "w2s", tests[:PICTURED], dict(zip(scores, configs, strict=False)), protocol, align_care)
     return path
@@ -104,6 +122,36 @@ def _differences(scores, seeds):
             columns,
             rows,
         )
+
+
+def _patch_sizes(lab, tests, configs, scores, protocol):
+    """Figure 9 for these networks: PSNR by the size of what is predicted at a time."""
+    rows = {label: {"whole": mean(by_image(runs, "psnr"))} for label, runs in scores.items()}
+    for size in SIZES:
+        found = {}
+        for config, method in zip(configs, METHODS * len(lab.seeds), strict=True):
+            predict = partial(predict_in_patches, size=size)
+            found.setdefault(method.label, []).append(lab.score(config, tests, protocol, f"patches{size}", predict))
+        for label, runs in found.items():
+            rows[label][f"{size} x {size}"] = mean(by_image(runs, "psnr"))
+    caption = "PSNR (dB) by the size of the patches that are predicted, each with attention of its own."
+    return caption, {"whole": 2, **{f"{size} x {size}": 2 for size in SIZES}}, rows
+
+
+def _equivariance(lab, tests, configs):
+    """Table V for these networks; of the self-attention that of GVTNet."""
+    labels = {"gvtnet": BASELINE, "aeanet": OURS, "unet": "U-Net"}
+    cases, errors, scores = middle_patches(tests), turning_errors(_normalised), {}
+    for config, method in zip(configs, METHODS * len(lab.seeds), strict=True):
+        if method.key in labels:
+            found = lab.score(config, cases, errors_alone, "equivariance", errors)
+            scores.setdefault(labels[method.key], []).append(found)
+    return turning_table(scores, cases)
+
+
+def _normalised(model, image, axes):
+    section = prediction_normalization(model.logdir)
+    return model.predict(image, axes, normalizer=PercentileNormalizer(section.low, section.high, do_after=False))
 
 
 def _notes(lab, tests):

@@ -94,7 +94,7 @@ def test_table1_and_table5_share_their_models(em):
     before = {path: path.stat().st_mtime_ns for path in (results / "models").rglob("weights_best.h5")}
     text, rows = experiment("table5", data, results)
     assert list(rows) == ["Self-attention", "Learned query", "AEA block"]
-    assert all(float(rows[m]["Rot. 90"]) > 0 for m in rows) and "below the self-attention's for" in text
+    assert all(float(rows[m]["Rot. 90"]) > 0 for m in rows) and "below the self-attention's" in text
     assert before == {path: path.stat().st_mtime_ns for path in (results / "models").rglob("weights_best.h5")}
 
 
@@ -139,6 +139,7 @@ def test_w2s(tmp_path):
     assert float(differences["GVTNet"]["to U-Net, over images"]) == pytest.approx(expected)
     assert float(differences["GVTNet"]["to U-Net, over seeds"]) == pytest.approx(expected)
     assert differences["U-Net"]["to U-Net, over images"] == "" and "seed 1" in text
+    assert "Equivariance: mean absolute difference" in text and "self-attention's" in text
     scores = (tmp_path / "results" / "scores" / "w2s-aeanet-batch-seed1-tiny.csv").read_text().splitlines()
     assert len(scores) == 3
 
