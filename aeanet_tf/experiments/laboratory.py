@@ -1,6 +1,5 @@
 """Where an experiment trains its networks and keeps what came out, so that it can be stopped and taken up again."""
 
-import json
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from aeanet_tf.experiments.scores import read_scores, write_scores
 from aeanet_tf.files import write_text
 from aeanet_tf.models.folder import load_model, load_run, prediction_normalization, weight_files
 from aeanet_tf.models.normalizers import make_normalizer
-from aeanet_tf.models.run_config import RunConfig, apply_override
+from aeanet_tf.models.run_config import RunConfig, apply_override, read_fields
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -93,12 +92,7 @@ class Laboratory:
             InputError: no such file, or a field that is wrong.
         """
         path = self.configs / f"{file}.json"
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such configuration; --configs names the folder that has it") from None
-        except (OSError, ValueError) as error:
-            raise InputError(f"{path}: cannot be read ({error})") from None
+        data = read_fields(path)
         for section, fields in changes.items():
             data.setdefault(section, {}).update(fields)
         data.setdefault("data", {})["root"] = str(Path(self.data if root is None else root).resolve())
@@ -135,7 +129,9 @@ class Laboratory:
         folder = self.folder(config)
         if (folder / "resume" / "state.json").is_file() or not (folder / "weights_last.h5").is_file():
             return False
-        if load_run(folder) != config:
+        found = load_run(folder)
+        # Data may be moved to another place.
+        if found is None or found.model_copy(update={"data": _elsewhere(found, config)}) != config:
             raise InputError(f"{folder}: holds a model of another configuration; remove it, or take another --output")
         return True
 
@@ -195,6 +191,11 @@ class Laboratory:
         path = self.output / name
         write_text(path, text)
         return path
+
+
+def _elsewhere(found, config):
+    """The data section of a run, in the place where another one has its data."""
+    return found.data.model_copy(update={"root": config.data.root, "prepared": config.data.prepared})
 
 
 def _scored(tests, protocol, predict):

@@ -197,6 +197,21 @@ def load_run_config(path, overrides=()):
     Raises:
         InputError: a missing or unreadable file, an unknown or mistyped key, a value of the wrong kind.
     """
+    data = read_fields(path)
+    for override in overrides:
+        apply_override(data, override)
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise from_validation(error, str(path)) from None
+
+
+def read_fields(path):
+    """The fields of a run configuration as nested dicts, not validated.
+
+    Raises:
+        InputError: a missing or unreadable file, or one that holds something else.
+    """
     path = Path(path)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -208,12 +223,7 @@ def load_run_config(path, overrides=()):
         raise InputError(f"{path}: not valid JSON, line {error.lineno}: {error.msg}") from None
     if not isinstance(data, dict):
         raise InputError(f"{path}: expected an object with model, data and training, found {type(data).__name__}")
-    for override in overrides:
-        apply_override(data, override)
-    try:
-        return RunConfig.model_validate(data)
-    except ValidationError as error:
-        raise from_validation(error, str(path)) from None
+    return data
 
 
 def apply_override(data, text):

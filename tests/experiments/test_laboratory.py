@@ -66,7 +66,7 @@ def test_configurations_are_the_file_with_method_budget_and_overrides(data, tmp_
     assert config.training.loss == "mse" and config.data.root == str(data.resolve())
     full = laboratory(data, tmp_path, "full", ()).config("small", METHOD, 0)
     assert (full.model.name, full.training.steps) == ("small-aeanet-seed0", 400)
-    with pytest.raises(InputError, match=r"none\.json: no such configuration; --configs"):
+    with pytest.raises(InputError, match=r"none\.json: no such configuration file"):
         lab.config("none", METHOD, 0)
     with pytest.raises(InputError, match=r"small\.json.*training\.steps"):
         laboratory(data, tmp_path, overrides=("training.steps=many",)).config("small", METHOD, 0)
@@ -90,6 +90,8 @@ def test_what_is_finished_is_not_done_again(data, tmp_path, monkeypatch):
         assert again.score(config, tests, protocol) == first
         with pytest.raises(AssertionError, match="done again"):
             again.score(config, images(4), protocol)
+    moved = config.model_copy(update={"data": config.data.model_copy(update={"root": "elsewhere"})})
+    assert again.is_trained(moved)
     with pytest.raises(InputError, match="holds a model of another configuration"):
         other = laboratory(data, tmp_path, overrides=(*SMALL, "training.loss=mae"))
         other.score(other.config("small", METHOD, 0), tests, protocol)
