@@ -76,16 +76,23 @@ def _row(runs, figures):
     return row
 
 
-def dataset_root(folder, dataset):
-    """The folder of a data set: ``folder`` itself, or the one in it that has the owner's name.
+def dataset_root(folder, dataset, among_others=False):
+    """The folder of a data set: the one in ``folder`` that has the owner's name, or ``folder`` itself.
+
+    Args:
+        folder: where to look.
+        dataset: one of `FOLDERS`.
+        among_others: that it cannot be ``folder`` itself, because others have to be there, too.
 
     Raises:
-        InputError: neither has ``train_data``.
+        InputError: there is no ``train_data``.
     """
-    for root in (folder / FOLDERS[dataset], folder):
+    named = folder / FOLDERS[dataset]
+    for root in (named,) if among_others else (named, folder):
         if (root / "train_data").is_dir():
             return root
-    raise InputError(f"--data: {folder} has no train_data and no {FOLDERS[dataset]}/train_data; see docs/datasets.md")
+    itself = "" if among_others else " and no train_data"
+    raise InputError(f"--data: {folder} has no {FOLDERS[dataset]}/train_data{itself}; see docs/datasets.md")
 
 
 def test_images(root, budget):
@@ -110,7 +117,7 @@ def _projected(stack):
 
 def run_transfer(lab):
     """Train on each data set, test on all: U-Net against GVTNet (and AEANet), SSIM and NRMSE."""
-    roots = {dataset: dataset_root(lab.data, dataset) for dataset in FOLDERS}
+    roots = {dataset: dataset_root(lab.data, dataset, among_others=True) for dataset in FOLDERS}
     tests = {dataset: test_images(root, lab.budget) for dataset, root in roots.items()}
     protocol, configs = scorer(), []
     scores = {}

@@ -153,7 +153,8 @@ def test_mistakes_are_one_line(tmp_path, capsys):
         (["table2", *data, *output, "--seeds", "0"], "--seeds: 0, expected at least 1"),
         (["table2", "--data", str(tmp_path / "none"), *output], "none: no such folder"),
         (["table2", *data, "--output", str(tmp_path / "file")], "file: is a file, expected a folder"),
-        (["table2", *data, *output], "has no train_data and no Denoising_Planaria/train_data"),
+        (["table2", *data, *output], "has no Denoising_Planaria/train_data and no train_data;"),
+        (["transfer", *data, *output], "has no Denoising_Planaria/train_data;"),
         (["labelfree", *data, *output], "has none of the 13 structures"),
     ):
         assert main(["experiment", *arguments]) == 2
