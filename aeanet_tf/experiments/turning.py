@@ -54,8 +54,8 @@ def turning_table(scores, cases, figures=None):
     lower = [name for name, cell in rows[OURS].items() if cell.value < rows[BASELINE][name].value]
     if len(lower) == len(TRANSFORMATIONS):
         verdict = "The AEA block's errors are all below the self-attention's."
+    elif lower:
+        verdict = f"The AEA block's error is below the self-attention's for {', '.join(lower)} only."
     else:
-        verdict = (
-            f"The AEA block's error is below the self-attention's for {', '.join(lower) or 'no transformation'} only."
-        )
+        verdict = "The AEA block's errors are below the self-attention's for none of the transformations."
     return (caption, dict.fromkeys(TRANSFORMATIONS, 5), rows), verdict
