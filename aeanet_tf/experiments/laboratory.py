@@ -1,12 +1,14 @@
 """Where an experiment trains its networks and keeps what came out, so that it can be stopped and taken up again."""
 
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
+from tqdm import tqdm
 
 from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.experiments.budget import Budget
@@ -172,8 +174,9 @@ class Laboratory:
             ]
             if same and path.stat().st_mtime >= newest:
                 return found
-        predict = self.predict if predict is None else predict
-        rows = _scored(tests, protocol, lambda image, axes: predict(self.model(config), image, axes))
+        model, predict = self.model(config), self.predict if predict is None else predict
+        logger.info("scoring %s", path.stem)
+        rows = _scored(tests, protocol, lambda image, axes: predict(model, image, axes))
         write_scores(path, rows)
         return rows
 
@@ -193,6 +196,17 @@ class Laboratory:
         return path
 
 
+@contextmanager
+def _quiet():
+    """Without a line in the log for each of hundreds of predictions."""
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def _elsewhere(found, config):
     """The data section of a run, in the place where another one has its data."""
     return found.data.model_copy(update={"root": config.data.root, "prepared": config.data.prepared})
@@ -200,11 +214,12 @@ def _elsewhere(found, config):
 
 def _scored(tests, protocol, predict):
     rows, last, prediction = [], None, None
-    for test in tests:
+    for test in tqdm(tests, "scoring", unit="image", leave=False, disable=None):
         image, gt = test.read()
         # Several parts of one image are predicted once.
         if image is not last:
-            last, prediction = image, predict(image, test.axes)
+            with _quiet():
+                last, prediction = image, predict(image, test.axes)
         part = ... if test.part is None else test.part
         whole = isinstance(prediction, dict)
         scores = protocol(gt, prediction if whole else prediction[part], image[part])
