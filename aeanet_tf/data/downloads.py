@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,7 +112,8 @@ def _arrange(url: str, file: Path, folder: Path, record: Path, fetched: bool) ->
                 raise
         else:
             temporary.mkdir(parents=True)
-            file.rename(temporary / file.name)
+            # Copied, so that nothing is lost of what somebody saved by hand if this fails.
+            shutil.copy2(file, temporary / file.name)
         # Before the folder has its name, so that there is never a folder without its record.
         write_text(record, json.dumps({**found, "date": date.today().isoformat()}, indent=2) + "\n")
     if fetched and file.exists():

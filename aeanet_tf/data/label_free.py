@@ -117,12 +117,25 @@ def label_free_images(
     return images
 
 
-def _table(root: Path, structure: str, split: str) -> Path:
+def structures_in(root: str | Path) -> list[str]:
+    """Those of `STRUCTURES` of which a folder has a CSV, of either split."""
+    splits = ("train", "test")
+    return [
+        name for name in STRUCTURES if any(p.is_file() for split in splits for p in _places(Path(root), name, split))
+    ]
+
+
+def _places(root: Path, structure: str, split: str) -> list[Path]:
+    """Where the CSV may be."""
     names = (f"{structure}/{split}.csv", f"{structure}_{split}.csv")
-    places = [folder / name for folder in (root / "csvs", root) for name in names]
-    for place in places:
+    return [folder / name for folder in (root / "csvs", root) for name in names]
+
+
+def _table(root: Path, structure: str, split: str) -> Path:
+    for place in _places(root, structure, split):
         if place.is_file():
             return place
+    names = (f"{structure}/{split}.csv", f"{structure}_{split}.csv")
     raise InputError(f"{root}: no table of {structure}, {split}: looked for {', '.join(names)}, also in csvs")
 
 

@@ -99,7 +99,13 @@ def test_images(root, budget):
     """A `Case` for each test image and condition."""
     images = budget.some(care_test_images(root))
     return [
-        Case(image.name, lambda i=image, c=condition: (i.read(c), i.read("GT")), "ZYX", condition)
+        Case(
+            image.name,
+            lambda i=image, c=condition: (i.read(c), i.read("GT")),
+            "ZYX",
+            condition,
+            files=(image.path(condition), image.path("GT")),
+        )
         for image in images
         for condition in CONDITIONS
     ]

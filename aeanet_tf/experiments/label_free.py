@@ -1,6 +1,6 @@
 """Label-free prediction (GVTNet paper, section 2.2): Pearson correlation for each structure, and paired t-tests."""
 
-from aeanet_tf.data.label_free import STRUCTURES, label_free_images
+from aeanet_tf.data.label_free import label_free_images, structures_in
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.evaluation.statistics import paired_t_test
@@ -20,9 +20,13 @@ METHODS = (
 def run(lab):
     """Train every method for every structure in the data folder; Pearson r, and p of being better than U-Net."""
     rows, configs = {}, {}
-    found = [name for name in STRUCTURES if _has(lab.data, name)]
+    found = structures_in(lab.data)
     if not found:
-        raise InputError(f"--data: {lab.data} has none of the 13 structures; see docs/datasets.md")
+        raise InputError(f"--data: {lab.data} has a table of none of the 13 structures; see docs/datasets.md")
+    # Before days of training: what is wrong with a later one.
+    for structure in found:
+        for split in ("train", "test"):
+            label_free_images(lab.data, structure, split)
     for structure in found:
         scores = {}
         for method in METHODS:
@@ -54,16 +58,9 @@ def _pearson(gt, image, _):
     return get_protocol("label-free")(gt, image)
 
 
-def _has(root, structure):
-    try:
-        return bool(label_free_images(root, structure, "test"))
-    except InputError:
-        return False
-
-
 def _tests(lab, structure, resize):
     images = lab.budget.some(label_free_images(lab.data, structure, "test", resize))
-    return [Case(image.name, image.read, "ZYX") for image in images]
+    return [Case(image.name, image.read, "ZYX", files=(image.signal[0], image.target[0])) for image in images]
 
 
 def _row(scores):

@@ -7,18 +7,24 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic import ValidationError
 from tqdm import tqdm
 
 from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.experiments.budget import Budget
-from aeanet_tf.experiments.scores import read_scores, write_scores
+from aeanet_tf.experiments.scores import fingerprint, read_scores, write_scores
 from aeanet_tf.files import write_text
 from aeanet_tf.models.folder import load_model, load_run, prediction_normalization, weight_files
 from aeanet_tf.models.normalizers import make_normalizer
-from aeanet_tf.models.run_config import RunConfig, apply_override, read_fields
+from aeanet_tf.models.run_config import RunConfig, apply_override, is_same_run, read_fields
+from aeanet_tf.training import read_history
 
 logger = logging.getLogger("aeanet_tf")
+
+# What makes runs comparable, or tells them apart.
+_OWN = {"model.name", "model.basedir", "model.preset", "training.seed", "data.kind", "data.root", "data.prepared"}
+_OWN |= {"data.structure", "data.pair"}
 
 
 class Method(NamedTuple):
@@ -46,6 +52,7 @@ class Case(NamedTuple):
         axes: of the input.
         condition: of the input where there are several, such as "C1".
         part: index of what is scored of a larger prediction and input, ``None`` for all.
+        files: that it is read from; scores are kept for as long as these are the same.
     """
 
     name: str
@@ -53,6 +60,12 @@ class Case(NamedTuple):
     axes: str
     condition: str = ""
     part: Any = None
+    files: tuple[Path, ...] = ()
+
+    @property
+    def key(self):
+        """What its scores are kept under: name, condition, and a fingerprint of the files."""
+        return self.name, self.condition, fingerprint(self.files)
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,12 @@ class Laboratory:
     verbose: int = 0
     _models: dict = field(default_factory=dict)
 
+    def __post_init__(self):
+        for override in self.overrides:
+            key = override.partition("=")[0].strip()
+            if key in _OWN:
+                raise InputError(f"--set: {key} is decided by the experiment; expected another field")
+
     def config(self, file, method, seed, root=None, **changes):
         """The `RunConfig` of a method: that of ``configs/<file>.json`` with the network of the method.
 
@@ -96,17 +115,19 @@ class Laboratory:
         path = self.configs / f"{file}.json"
         data = read_fields(path)
         for section, fields in changes.items():
-            data.setdefault(section, {}).update(fields)
-        data.setdefault("data", {})["root"] = str(Path(self.data if root is None else root).resolve())
-        model = data["model"]
-        model["preset"], model["network"] = method.preset, _merged(model.get("network", {}), method.network)
-        model["basedir"] = str(self.output / "models")
-        budget = "" if self.budget.name == "full" else f"-{self.budget.name}"
-        model["name"] = f"{file.replace('/', '-')}-{method.key}-seed{seed}{budget}"
-        # Defaults are filled in before the budget is applied to them.
+            # What is no section at all is for the validation to tell.
+            if isinstance(data.setdefault(section, {}), dict):
+                data[section].update(fields)
         try:
-            data["training"] = self.budget.apply(RunConfig.model_validate(data).model_dump()["training"])
-            data["training"]["seed"] = seed
+            # Defaults are filled in before the budget is applied to them.
+            data = RunConfig.model_validate(data).model_dump()
+            data["training"] = {**self.budget.apply(data["training"]), "seed": seed}
+            data["data"]["root"] = str(Path(self.data if root is None else root).resolve())
+            model = data["model"]
+            model["preset"], model["network"] = method.preset, _merged(model["network"], method.network)
+            model["basedir"] = str(self.output / "models")
+            budget = "" if self.budget.name == "full" else f"-{self.budget.name}"
+            model["name"] = f"{file.replace('/', '-')}-{method.key}-seed{seed}{budget}"
             for override in self.overrides:
                 apply_override(data, override)
             return RunConfig.model_validate(data)
@@ -131,17 +152,26 @@ class Laboratory:
         folder = self.folder(config)
         if (folder / "resume" / "state.json").is_file() or not (folder / "weights_last.h5").is_file():
             return False
-        found = load_run(folder)
-        # Data may be moved to another place.
-        if found is None or found.model_copy(update={"data": _elsewhere(found, config)}) != config:
-            raise InputError(f"{folder}: holds a model of another configuration; remove it, or take another --output")
+        if not is_same_run(load_run(folder), config):
+            raise InputError(
+                f"{folder}: holds a model of another configuration or other data; remove it, or take another --output"
+            )
         return True
 
     def _train(self, config):
         from aeanet_tf.models.run import train_run
 
         logger.info("training %s", config.model.name)
-        return train_run(config, verbose=self.verbose)
+        model = train_run(config, verbose=self.verbose)
+        if not any(np.isfinite(row.get("val_loss", np.nan)) for row in read_history(model.logdir / "history.csv")):
+            raise InputError(
+                f"{model.logdir}: the training diverged in its first epoch; a lower --set training.learning_rate helps"
+            )
+        return model
+
+    def epochs(self, config):
+        """Number of epochs that a training came to before it ended or diverged."""
+        return len(read_history(self.folder(config) / "history.csv"))
 
     def folder(self, config):
         """Folder of the model of a configuration."""
@@ -164,25 +194,35 @@ class Laboratory:
         Returns:
             List of dicts: ``image``, ``condition`` and the scores.
         """
-        folder = self.folder(config)
         path = self.output / "scores" / f"{config.model.name}{kind and '-'}{kind}.csv"
-        if self.is_trained(config) and path.is_file():
-            newest = max(file.stat().st_mtime for file in weight_files(folder))
-            found = read_scores(path)
-            same = [(row["image"], row["condition"]) for row in found] == [
-                (test.name, test.condition) for test in tests
-            ]
-            if same and path.stat().st_mtime >= newest:
-                return found
-        model, predict = self.model(config), self.predict if predict is None else predict
-        logger.info("scoring %s", path.stem)
-        rows = _scored(tests, protocol, lambda image, axes: predict(model, image, axes))
-        write_scores(path, rows)
-        return rows
+        keys = [test.key for test in tests]
+        rows = self._kept(config, path)
+        missing = [(key, test) for key, test in zip(keys, tests, strict=True) if key not in rows]
+        if missing:
+            model, predict = self.model(config), self.predict if predict is None else predict
+            logger.info("scoring %s", path.stem)
+            scored = _scored([test for _, test in missing], protocol, lambda image, axes: predict(model, image, axes))
+            for (key, _), scores in zip(missing, scored, strict=True):
+                rows[key] = {"image": key[0], "condition": key[1], "data": key[2], **scores}
+                write_scores(path, [rows[key] for key in keys if key in rows])
+        return [rows[key] for key in keys]
+
+    def _kept(self, config, path):
+        """key of a `Case` -> scores, of those that are younger than the weights."""
+        if not self.is_trained(config) or not path.is_file():
+            return {}
+        newest = max(file.stat().st_mtime for file in weight_files(self.folder(config)))
+        if path.stat().st_mtime < newest:
+            return {}
+        return {(row["image"], row["condition"], row.get("data")): row for row in read_scores(path)}
 
     def score_inputs(self, tests, protocol, show=None):
         """Scores of the inputs themselves; ``show`` makes an image of an input where it is none (a projection)."""
-        return _scored(tests, protocol, lambda image, axes: image if show is None else show(image))
+        scored = _scored(tests, protocol, lambda image, axes: image if show is None else show(image))
+        return [
+            {"image": test.name, "condition": test.condition, **scores}
+            for test, scores in zip(tests, scored, strict=True)
+        ]
 
     def predict(self, model, image, axes):
         """The prediction of a whole image, normalised as in training."""
@@ -207,13 +247,9 @@ def _quiet():
         logger.setLevel(level)
 
 
-def _elsewhere(found, config):
-    """The data section of a run, in the place where another one has its data."""
-    return found.data.model_copy(update={"root": config.data.root, "prepared": config.data.prepared})
-
-
 def _scored(tests, protocol, predict):
-    rows, last, prediction = [], None, None
+    """Yield the scores of each test."""
+    last = prediction = None
     for test in tqdm(tests, "scoring", unit="image", leave=False, disable=None):
         image, gt = test.read()
         # Several parts of one image are predicted once.
@@ -222,9 +258,10 @@ def _scored(tests, protocol, predict):
                 last, prediction = image, predict(image, test.axes)
         part = ... if test.part is None else test.part
         whole = isinstance(prediction, dict)
-        scores = protocol(gt, prediction if whole else prediction[part], image[part])
-        rows.append({"image": test.name, "condition": test.condition, **scores})
-    return rows
+        yield protocol(gt, prediction if whole else prediction[part], image[part])
+        if test.part is None:
+            # Large volumes are not to wait for the next.
+            last = prediction = image = gt = None
 
 
 def _merged(first, second):

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from aeanet_tf.data.paired_em import prepare_paired_em, whole_images
+from aeanet_tf.data.paired_em import REGISTRATION_FILE, prepare_paired_em, whole_images
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.evaluation.regions import region_psnr
 from aeanet_tf.experiments import published
@@ -126,12 +126,16 @@ def _prepare(root, folder):
 
 def _tests(lab):
     """A `Case` for each of the right-hand sub-images; whole images are predicted, as the authors do."""
+    # Says from which files the sub-images are, and how they were registered.
+    table = _prepared(lab) / REGISTRATION_FILE
     tests = []
     for name, read, parts in lab.budget.some(whole_images(_prepared(lab))):
         # One image at a time is in memory, and it is the same object for all of its parts.
         read = lru_cache(maxsize=1)(read)
         for label, part in parts:
-            tests.append(Case(f"{name}_{label}", lambda r=read, p=part: (r()[0], r()[1][p]), "YX", part=part))
+            tests.append(
+                Case(f"{name}_{label}", lambda r=read, p=part: (r()[0], r()[1][p]), "YX", part=part, files=(table,))
+            )
     return tests
 
 
@@ -178,7 +182,8 @@ def _row(runs, figures, columns=_DELTAS):
 def _note(tests):
     return (
         f"{len(tests)} sub-images of the right-hand quarter, em protocol, mean. Whole images are predicted, and "
-        f"clipped to 0 to 255; by the learned query, whose input size is fixed, in patches of {PATCH} x {PATCH}."
+        f"clipped to 0 to 255; by the learned query, whose input size is fixed, in patches of {PATCH} x {PATCH}. "
+        "A tenth of the training sub-images, spread over all pairs, is held out for validation."
     )
 
 

@@ -5,6 +5,7 @@ import logging
 from aeanet_tf.evaluation.curve_figures import training_figure
 from aeanet_tf.evaluation.drawing import plane, save_figure
 from aeanet_tf.evaluation.panel_figures import prediction_panels
+from aeanet_tf.models.folder import weight_files
 from aeanet_tf.training import read_history
 
 logger = logging.getLogger("aeanet_tf")
@@ -38,6 +39,8 @@ def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
         predict: see `Laboratory.score`.
     """
     predict = predict or lab.predict
+    newest = max(path.stat().st_mtime for config in runs.values() for path in weight_files(lab.folder(config)))
+    tests = [test for test in tests if not _is_newer(_path(lab, name, test), newest)]
     found = {test.name: ({}, {}) for test in tests}
     # Method by method, because each is loaded by itself.
     for label, config in runs.items():
@@ -49,7 +52,8 @@ def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
             pictures, scores = found[test.name]
             scores[label] = protocol(gt, prediction, image[part])
             gt, prediction = align(gt, prediction) if align else (gt, prediction)
-            pictures[label] = plane(prediction)
+            # Copied, lest the volume stays.
+            pictures[label] = plane(prediction).copy()
     for test in tests:
         image, gt = test.read()
         low = image if test.part is None else image[test.part]
@@ -60,7 +64,14 @@ def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
             # A projection is shown beside the brightest voxels.
             low = low.max(axis=0)
         gt = align(gt, gt)[0] if align else gt
-        path = lab.output / f"{name}_{test.name}{test.condition and '_'}{test.condition}.png"
-        title = f"{test.name} {test.condition}".strip()
+        path, title = _path(lab, name, test), f"{test.name} {test.condition}".strip()
         save_figure(prediction_panels(plane(low), pictures, plane(gt), scores, title=title), path)
         logger.info("picture: %s", path)
+
+
+def _is_newer(path, time):
+    return path.is_file() and path.stat().st_mtime >= time
+
+
+def _path(lab, name, test):
+    return lab.output / f"{name}_{test.name}{test.condition and '_'}{test.condition}.png"

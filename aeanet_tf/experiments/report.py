@@ -57,19 +57,20 @@ def write_report(lab, name, title, tables, notes, configs):
     parts += notes
     if lab.budget.name != "full":
         parts.append(f"**Budget {lab.budget.name}: a trial run, whose figures say nothing about the methods.**")
-    parts.append(_runs(name, configs))
+    parts.append(_runs(lab, name, configs))
     runs = {config.model.name: json.loads(config.model_dump_json()) for config in configs}
     lab.write(f"{name}_configurations.json", json.dumps(runs, indent=2) + "\n")
     return lab.write(f"{name}.md", "\n\n".join(parts) + "\n")
 
 
-def _runs(name, configs):
+def _runs(lab, name, configs):
     lines = [f"Runs, all settings in `{name}_configurations.json`:", ""]
     for config in configs:
-        training = config.training
+        training, done = config.training, lab.epochs(config)
+        end = "" if done == training.epochs else f"; **diverged in epoch {done} of {training.epochs}**"
         lines.append(
             f"* `{config.model.name}`: {config.model.preset}, {training.steps} steps of {training.batch_size}, "
-            f"{training.loss}, learning rate {training.learning_rate:g}, seed {training.seed}"
+            f"{training.loss}, learning rate {training.learning_rate:g}, seed {training.seed}{end}"
         )
     return "\n".join(lines)
 

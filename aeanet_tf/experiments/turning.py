@@ -11,7 +11,7 @@ BASELINE, OURS = "Self-attention", "AEA block"
 
 def middle_patches(cases):
     """The middle 256 x 256 pixels of each case, as the paper takes patches."""
-    return [Case(case.name, lambda case=case: (_middle(case),) * 2, case.axes) for case in cases]
+    return [Case(case.name, lambda case=case: (_middle(case),) * 2, case.axes, files=case.files) for case in cases]
 
 
 def _middle(case):

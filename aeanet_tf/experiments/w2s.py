@@ -77,7 +77,12 @@ def run(lab):
 def test_images(root):
     """The pairs of ``test/low`` and ``test/GT``, a `Case` each."""
     return [
-        Case(image_stem(low), lambda low=low, gt=gt: (read_image(low, "YX").array, read_image(gt, "YX").array), "YX")
+        Case(
+            image_stem(low),
+            lambda low=low, gt=gt: (read_image(low, "YX").array, read_image(gt, "YX").array),
+            "YX",
+            files=(low, gt),
+        )
         for low, gt in pair_folders(root / "test" / "low", root / "test" / "GT")
     ]
 

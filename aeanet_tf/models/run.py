@@ -5,6 +5,7 @@ import logging
 import os
 from pathlib import Path
 
+import numpy as np
 from csbdeep.utils import move_image_axes
 
 from aeanet_tf.data.images import check_fits
@@ -16,6 +17,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
 from aeanet_tf.models.folder import load_run, save_run, weight_files
 from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.models.run_config import is_same_run
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import as_spec
 from aeanet_tf.training import ResumableState, reduce_on_plateau
@@ -127,24 +129,16 @@ def _may_resume(folder, config, overwrite):
     if overwrite or not folder.exists():
         return False
     if (folder / "resume" / "state.json").is_file():
-        if _is_same_run(load_run(folder), config):
+        if is_same_run(load_run(folder), config):
             return True
         raise InputError(
             f"{folder}: holds an unfinished training of another configuration; --overwrite begins anew, "
             "another model.name keeps it"
         )
-    killed_at_once = _is_same_run(load_run(folder), config) and not (folder / "weights_last.h5").exists()
+    killed_at_once = is_same_run(load_run(folder), config) and not (folder / "weights_last.h5").exists()
     if weight_files(folder) and not killed_at_once:
         raise InputError(f"{folder}: holds a trained model; --overwrite replaces it, another model.name keeps it")
     return False
-
-
-def _is_same_run(found, config):
-    """Whether two configurations describe one run; where it runs may change from one start to the next."""
-    if found is None:
-        return False
-    training = found.training.model_copy(update={"devices": config.training.devices})
-    return found.model_copy(update={"training": training}) == config
 
 
 def load_data(config, network):
@@ -172,7 +166,7 @@ def load_data(config, network):
         if not 0 < n < len(pairs):
             split = f"{data.validation_split} of {len(pairs)} pairs"
             raise InputError(f"data.validation_split: {split} leaves no image for training or for validation")
-        pairs, held_out = pairs[:-n], pairs[-n:]
+        pairs, held_out = _split(pairs, n, spread=data.kind == "paired_em")
     train, validation = (_read(p, data.axes, network, normalizer) for p in (pairs, held_out))
     return (*train, validation)
 
@@ -185,6 +179,13 @@ def _pairs(data, root):
         prepared = prepare_paired_em(root, root / data.prepared, data.pair)
         return pair_folders(*(sub_images(prepared, "train", side, data.pair) for side in ("low", "GT")))
     return pair_folders(root / data.low, root / data.GT)
+
+
+def _split(pairs, n, spread):
+    """All but ``n`` pairs, and those: the last ones, or, of sub-images, ones spread over all images."""
+    count = len(pairs)
+    held = set(((np.arange(n) + 0.5) * count / n).astype(int)) if spread else set(range(count - n, count))
+    return [pairs[i] for i in range(count) if i not in held], [pairs[i] for i in sorted(held)]
 
 
 def _npz(data, network):

@@ -226,6 +226,14 @@ def read_fields(path):
     return data
 
 
+def is_same_run(found, config):
+    """Whether two configurations describe one run; where it runs may change from one start to the next."""
+    if found is None:
+        return False
+    training = found.training.model_copy(update={"devices": config.training.devices})
+    return found.model_copy(update={"training": training}) == config
+
+
 def apply_override(data, text):
     """Change a field of nested dicts by a string ``section.key=value``; the value is JSON, or a string if it is not."""
     key, equals, value = text.partition("=")

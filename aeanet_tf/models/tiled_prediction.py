@@ -109,17 +109,24 @@ def _predict_group(model, group, n_tiles, tiling, max_memory, context, precision
     # The output, and the copies that are made of it on the way back.
     output = 4 * sum(4 * prod(size) for size in sizes) * model.keras_model.output_shape[-1]
     memory = memory_budget(max_memory, output + RESERVE)
+    # Without a shared context images are alike and do not wait for each other.
+    planned, together = (sizes if context == "group" else sizes[:1]), True
     while True:
         plan = make_plan(
-            model.keras_model, model.spec, sizes, Budget(memory), given, tiling != "overlap", context == "group"
+            model.keras_model, model.spec, planned, Budget(memory), given, tiling != "overlap", context == "group"
         )
+        if not together:
+            plan = plan._replace(batch=1)
         logger.info("prediction: %s", plan.line(on_disk=False))
         try:
             with remembering_pool(output):
-                # Without a shared context images that are cut do not wait for each other.
                 parts = [group] if context == "group" or not plan.shared else [[one] for one in group]
                 return [result for part in parts for result in _run(model, part, plan, precision)]
         except tf.errors.ResourceExhaustedError:
+            if plan.batch > 1:
+                together = False
+                logger.warning("out of memory, going on one by one")
+                continue
             given = halved(model, plan.n_tiles, max(sizes, key=prod))
             logger.warning("out of memory, going on with %s tiles", " x ".join(map(str, given)))
 

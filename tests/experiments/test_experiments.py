@@ -2,13 +2,18 @@
 
 import csv
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aeanet_tf.cli.main import main
 from aeanet_tf.data.images import write_image
-from aeanet_tf.experiments import published
+from aeanet_tf.experiments import paired_em, published
+from aeanet_tf.experiments.budget import parse_budget
+from aeanet_tf.experiments.laboratory import Laboratory
+from aeanet_tf.models.run import model_config
+from aeanet_tf.models.run_config import load_run_config
 from tests.data.published import write_care, write_label_free, write_paired_em
 
 # Where the table is checked and not the networks.
@@ -24,7 +29,7 @@ def experiment(name, data, output, *options):
     text = (output / f"{name}.md").read_text()
     assert "a trial run" in text
     runs = json.loads((output / f"{name}_configurations.json").read_text())
-    assert set(runs) == {path.name for path in (output / "models").iterdir() if path.name in runs}
+    assert set(runs) <= {path.name for path in (output / "models").iterdir()}
     assert all(run["training"]["steps"] == 2 for run in runs.values())
     return text, rows
 
@@ -144,6 +149,24 @@ def test_w2s(tmp_path):
     assert len(scores) == 3
 
 
+def test_ablations_are_those_of_the_configurations(tmp_path):
+    configs = Path(__file__).resolve().parents[2] / "configs"
+    lab = Laboratory(tmp_path, tmp_path, parse_budget("full"), configs=configs)
+    methods = {
+        "references_only": paired_em.REFERENCES,
+        "batch_aware_only": paired_em.BATCH,
+        "references_16": paired_em.FEWER[16],
+        "references_32": paired_em.FEWER[32],
+        "references_64": paired_em.AEANET,
+    }
+    assert set(methods) == {path.stem for path in (configs / "paired_em_ablations").iterdir()}
+    for name, method in methods.items():
+        ours = lab.config("paired_em", method, 0)
+        theirs = load_run_config(configs / "paired_em_ablations" / f"{name}.json")
+        assert model_config(ours).spec == model_config(theirs).spec
+        assert ours.training == theirs.training
+
+
 def test_mistakes_are_one_line(tmp_path, capsys):
     (tmp_path / "data").mkdir()
     (tmp_path / "file").write_text("")
@@ -155,7 +178,7 @@ def test_mistakes_are_one_line(tmp_path, capsys):
         (["table2", *data, "--output", str(tmp_path / "file")], "file: is a file, expected a folder"),
         (["table2", *data, *output], "has no Denoising_Planaria/train_data and no train_data;"),
         (["transfer", *data, *output], "has no Denoising_Planaria/train_data;"),
-        (["labelfree", *data, *output], "has none of the 13 structures"),
+        (["labelfree", *data, *output], "has a table of none of the 13 structures"),
     ):
         assert main(["experiment", *arguments]) == 2
         error = capsys.readouterr().err.strip().splitlines()

@@ -90,8 +90,12 @@ def test_what_is_finished_is_not_done_again(data, tmp_path, monkeypatch):
         assert again.score(config, tests, protocol) == first
         with pytest.raises(AssertionError, match="done again"):
             again.score(config, images(4), protocol)
-    moved = config.model_copy(update={"data": config.data.model_copy(update={"root": "elsewhere"})})
-    assert again.is_trained(moved)
+        # Two graphics cards then, none now.
+        assert again.is_trained(
+            config.model_copy(update={"training": config.training.model_copy(update={"devices": 2})})
+        )
+    with pytest.raises(InputError, match="of another configuration or other data"):
+        again.is_trained(config.model_copy(update={"data": config.data.model_copy(update={"root": "elsewhere"})}))
     with pytest.raises(InputError, match="holds a model of another configuration"):
         other = laboratory(data, tmp_path, overrides=(*SMALL, "training.loss=mae"))
         other.score(other.config("small", METHOD, 0), tests, protocol)
@@ -141,3 +145,52 @@ def test_parts_of_one_image_are_predicted_once(data, tmp_path):
     rows = lab.score(config, tests, protocol, "parts", lambda model, x, axes: seen.append(x) or x + 3)
     assert len(seen) == 1 and [row["mse"] for row in rows] == [9, 9] and [row["gain"] for row in rows] == [-9, -9]
     assert lab.score_inputs(tests, protocol)[1] == {"image": "p3", "condition": "", "mse": 0, "gain": 0}
+
+
+def test_scores_go_on_where_they_were_stopped_and_follow_their_files(data, tmp_path):
+    lab, file = laboratory(data, tmp_path), tmp_path / "image"
+    file.write_bytes(b"1" * 200000)
+    config = lab.config("small", METHOD, 0)
+    tests = [case._replace(files=(file,)) if number == 1 else case for number, case in enumerate(images())]
+    seen = []
+
+    def predict(model, image, axes):
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        seen.append(image)
+        return image
+
+    with pytest.raises(KeyboardInterrupt):
+        lab.score(config, tests, protocol, "stopped", predict)
+    seen.clear()
+    first = lab.score(config, tests, protocol, "stopped", predict)
+    assert len(seen) == 1 and seen[0] is tests[2].read()[0] and len(first) == 3
+    file.write_bytes(b"1" * 199999 + b"2")
+    seen.clear()
+    again = lab.score(config, tests, protocol, "stopped", predict)
+    assert len(seen) == 1 and seen[0] is tests[1].read()[0]
+    assert [row["mse"] for row in again] == [row["mse"] for row in first]
+    assert again[1]["data"] != first[1]["data"] and again[0] == first[0]
+
+
+def test_what_the_experiment_decides_is_not_overridden(data, tmp_path):
+    for field in ("model.preset=unet-em", "training.seed=3", "data.root=elsewhere"):
+        with pytest.raises(InputError, match=f"--set: {field.split('=')[0]} is decided by the experiment"):
+            laboratory(data, tmp_path, overrides=(field,))
+
+
+def test_wrong_configurations_are_one_line(data, tmp_path):
+    for text, message in (
+        ("{}", "model"),
+        ('{"model": []}', "model"),
+        ('{"model": {"name": "a"}, "data": []}', "data"),
+    ):
+        (data / "configs" / "wrong.json").write_text(text)
+        with pytest.raises(InputError, match=rf"wrong\.json.*{message}"):
+            laboratory(data, tmp_path).config("wrong", METHOD, 0, data={"root": "here"} if "name" not in text else {})
+
+
+def test_a_training_that_diverges_at_once_says_so(data, tmp_path):
+    lab = laboratory(data, tmp_path, overrides=(*SMALL, "training.learning_rate=1e30"))
+    with pytest.raises(InputError, match="diverged in its first epoch"):
+        lab.model(lab.config("small", METHOD, 0))

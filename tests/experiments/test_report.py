@@ -11,10 +11,11 @@ from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Laboratory
 from aeanet_tf.experiments.report import Cell, mean, mean_and_deviation, write_report
 from aeanet_tf.experiments.scores import by_image, read_scores, write_scores
+from aeanet_tf.files import write_text
 from aeanet_tf.models.run_config import RunConfig
 
 
-def report(tmp_path, budget="full"):
+def report(tmp_path, budget="full", epochs=2):
     lab = Laboratory(Path("data"), tmp_path, parse_budget(budget))
     columns = {"C1 (PSNR)": 2, "C1 (SSIM)": 4, "parameters": 0}
     rows = {
@@ -26,7 +27,11 @@ def report(tmp_path, budget="full"):
         },
         "RCAN": {"C1 (PSNR)": Cell(published=1.59), "C1 (SSIM)": Cell(math.nan)},
     }
-    config = RunConfig.model_validate({"model": {"name": "a-seed0"}, "training": {"steps": 7}})
+    models = str(tmp_path / "models")
+    model, training = {"name": "a-seed0", "basedir": models}, {"steps": 7, "steps_per_epoch": 4}
+    config = RunConfig.model_validate({"model": model, "training": training})
+    history = [f"{epoch},0.5,0.5" for epoch in range(epochs)]
+    write_text(Path(models, "a-seed0", "history.csv"), "\n".join(["epoch,loss,val_loss", *history, ""]))
     path = write_report(lab, "table", "Title", [("Caption.", columns, rows)], ["A note."], [config])
     return path.read_text()
 
@@ -42,6 +47,7 @@ def test_markdown_has_published_figures_in_brackets(tmp_path):
         "| RCAN | – [1.59] | nan | – |",
     ]
     assert any("`a-seed0`: aeanet-em, 7 steps" in line for line in lines)
+    assert "diverged" not in "\n".join(lines) and "diverged in epoch 1 of 2" in report(tmp_path, epochs=1)
     assert "trial run" not in "\n".join(lines) and "trial run" in report(tmp_path, "0.1")
 
 

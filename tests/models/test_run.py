@@ -206,8 +206,11 @@ def test_paired_em_is_prepared_once_and_pooled_or_by_pair(workplace, monkeypatch
     assert (len(X), len(Y), len(X_val), len(Y_val)) == (7, 7, 2, 2) and len(registered) == 1
     published = imageio.imread(root / "b_20000.bmp")
     np.testing.assert_allclose(Y[0][..., 0], published[:20, :20] / 255, rtol=1e-6)
-    X, Y, (X_val, _) = load()
+    X, Y, (X_val, Y_val) = load()
     assert (len(X), len(X_val)) == (14, 4) and len(registered) == 2
+    # Sub-images of both pairs are held out.
+    corners = [imageio.imread(root / f"{name}_20000.bmp")[:20, 40:60] / 255 for name in "ab"]
+    assert [any(np.allclose(y[..., 0], corner) for y in Y_val) for corner in corners] == [True, True]
     assert all(x.shape == y.shape == (20, 20, 1) for x, y in zip(X, Y, strict=True))
     assert (root / "prepared" / "registration.csv").is_file()
     load(f"data.prepared={workplace / 'elsewhere'}")
