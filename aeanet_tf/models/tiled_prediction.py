@@ -123,7 +123,7 @@ def _predict_group(model, group, n_tiles, tiling, max_memory, context, precision
                 parts = [group] if context == "group" or not plan.shared else [[one] for one in group]
                 return [result for part in parts for result in _run(model, part, plan, precision)]
         except tf.errors.ResourceExhaustedError:
-            if plan.batch > 1:
+            if plan.batch > 1 and len(group) * prod(plan.n_tiles) > 1:
                 together = False
                 logger.warning("out of memory, going on one by one")
                 continue

@@ -159,6 +159,24 @@ def test_small_frames_are_evaluated_together(model, image, monkeypatch):
     assert len(together) == 4
 
 
+def test_images_go_one_by_one_when_memory_runs_out(model, image, monkeypatch, caplog):
+    frames, tried, once = [image, image**2, image[::-1]], [], tiled._run
+    expected = [model.predict(frame, "YX") for frame in frames]
+
+    def short_of_memory(model, group, plan, precision):
+        tried.append((plan.n_tiles, plan.batch))
+        if plan.batch > 1:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+        return once(model, group, plan, precision)
+
+    monkeypatch.setattr(tiled, "_run", short_of_memory)
+    with caplog.at_level(logging.WARNING):
+        found = model.predict(frames, "YX", tiling="overlap")
+    assert all(close(one, other) for one, other in zip(found, expected, strict=True))
+    assert [n_tiles for n_tiles, _ in tried] == [(1, 1), (1, 1)] and tried[1][1] == 1
+    assert "going on one by one" in caplog.text
+
+
 def test_a_group_shares_one_context(model, image):
     """The attention of a group of two is that of one image made of both, where nothing but attention connects them."""
     other = np.random.default_rng(5).gamma(3, 20, (64, 72)).astype("float32")
