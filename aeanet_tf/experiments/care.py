@@ -4,6 +4,8 @@ import numpy as np
 
 from aeanet_tf.data.care import care_test_images
 from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.chart_figures import group_chart
+from aeanet_tf.evaluation.drawing import save_figure
 from aeanet_tf.evaluation.protocols import align_care, get_protocol
 from aeanet_tf.experiments import published
 from aeanet_tf.experiments.laboratory import Case, Method
@@ -144,12 +146,27 @@ def run_transfer(lab):
         "projections of planaria and tribolium with PreMosa). The paper gives its figures as charts, so there are none "
         "to print here."
     ]
-    return write_report(lab, "transfer", "Transfer between data sets (GVTNet paper, figure 5)", tables, notes, configs)
+    title = "Transfer between data sets (GVTNet paper, figure 5)"
+    path = write_report(lab, "transfer", title, tables, notes, configs)
+    for score, label in (("ssim", "SSIM"), ("nrmse", "NRMSE")):
+        chart = group_chart(_transfer_groups(scores, score), label, {s: f"trained on {s}" for s in FOLDERS})
+        save_figure(chart, lab.output / f"transfer_{score}.png")
+    return path
 
 
 def _fits(source, tests):
     """Whether the ground truth has the dimensions of what a network that was trained on ``source`` gives."""
     return tests[0].read()[1].ndim == (2 if source == "flywing" else 3)
+
+
+def _transfer_groups(scores, score):
+    """Source -> target and condition -> method -> scores of images."""
+    groups = {source: {} for source in FOLDERS}
+    for (source, label, target), runs in scores.items():
+        for condition in CONDITIONS[::-1]:
+            found = by_image(runs, score, condition)
+            groups[source].setdefault(f"{target}\n{condition}", {})[label] = found
+    return groups
 
 
 def _transfer_table(scores, score, title):

@@ -2,6 +2,8 @@
 
 from aeanet_tf.data.label_free import label_free_images, structures_in
 from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.chart_figures import group_chart
+from aeanet_tf.evaluation.drawing import save_figure
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.evaluation.statistics import paired_t_test
 from aeanet_tf.experiments.laboratory import Case, Method
@@ -19,7 +21,7 @@ METHODS = (
 
 def run(lab):
     """Train every method for every structure in the data folder; Pearson r, and p of being better than U-Net."""
-    rows, configs = {}, {}
+    rows, configs, charted = {}, {}, {}
     found = structures_in(lab.data)
     if not found:
         raise InputError(f"--data: {lab.data} has a table of none of the 13 structures; see docs/datasets.md")
@@ -37,6 +39,7 @@ def run(lab):
             tests = _tests(lab, structure, runs[0].data.resize)
             scores[method.label] = [lab.score(config, tests, _pearson) for config in runs]
         rows[structure] = _row(scores)
+        charted[structure] = {label: by_image(runs, "pearson") for label, runs in scores.items()}
     columns = {"n": 0, **{m.label: 4 for m in METHODS}}
     columns |= {f"{m.label} > {BASELINE}: {what}": d for m in METHODS[1:] for what, d in (("t", 2), ("p", 4))}
     caption = (
@@ -50,6 +53,7 @@ def run(lab):
     flat = [config for runs in configs.values() for config in runs]
     title = "Label-free prediction (GVTNet paper, figure 2)"
     path = write_report(lab, "labelfree", title, [(caption, columns, rows)], notes, flat)
+    save_figure(group_chart({"labelfree": charted}, "Pearson r", {"labelfree": ""}), lab.output / "labelfree.png")
     draw_curves(lab, "labelfree", configs)
     return path
 

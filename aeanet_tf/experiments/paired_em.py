@@ -5,12 +5,14 @@ from functools import lru_cache
 import numpy as np
 
 from aeanet_tf.data.paired_em import REGISTRATION_FILE, prepare_paired_em, whole_images
+from aeanet_tf.evaluation.chart_figures import size_chart
+from aeanet_tf.evaluation.drawing import save_figure
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.evaluation.regions import region_psnr
 from aeanet_tf.experiments import published
 from aeanet_tf.experiments.laboratory import Case, Method
 from aeanet_tf.experiments.patchwise import predict_in_patches
-from aeanet_tf.experiments.pictures import draw_curves, draw_panels
+from aeanet_tf.experiments.pictures import draw_curves, draw_panels, draw_rotation
 from aeanet_tf.experiments.report import mean, write_report
 from aeanet_tf.experiments.scores import by_image
 from aeanet_tf.experiments.turning import (
@@ -60,7 +62,9 @@ def run_table6(lab):
     scores = {names.get(label, label): runs for label, runs in scores.items()}
     rows = {label: _row(scores.get(label, []), figures) for label, figures in published.TABLE6.items()}
     table = ("Improvement over the bicubic input, pooled training.", _COLUMNS, rows)
-    return write_report(lab, "table6", "Table VI: ablation", [table], [_note(tests)], _flat(configs))
+    path = write_report(lab, "table6", "Table VI: ablation", [table], [_note(tests)], _flat(configs))
+    draw_curves(lab, "table6", configs)
+    return path
 
 
 def run_figure9(lab):
@@ -89,7 +93,13 @@ def run_figure9(lab):
         _note(tests),
         "Published: the authors' own run. Patches at the border are shifted inwards to their full size.",
     ]
-    return write_report(lab, "figure9", "Figure 9: size of the predicted patches", [table], notes, _flat(configs))
+    path = write_report(lab, "figure9", "Figure 9: size of the predicted patches", [table], notes, _flat(configs))
+    ours, theirs = (
+        {label: [np.array(getattr(cell, part), float) for cell in row.values()] for label, row in rows.items()}
+        for part in ("value", "published")
+    )
+    save_figure(size_chart(ours, list(table[1]), "improvement in PSNR (dB)", theirs), lab.output / "figure9.png")
+    return path
 
 
 def run_table5(lab):
@@ -100,7 +110,10 @@ def run_table5(lab):
     scores, configs = _scores(lab, (GVTNET, LEARNED, AEANET), cases, "equivariance", errors, errors_alone)
     scores = {labels[label]: runs for label, runs in scores.items()}
     table, verdict = turning_table(scores, cases, published.TABLE5)
-    return write_report(lab, "table5", "Table V: equivariance", [table], [verdict], _flat(configs))
+    path = write_report(lab, "table5", "Table V: equivariance", [table], [verdict], _flat(configs))
+    for label, runs in configs.items():
+        draw_rotation(lab, f"table5_{runs[0].model.name}", runs[0], cases[0], labels[label])
+    return path
 
 
 def _scores(lab, methods, tests, kind="", predict=None, protocol=None):

@@ -4,8 +4,11 @@ import logging
 
 from aeanet_tf.evaluation.curve_figures import training_figure
 from aeanet_tf.evaluation.drawing import plane, save_figure
+from aeanet_tf.evaluation.map_figures import equivariance_figure
 from aeanet_tf.evaluation.panel_figures import prediction_panels
-from aeanet_tf.models.folder import weight_files
+from aeanet_tf.evaluation.rotation import rotate_input
+from aeanet_tf.models.folder import prediction_normalization, weight_files
+from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.training import read_history
 
 logger = logging.getLogger("aeanet_tf")
@@ -67,6 +70,22 @@ def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
         path, title = _path(lab, name, test), f"{test.name} {test.condition}".strip()
         save_figure(prediction_panels(plane(low), pictures, plane(gt), scores, title=title), path)
         logger.info("picture: %s", path)
+
+
+def draw_rotation(lab, name, config, case, title):
+    """Write ``<name>.png``: query and attention output for an image and the rotated image (figure 6).
+
+    Args:
+        lab: `Laboratory`.
+        name: of the file.
+        config: of the run.
+        case: a 2D `Case`.
+        title: above the figure.
+    """
+    model, image = lab.model(config), case.read()[0]
+    normalizer = make_normalizer(prediction_normalization(model.logdir))
+    found = rotate_input(model.keras_model, normalizer.before(image, case.axes)[None, ..., None])
+    save_figure(equivariance_figure(found, title=f"{title}, {case.name}"), lab.output / f"{name}.png")
 
 
 def _is_newer(path, time):

@@ -1,0 +1,36 @@
+"""Charts show the numbers they are given, each method in one colour."""
+
+import numpy as np
+import pytest
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.chart_figures import group_chart, size_chart
+
+
+def test_lines_go_through_the_values_and_published_ones_are_dashed():
+    values = {"GVTNet": [1.0, 2.0, 1.5], "AEANet": [2.0, 3.0, 2.5]}
+    figure = size_chart(values, ["full", "256", "128"], "dB", {"AEANet": [np.nan, 2.9, np.nan], "GVTNet": [np.nan] * 3})
+    (axes,) = figure.axes
+    drawn = {line.get_label(): line for line in axes.lines}
+    assert set(drawn) == {"GVTNet", "AEANet", "AEANet, published"}
+    assert list(drawn["AEANet"].get_ydata()) == values["AEANet"] and drawn["AEANet, published"].get_linestyle() == "--"
+    assert drawn["AEANet"].get_color() == drawn["AEANet, published"].get_color() != drawn["GVTNet"].get_color()
+    assert [text.get_text() for text in axes.get_xticklabels()] == ["full", "256", "128"]
+    with pytest.raises(InputError, match="AEANet: 1 values, expected one for each of 2 sizes"):
+        size_chart({"AEANet": [1.0]}, ["a", "b"], "dB")
+
+
+def test_every_image_is_a_point_beside_its_group():
+    groups = {"dna": {"U-Net": [0.1, 0.2, 0.9], "GVTNet": [0.3, 0.4, 0.5]}, "tom20": {"GVTNet": [0.6, 0.7]}}
+    figure = group_chart({"r": groups, "s": {"dna": {"GVTNet": [1.0]}}}, {"r": "Pearson r", "s": "other"})
+    upper, lower = figure.axes
+    assert upper.get_ylabel() == "Pearson r" and lower.get_ylabel() == "other"
+    points = [line for line in upper.lines if line.get_marker() == "." and len(line.get_xdata())]
+    found = {(round(line.get_xdata()[0]), tuple(np.round(line.get_ydata(), 6))) for line in points}
+    assert found == {(0, (0.1, 0.2, 0.9)), (0, (0.3, 0.4, 0.5)), (1, (0.6, 0.7))}
+    # Of one group, side by side.
+    assert len({line.get_xdata()[0] for line in points}) == 3
+    assert [text.get_text() for text in upper.get_xticklabels()] == ["dna", "tom20"]
+    assert {text.get_text() for text in upper.get_legend().get_texts()} == {"U-Net", "GVTNet"}
+    with pytest.raises(InputError, match="values: none"):
+        group_chart({"r": {}}, "r")
