@@ -6,12 +6,12 @@ from aeanet_tf.data.care import care_test_images
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.chart_figures import group_chart
 from aeanet_tf.evaluation.drawing import save_figure
-from aeanet_tf.evaluation.protocols import align_care, get_protocol
+from aeanet_tf.evaluation.protocols import align_care
 from aeanet_tf.experiments import published
 from aeanet_tf.experiments.laboratory import Case, Method
 from aeanet_tf.experiments.pictures import draw_curves, draw_panels
 from aeanet_tf.experiments.report import mean, mean_and_deviation, write_report
-from aeanet_tf.experiments.scores import by_image
+from aeanet_tf.experiments.scores import by_image, scorer
 
 CONDITIONS = ("C3", "C2", "C1")
 FOLDERS = {"planaria": "Denoising_Planaria", "tribolium": "Denoising_Tribolium", "flywing": "Projection_Flywing"}
@@ -41,7 +41,7 @@ def run_table3(lab):
 
 def _run_table(lab, name, dataset, figures, title):
     root = dataset_root(lab.data, dataset)
-    tests, protocol = test_images(root, lab.budget), scorer()
+    tests, protocol = test_images(root, lab.budget), scorer("care")
     scores = {"Input": [lab.score_inputs(tests, protocol, _projected if dataset == "flywing" else None)]}
     configs = {}
     for seed in lab.seeds:
@@ -113,12 +113,6 @@ def test_images(root, budget):
     ]
 
 
-def scorer():
-    """The care protocol as a function of ground truth, prediction, and input."""
-    care = get_protocol("care")
-    return lambda gt, image, _: care(gt, image)
-
-
 def _projected(stack):
     return np.max(stack, axis=0)
 
@@ -127,7 +121,7 @@ def run_transfer(lab):
     """Train on each data set, test on all: U-Net against GVTNet (and AEANet), SSIM and NRMSE."""
     roots = {dataset: dataset_root(lab.data, dataset, among_others=True) for dataset in FOLDERS}
     tests = {dataset: test_images(root, lab.budget) for dataset, root in roots.items()}
-    protocol, configs = scorer(), []
+    protocol, configs = scorer("care"), []
     scores = {}
     for source, root in roots.items():
         for method in methods(source):

@@ -4,12 +4,11 @@ from aeanet_tf.data.label_free import label_free_images, structures_in
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.chart_figures import group_chart
 from aeanet_tf.evaluation.drawing import save_figure
-from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.evaluation.statistics import paired_t_test
 from aeanet_tf.experiments.laboratory import Case, Method
 from aeanet_tf.experiments.pictures import draw_curves
 from aeanet_tf.experiments.report import Cell, mean_and_deviation, write_report
-from aeanet_tf.experiments.scores import by_image
+from aeanet_tf.experiments.scores import by_image, scorer
 
 BASELINE = "U-Net"
 METHODS = (
@@ -37,7 +36,7 @@ def run(lab):
             ]
             configs.setdefault(f"{structure}, {method.label}", []).extend(runs)
             tests = _tests(lab, structure, runs[0].data.resize)
-            scores[method.label] = [lab.score(config, tests, _pearson) for config in runs]
+            scores[method.label] = [lab.score(config, tests, scorer("label-free")) for config in runs]
         rows[structure] = _row(scores)
         charted[structure] = {label: by_image(runs, "pearson") for label, runs in scores.items()}
     columns = {"n": 0, **{m.label: 4 for m in METHODS}}
@@ -56,10 +55,6 @@ def run(lab):
     save_figure(group_chart({"labelfree": charted}, "Pearson r", {"labelfree": ""}), lab.output / "labelfree.png")
     draw_curves(lab, "labelfree", configs)
     return path
-
-
-def _pearson(gt, image, _):
-    return get_protocol("label-free")(gt, image)
 
 
 def _tests(lab, structure, resize):

@@ -15,8 +15,8 @@ from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.experiments.budget import Budget
 from aeanet_tf.experiments.scores import fingerprint, read_scores, write_scores
 from aeanet_tf.files import write_text
-from aeanet_tf.models.folder import load_model, load_run, prediction_normalization, weight_files
-from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.models.folder import load_model, load_run, weight_files
+from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.models.run_config import RunConfig, apply_override, is_same_run, read_fields
 from aeanet_tf.training import read_history
 
@@ -66,6 +66,10 @@ class Case(NamedTuple):
     def key(self):
         """What its scores are kept under: name, condition, and a fingerprint of the files."""
         return self.name, self.condition, fingerprint(self.files)
+
+    def cut(self, image):
+        """What is scored of a prediction or an input."""
+        return image if self.part is None else image[self.part]
 
 
 @dataclass(frozen=True)
@@ -179,7 +183,9 @@ class Laboratory:
 
     def parameters(self, config):
         """Number of trainable parameters."""
-        return sum(int(v.shape.num_elements()) for v in self.model(config).keras_model.trainable_variables)
+        from aeanet_tf.models.run import count_parameters
+
+        return count_parameters(self.model(config))
 
     def score(self, config, tests, protocol, kind="", predict=None):
         """Scores of a trained model for test images, computed once and kept.
@@ -226,8 +232,7 @@ class Laboratory:
 
     def predict(self, model, image, axes):
         """The prediction of a whole image, normalised as in training."""
-        normalizer = make_normalizer(prediction_normalization(model.logdir))
-        return model.predict(image, axes, normalizer=normalizer)
+        return model.predict(image, axes, normalizer=own_normalizer(model))
 
     def write(self, name, text):
         """Write a text file into the folder of results, and give its path."""
@@ -256,9 +261,7 @@ def _scored(tests, protocol, predict):
         if image is not last:
             with _quiet():
                 last, prediction = image, predict(image, test.axes)
-        part = ... if test.part is None else test.part
-        whole = isinstance(prediction, dict)
-        yield protocol(gt, prediction if whole else prediction[part], image[part])
+        yield protocol(gt, test.cut(prediction), test.cut(image))
         if test.part is None:
             # Large volumes are not to wait for the next.
             last = prediction = image = gt = None

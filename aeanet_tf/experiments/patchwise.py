@@ -4,8 +4,7 @@ import itertools
 
 import numpy as np
 
-from aeanet_tf.models.folder import prediction_normalization
-from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.models.normalizers import own_normalizer
 
 
 def predict_in_patches(model, image, axes, size):
@@ -24,7 +23,7 @@ def predict_in_patches(model, image, axes, size):
     Returns:
         Array of the shape of ``image``.
     """
-    normalizer = make_normalizer(prediction_normalization(model.logdir))
+    normalizer = own_normalizer(model)
     image = normalizer.before(image, axes)
     lengths = [min(size, n) for n in image.shape]
     places = [_places(n, length) for n, length in zip(image.shape, lengths, strict=True)]

@@ -7,8 +7,8 @@ from aeanet_tf.evaluation.drawing import plane, save_figure
 from aeanet_tf.evaluation.map_figures import equivariance_figure
 from aeanet_tf.evaluation.panel_figures import prediction_panels
 from aeanet_tf.evaluation.rotation import rotate_input
-from aeanet_tf.models.folder import prediction_normalization, weight_files
-from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.models.folder import weight_files
+from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.training import read_history
 
 logger = logging.getLogger("aeanet_tf")
@@ -50,16 +50,15 @@ def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
         model = lab.model(config)
         for test in tests:
             image, gt = test.read()
-            part = ... if test.part is None else test.part
-            prediction = predict(model, image, test.axes)[part]
+            prediction = test.cut(predict(model, image, test.axes))
             pictures, scores = found[test.name]
-            scores[label] = protocol(gt, prediction, image[part])
+            scores[label] = protocol(gt, prediction, test.cut(image))
             gt, prediction = align(gt, prediction) if align else (gt, prediction)
             # Copied, lest the volume stays.
             pictures[label] = plane(prediction).copy()
     for test in tests:
         image, gt = test.read()
-        low = image if test.part is None else image[test.part]
+        low = test.cut(image)
         pictures, scores = found[test.name]
         if low.ndim == gt.ndim:
             scores["input"] = protocol(gt, low, low)
@@ -83,8 +82,7 @@ def draw_rotation(lab, name, config, case, title):
         title: above the figure.
     """
     model, image = lab.model(config), case.read()[0]
-    normalizer = make_normalizer(prediction_normalization(model.logdir))
-    found = rotate_input(model.keras_model, normalizer.before(image, case.axes)[None, ..., None])
+    found = rotate_input(model.keras_model, own_normalizer(model).before(image, case.axes)[None, ..., None])
     save_figure(equivariance_figure(found, title=f"{title}, {case.name}"), lab.output / f"{name}.png")
 
 

@@ -12,14 +12,6 @@ TABLE1 = {
     "AEANet": (2.10, 0.087),
 }
 
-# Table I, self training.
-TABLE1_SELF = {
-    "VDSR": (2.07, 0.051),
-    "RCAN": (2.07, 0.050),
-    "EDSR": (2.06, 0.052),
-    "Paired LB-NLM": (1.67, 0.037),
-}
-
 # Table I, right: improvement in PSNR (dB) of foreground and background; the first three trained on the image itself.
 TABLE1_REGIONS = {
     "VDSR (self)": (0.97, 2.83),

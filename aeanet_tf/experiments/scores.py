@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.files import replacing
 
 _NAMES = ("image", "condition", "data")
@@ -47,6 +48,12 @@ def read_scores(path):
         return [{key: value if key in _NAMES else float(value) for key, value in row.items()} for row in rows]
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not a file of scores ({error}); remove it") from None
+
+
+def scorer(name):
+    """A protocol of `aeanet_tf.evaluation.protocols` as a function of ground truth, prediction, and input."""
+    protocol = get_protocol(name)
+    return lambda gt, image, _: protocol(gt, image)
 
 
 def by_image(runs, score, condition=None):

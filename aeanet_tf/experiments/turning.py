@@ -15,7 +15,7 @@ def middle_patches(cases):
 
 
 def _middle(case):
-    image = case.read()[0][... if case.part is None else case.part]
+    image = case.cut(case.read()[0])
     starts = [max(0, (n - PATCH) // 2) for n in image.shape]
     return image[tuple(slice(start, start + PATCH) for start in starts)].astype("float32")
 

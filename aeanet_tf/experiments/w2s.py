@@ -7,13 +7,13 @@ from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.data.images import image_stem, read_image
 from aeanet_tf.data.pairs import pair_folders
-from aeanet_tf.evaluation.protocols import align_care, get_protocol
+from aeanet_tf.evaluation.protocols import align_care
 from aeanet_tf.evaluation.statistics import mean_interval, paired_difference
 from aeanet_tf.experiments.laboratory import Case, Method
 from aeanet_tf.experiments.patchwise import predict_in_patches
 from aeanet_tf.experiments.pictures import draw_curves, draw_panels
 from aeanet_tf.experiments.report import Cell, mean, write_report
-from aeanet_tf.experiments.scores import by_image
+from aeanet_tf.experiments.scores import by_image, scorer
 from aeanet_tf.experiments.turning import (
     BASELINE,
     OURS,
@@ -39,12 +39,7 @@ PICTURED = 3
 
 def run(lab):
     """Train every method with every seed, score the test pairs by the care protocol, write ``w2s.md``."""
-    tests = lab.budget.some(test_images(lab.data))
-    care = get_protocol("care")
-
-    def protocol(gt, image, _):
-        return care(gt, image)
-
+    tests, protocol = lab.budget.some(test_images(lab.data)), scorer("care")
     inputs = lab.score_inputs(tests, protocol)
     scores, configs = {}, []
     # Seed by seed: whoever stops early has a comparison of the first.

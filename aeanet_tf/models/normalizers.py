@@ -6,6 +6,7 @@ from csbdeep.utils import move_image_axes, normalize_mi_ma
 
 from aeanet_tf.data.moments import streamed_mean_std
 from aeanet_tf.data.percentiles import streamed_percentiles
+from aeanet_tf.models.folder import prediction_normalization
 
 
 class RangeNormalizer(Normalizer):
@@ -109,6 +110,11 @@ def make_normalizer(section):
     if section.kind == "standard":
         return StandardNormalizer()
     return NoNormalizer()
+
+
+def own_normalizer(model):
+    """The CSBDeep ``Normalizer`` that a model with a folder is predicted with; see `prediction_normalization`."""
+    return make_normalizer(prediction_normalization(model.logdir))
 
 
 def fit_normalizer(section, image, net_axes, progress=None):

@@ -99,7 +99,7 @@ def train_run(config, overwrite=False, verbose=1):
         _remove_training(folder)
     save_run(folder, config)
     model = _quietly(model_class, network, config.model.name, config.model.basedir)
-    logger.info("%s: %d trainable parameters, %s", folder, _count(model), config.model.preset)
+    logger.info("%s: %d trainable parameters, %s", folder, count_parameters(model), config.model.preset)
     model.train(X, Y, validation, resume=resume, verbose=verbose)
     return model
 
@@ -120,7 +120,8 @@ def _quietly(model_class, network, name, basedir):
         return model_class(network, name, basedir)
 
 
-def _count(model):
+def count_parameters(model):
+    """Number of trainable parameters of a model."""
     return sum(int(v.shape.num_elements()) for v in model.keras_model.trainable_variables)
 
 

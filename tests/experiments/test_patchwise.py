@@ -3,6 +3,7 @@
 import numpy as np
 
 from aeanet_tf.experiments import patchwise
+from aeanet_tf.models import normalizers
 from aeanet_tf.models.run_config import NormalizationSection
 
 
@@ -22,7 +23,7 @@ class Recorder:
 
 def predicted(image, size, monkeypatch, **normalization):
     model = Recorder()
-    monkeypatch.setattr(patchwise, "prediction_normalization", lambda _: NormalizationSection(**normalization))
+    monkeypatch.setattr(normalizers, "prediction_normalization", lambda _: NormalizationSection(**normalization))
     return patchwise.predict_in_patches(model, image, "YX", size), model.seen
 
 
