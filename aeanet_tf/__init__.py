@@ -16,6 +16,8 @@ _LAZY = {
     "AEANetConfig": "aeanet_tf.models",
     "ProjectionAEANet": "aeanet_tf.models",
     "ProjectionAEANetConfig": "aeanet_tf.models",
+    "SliceInterpolationConfig": "aeanet_tf.models",
+    "SliceInterpolationNet": "aeanet_tf.models",
     "build_network": "aeanet_tf.networks",
     "presets": "aeanet_tf.networks",
 }

@@ -13,6 +13,7 @@ from aeanet_tf.cli import (
     explain,
     export,
     import_tf1,
+    interpolate,
     patches,
     predict,
     quickstart,
@@ -20,7 +21,19 @@ from aeanet_tf.cli import (
 )
 from aeanet_tf.errors import InputError
 
-COMMANDS = (train, predict, evaluate, experiment, explain, export, import_tf1, patches, download, quickstart)
+COMMANDS = (
+    train,
+    predict,
+    interpolate,
+    evaluate,
+    experiment,
+    explain,
+    export,
+    import_tf1,
+    patches,
+    download,
+    quickstart,
+)
 
 
 def make_parser():

@@ -18,6 +18,9 @@ from aeanet_tf.data.tiff import Slices, tiff_calibration, tiff_file
 from aeanet_tf.errors import InputError
 from aeanet_tf.flat_file import reserve, write_region
 
+# What ImageJ knows.
+_TIFF_TYPES = ("uint8", "uint16", "float32")
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -30,6 +33,7 @@ class Layout:
     pixel_size: dict[str, float]
     unit: str | None
     tag: str
+    dtype: np.dtype
 
     @property
     def partial(self) -> Path:
@@ -44,20 +48,27 @@ class TiffTarget:
 
     order = IMAGEJ_ORDER
 
+    @staticmethod
+    def check_dtype(path: Path, dtype: np.dtype) -> None:
+        """Raise `InputError` for pixels that the format does not hold."""
+        if dtype.name not in _TIFF_TYPES:
+            known = ", ".join(_TIFF_TYPES)
+            raise InputError(f"{path}: pixels of type {dtype}, ImageJ's TIFF holds {known}; name it .zarr for others")
+
     def __init__(self, layout: Layout) -> None:
         self.partial, self.shape = layout.partial, layout.shape
         with tiff_file(self.partial) as tif:
             series = tif.series[0]
             self.offset = series.dataoffset
-            self.dtype = np.dtype(np.float32).newbyteorder(tif.byteorder)
+            self.dtype = layout.dtype.newbyteorder(tif.byteorder)
 
     @staticmethod
     def lay_out(layout: Layout) -> None:
         if layout.path.is_dir():
             raise InputError(f"{layout.path}: is a folder, expected the name of a file to write")
-        nbytes = math.prod(layout.shape) * 4
+        nbytes = math.prod(layout.shape) * layout.dtype.itemsize
         options = imagej_options(layout.path, layout.axes, nbytes, layout.pixel_size, layout.unit)
-        tifffile.imwrite(layout.partial, shape=layout.shape, dtype=np.float32, **options)
+        tifffile.imwrite(layout.partial, shape=layout.shape, dtype=layout.dtype, **options)
         reserve(layout.partial, layout.partial.stat().st_size)
 
     @staticmethod
@@ -65,7 +76,7 @@ class TiffTarget:
         if not layout.partial.is_file():
             return False
         with suppress(InputError), tiff_file(layout.partial) as tif:
-            if not tif.is_imagej or tif.series[0].dataoffset is None or tif.pages[0].dtype != np.float32:
+            if not tif.is_imagej or tif.series[0].dataoffset is None or tif.pages[0].dtype != layout.dtype:
                 return False
             names = {"T": "frames", "Z": "slices", "C": "channels"}
             found = {axis: tif.imagej_metadata.get(name, 1) for axis, name in names.items()}
@@ -85,6 +96,12 @@ class ZarrTarget:
     """An OME-Zarr 0.4 with one resolution."""
 
     order = ZARR_ORDER
+
+    @staticmethod
+    def check_dtype(path: Path, dtype: np.dtype) -> None:
+        """Raise `InputError` for pixels that the format does not hold."""
+        if dtype.kind not in "biuf" or dtype.itemsize > 8:
+            raise InputError(f"{path}: pixels of type {dtype}, expected integers or floats of up to 64 bits")
 
     def __init__(self, layout: Layout) -> None:
         self.partial = layout.partial
@@ -132,7 +149,11 @@ def target_format(path: Path) -> type[TiffTarget] | type[ZarrTarget]:
 
 def _documents(layout: Layout) -> dict[str, dict[str, Any]]:
     name = image_stem(layout.path)
-    return zarr_documents(name, layout.shape, layout.axes, layout.chunks, layout.pixel_size, layout.unit)
+    documents = zarr_documents(name, layout.shape, layout.axes, layout.chunks, layout.pixel_size, layout.unit)
+    # Zeros as JSON has them for this dtype: 0.0, 0 or false.
+    stored = {"dtype": layout.dtype.newbyteorder("<").str, "fill_value": layout.dtype.type(0).item()}
+    documents["0/.zarray"] |= stored
+    return documents
 
 
 def _same_calibration(layout: Layout, found: dict[str, float], unit: str | None) -> bool:

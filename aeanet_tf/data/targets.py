@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from aeanet_tf.data.images import ZARR_SUFFIX, check_axes, check_pixel_size
 from aeanet_tf.data.ome_zarr import default_chunks, is_zarr
@@ -16,7 +17,7 @@ from aeanet_tf.errors import InputError, writing
 
 
 class ImageTarget:
-    """A float32 image being written in parts, under the name ``.partial-`` + tag + name until it is finished.
+    """An image being written in parts, under the name ``.partial-`` + tag + name until it is finished.
 
     It can be pickled, and several processes may write at once: to a TIFF any regions that do not overlap, to a
     zarr regions that share no chunk.
@@ -26,12 +27,13 @@ class ImageTarget:
         shape: of the image, in the order of ``axes``.
         axes: the axes in the caller's order; the file has its own (TZCYX in a TIFF, TCZYX in a zarr).
         chunks: shape of a zarr's chunks in the order of ``axes``; None for a TIFF.
+        dtype: of the pixels.
     """
 
     def __init__(self, layout: Layout, axes: str) -> None:
         """Attach to a partial image that has this layout; see `create` and `reopen`."""
         stored = [layout.axes.index(axis) for axis in axes]
-        self.path, self.axes = layout.path, axes
+        self.path, self.axes, self.dtype = layout.path, axes, layout.dtype
         self.shape = tuple(layout.shape[dimension] for dimension in stored)
         self.chunks = None if layout.chunks is None else tuple(layout.chunks[dimension] for dimension in stored)
         self._order = [axes.index(axis) for axis in layout.axes]
@@ -47,6 +49,7 @@ class ImageTarget:
         unit: str | None = None,
         chunks: Sequence[int] | None = None,
         tag: str = "",
+        dtype: DTypeLike = "float32",
     ) -> "ImageTarget":
         """Begin an image, all zero; what an earlier run left half-written under its partial name is removed.
 
@@ -61,13 +64,15 @@ class ImageTarget:
             chunks: shape of the chunks of a zarr, in the order of ``axes``, clipped to the shape; None is up to 256
                 along Y and X, 64 along Z, 1 along T and C. A TIFF has none.
             tag: part of the partial name, which tells apart what different runs write.
+            dtype: of the pixels: uint8, uint16 or float32 in a TIFF (what ImageJ knows), any integers or floats in a
+                zarr.
 
         Raises:
-            InputError: the name, the shape, the axes, the chunks or the pixel size do not fit; ``path`` is a folder
-                that is no zarr.
+            InputError: the name, the shape, the axes, the chunks, the pixel size or the dtype do not fit; ``path`` is
+                a folder that is no zarr.
             WriteError: it cannot be written.
         """
-        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag)
+        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag, dtype)
         with writing(layout.path):
             layout.path.parent.mkdir(parents=True, exist_ok=True)
             _remove(layout.partial)
@@ -88,6 +93,7 @@ class ImageTarget:
         unit: str | None = None,
         chunks: Sequence[int] | None = None,
         tag: str = "",
+        dtype: DTypeLike = "float32",
     ) -> "ImageTarget | None":
         """Attach to the partial image that a killed run left; what it wrote is kept.
 
@@ -98,6 +104,8 @@ class ImageTarget:
             pixel_size: step along an axis.
             unit: unit of length.
             chunks: shape of the chunks of a zarr.
+            tag: part of the partial name.
+            dtype: of the pixels.
 
         Returns:
             The image, None if there is no partial one or it was begun with other arguments.
@@ -105,7 +113,7 @@ class ImageTarget:
         Raises:
             InputError: the arguments do not fit each other.
         """
-        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag)
+        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag, dtype)
         return cls(layout, check_axes(axes)) if target_format(layout.path).fits(layout) else None
 
     def write(self, slices: Slices, values: np.ndarray) -> None:
@@ -113,13 +121,13 @@ class ImageTarget:
 
         Args:
             slices: the region, one slice a dimension in the order of ``axes``, within the image, of step 1.
-            values: its pixels, written as float32.
+            values: its pixels, written as `as_dtype` makes them the image's.
 
         Raises:
-            ValueError: the slices are others, or the values have another shape.
+            ValueError: the slices are others, the values have another shape, or NaN is to be an integer.
             WriteError: the disk is full, or the file cannot be written.
         """
-        values = np.asarray(values, np.float32)
+        values = as_dtype(values, self.dtype)
         slices = _checked(slices, self.shape, values.shape)
         with writing(self.path):
             self._store.write(tuple(slices[dimension] for dimension in self._order), values.transpose(self._order))
@@ -145,6 +153,32 @@ class ImageTarget:
         _remove(self._store.partial)
 
 
+def as_dtype(values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
+    """Values as pixels of ``dtype``: floats are converted, integers rounded (half to even) and clipped to their range.
+
+    Args:
+        values: real numbers. What has the dtype already is given back as it is.
+        dtype: of the pixels.
+
+    Raises:
+        ValueError: a value that is to become an integer is NaN.
+    """
+    values, dtype = np.asarray(values), np.dtype(dtype)
+    if dtype.kind == "f" or values.dtype == dtype:
+        return values.astype(dtype, copy=False)
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    if values.dtype.kind == "f":
+        if np.isnan(values).any():
+            raise ValueError(f"values: hold NaN, which no {dtype} is")
+        values = np.rint(values.astype(np.float64))
+        # The largest 64-bit integers are no floats: the next below.
+        high = high if float(high) <= high else int(np.nextafter(float(high), 0))
+    elif values.dtype.kind in "iu":
+        # NumPy clips integers by what they can be only.
+        low, high = max(low, np.iinfo(values.dtype).min), min(high, np.iinfo(values.dtype).max)
+    return np.clip(values, low, high).astype(dtype)
+
+
 def _layout(
     path: str | Path,
     shape: Sequence[int],
@@ -153,6 +187,7 @@ def _layout(
     unit: str | None,
     chunks: Sequence[int] | None,
     tag: str,
+    dtype: DTypeLike,
 ) -> Layout:
     path, axes, shape = Path(path), check_axes(axes), tuple(int(size) for size in shape)
     order = [axis for axis in target_format(path).order if axis in axes]
@@ -161,6 +196,8 @@ def _layout(
     if min(shape) < 1:
         raise InputError(f"{path}: the image to write is empty, its shape is {shape}")
     check_pixel_size(path, pixel_size or {}, unit)
+    dtype = np.dtype(dtype).newbyteorder("=")
+    target_format(path).check_dtype(path, dtype)
     stored = None
     if path.suffix.lower() == ZARR_SUFFIX:
         stored = default_chunks(shape, axes) if chunks is None else tuple(int(size) for size in chunks)
@@ -169,7 +206,7 @@ def _layout(
         stored = tuple(min(stored[axes.index(axis)], shape[axes.index(axis)]) for axis in order)
     known = {axis: float(size) for axis, size in (pixel_size or {}).items() if axis in axes}
     shape = tuple(shape[axes.index(axis)] for axis in order)
-    return Layout(path, shape, "".join(order), stored, known, unit, tag)
+    return Layout(path, shape, "".join(order), stored, known, unit, tag, dtype)
 
 
 def _checked(slices: Slices, shape: tuple[int, ...], region: tuple[int, ...]) -> Slices:

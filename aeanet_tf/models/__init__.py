@@ -5,9 +5,11 @@ _LAZY = {
     "AEANetConfig": "aeanet_tf.models.config",
     "ProjectionAEANet": "aeanet_tf.models.projection",
     "ProjectionAEANetConfig": "aeanet_tf.models.config",
+    "SliceInterpolationConfig": "aeanet_tf.models.config",
+    "SliceInterpolationNet": "aeanet_tf.models.slice_interpolation",
 }
 
-__all__ = ["AEANet", "AEANetConfig", "ProjectionAEANet", "ProjectionAEANetConfig"]
+__all__ = [*_LAZY]
 
 
 def __getattr__(name):

@@ -102,7 +102,7 @@ class AEANet(CARE):
         self._trained = self._network_to_train()
         # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
         self._trained.compile(
-            optimizer, get_loss(config.train_loss), metrics=[get_loss(m) for m in metrics], jit_compile=False
+            optimizer, self._loss(), metrics=[self._metric(name) for name in metrics], jit_compile=False
         )
         self.callbacks = [StopAtNaN()]
         if config.train_reduce_lr is not None:
@@ -115,6 +115,14 @@ class AEANet(CARE):
             # One for all calls of train: a second call does not overwrite better weights of the first.
             self._best_weights = BestWeights(self.logdir / config.train_checkpoint, self.keras_model.save_weights)
         self._model_prepared = True
+
+    def _loss(self):
+        """What is trained, a function ``(y_true, y_pred)``."""
+        return get_loss(self.config.train_loss)
+
+    def _metric(self, name):
+        """What is reported beside it under ``name``."""
+        return get_loss(name)
 
     def _network_to_train(self):
         """`keras_model`; or one beside it, in half precision or with replicas, whose weights it is given after each

@@ -95,7 +95,8 @@ class AEANetConfig(Config):
     def _resolve(self, network, unet):
         spec = as_spec(self.preset)
         if spec.kind != "unet":
-            raise InputError(f"preset: {self.preset!r} projects 3D to 2D, use ProjectionAEANet and its configuration")
+            does = {"projection": "projects 3D to 2D, use ProjectionAEANet", "ssan": "interpolates slices, use SliceInterpolationNet"}
+            raise InputError(f"preset: {self.preset!r} {does[spec.kind]} and its configuration")
         return _customised(spec, self, self.n_dim, network, unet)
 
     def _check_agreement(self):
@@ -176,6 +177,48 @@ class ProjectionAEANetConfig(AEANetConfig):
             raise InputError(f"axes: {self.axes!r} do not begin with the projected axis {self.proj_axis!r}")
         inner = _customised(spec.restoration, self, 2, {}, unet).model_dump()
         return _replaced(spec.replace(in_channels=self.n_channel_in, restoration=inner), network)
+
+
+class SliceInterpolationConfig(AEANetConfig):
+    """Configuration of a `SliceInterpolationNet`: a slice from its two neighbours.
+
+    As `AEANetConfig`, with ``n_channel_in`` twice ``n_channel_out``, the channels of a slice, and ``"ssan"`` as preset.
+    ``network`` changes fields of the `SSANSpec`; the ``unet_*`` attributes mean nothing here. ``train_loss`` is one of
+    `aeanet_tf.training.interpolation_losses`: ``"pixel"`` by default, ``"feature"`` or ``"style"``, the paper's.
+
+    Attributes beside those of `AEANetConfig`:
+        train_vgg_weights: file with the weights of VGG-16, for the losses that need it; ``None`` for those of
+            `keras.applications`.
+    """
+
+    _default_presets = {2: "ssan"}  # noqa: RUF012  read-only, as above
+
+    def __init__(
+        self, axes="YX", n_channel_in=2, n_channel_out=1, probabilistic=False, allow_new_parameters=False, **kwargs
+    ):
+        weights = kwargs.pop("train_vgg_weights", None)
+        kwargs.setdefault("train_loss", "pixel")
+        super().__init__(axes, n_channel_in, n_channel_out, probabilistic, allow_new_parameters, **kwargs)
+        self.train_vgg_weights = weights
+
+    def _resolve(self, network, unet):
+        spec = as_spec(self.preset)
+        if spec.kind != "ssan":
+            raise InputError(f"preset: {self.preset!r} does not interpolate slices, use AEANet and its configuration")
+        return _replaced(spec, {"in_channels": self.n_channel_in, "out_channels": self.n_channel_out, **network})
+
+    def _mirror(self, spec):
+        self.unet_residual, self.unet_n_depth, self.unet_kern_size = False, 1, 3
+        self.unet_n_first, self.unet_last_activation = spec.filters, "linear"
+
+    def is_valid(self, return_invalid=False):
+        """See `AEANetConfig.is_valid`."""
+        _, invalid = super().is_valid(return_invalid=True)
+        # CSBDeep knows other losses.
+        invalid = [key for key in invalid if key != "train_loss"]
+        if self.train_loss not in INTERPOLATION_LOSSES:
+            invalid.append("train_loss")
+        return (not invalid, tuple(invalid)) if return_invalid else not invalid
 
 
 def _customised(spec, config, dimension, network, unet):

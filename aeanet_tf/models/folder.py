@@ -14,10 +14,16 @@ logger = logging.getLogger("aeanet_tf")
 
 RUN_FILE = "run.json"
 NORMALIZATION_FILE = "normalization.json"
+# Names of model and configuration, by kind of the network.
+MODEL_CLASSES = {
+    "unet": ("AEANet", "AEANetConfig"),
+    "projection": ("ProjectionAEANet", "ProjectionAEANetConfig"),
+    "ssan": ("SliceInterpolationNet", "SliceInterpolationConfig"),
+}
 
 
 def load_model(folder):
-    """The trained model of a folder with its best weights: an `AEANet` or a `ProjectionAEANet`.
+    """The trained model of a folder with its best weights: `AEANet`, `ProjectionAEANet` or `SliceInterpolationNet`.
 
     Raises:
         InputError: no such folder, no configuration in it or one of another program, or no weights.
@@ -28,9 +34,11 @@ def load_model(folder):
     kind = _network_kind(folder / "config.json")
     if not weight_files(folder):
         raise InputError(f"{folder}: the model folder has no weights (*.h5), expected those of a finished training")
-    from aeanet_tf.models import AEANet, ProjectionAEANet
+    from aeanet_tf import models
 
-    model_class = ProjectionAEANet if kind == "projection" else AEANet
+    if kind not in MODEL_CLASSES:
+        raise InputError(f"{folder / 'config.json'}: network.kind {kind!r}, expected one of {', '.join(MODEL_CLASSES)}")
+    model_class = getattr(models, MODEL_CLASSES[kind][0])
     try:
         # Resolved, because "." has no name.
         return model_class(None, folder.resolve().name, str(folder.resolve().parent))

@@ -14,27 +14,35 @@ from aeanet_tf.data.paired_em import prepare_paired_em, sub_images
 from aeanet_tf.data.pairs import pair_folders, read_npz, read_pair
 from aeanet_tf.data.samples import load_sample_pairs
 from aeanet_tf.errors import InputError
-from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
-from aeanet_tf.models.folder import load_run, save_run, weight_files
+from aeanet_tf import models
+from aeanet_tf.models.folder import MODEL_CLASSES, load_run, save_run, weight_files
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.run_config import is_same_run
+from aeanet_tf.models.slice_data import load_slices, save_triplets
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import as_spec
 from aeanet_tf.training import ResumableState, reduce_on_plateau
 from aeanet_tf.training.devices import find_devices
+from aeanet_tf.training.interpolation_losses import INTERPOLATION_LOSSES, get_interpolation_loss
+from aeanet_tf.training.losses import LOSSES
 
 logger = logging.getLogger("aeanet_tf")
 
 
+def _model_classes(config):
+    """Model and configuration of a `RunConfig`, both classes."""
+    return [getattr(models, name) for name in MODEL_CLASSES[as_spec(config.model.preset).kind]]
+
+
 def model_config(config):
-    """The `AEANetConfig` or `ProjectionAEANetConfig` of a `RunConfig`.
+    """The configuration of the model of a `RunConfig`: an `AEANetConfig`, or that of one of its siblings.
 
     Raises:
         InputError: a preset, network or training field that is wrong.
     """
     model, training = config.model, config.training
-    projects = as_spec(model.preset).kind == "projection"
-    made = (ProjectionAEANetConfig if projects else AEANetConfig)(
+    _check_fits_preset(config)
+    made = _model_classes(config)[1](
         model.axes,
         model.n_channel_in,
         model.n_channel_out,
@@ -63,10 +71,22 @@ def model_config(config):
             reduce_on_plateau(**training.reduce_learning_rate)
         except (TypeError, ValueError) as error:
             raise InputError(f"training.reduce_learning_rate: {' '.join(str(error).split())}") from None
+    if training.vgg_weights is not None:
+        made.train_vgg_weights = training.vgg_weights
     valid, invalid = made.is_valid(return_invalid=True)
     if not valid:
         raise InputError(f"configuration: invalid {', '.join(invalid)}")
     return made
+
+
+def _check_fits_preset(config):
+    preset, loss, kind = config.model.preset, config.training.loss, config.data.kind
+    interpolates = as_spec(preset).kind == "ssan"
+    if interpolates != (kind == "slices"):
+        raise InputError(f"data.kind: {kind!r} does not fit model.preset {preset!r}; slices are for ssan, and only for it")
+    known = INTERPOLATION_LOSSES if interpolates else LOSSES
+    if loss not in known:
+        raise InputError(f"training.loss: {loss!r}, expected one of {', '.join(known)} for model.preset {preset!r}")
 
 
 def train_run(config, overwrite=False, verbose=1):
@@ -87,10 +107,17 @@ def train_run(config, overwrite=False, verbose=1):
     resume = _may_resume(folder, config, overwrite)
     network = model_config(config)
     find_devices(config.training.devices, config.training.batch_size, "training.")
-    X, Y, validation = load_data(config, network)
+    triplets = None
+    if config.data.kind == "slices":
+        X, Y, validation, triplets = load_slices(config.data, find_root(config.data.root))
+    else:
+        X, Y, validation = load_data(config, network)
     training_data(network, X, Y, validation)
+    if config.training.loss in INTERPOLATION_LOSSES:
+        # VGG-16 may be missing.
+        get_interpolation_loss(config.training.loss, config.training.vgg_weights)
     # Built only now: making the model writes its folder.
-    model_class = ProjectionAEANet if isinstance(network, ProjectionAEANetConfig) else AEANet
+    model_class = _model_classes(config)[0]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -98,6 +125,8 @@ def train_run(config, overwrite=False, verbose=1):
     if overwrite:
         _remove_training(folder)
     save_run(folder, config)
+    if triplets is not None:
+        save_triplets(folder, triplets)
     model = _quietly(model_class, network, config.model.name, config.model.basedir)
     logger.info("%s: %d trainable parameters, %s", folder, count_parameters(model), config.model.preset)
     model.train(X, Y, validation, resume=resume, verbose=verbose)

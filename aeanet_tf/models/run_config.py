@@ -40,13 +40,24 @@ class NormalizationSection(_Section):
         return self
 
 
+class TripletSection(_Section):
+    """How triplets are made of the slices of a stack; see `aeanet_tf.data.triplets.TripletOptions`.
+
+    Prediction aligns and matches the two neighbours as here.
+    """
+
+    window: PositiveInt | None = 512
+    max_shift: NonNegativeInt = 32
+    match_histograms: bool = True
+
+
 class DataSection(_Section):
     """Where the training data are.
 
     Attributes:
         kind: ``folders`` of paired images matched by file name, an ``npz`` as CSBDeep writes it (already normalised),
-            the ``sample`` images that come with scikit-image, the published ``paired_em`` BMPs, or the published
-            ``label_free`` images (docs/datasets.md).
+            the ``sample`` images that come with scikit-image, the published ``paired_em`` BMPs, the published
+            ``label_free`` images (docs/datasets.md), or the ``slices`` of a stack (docs/interpolation.md).
         root: folder that the other paths are relative to. A relative root is looked for in the working directory,
             in the folders of ``$AEANET_DATA``, in ``data`` and in ``shared/data`` beside the working directory.
         low, GT: folders of training images.
@@ -58,10 +69,14 @@ class DataSection(_Section):
         pair: name of the one pair of ``paired_em`` to train on (self-training); by default all (pooled training).
         structure: of ``label_free``, such as "dna".
         resize: factors along Z, Y, X by which ``label_free`` images are resized; see `label_free_images`.
+        stack: of ``slices``: a TIFF, OME-Zarr or HDF5 file, or a pattern of images of one slice each.
+        dataset: in an HDF5 file; by default ``volumes/raw``, as CREMI has it.
+        train_slices, validation_slices: of ``slices``, counted from 0, such as "0-19,22"; a triplet lies in one of them.
+        triplets: how they are made.
         normalization: of all images but those of an ``npz``.
     """
 
-    kind: Literal["folders", "npz", "sample", "paired_em", "label_free"] = "folders"
+    kind: Literal["folders", "npz", "sample", "paired_em", "label_free", "slices"] = "folders"
     root: str = "."
     low: str = "train/low"
     GT: str = "train/GT"
@@ -74,7 +89,22 @@ class DataSection(_Section):
     pair: str | None = None
     structure: str | None = None
     resize: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    stack: str | None = None
+    dataset: str | None = None
+    train_slices: str | None = None
+    validation_slices: str | None = None
+    triplets: TripletSection = TripletSection()
     normalization: NormalizationSection = NormalizationSection()
+
+    @_model_validator(mode="after")
+    def _slices_named(self):
+        if self.kind == "slices":
+            for name in ("stack", "train_slices", "validation_slices"):
+                if not getattr(self, name):
+                    raise ValueError(f"{name}: missing; slices are interpolated with it")
+            if self.normalization.kind == "standard":
+                raise ValueError("normalization.kind: 'standard' cannot be mapped back, which slices have to be")
+        return self
 
     @_model_validator(mode="after")
     def _structure_named(self):
@@ -123,7 +153,8 @@ class TrainingSection(_Section):
     ``steps`` are rounded up to whole epochs of ``steps_per_epoch``; an epoch ends with a validation. Of
     ``learning_rate_decay`` and ``reduce_learning_rate`` (CSBDeep's reduce on plateau) at most one is given.
     ``devices`` are as for `aeanet_tf.training.devices.find_devices`; each gets its share of the ``batch_size`` patches.
-    ``precision`` is what the layers compute in; the trained model is one in float32 either way.
+    ``precision`` is what the layers compute in; the trained model is one in float32 either way. The losses "pixel",
+    "feature" and "style" are those of slice interpolation; the latter two need VGG-16, whose file ``vgg_weights`` names.
     """
 
     steps: PositiveInt = 40000
@@ -132,7 +163,8 @@ class TrainingSection(_Section):
     devices: PositiveInt | list[str] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     patch_size: tuple[PositiveInt, ...] | None = None
-    loss: Literal["mae", "mse", "laplace"] = "mae"
+    loss: Literal["mae", "mse", "laplace", "pixel", "feature", "style"] = "mae"
+    vgg_weights: str | None = None
     learning_rate: PositiveFloat = 4e-4
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
@@ -175,7 +207,7 @@ class RunConfig(_Section):
         if self.model.probabilistic != (self.training.loss == "laplace"):
             raise ValueError(
                 f"training.loss: {self.training.loss!r} does not fit model.probabilistic = {self.model.probabilistic}; "
-                "probabilistic models are trained with 'laplace', others with 'mae' or 'mse'"
+                "probabilistic models are trained with 'laplace', others not"
             )
         return self
 

@@ -6,7 +6,7 @@ from csbdeep.utils import axes_check_and_normalize
 from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.tiling import on_accelerator
-from aeanet_tf.training import PatchSampler, ValidationSet
+from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
 
 
 def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
@@ -32,7 +32,8 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     if seed is None:
         seed = int(np.random.SeedSequence().entropy % 2**32)
     projected_axis = 0 if spec.kind == "projection" else None
-    sampler = PatchSampler(
+    triplets = spec.kind == "ssan"
+    sampler = (TripletSampler if triplets else PatchSampler)(
         X,
         Y,
         config.train_batch_size,
@@ -47,7 +48,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     share = max(1, sampler.positions // count_devices(config.train_devices))
     # A learned query takes images of one size only.
     fixed = getattr(spec, "input_size", None)
-    validation = ValidationSet(
+    validation = (TripletValidationSet if triplets else ValidationSet)(
         *validation_data,
         div_by=fixed or spec.divisor,
         max_positions=share,

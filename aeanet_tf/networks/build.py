@@ -8,7 +8,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.networks.presets import presets
 from aeanet_tf.networks.projection import projection
-from aeanet_tf.networks.spec import NetworkSpec, ProjectionSpec
+from aeanet_tf.networks.spec import NetworkSpec, ProjectionSpec, SSANSpec
+from aeanet_tf.networks.ssan import ssan
 from aeanet_tf.networks.unet import unet
 
 _adapter = TypeAdapter(NetworkSpec)
@@ -44,7 +45,7 @@ def build_network(spec, name=None, precision=None):
     """The Keras model of a network.
 
     Args:
-        spec: a `UNetSpec` or `ProjectionSpec`, for instance ``presets["aeanet-em"]``, the name of a preset, or the
+        spec: a `UNetSpec`, `ProjectionSpec` or `SSANSpec`, for instance ``presets["aeanet-em"]``, the name of a preset, or the
             dict of a spec.
         name: of the Keras model.
         precision: ``"float32"``, or ``"bfloat16"`` for layers that compute in bfloat16 with weights in float32; the
@@ -59,13 +60,12 @@ def build_network(spec, name=None, precision=None):
     """
     spec = as_spec(spec)
     with _global_policy(precision):
+        size = getattr(spec, "input_size", None) or (None,) * spec.dimension
+        image = keras.Input((*size, spec.in_channels), name="input")
         if isinstance(spec, ProjectionSpec):
-            image = keras.Input((None, None, None, spec.in_channels), name="input")
             output = unet(spec.restoration, projection(spec, image))
         else:
-            size = spec.input_size or (None,) * spec.dimension
-            image = keras.Input((*size, spec.in_channels), name="input")
-            output = unet(spec, image)
+            output = (ssan if isinstance(spec, SSANSpec) else unet)(spec, image)
         return keras.Model(image, output, name=name)
 
 

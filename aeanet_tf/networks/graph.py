@@ -5,14 +5,29 @@ from typing import Any, NamedTuple
 
 import keras
 
-from aeanet_tf.layers import GVTO, LateralUpSampling, PreActivation, ResidualBlock, Scale, WeightedMean
+from aeanet_tf.layers import (
+    GVTO,
+    AttentionAwareLayer,
+    LateralUpSampling,
+    MaskBlend,
+    PreActivation,
+    ResidualBlock,
+    ResidualDenseBlock,
+    Scale,
+    SwapNeighbours,
+    WeightedMean,
+)
 
 _POINTWISE = (
     keras.layers.Activation,
     keras.layers.Add,
     keras.layers.Concatenate,
+    keras.layers.Subtract,
+    AttentionAwareLayer,
+    MaskBlend,
     PreActivation,
     Scale,
+    SwapNeighbours,
     WeightedMean,
 )
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv3D)
@@ -43,7 +58,7 @@ class NetworkGraph:
 
     Attributes:
         network: the Keras model.
-        nodes: every `Node`, in an order of evaluation.
+        nodes: every `Node`, in an order of evaluation; a layer that is applied twice has two.
         image: the input tensor.
         output: the output tensor.
     """
@@ -142,6 +157,8 @@ def steps(layer, axis):
     if isinstance(layer, ResidualBlock):
         # The shortcut, a 1x1 convolution, lies inside.
         return [Step("down", 3, layer.strides), Step("down", 3, 1)]
+    if isinstance(layer, ResidualDenseBlock):
+        return [Step("down", 3, 1)] * len(layer.activations)
     if isinstance(layer, GVTO):
         size = layer.attention.size
         table = {"same": [], "down": [Step("down", 3, 2)], "up": [Step("up", 3, 2)]}

@@ -1,6 +1,6 @@
 """The published networks as data: name -> spec (docs/networks.md). An ablation is a preset with a field changed."""
 
-from aeanet_tf.networks.spec import AttentionSpec, ProjectionSpec, UNetSpec
+from aeanet_tf.networks.spec import AttentionSpec, ProjectionSpec, SSANSpec, UNetSpec
 
 _REFERENCES_ONLY = {"shared_references": 64, "batch_aware": False, "normalization": "key_length"}
 _AUGMENTED = {**_REFERENCES_ONLY, "batch_aware": True}
@@ -73,5 +73,6 @@ presets = {
     "learned-query-em": _em.replace(
         input_size=(256, 256), attention={"query": "learned", "normalization": "key_length"}
     ),
+    "ssan": SSANSpec(),
 }
-"""All presets of the image-to-image networks, by name."""
+"""All presets, by name."""

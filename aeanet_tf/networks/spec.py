@@ -233,4 +233,66 @@ class ProjectionSpec(_Spec):
         return self
 
 
-NetworkSpec = Annotated[UNetSpec | ProjectionSpec, Field(discriminator="kind")]
+class SSANSpec(_Spec):
+    """A network that predicts a slice of a serial section from the two beside it (SSAN paper; docs/networks.md).
+
+    Attributes:
+        in_channels: of the slice before and the slice after, together.
+        out_channels: of a slice.
+        filters: channels of the features, 64 as for the paper's attention-aware layer.
+        blocks, convolutions, growth: D residual dense blocks of C convolutions that add G channels each. The paper does
+            not give them: 3, 3 and 16 are ours, with which the network can be trained on a processor.
+        attention: ``"sparse"``, the paper's attention-aware layer; ``"aea"``, one AEA block in its place, whose
+            attention is normalised by length: cheaper, and predicted exactly in tiles; or ``"none"``.
+        aea: options of the AEA block.
+        symmetric: whether both orders share the convolution to the warped slice too, and the mask is sigmoid(w(a) - w(b))
+            with a convolution w of each order's features a and b, so that the neighbours swapped give the same slice.
+            Otherwise each order has its own, and the mask comes from a convolution of both. The paper leaves it open.
+        batch_norm, momentum, epsilon: of the activations. Off; the paper says that there is batch norm, not where.
+        kernel_initializer: name of a Keras initialiser.
+    """
+
+    kind: Literal["ssan"] = "ssan"
+    dimension: Literal[2] = 2
+    in_channels: PositiveInt = 2
+    out_channels: PositiveInt = 1
+    filters: PositiveInt = 64
+    blocks: PositiveInt = 3
+    convolutions: PositiveInt = 3
+    growth: PositiveInt = 16
+    attention: Literal["sparse", "aea", "none"] = "sparse"
+    aea: AttentionSpec = AttentionSpec(shared_references=64, batch_aware=True, normalization="key_length")
+    symmetric: bool = True
+    batch_norm: bool = False
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.997
+    epsilon: Annotated[float, Field(gt=0)] = 1e-5
+    kernel_initializer: str = "glorot_uniform"
+    probabilistic: Literal[False] = False
+
+    @property
+    def divisor(self):
+        """What every spatial axis of the input must be divisible by: anything."""
+        return (1, 1)
+
+    @property
+    def n_attention(self):
+        """Number of attention operators: one for each order of the neighbours."""
+        return 0 if self.attention == "none" else 2
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        if self.in_channels != 2 * self.out_channels:
+            raise ValueError(
+                f"in_channels: {self.in_channels}, expected {2 * self.out_channels}, those of the two neighbours of a "
+                f"slice of {self.out_channels}"
+            )
+        if self.attention == "sparse" and self.filters % 8:
+            raise ValueError(f"filters: {self.filters}, sparse attention expects a multiple of 8")
+        if self.attention == "aea" and self.filters % self.aea.num_heads:
+            raise ValueError(f"aea.num_heads: {self.aea.num_heads} heads do not divide filters = {self.filters}")
+        if self.aea.query == "learned":
+            raise ValueError("aea.query: 'learned' fixes the size of the input, expected 'input'")
+        return self
+
+
+NetworkSpec = Annotated[UNetSpec | ProjectionSpec | SSANSpec, Field(discriminator="kind")]

@@ -63,7 +63,7 @@ def _channels(stage):
 
 def _line(job, index):
     operator = job.stages.stages[index].operator
-    return "output" if operator is None else f"attention {index + 1} of {len(job.stages.operators)} ({operator.name})"
+    return "output" if operator is None else f"attention {index + 1} of {len(job.stages.attention)} ({operator.name})"
 
 
 def _create_features(job, stage):

@@ -5,10 +5,21 @@ from typing import Any, NamedTuple
 
 import keras
 
-from aeanet_tf.layers import GVTO, LateralUpSampling, PreActivation, ResidualBlock, Scale, WeightedMean
+from aeanet_tf.layers import (
+    GVTO,
+    AttentionAwareLayer,
+    LateralUpSampling,
+    MaskBlend,
+    PreActivation,
+    ResidualBlock,
+    ResidualDenseBlock,
+    Scale,
+    WeightedMean,
+    sparse_factors,
+)
 
 _TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-_IN_PLACE = (keras.layers.Activation, keras.layers.Add, Scale)
+_IN_PLACE = (keras.layers.Activation, keras.layers.Add, keras.layers.Subtract, Scale)
 _ITEM = {"float16": 2, "bfloat16": 2, "float64": 8}
 
 
@@ -106,8 +117,14 @@ class _Program:
             self._preactivated(layer, reads[0], size, key)
         elif isinstance(layer, ResidualBlock):
             self._residual(layer, reads[0], self.bytes(node.inputs[0]), size, key)
+        elif isinstance(layer, ResidualDenseBlock):
+            self._dense(layer, reads[0], size, key)
+        elif isinstance(layer, AttentionAwareLayer):
+            self._sparse_attention(layer, reads[0], size, key)
         elif isinstance(layer, GVTO):
             self._attention(node, reads[0], size, key)
+        elif isinstance(layer, MaskBlend):
+            self._add([self._add(reads, size), *reads], size, key, in_place=True)
         elif isinstance(layer, LateralUpSampling):
             self._add([self._add(reads, size / 4)], size, key)
         elif isinstance(layer, WeightedMean):
@@ -132,6 +149,28 @@ class _Program:
         # The second normalisation is in the convolution's kernel.
         inner = self._add([self._add([h], size)], size, in_place=True)
         self._add([self._add([inner], size), shortcut], size, key, in_place=True)
+
+    def _dense(self, layer, x, size, key):
+        dense, channels = x, layer.fusion.kernel.shape[-1]
+        for i, activation in enumerate(layer.activations):
+            one = size * layer.growth / channels
+            added = self._preactivated(activation, self._add([dense], one), one)
+            dense = self._add([dense, added], size + (i + 1) * one)
+        self._add([self._add([dense], size), x], size, key, in_place=True)
+
+    def _sparse_attention(self, layer, x, size, key):
+        factors = [sparse_factors(n) for n in self.size]
+        unpadded, padded = prod(self.size), prod(prod(f) for f in factors)
+        for step, unit in enumerate((layer.short, layer.long_short, layer.long_long)):
+            # A value for every pair of positions of a group: logits and weights.
+            pairs = 4 * padded * prod(f[step] for f in factors)
+            part = size * padded / unpadded
+            keys, values = part / unit.key_reduction, part / unit.value_reduction
+            f, g, h = (self._add([self._add([x], each)], each) for each in (keys, keys, values))
+            weights = self._add([self._add([f, g], pairs)], pairs)
+            z = self._add([self._add([self._add([weights, h], values)], values)], size)
+            last = step == 2
+            x = self._add([self._add([z], size, in_place=True), x], size, key if last else None, in_place=True)
 
     def _attention(self, node, x, size, key):
         kind = node.layer.attention.size

@@ -8,7 +8,7 @@ import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.prediction.memory import tile_bytes
-from aeanet_tf.prediction.stages import OwnAttention, Stages, attention_operators, can_be_swept
+from aeanet_tf.prediction.stages import OwnAttention, Stages, attends, can_be_swept
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -103,7 +103,7 @@ def make_plan(network, spec, sizes, budget, n_tiles=None, shared=True, group=Fal
     one = (1,) * spec.dimension
     own = OwnAttention(network)
     whole = _evaluate(own, spec, sizes, one, budget, own)
-    asked = shared and bool(attention_operators(network))
+    asked = shared and attends(network)
     shared = asked and can_be_swept(network)
     in_one_piece = prod(n_tiles or one) == 1 and not (group and shared)
     if in_one_piece and (n_tiles is not None or _fits(whole, budget)):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from aeanet_tf.layers import GVTO
+from aeanet_tf.layers import GVTO, AttentionAwareLayer
 from aeanet_tf.layers.moments import Moments
 from aeanet_tf.networks import NetworkGraph
 
@@ -14,8 +14,15 @@ def attention_operators(network):
     return [layer for layer in network.operations if isinstance(layer, GVTO)]
 
 
+def attends(network):
+    """Whether a network has attention of any kind: what a tile gives then depends on what it attends to."""
+    return any(isinstance(layer, (GVTO, AttentionAwareLayer)) for layer in network.operations)
+
+
 def can_be_swept(network):
     """Whether all attention of a network is normalised by length and has a query of the image's own size."""
+    if any(isinstance(layer, AttentionAwareLayer) for layer in network.operations):
+        return False
     operators = (layer.attention for layer in attention_operators(network))
     return all(o.normalization != "softmax" and o.computation != "direct" and o.query == "input" for o in operators)
 
@@ -24,7 +31,8 @@ class Stage:
     """What one sweep over the tiles evaluates.
 
     Attributes:
-        operator: the attention operator whose context it gathers, ``None`` for the last stage, which gives the output.
+        operator: the attention operator (a layer) whose context it gathers, ``None`` for the last stage, which gives the
+            output.
         inputs: the tensors it starts from: the image, and features kept by stages before.
         keeps: the features it keeps for later stages.
         nodes: what it evaluates.
@@ -42,7 +50,9 @@ class Stage:
 
 
 class Stages:
-    """The stages of a network with A attention operators, which are A + 1, and their evaluation on tiles.
+    """The stages of a network that attends A times, which are A + 1, and their evaluation on tiles.
+
+    An operator that is applied twice, as by a siamese network, has a context for each time.
 
     Stage ``a`` evaluates a tile up to operator ``a`` and gives the moments of what that one attends to; the last gives
     the output. Features that a later stage needs again are kept where that was chosen, else evaluated again.
@@ -56,7 +66,7 @@ class Stages:
 
     def __init__(self, network, kept=0):
         self.graph = NetworkGraph(network)
-        self.operators = attention_operators(network)
+        self.attention = [node for node in self.graph.nodes if isinstance(node.layer, GVTO)]
         self.kept = kept
         self.stages, self.features = [], []
         for operator, target, frontier in self._cuts():
@@ -67,12 +77,12 @@ class Stages:
 
     def _cuts(self):
         """For each stage its operator, the tensor it is for, and what it evaluates that a later one needs, too."""
-        for operator in self.operators:
-            target = next(n.inputs[0] for n in self.graph.nodes if n.layer is operator)
+        for node in self.attention:
+            target = node.inputs[0]
             done = {id(n.output) for n in self.graph.ancestors([target])}
             later = [n for n in self.graph.nodes if id(n.output) not in done]
             needed = {id(t) for n in later for t in n.inputs}
-            yield operator, target, [n.output for n in self.graph.nodes if id(n.output) in done & needed]
+            yield node.layer, target, [n.output for n in self.graph.nodes if id(n.output) in done & needed]
         yield None, self.graph.output, []
 
     def densities(self):
@@ -105,11 +115,13 @@ class Stages:
 
     def _function(self, stage):
         def run(inputs, inner, contexts):
-            given = _attending(self.operators, contexts)
+            known = {id(node.output): context for node, context in zip(self.attention, contexts, strict=False)}
             values = {id(t): x for t, x in zip(stage.inputs, inputs, strict=True)}
             for node in stage.nodes:
                 arguments = [values[id(t)] for t in node.inputs]
-                values[id(node.output)] = given(node.layer)(arguments if len(arguments) > 1 else arguments[0])
+                # Operators attend to the contexts.
+                attend = {"context": Moments(*known[id(node.output)])} if isinstance(node.layer, GVTO) else {}
+                values[id(node.output)] = node.layer(arguments if len(arguments) > 1 else arguments[0], **attend)
             target, *kept = (_cut(self.graph, values[id(t)], t, inner) for t in (stage.target, *stage.keeps))
             return (target if stage.operator is None else stage.operator.context_moments(target)), kept
 
@@ -122,7 +134,7 @@ class OwnAttention:
 
     def __init__(self, network):
         self.graph = NetworkGraph(network)
-        self.operators, self.features, self.kept = [], [], 0
+        self.features, self.kept = [], 0
         self.stages = [Stage(self.graph, None, self.graph.output, (), [])]
         self._compiled = {}
 
@@ -161,18 +173,6 @@ def _cut(graph, x, tensor, inner):
         bounds = inner[axis - len(strides)]
         x = x[(slice(None),) * (axis + 1) + (slice(bounds[0] // stride, bounds[1] // stride),)]
     return x
-
-
-def _attending(operators, contexts):
-    """A map from layers to what is called in their place: operators attend to the contexts."""
-
-    def given(layer):
-        if not isinstance(layer, GVTO):
-            return layer
-        context = contexts[operators.index(layer)]
-        return lambda x: layer(x, context=Moments(*context))
-
-    return given
 
 
 def _among(tensor, tensors):

@@ -12,6 +12,7 @@ from aeanet_tf.training.patches import PatchSampler, ValidationSet
 from aeanet_tf.training.resume import ResumableState
 from aeanet_tf.training.schedules import adam, reduce_on_plateau, staircase
 from aeanet_tf.training.seeding import seed_everything
+from aeanet_tf.training.triplets import TripletSampler, TripletValidationSet
 
 __all__ = [
     "BestWeights",
@@ -20,6 +21,8 @@ __all__ = [
     "ReestimateBatchNorm",
     "ResumableState",
     "StopAtNaN",
+    "TripletSampler",
+    "TripletValidationSet",
     "ValidationSet",
     "adam",
     "get_loss",

@@ -16,7 +16,7 @@ import zarr
 
 from aeanet_tf.data.images import read_image, write_image
 from aeanet_tf.data.stored import open_image
-from aeanet_tf.data.targets import ImageTarget
+from aeanet_tf.data.targets import ImageTarget, as_dtype
 from aeanet_tf.errors import InputError, WriteError
 
 SIZES = {"T": 3, "Z": 5, "C": 2, "Y": 33, "X": 41}
@@ -105,6 +105,66 @@ def test_two_processes_write_at_once(tmp_path, name):
         list(pool.map(write_half, [pickle.loads(pickle.dumps(target)), target], halves, [0, 1]))
     target.finish()
     np.testing.assert_array_equal(read_image(tmp_path / name).array, values)
+
+
+TYPES = [("a.tif", dtype) for dtype in ("uint8", "uint16", "float32")]
+TYPES += [("a.zarr", dtype) for dtype in ("bool", "int8", "uint16", ">i4", "uint64", "float16", "float64")]
+
+
+@pytest.mark.parametrize(("name", "dtype"), TYPES)
+def test_pixels_keep_their_dtype(tmp_path, name, dtype):
+    whole = np.random.default_rng(0).integers(0, 2 if dtype == "bool" else 120, (3, 33, 41)).astype(dtype)
+    target = ImageTarget.create(tmp_path / name, whole.shape, "ZYX", PIXELS, "um", (1, 16, 64), dtype=dtype)
+    assert target.dtype == np.dtype(dtype).newbyteorder("=")
+    # as after a kill: begun again with this dtype only
+    others = {"uint8", "float32"} - {target.dtype.name}
+    assert all(
+        ImageTarget.reopen(target.path, whole.shape, "ZYX", PIXELS, "um", (1, 16, 64), dtype=d) is None for d in others
+    )
+    target = ImageTarget.reopen(target.path, whole.shape, "ZYX", PIXELS, "um", (1, 16, 64), dtype=dtype)
+    fill(target, whole[1:], (1, 10, 41))
+    target.finish()
+    image = read_image(tmp_path / name)
+    assert image.array.dtype == target.dtype and image.pixel_size == pytest.approx(PIXELS)
+    np.testing.assert_array_equal(image.array, np.concatenate([whole[1:], 0 * whole[:1]]))
+    if name == "a.tif":
+        with tifffile.TiffFile(tmp_path / name) as tif:
+            assert tif.is_imagej and tif.pages[0].dtype == target.dtype and len(tif.series) == 1
+
+
+def test_an_integer_tif_is_the_file_that_write_image_writes(tmp_path):
+    values = np.random.default_rng(0).integers(0, 999, (4, 33, 41)).astype(np.uint16)
+    write_image(tmp_path / "whole.tif", values, "ZYX", PIXELS, "um")
+    target = ImageTarget.create(tmp_path / "parts.tif", values.shape, "ZYX", PIXELS, "um", dtype="uint16")
+    fill(target, values, (1, 10, 41))
+    target.finish()
+    assert (tmp_path / "parts.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values", "expected"),
+    [
+        ("uint8", [-3.0, 0.5, 1.5, 254.6, 1e9, np.inf], [0, 0, 2, 255, 255, 255]),
+        ("int16", [-4e4, -1.5, 4e4], [-32768, -2, 32767]),
+        ("uint8", np.array([-300, 7, 300], np.int16), [0, 7, 255]),
+        ("int8", np.array([0, 200], np.uint8), [0, 127]),
+        ("bool", [-1.0, 0.4, 0.6, 7.0], [False, False, True, True]),
+        ("uint8", [False, True], [0, 1]),
+        ("uint64", [-1.0, 1e30], [0, 2**64 - 2048]),
+        ("int64", [-1e30, 1e30], [-(2**63), 2**63 - 1024]),
+        ("uint64", np.array([2**64 - 1], np.uint64), [2**64 - 1]),
+        ("float32", np.array([0.1]), [np.float32(0.1)]),
+    ],
+)
+def test_values_are_rounded_and_clipped_to_integers(dtype, values, expected):
+    found = as_dtype(values, dtype)
+    assert found.dtype == dtype and found.tolist() == np.array(expected, dtype).tolist()
+
+
+def test_no_integer_is_nan(tmp_path):
+    target = ImageTarget.create(tmp_path / "a.tif", (1, 2), "YX", dtype="uint8")
+    with pytest.raises(ValueError, match="NaN, which no uint8 is"):
+        target.write(np.s_[0:1, 0:2], [[np.nan, 1]])
 
 
 KILLED = """
@@ -252,6 +312,10 @@ def test_a_disk_that_is_really_full(tmp_path):
         ({"shape": (8, 0)}, "empty"),
         ({"pixel_size": {"X": 0.1}}, "without a unit"),
         ({"pixel_size": {"X": -0.1}, "unit": "um"}, "positive number"),
+        ({"dtype": "int16"}, r"a\.tif: pixels of type int16, .* uint8, uint16, float32; name it \.zarr"),
+        ({"dtype": "float64"}, "pixels of type float64"),
+        ({"dtype": bool}, "pixels of type bool"),
+        ({"path": "a.zarr", "dtype": "complex64"}, r"a\.zarr: pixels of type complex64"),
         ({"path": "a.zarr", "chunks": (8,)}, r"chunks \(8,\), expected a positive number for each of YX"),
         ({"path": "a.zarr", "chunks": (8, 0)}, r"chunks \(8, 0\)"),
     ],

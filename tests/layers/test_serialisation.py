@@ -36,6 +36,9 @@ LAYERS = {
     "projection": layers.Projection(5, use_bias=False, kernel_initializer="he_normal"),
     "scale": layers.Scale(minimum=0.5),
     "lateral": layers.LateralUpSampling(),
+    "sparse": layers.AttentionAwareLayer(key_reduction=4, value_reduction=1, kernel_initializer="he_normal"),
+    "dense": layers.ResidualDenseBlock(2, 3, True, 0.9, 0.1, kernel_initializer="he_normal"),
+    "swap": layers.SwapNeighbours(),
 }
 
 
@@ -54,14 +57,15 @@ def test_a_layer_rebuilt_from_its_config_is_the_same(name):
 
 def test_every_layer_is_covered():
     classes = {value for value in vars(layers).values() if isinstance(value, type)}
-    classes = {c for c in classes if issubclass(c, keras.layers.Layer)} - {layers.WeightedMean}
-    assert classes == {type(layer) for layer in LAYERS.values()}
+    classes = {c for c in classes if issubclass(c, keras.layers.Layer)} - {layers.WeightedMean, layers.MaskBlend}
+    # A unit of sparse attention is a part of the layer.
+    assert classes - {layers.SparseAttentionUnit} == {type(layer) for layer in LAYERS.values()}
 
 
 def test_initialisers_reach_the_weights():
     """An initialiser named in the config but left unused by a layer would go unnoticed above."""
     x = images(1, 4, 4, 4)
-    for name in ("attention", "gvto", "down", "residual"):
+    for name in ("attention", "gvto", "down", "residual", "sparse", "dense"):
         config = {**LAYERS[name].get_config(), "kernel_initializer": keras.initializers.Constant(0.25)}
         layer = type(LAYERS[name])(**config)
         layer.build(x.shape)
@@ -71,7 +75,7 @@ def test_initialisers_reach_the_weights():
             assert np.unique(kernel).tolist() == [0.25], kernel.path
 
 
-@pytest.mark.parametrize("name", ["attention", "gvto", "residual"])
+@pytest.mark.parametrize("name", ["attention", "gvto", "residual", "sparse", "dense"])
 def test_weights_start_differently(name):
     """One seeded initialiser handed to several weights would give them the same values."""
     layer = type(LAYERS[name]).from_config(LAYERS[name].get_config())

@@ -121,7 +121,7 @@ def test_kept_features_change_nothing(name):
         found = predict_exact(model.keras_model, model.spec, image, n_tiles, stages)
         assert np.abs(found - whole).max() < 1e-5 * np.ptp(whole)
     # All of them kept: nothing but the first stage, and stages that add to the image, reads the image.
-    assert len(stages.features) >= len(stages.operators)
+    assert len(stages.features) >= len(stages.attention)
     assert sum(s.cost for s in stages.stages) < 0.8 * sum(s.cost for s in Stages(model.keras_model).stages)
 
 
@@ -146,7 +146,7 @@ def test_moments_of_tiles_are_those_of_the_image():
     parts = tiles(image.shape[:-1], edges, model.spec.divisor, (22, 22))
     found = merged([stages.run(0, [image[tile.source]], tile.inner, [])[0] for tile in parts])
     features = keras.Model(model.keras_model.input, stages.stages[0].target)(image[None])
-    expected = context_moments(stages.operators[0].batch_norm(features))
+    expected = context_moments(stages.attention[0].layer.batch_norm(features))
     assert found.weight[0] == 25 * 19
     for one, other in zip(found[1:], expected[1:], strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

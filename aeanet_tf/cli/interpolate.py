@@ -1,0 +1,314 @@
+"""``aeanet interpolate``: missing slices of a stack from their neighbours."""
+
+from contextlib import contextmanager
+
+
+def add_parser(subparsers):
+    """Register the subcommand."""
+    parser = subparsers.add_parser(
+        "interpolate",
+        help="interpolate missing slices of a stack",
+        description="Interpolate missing slices of a stack of serial sections from their neighbours, and write the "
+        "stack with them; all other slices, axes, pixel type and voxel size are kept. Or double the sampling along the "
+        "serial axis. Or test the model: leave known slices out, and compare with simple methods. "
+        "Slices are counted from 0.",
+    )
+    parser.add_argument("--model", required=True, metavar="DIR", help="model folder, of a slice interpolation model")
+    parser.add_argument(
+        "--input", required=True, metavar="STACK", help="TIFF, OME-Zarr, HDF5, or folder or quoted pattern of 2D images"
+    )
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="PATH",
+        help="file to write (.tif, .tiff or .zarr), or a folder, where it is named after the input; with --test a "
+        "folder",
+    )
+    task = parser.add_argument_group("what to do (--missing and --upsample go together)")
+    task.add_argument("--missing", metavar="LIST", help="missing slices, counted from 0, such as 7,12-13")
+    task.add_argument("--upsample", type=int, choices=(2,), help="double the sampling along the serial axis")
+    task.add_argument(
+        "--test",
+        metavar="LIST",
+        help="known slices, counted from 0, such as 25-28: interpolate each from its neighbours with the model, their "
+        "average and their registered average, and write scores.csv, a picture a slice, and the model's slices",
+    )
+    parser.add_argument("--axes", help="axes of the stack, such as ZYX (default: as the file states)")
+    parser.add_argument("--dataset", metavar="NAME", help="data set of an HDF5 file (default: volumes/raw)")
+    _add_alignment(parser)
+    _add_tiling(parser)
+    parser.set_defaults(run=run)
+
+
+def _add_alignment(parser):
+    group = parser.add_argument_group("the neighbours (default: as in training)")
+    group.add_argument(
+        "--max-shift", type=int, metavar="N", help="largest shift between them, in pixels; 0 takes them as they lie"
+    )
+    group.add_argument(
+        "--no-histogram-matching", action="store_true", help="do not give the two neighbours a common histogram"
+    )
+
+
+def _add_tiling(parser):
+    group = parser.add_argument_group("large slices (docs/large_images.md)")
+    group.add_argument(
+        "--max-memory",
+        metavar="SIZE",
+        help="what the process may hold, such as 4GB, from which the tiles follow (default: 80 %% of what is free)",
+    )
+    group.add_argument("--n-tiles", type=int, nargs=2, metavar=("Y", "X"), help="tiles (default: as needed)")
+    group.add_argument(
+        "--tiling",
+        choices=("exact", "overlap", "whole"),
+        default="exact",
+        help="exact (default) and overlap: as in predict; whole: no tiles",
+    )
+
+
+def run(args):
+    """Interpolate; see `aeanet_tf.models.interpolate_stack`."""
+    # Before TensorFlow is loaded: most mistakes are in the arguments.
+    _check(args)
+    from aeanet_tf.data.serial_stack import open_stack, parse_slices
+    from aeanet_tf.models.interpolate_stack import check_task, output_path, repair_stack
+    from aeanet_tf.prediction.slice_repair import check_missing
+
+    stack = open_stack(args.input, args.axes, args.dataset)
+    if args.test is not None:
+        slices = check_missing(parse_slices(args.test, len(stack), "--test"), len(stack), "--test")
+        _check_folder(stack, args.output)
+        _test(stack, slices, _model(args), args)
+        return
+    missing = [] if args.missing is None else parse_slices(args.missing, len(stack), "--missing")
+    missing = check_task(stack, missing, args.upsample or 1)
+    path = output_path(stack, args.output)
+    with _said_once():
+        repair_stack(stack, missing, _model(args), path, args.upsample or 1)
+
+
+def _check(args):
+    from aeanet_tf.errors import InputError
+
+    if args.test is None and args.missing is None and args.upsample is None:
+        raise InputError("--missing, --upsample, --test: none given, expected what to interpolate")
+    if args.test is not None and not (args.missing is None and args.upsample is None):
+        other = "--upsample" if args.missing is None else "--missing"
+        raise InputError(f"--test: given with {other}, expected one of them; a test writes no stack")
+    if args.max_shift is not None and args.max_shift < 0:
+        raise InputError(f"--max-shift: {args.max_shift}, expected at least 0")
+    if args.n_tiles is not None and min(args.n_tiles) < 1:
+        raise InputError(f"--n-tiles: {args.n_tiles}, expected numbers of at least 1")
+    if args.max_memory is not None:
+        from aeanet_tf.prediction.memory import parse_bytes
+
+        parse_bytes(args.max_memory)
+
+
+def _check_folder(stack, output):
+    from pathlib import Path
+
+    from aeanet_tf.data.images import TIFF_SUFFIXES, ZARR_SUFFIX
+    from aeanet_tf.errors import InputError
+    from aeanet_tf.models.interpolate_stack import check_apart
+
+    output = Path(output)
+    if output.suffix.lower() in (*TIFF_SUFFIXES, ZARR_SUFFIX) or (output.exists() and not output.is_dir()):
+        raise InputError(f"--output: {output}, expected a folder: a test writes several files")
+    for name in ("predictions.tif", "predictions.zarr", _picture(stack, 0)):
+        check_apart(stack, output / name)
+
+
+def _picture(stack, number):
+    return f"slice_{number:0{len(str(len(stack) - 1))}d}.png"
+
+
+def _model(args):
+    """The model's ``interpolate(before, after)`` with the options of the command line."""
+    from functools import partial
+
+    from aeanet_tf.errors import InputError
+    from aeanet_tf.models.folder import load_model
+    from aeanet_tf.startup import load_backend
+
+    load_backend()
+    model = load_model(args.model)
+    if not hasattr(model, "interpolate"):
+        raise InputError(f"{args.model}: a model that restores images, expected one that interpolates slices")
+    return partial(
+        model.interpolate,
+        max_shift=args.max_shift,
+        match_histograms=False if args.no_histogram_matching else None,
+        n_tiles=args.n_tiles,
+        tiling=args.tiling,
+        max_memory=args.max_memory,
+    )
+
+
+@contextmanager
+def _said_once():
+    """Keep the model from saying of every slice in how many tiles it is predicted."""
+    import logging
+
+    said = set()
+
+    def new(record):
+        line = record.getMessage()
+        known = line in said
+        said.add(line)
+        return not (known and line.startswith("prediction: "))
+
+    logger = logging.getLogger("aeanet_tf")
+    logger.addFilter(new)
+    try:
+        yield
+    finally:
+        logger.removeFilter(new)
+
+
+def _test(stack, slices, interpolate, args):
+    """Write scores, pictures and the model's slices, all of them or none, and print the means."""
+    from pathlib import Path
+
+    from tqdm import tqdm
+
+    from aeanet_tf.evaluation.drawing import save_figure
+    from aeanet_tf.models.interpolate_stack import test_slices
+    from aeanet_tf.prediction.slice_baselines import average, registered
+
+    methods = {"model": interpolate, "registered": registered, "average": average}
+    output, scores = Path(args.output), {}
+    with _together(output) as folder, _said_once():
+        target = _predictions(folder, stack, len(slices))
+        found = tqdm(test_slices(stack, slices, methods), total=len(slices), unit="slice", leave=False, disable=None)
+        for place, one in enumerate(found):
+            part = (slice(place, place + 1), *(slice(0, size) for size in one.truth.shape))
+            target.write(part, one.predictions["model"][None])
+            save_figure(_figure(one, Path(stack.path).name), folder / _picture(stack, one.number))
+            scores[one.number] = one.scores
+        target.finish()
+        _write_scores(folder / "scores.csv", scores)
+    _print_scores(stack, scores)
+    print(f"\nscores, pictures and {target.path.name} of {len(slices)} slices in {output}")
+
+
+@contextmanager
+def _together(output):
+    """Give a hidden folder to write to; what is in it is moved to the folder ``output`` when the block succeeds."""
+    import os
+    import shutil
+
+    from aeanet_tf.errors import writing
+
+    output = output.resolve()
+    temporary = output.with_name(f".partial-{output.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        with writing(output):
+            temporary.mkdir(parents=True)
+            yield temporary
+            output.mkdir(exist_ok=True)
+            for path in sorted(temporary.iterdir()):
+                # A zarr of an earlier test: folders are not replaced by themselves.
+                if path.is_dir():
+                    shutil.rmtree(output / path.name, ignore_errors=True)
+                os.replace(path, output / path.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _predictions(folder, stack, count):
+    """The stack of the model's slices: a TIFF, or an OME-Zarr for pixels that ImageJ does not know."""
+    from aeanet_tf.data.targets import ImageTarget
+    from aeanet_tf.errors import InputError
+    from aeanet_tf.models.interpolate_stack import serial_axis
+
+    axes, shape = f"{serial_axis(stack)}YX", (count, *stack.shape)
+    # No step along the serial axis: the slices need not follow each other.
+    sizes = {axis: size for axis, size in stack.pixel_size.items() if axis in "YX"}
+    options = {"unit": stack.unit if sizes else None, "chunks": (1, 512, 512), "dtype": stack.dtype}
+    try:
+        return ImageTarget.create(folder / "predictions.tif", shape, axes, sizes, **options)
+    except InputError:
+        return ImageTarget.create(folder / "predictions.zarr", shape, axes, sizes, **options)
+
+
+def _figure(one, title):
+    """The neighbours, the true slice and what each method makes of it; below, how far it is from the true one."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from aeanet_tf.evaluation.drawing import bare, limits
+
+    last = len(one.predictions) + 1
+    pictures = {f"slice {one.number - 1}": one.before, **one.predictions, f"slice {one.number + 1}": one.after}
+    errors = {name: np.abs(image.astype("f8") - one.truth) for name, image in one.predictions.items()}
+    aspect = min(2.0, max(0.4, one.truth.shape[0] / one.truth.shape[1]))
+    figure = Figure(figsize=(2.6 * (last + 1), 5.2 * aspect + 1.3), layout="constrained")
+    axes = figure.subplots(2, last + 1)
+    (dark, bright), (_, largest) = limits([one.truth]), limits(list(errors.values()), 0, 99.5)
+    for column, (name, image) in enumerate(pictures.items()):
+        axes[0, column].imshow(image, cmap="gray", vmin=dark, vmax=bright)
+        axes[0, column].set_title(_caption(name, one.scores.get(name)), fontsize=10)
+        if name in errors:
+            drawn = axes[1, column].imshow(errors[name], cmap="magma", vmin=0, vmax=largest)
+            axes[1, column].set_xlabel(f"error of {name}, mean {errors[name].mean():.3g}", fontsize=9)
+    axes[1, 0].imshow(one.truth, cmap="gray", vmin=dark, vmax=bright)
+    axes[1, 0].set_xlabel(f"slice {one.number}, the true one", fontsize=9)
+    for cell in axes.flat:
+        bare(cell)
+    axes[1, last].set_axis_off()
+    axes[1, last].set_box_aspect(aspect)
+    bar = figure.colorbar(drawn, cax=axes[1, last].inset_axes([0.02, 0, 0.06, 1]))
+    bar.set_label("|prediction − true slice|", fontsize=9)
+    figure.suptitle(f"{title}, slice {one.number} from its neighbours", fontsize=11)
+    return figure
+
+
+def _caption(name, scores):
+    if scores is None:
+        return f"{name}\n"
+    return f"{name}\nPSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}"
+
+
+def _write_scores(path, scores):
+    import csv
+
+    from aeanet_tf.files import replacing
+
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["slice", "method", "psnr", "ssim", "ie"])
+        for number, by_method in scores.items():
+            for method, found in by_method.items():
+                writer.writerow([number, method, *(repr(float(found[name])) for name in ("psnr", "ssim", "ie"))])
+
+
+def _print_scores(stack, scores):
+    """A Markdown table: mean ± standard deviation (n - 1) over the slices, a line a method."""
+    from aeanet_tf.evaluation.protocols import get_protocol
+    from aeanet_tf.evaluation.tables import LABELS
+
+    protocol = get_protocol("interpolation")
+    print(f"{stack.path}: slices {', '.join(map(str, scores))} left out one at a time")
+    print(f"protocol {protocol.name}: {protocol.description}")
+    if stack.dtype != "uint8":
+        print(f"pixels are {stack.dtype}: mapped linearly so that each true slice's minimum and maximum are 0 and 255")
+    methods = next(iter(scores.values()))
+    lines = [["method", "n", *(LABELS[name] for name in protocol.scores)]]
+    for method in methods:
+        cells = [_cell(name, [one[method][name] for one in scores.values()]) for name in protocol.scores]
+        lines.append([method, str(len(scores)), *cells])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    print()
+    for line in (lines[0], ["-" * width for width in widths], *lines[1:]):
+        print("| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |")
+
+
+def _cell(name, values):
+    import numpy as np
+
+    decimals = 4 if name == "ssim" else 2
+    if len(values) < 2 or not np.isfinite(values).all():
+        return f"{np.mean(values):.{decimals}f}"
+    return f"{np.mean(values):.{decimals}f} ± {np.std(values, ddof=1):.{decimals}f}"

@@ -1,0 +1,80 @@
+"""Residual dense block: convolutions that each see all before them."""
+
+import keras
+from keras import ops
+
+from aeanet_tf.layers.convolution import convolution
+from aeanet_tf.layers.preactivation import PreActivation
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class ResidualDenseBlock(keras.layers.Layer):
+    """A residual dense block (Zhang et al. 2020, which paper 004 takes its feature extractor from).
+
+    Each of C convolutions of 3 takes the block's input and the outputs of those before it, concatenated, and adds
+    ``growth`` channels; a convolution of 1 (local fusion) leads back to the channels of the input, which is added.
+    Activations are the family's: batch norm, off by default, then ReLU6. Zhang et al. have a ReLU and no batch norm;
+    paper 004 speaks of synchronised batch norm and does not say where.
+
+    Args:
+        convolutions: their number C.
+        growth: channels that each adds.
+        batch_norm, momentum, epsilon: of the activations, see `PreActivation`.
+        kernel_initializer: Glorot uniform by default.
+
+    Call arguments: ``x`` of shape ``(batch, *spatial, channels)``; ``training``. Returns the shape of ``x``.
+    """
+
+    def __init__(
+        self,
+        convolutions=3,
+        growth=16,
+        batch_norm=False,
+        momentum=0.997,
+        epsilon=1e-5,
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.growth = growth
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.activations = [
+            PreActivation(batch_norm, momentum, epsilon, dtype=self.dtype_policy, name=f"activation_{i + 1}")
+            for i in range(convolutions)
+        ]
+        self.convolutions, self.fusion = [], None
+
+    def build(self, input_shape):
+        *sides, channels = input_shape
+        for i, activation in enumerate(self.activations):
+            layer = self._convolution(len(sides) - 1, self.growth, 3, f"convolution_{i + 1}")
+            layer.build((*sides, channels + i * self.growth))
+            activation.build((*sides, self.growth))
+            self.convolutions.append(layer)
+        self.fusion = self._convolution(len(sides) - 1, channels, 1, "fusion")
+        self.fusion.build((*sides, channels + len(self.activations) * self.growth))
+
+    def _convolution(self, rank, filters, size, name):
+        initializer = self.kernel_initializer.clone()
+        return convolution(
+            rank, filters, size, use_bias=True, kernel_initializer=initializer, dtype=self.dtype_policy, name=name
+        )
+
+    def call(self, x, training=None):
+        dense = x
+        for layer, activation in zip(self.convolutions, self.activations, strict=True):
+            dense = ops.concatenate([dense, activation(layer(dense), training=training)], axis=-1)
+        return x + self.fusion(dense)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        norm = self.activations[0].get_config()
+        return {
+            **super().get_config(),
+            "convolutions": len(self.activations),
+            "growth": self.growth,
+            **{name: norm[name] for name in ("batch_norm", "momentum", "epsilon")},
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }

@@ -1,0 +1,246 @@
+"""Attention in two sparse levels (SSAN paper): every position reaches every other one in three small steps."""
+
+from functools import lru_cache
+from math import ceil
+
+import keras
+import numpy as np
+from keras import ops
+
+from aeanet_tf.layers.convolution import Projection
+
+# Sizes whose factors an exported graph knows, where the size of the image is not known when it is written.
+_LARGEST_SIZE = 2**14
+# Added to the logits of positions that are padding: far below any logit, and finite, since a group may hold nothing
+# else, whose softmax would not be a number.
+_MASKED = -1e9
+
+
+@lru_cache(maxsize=None)
+def sparse_factors(size):
+    """How a side of ``size`` positions is divided: the factors ``(P, P', Q')`` of two-level sparse attention.
+
+    A position attends to Q' of its long-long group, P' of its long-short window and P of its short window along this
+    side, whose product, ``size`` padded, is the side. The cost, the square of the padded side times P^2 + P'^2 + Q'^2
+    (paper 004, equation 11, of a square image), is least where all three are the cube root of the side: P_h P_w =
+    (H W)^(1/3). Where ``size`` is no such product, the factors around the cube root with the least cost are taken,
+    padding counted, and of several those that are nearest to it. That is our choice: the paper has sides of 512 only,
+    for which this gives its (8, 8, 8).
+    """
+    root = size ** (1 / 3)
+    near = range(max(1, round(root) - 2), round(root) + 3)
+    candidates = [(p, inner, ceil(size / (p * inner))) for p in near for inner in near if p * inner <= size]
+
+    def cost(factors):
+        p, inner, q = factors
+        away = abs(p - root), abs(inner - root)
+        return (p * inner * q) ** 2 * (p**2 + inner**2 + q**2), *away
+
+    return min(candidates, key=cost)
+
+
+@lru_cache(maxsize=1)
+def _factor_table():
+    return np.array([(1, 1, 1), *map(sparse_factors, range(1, _LARGEST_SIZE + 1))], "int32")
+
+
+def _factors(size):
+    if isinstance(size, int):
+        return sparse_factors(size)
+    row = ops.take(ops.convert_to_tensor(_factor_table()), size, axis=0)
+    return row[0], row[1], row[2]
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class SparseAttentionUnit(keras.layers.Layer):
+    """Softmax attention within groups of positions: ``gamma * Z + X`` (paper 004, equations 1 to 7).
+
+    ``A = softmax((W_f X)^T (W_g X) / sqrt(d))``, normalised so that the weights of each output position sum to 1, and
+    ``Z = W_v [(W_h X) A]``. f and g have C / 8 channels, h has C / 2, v leads back to C, all with bias: 5,232 parameters
+    at C = 64, and gamma. As the paper says, d = C / 2, the channels of h, though f and g have fewer.
+
+    Args:
+        key_reduction: C is divided by it for f and g, 8.
+        value_reduction: C is divided by it for h, 2.
+        kernel_initializer: Glorot uniform by default.
+
+    Call arguments: ``x`` of shape ``(batch, y, x, channels)``; ``grouped``, a `Grouping` of its positions.
+    """
+
+    def __init__(self, key_reduction=8, value_reduction=2, kernel_initializer="glorot_uniform", **kwargs):
+        super().__init__(**kwargs)
+        self.key_reduction, self.value_reduction = key_reduction, value_reduction
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.f = self.g = self.h = self.v = self.gamma = None
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        for name in ("key_reduction", "value_reduction"):
+            if channels % getattr(self, name):
+                raise ValueError(f"{name}={getattr(self, name)} does not divide the {channels} channels of the input")
+        keys, values = channels // self.key_reduction, channels // self.value_reduction
+        self.f, self.g = self._projection("f", keys, channels), self._projection("g", keys, channels)
+        self.h, self.v = self._projection("h", values, channels), self._projection("v", channels, values)
+        self.gamma = self.add_weight(shape=(), initializer="zeros", name="gamma")
+
+    def _projection(self, name, filters, channels):
+        initializer = self.kernel_initializer.clone()
+        layer = Projection(filters, kernel_initializer=initializer, dtype=self.dtype_policy, name=name)
+        layer.build((None, channels))
+        return layer
+
+    def call(self, x, grouped):
+        key, query, value = (grouped.split(layer(x)) for layer in (self.f, self.g, self.h))
+        logits = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
+        logits = ops.cast(logits, "float32") * (self.h.filters**-0.5)
+        if grouped.mask is not None:
+            logits = logits + grouped.mask
+        weights = ops.cast(ops.softmax(logits, axis=-1), x.dtype)
+        z = self.v(grouped.join(ops.matmul(weights, value)))
+        return x + ops.cast(self.gamma, x.dtype) * z
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "key_reduction": self.key_reduction,
+            "value_reduction": self.value_reduction,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+        }
+
+
+class Grouping:
+    """Which positions of an image attend to each other in one of the three steps.
+
+    With the factors (P, P', Q') of a side, its positions are grouped along it as
+
+    * ``"long-long"``: all that are P P' apart, Q' of them;
+    * ``"long-short"``: windows of P' of those that are P apart;
+    * ``"short"``: windows of P neighbours.
+
+    A side that is no product of these is padded. To the long-long groups padding does not count. A window that would
+    stick out attends to as many positions as any other, the last ones: a part of it only would not reach the whole
+    image through the steps before.
+
+    Args:
+        x: features ``(batch, y, x, channels)``, for their shape.
+        step: one of the above.
+
+    Attributes: ``mask``, ``(groups, 1, positions)`` to add to the logits, ``None`` where every position counts.
+    """
+
+    # Axes after splitting both sides: batch; outer, own, inner of y; outer, own, inner of x; channels.
+    _ORDER = (0, 1, 3, 4, 6, 2, 5, 7)
+    _BACK = (0, 1, 5, 2, 3, 6, 4, 7)
+
+    def __init__(self, x, step):
+        self._batch, *self._size = ops.shape(x)[:3]
+        # A group's own positions along a side, between what is left of its position: outer * own + inner.
+        self._sides = [_side(size, step) for size in self._size]
+        self._padded = [outer * own * inner for outer, own, inner in self._sides]
+        known = all(isinstance(size, int) for size in self._size)
+        self._whole = known and list(self._size) == list(self._padded)
+        self.mask = self._make_mask() if step == "long-long" and not self._whole else None
+        self._windows = step != "long-long"
+
+    def split(self, x):
+        """Features as ``(groups, positions, channels)``."""
+        for axis, (size, padded, side) in enumerate(zip(self._size, self._padded, self._sides, strict=True), 1):
+            if not self._whole:
+                x = self._extended(x, axis, size, padded - size, side[1] * side[2])
+        return self._split(x, self._batch)
+
+    def _extended(self, x, axis, size, missing, span):
+        if not self._windows:
+            return ops.pad(x, [(0, missing if i == axis else 0) for i in range(4)])
+        # One window back.
+        part = slice(size - span, size - span + missing)
+        return ops.concatenate([x, x[:, part] if axis == 1 else x[:, :, part]], axis=axis)
+
+    def join(self, groups):
+        """The reverse of `split`: ``(batch, y, x, channels)``."""
+        channels = groups.shape[-1]
+        sizes = [self._batch, *self._sides[0], *self._sides[1], channels]
+        x = ops.transpose(ops.reshape(groups, [sizes[i] for i in self._ORDER]), self._BACK)
+        x = ops.reshape(x, (self._batch, *self._padded, channels))
+        return x if self._whole else x[:, : self._size[0], : self._size[1]]
+
+    def _split(self, x, batch):
+        channels = x.shape[-1]
+        x = ops.reshape(x, (batch, *self._sides[0], *self._sides[1], channels))
+        return ops.reshape(ops.transpose(x, self._ORDER), (-1, self._sides[0][1] * self._sides[1][1], channels))
+
+    def _make_mask(self):
+        inside = [ops.arange(padded) < size for size, padded in zip(self._size, self._padded, strict=True)]
+        outside = ops.logical_not(ops.logical_and(inside[0][:, None], inside[1][None, :]))
+        mask = self._split(ops.cast(outside, "float32")[None, ..., None] * _MASKED, 1)
+        # Groups of the first image come first.
+        return ops.tile(ops.transpose(mask, (0, 2, 1)), (self._batch, 1, 1))
+
+
+def _side(size, step):
+    """``(outer, own, inner)``: position ``(o * own + k) * inner + i`` of a side is number k of its group."""
+    p, inner, q = _factors(size)
+    if step == "long-long":
+        return 1, q, p * inner
+    return (q, inner, p) if step == "long-short" else ((size + p - 1) // p, p, 1)
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class AttentionAwareLayer(keras.layers.Layer):
+    """Attention-aware layer: two-level sparse softmax self-attention in 2D (paper 004, "Attention-aware layer").
+
+    An image of H x W positions is divided into P_h x P_w interleaved groups of Q_h x Q_w positions, P apart, and each of
+    these in the same way into P'_h x P'_w groups of Q'_h x Q'_w. Three `SparseAttentionUnit` follow each other:
+
+    1. ``long_long``: within each group of the second level, over the whole image;
+    2. ``long_short``: within windows of P'_h x P'_w neighbours of a group of the first level;
+    3. ``short``: within windows of P_h x P_w neighbours of the full grid.
+
+    Together every output depends on every input, at a cost of (H W)^(4/3) instead of (H W)^2. The factors are those of
+    `sparse_factors`, for 512 x 512 (8, 8, 8) along each side. Sizes that they do not divide are padded, and padding is
+    masked: any size works (`Grouping`). The factors depend on the size of the image, so a part of an image is not
+    divided as the whole; the layer cannot be evaluated tile by tile without an error.
+
+    The layer has 15,696 parameters at C = 64, and three gammas, which begin at 0: untrained it changes nothing.
+
+    Args:
+        key_reduction, value_reduction, kernel_initializer: of each unit, see `SparseAttentionUnit`.
+
+    Call arguments: ``x`` of shape ``(batch, y, x, channels)``. Returns the same shape.
+
+    Raises:
+        ValueError: an input that is not 2D, or channels that the reductions do not divide.
+    """
+
+    def __init__(self, key_reduction=8, value_reduction=2, kernel_initializer="glorot_uniform", **kwargs):
+        super().__init__(**kwargs)
+        initializer = keras.initializers.get(kernel_initializer)
+
+        def unit(name):
+            return SparseAttentionUnit(
+                key_reduction, value_reduction, initializer.clone(), dtype=self.dtype_policy, name=name
+            )
+
+        self.long_long, self.long_short, self.short = unit("long_long"), unit("long_short"), unit("short")
+
+    def build(self, input_shape):
+        if len(input_shape) != 4:
+            raise ValueError(f"expected features of shape (batch, y, x, channels), received {tuple(input_shape)}")
+        for unit in (self.long_long, self.long_short, self.short):
+            unit.build(input_shape)
+
+    def call(self, x):
+        for step, unit in (("long-long", self.long_long), ("long-short", self.long_short), ("short", self.short)):
+            x = unit(x, grouped=Grouping(x, step))
+        return x
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        names = "key_reduction", "value_reduction", "kernel_initializer"
+        inner = self.short.get_config()
+        return {**super().get_config(), **{name: inner[name] for name in names}}

@@ -1,0 +1,303 @@
+"""Missing slices of a stack put in their place, its sampling doubled, and known slices left out as a test.
+
+The functions take any ``interpolate(before, after)``: the method of a model, or a baseline of
+`aeanet_tf.prediction.slice_baselines`. One slice after another is read, interpolated and written.
+"""
+
+import glob
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from aeanet_tf.data.images import SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
+from aeanet_tf.data.ome_zarr import is_zarr
+from aeanet_tf.data.target_formats import target_format
+from aeanet_tf.data.targets import ImageTarget, as_dtype
+from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.protocols import Scores, get_protocol
+from aeanet_tf.prediction.slice_repair import check_missing, fill_run, positions, runs
+
+logger = logging.getLogger("aeanet_tf")
+
+# One slice a chunk along the serial axis: a slice is written at once.
+_CHUNK = 512
+
+
+def output_path(stack, output):
+    """The file that a repaired stack is written to.
+
+    Args:
+        stack: `aeanet_tf.data.serial_stack.SerialStack`.
+        output: name of a file that ends in .tif, .tiff or .zarr, or a folder, in which the file has the name of the
+            input: an OME-Zarr for an OME-Zarr, else a TIFF.
+
+    Returns:
+        Its path; nothing is made.
+
+    Raises:
+        InputError: another kind of file; the file is the input or would be one of its slices; it is a TIFF and does
+            not hold the stack's dtype: integers and floats other than uint8, uint16 and float32 are not converted,
+            since the slices that are there would change.
+    """
+    output = Path(output)
+    source = Path(stack.path)
+    suffix = output.suffix.lower()
+    if suffix in (*TIFF_SUFFIXES, ZARR_SUFFIX):
+        path = output
+    elif output.is_dir() or not _is_file_name(suffix):
+        path = output / f"{_stem(source)}{ZARR_SUFFIX if _is_zarr(source) else '.tif'}"
+    else:
+        raise InputError(f"--output: {output}, expected a folder or a name ending in .tif, .tiff or .zarr")
+    check_apart(stack, path)
+    _check_dtype(stack, path)
+    return path
+
+
+def _is_file_name(suffix):
+    return suffix in (*SUFFIXES, ".h5", ".hdf", ".hdf5")
+
+
+def _stem(source):
+    if _is_pattern(source):
+        source = source.parent
+    folder = source.is_dir() and not _is_zarr(source)
+    return source.resolve().name if folder else image_stem(source.resolve())
+
+
+def _is_pattern(source):
+    return glob.has_magic(str(source)) and not source.exists()
+
+
+def _is_zarr(source):
+    return source.suffix.lower() == ZARR_SUFFIX or is_zarr(source)
+
+
+def check_apart(stack, path):
+    """Refuse to write over the input, into it, or among its slices, where the next run would count the file as one.
+
+    Raises:
+        InputError: ``path`` is there.
+    """
+    source, path = Path(stack.path), Path(path)
+    own, target = source.resolve(), path.resolve()
+    if own == target:
+        raise InputError(f"--output: {path} is the input, choose another name")
+    if _is_pattern(source):
+        among = target.match(str(own))
+    else:
+        among = own in target.parents if _is_zarr(source) else own == target.parent
+    if among:
+        raise InputError(f"--output: {path} would be part of the input {source}, choose another folder")
+
+
+def _check_dtype(stack, path):
+    dtype = np.dtype(stack.dtype)
+    try:
+        target_format(path).check_dtype(path, dtype)
+    except InputError as error:
+        if path.suffix.lower() == ZARR_SUFFIX:
+            raise
+        instead = path.with_suffix(ZARR_SUFFIX)
+        raise InputError(
+            f"{path}: the pixels of {stack.path} are {dtype}, ImageJ's TIFF holds uint8, uint16 and float32; "
+            f"write an OME-Zarr: --output {instead}"
+        ) from error
+
+
+def repair_stack(stack, missing, interpolate, output, upsample=1):
+    """Write a stack with its missing slices interpolated, all others as they are.
+
+    Axes, dtype and voxel size are kept. Interpolated slices are rounded and clipped where pixels are integers. Several
+    missing slices in a row are interpolated by recursion, see `aeanet_tf.prediction.slice_repair`. What is written has
+    a hidden name until it is complete; a run that was stopped begins anew.
+
+    Args:
+        stack: `aeanet_tf.data.serial_stack.SerialStack` of n slices (Y, X).
+        missing: numbers of the missing slices, from 0; what the stack holds in their place is not looked at. May be
+            empty where ``upsample`` is 2.
+        interpolate: gives the slice (Y, X) between two, in their grey values.
+        output: file or folder, see `output_path`.
+        upsample: 1, or 2 to double the sampling along the serial axis: 2 n - 1 slices, every second one of the stack,
+            repaired before, and half the pixel size along that axis.
+
+    Returns:
+        The path written.
+
+    Raises:
+        InputError: a missing slice has not two neighbours, an output that `output_path` refuses, a slice that cannot
+            be read, an interpolated one that is not finite, a disk that is full. Nothing is left then.
+    """
+    path, missing = output_path(stack, output), check_task(stack, missing, upsample)
+    _log_task(stack, missing, upsample)
+    method = _Checked(interpolate, stack)
+    slices = _repaired(stack, missing, method)
+    if upsample == 2:
+        slices = _doubled(slices, method, stack.dtype)
+    count = upsample * (len(stack) - 1) + 1
+    _write(path, stack, slices, count, _pixel_size(stack, upsample))
+    kept = len(stack) - len(missing)
+    logger.info("%s: %d slices interpolated, %d those of the input", path, count - kept, kept)
+    return path
+
+
+def serial_axis(stack):
+    """The axis of a stack that is neither Y nor X, as a letter."""
+    return next(axis for axis in stack.axes if axis not in "YX")
+
+
+def check_task(stack, missing, upsample=1):
+    """The numbers of the missing slices, each once, ascending.
+
+    Raises:
+        InputError: a missing slice has not two neighbours, or there is nothing to do.
+    """
+    missing = check_missing(missing, len(stack))
+    if upsample not in (1, 2):
+        raise InputError(f"--upsample: {upsample}, expected 2")
+    if upsample == 1 and not missing:
+        raise InputError("--missing: no slice, expected at least one, or --upsample 2")
+    return missing
+
+
+def _log_task(stack, missing, upsample):
+    for first, last in runs(missing):
+        n = last - first + 1
+        if n > 1:
+            places = [f"{place:g}" for place in positions(n)]
+            where = f"{', '.join(places[:-1])} and {places[-1]}"
+            logger.info(
+                f"slices {first}-{last}: {n} missing in a row, interpolated by recursion at {where} of the gap; "
+                "expect less than for a single one"
+            )
+    if upsample == 2:
+        logger.info(
+            "sampling along %s doubled: %d slices become %d", serial_axis(stack), len(stack), 2 * len(stack) - 1
+        )
+
+
+def _pixel_size(stack, upsample):
+    sizes = dict(stack.pixel_size)
+    axis = serial_axis(stack)
+    return sizes | {axis: sizes[axis] / upsample} if axis in sizes else sizes
+
+
+class _Checked:
+    """An ``interpolate`` whose results are slices of the stack's shape with finite values."""
+
+    def __init__(self, interpolate, stack):
+        self.interpolate, self.path, self.shape = interpolate, stack.path, tuple(stack.shape)
+
+    def __call__(self, before, after):
+        found = np.asarray(self.interpolate(before, after))
+        if found.shape != self.shape:
+            raise ValueError(f"interpolate: gave shape {found.shape}, expected {self.shape} as the slices")
+        if not np.isfinite([found.min(), found.max()]).all():
+            raise InputError(f"{self.path}: an interpolated slice holds NaN or infinite values, expected finite ones")
+        return found
+
+
+def _repaired(stack, missing, interpolate):
+    """All slices in the stack's dtype, one after another."""
+    number, last_of = 0, dict(runs(missing))
+    while number < len(stack):
+        if number not in last_of:
+            yield stack.read(number)
+            number += 1
+            continue
+        after = last_of[number] + 1
+        for one in fill_run(stack.read(number - 1), stack.read(after), after - number, interpolate):
+            yield as_dtype(one, stack.dtype)
+        number = after
+
+
+def _doubled(slices, interpolate, dtype):
+    """The slices with one between any two, from their pixels as they are written."""
+    previous = None
+    for current in slices:
+        if previous is not None:
+            yield as_dtype(interpolate(previous, current), dtype)
+        yield current
+        previous = current
+
+
+def _write(path, stack, slices, count, pixel_size):
+    size, chunks = tuple(stack.shape), (1, _CHUNK, _CHUNK)
+    axes = f"{serial_axis(stack)}YX"
+    target = ImageTarget.create(path, (count, *size), axes, pixel_size, stack.unit, chunks, dtype=stack.dtype)
+    try:
+        for number, one in enumerate(tqdm(slices, total=count, unit="slice", leave=False, disable=None)):
+            target.write((slice(number, number + 1), slice(0, size[0]), slice(0, size[1])), one[None])
+        target.finish()
+    except BaseException:
+        target.discard()
+        raise
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A known slice, and what several methods make of its neighbours.
+
+    Attributes:
+        number: of the slice, from 0.
+        before, after: its neighbours, in the dtype of the stack.
+        truth: the slice itself.
+        predictions: by the name of the method, rounded and clipped as they would be written, in the dtype of the stack.
+        scores: by the name of the method, those of the protocol "interpolation": psnr, ssim, ie.
+    """
+
+    number: int
+    before: np.ndarray
+    after: np.ndarray
+    truth: np.ndarray
+    predictions: dict[str, np.ndarray]
+    scores: dict[str, Scores]
+
+
+def test_slices(stack, slices, methods):
+    """Leave known slices out, one at a time, interpolate each from its two neighbours, and score what comes.
+
+    Scores are those of the protocol "interpolation" at data range 255. uint8 is scored as it is. Pixels of other
+    dtypes are mapped linearly, those of all methods as those of the true slice, whose minimum and maximum become 0 and
+    255 (our choice: the data sets of the papers have 8 bits).
+
+    Args:
+        stack: `aeanet_tf.data.serial_stack.SerialStack`.
+        slices: their numbers, from 0.
+        methods: name -> function that gives the slice (Y, X) between two.
+
+    Returns:
+        Iterator of `LeftOut`, in ascending order.
+
+    Raises:
+        InputError: a slice without two neighbours (at once), or, when it comes to it, one that cannot be read, is too
+            small for SSIM, or is constant and not uint8; a prediction that is not finite.
+    """
+    numbers = check_missing(slices, len(stack), "--test")
+    checked = {name: _Checked(method, stack) for name, method in methods.items()}
+    return (_test_slice(stack, number, checked) for number in numbers)
+
+
+# For pytest, which would take it for a test.
+test_slices.__test__ = False
+
+
+def _test_slice(stack, number, methods):
+    before, truth, after = (stack.read(n) for n in (number - 1, number, number + 1))
+    predictions = {name: as_dtype(method(before, after), stack.dtype) for name, method in methods.items()}
+    try:
+        scores = {name: _scores(truth, prediction) for name, prediction in predictions.items()}
+    except InputError as error:
+        raise InputError(f"{stack.path}, slice {number}: {error}") from error
+    return LeftOut(number, before, after, truth, predictions, scores)
+
+
+def _scores(truth, prediction):
+    if truth.dtype != np.uint8:
+        low, high = (np.float64(value) for value in (truth.min(), truth.max()))
+        if low == high:
+            raise InputError(f"is constant ({low:g}), expected contrast to score by")
+        truth, prediction = ((one.astype(np.float64) - low) / (high - low) * 255 for one in (truth, prediction))
+    return get_protocol("interpolation")(truth, prediction)

@@ -1,0 +1,61 @@
+"""Training data of slice interpolation: the triplets of a stack, split by slice."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from aeanet_tf.data.serial_stack import open_stack, parse_slices
+from aeanet_tf.data.triplets import TripletOptions, make_triplets, summary, write_report
+from aeanet_tf.errors import InputError
+from aeanet_tf.models.slice_interpolation import pair_normalizer, pair_volume
+
+logger = logging.getLogger("aeanet_tf")
+
+
+def load_slices(data, root):
+    """Images to train and to validate on, from the stack of a `DataSection`.
+
+    Triplets are of three consecutive slices that are all to train on, or all to validate on.
+
+    Args:
+        data: the section, of kind ``slices``.
+        root: the folder that its paths are relative to.
+
+    Returns:
+        ``X, Y, (X_val, Y_val), records``: lists of normalised images, ``(y, x, 2)`` and ``(y, x, 1)``, and the
+        `TripletRecord` of every candidate.
+
+    Raises:
+        InputError: a stack that cannot be read, slices that it does not have or that are to train and to validate on,
+            no triplet that is fit.
+    """
+    stack = open_stack(root / data.stack, data.axes, data.dataset)
+    slices = {
+        name: parse_slices(getattr(data, name), len(stack), f"data.{name}")
+        for name in ("train_slices", "validation_slices")
+    }
+    both = sorted(set.intersection(*map(set, slices.values())))
+    if both:
+        raise InputError(f"data.validation_slices: {both[0]} is one of data.train_slices, expected others")
+    options, loaded, records = TripletOptions(**data.triplets.model_dump()), [], []
+    for name, chosen in slices.items():
+        triplets, found = make_triplets(stack, chosen, options)
+        logger.info("data.%s: %s", name, summary(found))
+        loaded.append(tuple(zip(*(_normalised(data.normalization, t.images) for t in triplets), strict=True)))
+        records += found
+    (X, Y), validation = loaded
+    return list(X), list(Y), tuple(map(list, validation)), records
+
+
+def save_triplets(folder, records):
+    """Keep which triplets were taken and which not, and why, in a model folder: ``triplets.csv``."""
+    write_report(Path(folder) / "triplets.csv", records)
+
+
+def _normalised(section, images):
+    """Input and target of a triplet ``(3, y, x)``, normalised by the neighbours, as in prediction."""
+    before, middle, after = images
+    normalizer = pair_normalizer(section, before, after)
+    neighbours = normalizer.before(pair_volume(before, after), "ZYX")
+    return np.moveaxis(neighbours, 0, -1), normalizer.before(middle[None], "ZYX")[0, ..., None]

@@ -1,0 +1,134 @@
+"""SliceInterpolationNet: the slice between two neighbours of a serial section."""
+
+import numpy as np
+from csbdeep.data import NoNormalizer
+
+from aeanet_tf.data.alignment import to_common_histogram, to_midpoint
+from aeanet_tf.data.images import Image
+from aeanet_tf.errors import InputError
+from aeanet_tf.models.aeanet import AEANet
+from aeanet_tf.models.config import SliceInterpolationConfig
+from aeanet_tf.models.folder import load_run, prediction_normalization
+from aeanet_tf.models.normalizers import fit_normalizer
+from aeanet_tf.models.run_config import NormalizationSection, TripletSection
+from aeanet_tf.training.interpolation_losses import get_interpolation_loss, middle_mae, middle_mse
+
+_METRICS = {"mae": middle_mae, "mse": middle_mse}
+
+
+class SliceInterpolationNet(AEANet):
+    """Prediction of a missing slice from its two neighbours with the SSAN, called like any `AEANet`.
+
+    Args:
+        config: a `SliceInterpolationConfig`, or ``None`` to load the model of an existing folder.
+        name, basedir: see `AEANet`.
+
+    `train` takes as X the neighbours, ``(n, y, x, 2)`` with the slice before and the slice after as channels, and as Y
+    the slices between, ``(n, y, x, 1)``; aligned and normalised, as `aeanet_tf.models.slice_data` makes them of a
+    stack. `predict` takes such a pair with axes ``"YXC"``; `interpolate` takes two slices as they are.
+
+    Example:
+        >>> model = SliceInterpolationNet(SliceInterpolationConfig(), "sections", basedir="models")
+        >>> model.train(X, Y, validation_data=(Xv, Yv))
+        >>> missing = model.interpolate(stack[6], stack[8])
+    """
+
+    @property
+    def _config_class(self):
+        return SliceInterpolationConfig
+
+    def _loss(self):
+        return get_interpolation_loss(self.config.train_loss, self.config.train_vgg_weights)
+
+    def _metric(self, name):
+        if name not in _METRICS:
+            raise InputError(f"metrics: {name!r}, expected {' or '.join(map(repr, _METRICS))}")
+        return _METRICS[name]
+
+    def interpolate(
+        self,
+        before,
+        after,
+        normalizer=None,
+        max_shift=None,
+        match_histograms=None,
+        n_tiles=None,
+        tiling="exact",
+        max_memory=None,
+        precision="float32",
+    ):
+        """The slice half way between two.
+
+        The slices are moved half of their relative shift towards each other, given a common histogram, and normalised
+        together; the prediction is mapped back by that normalisation. What is missing at a border after moving is taken
+        from the other slice.
+
+        Args:
+            before, after: the slices, ``(y, x)``, or ``(y, x, channels)`` of a network for such slices.
+            normalizer: a CSBDeep normaliser that sees both slices as one volume; by default as in training, and
+                percentiles 2 and 99.8 of both where that is unknown.
+            max_shift: largest shift that is looked for, in pixels along each axis; 0 takes the slices as they lie. By
+                default as in training (32).
+            match_histograms: whether both slices get the mean of their histograms. By default as in training (yes).
+            n_tiles: number of tiles along y and x.
+            tiling, max_memory, precision: see `AEANet.predict`. Sparse attention cannot be shared by tiles: where the
+                network does not fit into the memory, each tile attends to itself.
+
+        Returns:
+            Float32 array of the shape of ``before``, in its grey values.
+
+        Raises:
+            InputError: slices of different or wrong shape, and as `AEANet.predict`.
+        """
+        before, after = self._check(before), self._check(after)
+        if before.shape != after.shape:
+            raise InputError(f"after: shape {after.shape}, expected {before.shape} as of the slice before")
+        prepared = self._preparation()
+        shift = prepared.max_shift if max_shift is None else max_shift
+        matched = prepared.match_histograms if match_histograms is None else match_histograms
+        pair = prepare_pair(before, after, shift, matched)
+        normalizer, x = self._normalised(normalizer, pair)
+        axes = self.config.axes
+        tiles = None if n_tiles is None else [*n_tiles, 1]
+        y = self.predict(x, axes, NoNormalizer(), None, tiles, tiling, max_memory, precision=precision)
+        y = np.moveaxis(y, -1, 0) if y.ndim == 3 else y[None]
+        if normalizer.do_after:
+            y, _ = normalizer.after(y, None, "ZYX")
+        y = np.moveaxis(y, 0, -1).astype(np.float32)
+        return y.reshape(before.shape)
+
+    def _check(self, image):
+        image, channels = np.asarray(image), self.config.n_channel_out
+        if image.shape[2:] != ((channels,) if image.ndim > 2 or channels > 1 else ()) or image.ndim < 2:
+            expected = "(y, x)" if channels == 1 else f"(y, x, {channels})"
+            raise InputError(f"slice: shape {image.shape}, expected {expected}")
+        return image
+
+    def _preparation(self):
+        """The `TripletSection` of the training, or its defaults."""
+        run = None if self.basedir is None else load_run(self.logdir)
+        return TripletSection() if run is None else run.data.triplets
+
+    def _normalised(self, normalizer, pair):
+        """The normaliser, and the network's input ``(y, x, 2 channels)``."""
+        section = NormalizationSection() if self.basedir is None else prediction_normalization(self.logdir)
+        volume = pair_volume(*pair)
+        if normalizer is None:
+            normalizer = pair_normalizer(section, *pair)
+        return normalizer, np.moveaxis(normalizer.before(volume, "ZYX"), 0, -1)
+
+
+def prepare_pair(before, after, max_shift, match_histograms):
+    """Two slices as the network is to see them: moved to the middle of their shift, with a common histogram."""
+    before, after, _ = to_midpoint(before, after, max_shift)
+    return to_common_histogram(before, after) if match_histograms else (before, after)
+
+
+def pair_volume(before, after):
+    """Two slices ``(y, x)`` or ``(y, x, c)`` as one volume ``(2 c, y, x)``: what is normalised together."""
+    return np.concatenate([np.moveaxis(np.atleast_3d(image), -1, 0) for image in (before, after)])
+
+
+def pair_normalizer(section, before, after):
+    """The normaliser of a `NormalizationSection` for a pair, by the values of both slices, and for what is between."""
+    return fit_normalizer(section, Image(pair_volume(before, after), "ZYX"), "ZYX")
