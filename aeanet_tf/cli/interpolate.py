@@ -71,8 +71,7 @@ def run(args):
     # Before TensorFlow is loaded: most mistakes are in the arguments.
     _check(args)
     from aeanet_tf.data.serial_stack import open_stack, parse_slices
-    from aeanet_tf.models.interpolate_stack import check_task, output_path, repair_stack
-    from aeanet_tf.prediction.slice_repair import check_missing
+    from aeanet_tf.models.interpolate_stack import check_missing, check_task, output_path, repair_stack
 
     stack = open_stack(args.input, args.axes, args.dataset)
     if args.test is not None:
@@ -99,10 +98,6 @@ def _check(args):
         raise InputError(f"--max-shift: {args.max_shift}, expected at least 0")
     if args.n_tiles is not None and min(args.n_tiles) < 1:
         raise InputError(f"--n-tiles: {args.n_tiles}, expected numbers of at least 1")
-    if args.max_memory is not None:
-        from aeanet_tf.prediction.memory import parse_bytes
-
-        parse_bytes(args.max_memory)
 
 
 def _check_folder(stack, output):
@@ -132,6 +127,10 @@ def _model(args):
     from aeanet_tf.startup import load_backend
 
     load_backend()
+    from aeanet_tf.prediction.memory import parse_bytes
+
+    if args.max_memory is not None:
+        parse_bytes(args.max_memory)
     model = load_model(args.model)
     if not hasattr(model, "interpolate"):
         raise InputError(f"{args.model}: a model that restores images, expected one that interpolates slices")
@@ -244,7 +243,7 @@ def _figure(one, title):
     pictures = {f"slice {one.number - 1}": one.before, **one.predictions, f"slice {one.number + 1}": one.after}
     errors = {name: np.abs(image.astype("f8") - one.truth) for name, image in one.predictions.items()}
     aspect = min(2.0, max(0.4, one.truth.shape[0] / one.truth.shape[1]))
-    figure = Figure(figsize=(2.6 * (last + 1), 5.2 * aspect + 1.3), layout="constrained")
+    figure = Figure(figsize=(2.6 * (last + 1), 5.2 * aspect + 0.9), layout="constrained")
     axes = figure.subplots(2, last + 1)
     (dark, bright), (_, largest) = limits([one.truth]), limits(list(errors.values()), 0, 99.5)
     for column, (name, image) in enumerate(pictures.items()):

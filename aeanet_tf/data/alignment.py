@@ -28,9 +28,7 @@ class Translation:
     score: float
 
 
-def translation(
-    fixed: np.ndarray, moving: np.ndarray, max_shift: int = 32, sigma: float = SMOOTHING
-) -> Translation:
+def translation(fixed: np.ndarray, moving: np.ndarray, max_shift: int = 32, sigma: float = SMOOTHING) -> Translation:
     """Find how far ``moving`` has to be moved to lie on ``fixed``, by template matching.
 
     The central part of ``moving``, smaller than it by ``max_shift`` on every side, is searched for in ``fixed``, by
@@ -94,8 +92,8 @@ def _standardised(image: np.ndarray) -> np.ndarray:
 def _correlations(image: np.ndarray, template: np.ndarray) -> np.ndarray:
     """Pearson correlation of the template with every part of the image that has its size.
 
-    What `skimage.feature.match_template` gives, which first pads the image by the template on all sides: at 2048 pixels
-    that takes 3 GB where this takes a fourteenth of it.
+    What `skimage.feature.match_template` gives. That looks at all places where the two overlap at all, and takes
+    3 GB and 9 s for 2048 x 2048 pixels; here, where only few places are asked for, 3072 x 3072 take 0.5 GB and 1 s.
     """
     from scipy import fft
 
@@ -108,7 +106,8 @@ def _correlations(image: np.ndarray, template: np.ndarray) -> np.ndarray:
     variances, own = squares / template.size - (sums / template.size) ** 2, float(template.var())
     # Of images of variance 1 that are constant there, nothing but rounding is left.
     varied = np.minimum(variances, own) > _ROUNDING
-    return np.divide(products / template.size, np.sqrt(variances * own, where=varied), out=np.zeros(places), where=varied)
+    norms = np.sqrt(np.where(varied, variances * own, 1.0))
+    return np.where(varied, products / template.size / norms, 0.0)
 
 
 def _box_sums(image: np.ndarray, box: tuple[int, int]) -> np.ndarray:
@@ -125,7 +124,7 @@ def moved(image: np.ndarray, y: int, x: int) -> np.ndarray:
 
 
 def covered(shape: tuple[int, int], *shifts: tuple[int, int]) -> tuple[slice, slice]:
-    """The part, (rows, columns), where images of ``shape`` all have pixels after they were moved by ``shifts`` (y, x)."""
+    """The part (rows, columns) where images of ``shape`` all have pixels after they were moved by ``shifts`` (y, x)."""
     y, x = (
         slice(max(0, *moves), size + min(0, *moves))
         for size, moves in zip(shape, zip(*shifts, (0, 0), strict=True), strict=True)
@@ -147,8 +146,8 @@ def to_midpoint(
         max_shift: the largest shift of one against the other, in pixels along an axis; 0 moves nothing.
 
     Returns:
-        The slices moved, in their size and dtype, and the translation t of ``after`` to ``before``. ``after`` is moved by
-        t's half and ``before`` by the opposite of the other half; where t is odd, ``after`` is moved by one pixel more.
+        The slices moved, in their size and dtype, and the translation t of ``after`` to ``before``. ``after`` is
+        moved by t's half and ``before`` by the opposite of the other; where t is odd, ``after`` by one pixel more.
         Where one of them has no pixel after that, the other's stands in for it; where neither has, in two corners,
         each repeats its border.
 

@@ -142,7 +142,7 @@ def _serial_axes(path: Path, axes: str, shape: tuple[int, ...]) -> list[int]:
     left = "".join(axes[dimension] for dimension in kept)
     if sorted(left) not in (sorted("ZYX"), sorted("TYX")):
         raise InputError(
-            f"{path}: axes {axes}, shape {shape}; expected Y, X and the one along which slices follow each other, Z or T"
+            f"{path}: axes {axes}, shape {shape}; expected Y, X and that along which slices follow each other, Z or T"
         )
     return kept
 
@@ -240,7 +240,7 @@ def _datasets(file) -> str:
 
 def _open_folder(path: Path, axes: str | None) -> SerialStack:
     if axes is not None and (len(axes) != 3 or axes[0] not in "ZT"):
-        raise InputError(f"{path}: axes {axes}, expected ZYX (or TYX, ZXY), a file being one slice")
+        raise InputError(f"{path}: axes {axes}, expected ZYX or TYX, a file being one slice")
     files = sorted(find_images(path), key=_by_number)
     # All of them now, rather than after hours of work; those that are not decoded for it cost little.
     first = open_image(files[0], axes and axes[1:])

@@ -1,13 +1,27 @@
 """A network made of Keras's own layers only: its ``.keras`` file loads where this package is not installed."""
 
+from collections import Counter
 from functools import singledispatch
 
 import keras
 from keras import ops
 
+from aeanet_tf.errors import InputError
 from aeanet_tf.interop.portable_attention import attention, query, repeated
 from aeanet_tf.interop.portable_layers import copied
-from aeanet_tf.layers import GVTO, GlobalAttention, LateralUpSampling, PreActivation, ResidualBlock, Scale, WeightedMean
+from aeanet_tf.layers import (
+    GVTO,
+    AttentionAwareLayer,
+    GlobalAttention,
+    LateralUpSampling,
+    MaskBlend,
+    PreActivation,
+    ResidualBlock,
+    ResidualDenseBlock,
+    Scale,
+    SwapNeighbours,
+    WeightedMean,
+)
 
 
 def portable_network(model):
@@ -32,15 +46,29 @@ def portable_network(model):
         raise TypeError(f"expected a functional keras.Model as build_network makes it, received {model!r}")
     # A compiled model would be cloned with its loss, which may be a function of this package.
     bare = keras.Model(model.input, model.output, name=model.name)
-    return keras.models.clone_model(bare, clone_function=lambda layer: layer, call_function=_called)
+    applied = Counter(id(node.operation) for nodes in bare._nodes_by_depth.values() for node in nodes)
+    shared = {}
+
+    def called(layer, x, **arguments):
+        # Keras passes the mask of layers that take one.
+        given = [name for name, value in arguments.items() if value is not None]
+        if given:
+            raise TypeError(f"layer {layer.name}: called with {', '.join(given)}, of which no counterpart is known")
+        if applied[id(layer)] == 1:
+            return _replaced(layer, x)
+        # Applied again it has the same weights, in a model of its own.
+        if id(layer) not in shared:
+            shared[id(layer)] = _as_model(layer, x)
+        return shared[id(layer)](x)
+
+    return keras.models.clone_model(bare, clone_function=lambda layer: layer, call_function=called)
 
 
-def _called(layer, x, **arguments):
-    # Keras passes the mask of layers that take one.
-    given = [name for name, value in arguments.items() if value is not None]
-    if given:
-        raise TypeError(f"layer {layer.name}: called with {', '.join(given)}, of which no counterpart is known")
-    return _replaced(layer, x)
+def _as_model(layer, x):
+    several = isinstance(x, (list, tuple))
+    inputs = [keras.Input(tensor.shape[1:]) for tensor in (x if several else [x])]
+    inputs = inputs if several else inputs[0]
+    return keras.Model(inputs, _replaced(layer, inputs), name=f"shared.{layer.name}")
 
 
 @singledispatch
@@ -73,6 +101,38 @@ def _residual_block(layer: ResidualBlock, x):
     h = _pre_activation(layer.batch_norm_2, h, f"{layer.name}.batch_norm_2")
     h = copied(layer.convolution_2, f"{layer.name}.convolution_2", h)
     return keras.layers.Add(name=f"{layer.name}.sum", dtype="float32")([shortcut, h])
+
+
+@_replaced.register
+def _residual_dense_block(layer: ResidualDenseBlock, x):
+    dense = x
+    for i, (convolution, activation) in enumerate(zip(layer.convolutions, layer.activations, strict=True), 1):
+        h = copied(convolution, f"{layer.name}.convolution_{i}", dense)
+        h = _pre_activation(activation, h, f"{layer.name}.activation_{i}")
+        dense = keras.layers.Concatenate(name=f"{layer.name}.dense_{i}", dtype="float32")([dense, h])
+    fused = copied(layer.fusion, f"{layer.name}.fusion", dense)
+    return keras.layers.Add(name=f"{layer.name}.sum", dtype="float32")([x, fused])
+
+
+@_replaced.register
+def _attention_aware_layer(layer: AttentionAwareLayer, x):
+    raise InputError(
+        "network.attention: 'sparse' depends on the size of the image in a way that Keras's own layers cannot express; "
+        "export to Fiji, SavedModel or ONNX, or train with 'aea'"
+    )
+
+
+@_replaced.register
+def _swap_neighbours(layer: SwapNeighbours, x):
+    half = x.shape[-1] // 2
+    return keras.layers.Concatenate(name=layer.name, dtype="float32")([x[..., half:], x[..., :half]])
+
+
+@_replaced.register
+def _mask_blend(layer: MaskBlend, inputs):
+    a, b, logits = inputs
+    mask = keras.layers.Activation("sigmoid", name=f"{layer.name}.mask", dtype="float32")(logits)
+    return ops.add(ops.multiply(mask, ops.subtract(a, b)), b)
 
 
 @_replaced.register

@@ -40,15 +40,27 @@ def sparse_factors(size):
 
 
 @lru_cache(maxsize=1)
-def _factor_table():
-    return np.array([(1, 1, 1), *map(sparse_factors, range(1, _LARGEST_SIZE + 1))], "int32")
+def _side_table():
+    return np.array([(1, 1, 1, 1), *map(_side_factors, range(1, _LARGEST_SIZE + 1))], "int32")
 
 
-def _factors(size):
-    if isinstance(size, int):
-        return sparse_factors(size)
-    row = ops.take(ops.convert_to_tensor(_factor_table()), size, axis=0)
-    return row[0], row[1], row[2]
+def _side_factors(size):
+    p, inner, q = sparse_factors(size)
+    return p, inner, q, ceil(size / p)
+
+
+def _side(size, step):
+    """``(outer, own, inner)``: position ``(o * own + k) * inner + i`` of a side is number k of its group."""
+    # Looked up where the size is known only when the graph runs.
+    p, inner, q, windows = _side_factors(size) if isinstance(size, int) else _row(size)
+    if step == "long-long":
+        return 1, q, p * inner
+    return (q, inner, p) if step == "long-short" else (windows, p, 1)
+
+
+def _row(size):
+    row = ops.convert_to_tensor(_side_table())[size]
+    return row[0], row[1], row[2], row[3]
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
@@ -173,19 +185,13 @@ class Grouping:
         return ops.reshape(ops.transpose(x, self._ORDER), (-1, self._sides[0][1] * self._sides[1][1], channels))
 
     def _make_mask(self):
-        inside = [ops.arange(padded) < size for size, padded in zip(self._size, self._padded, strict=True)]
-        outside = ops.logical_not(ops.logical_and(inside[0][:, None], inside[1][None, :]))
-        mask = self._split(ops.cast(outside, "float32")[None, ..., None] * _MASKED, 1)
+        height, width = self._size
+        missing = [(0, padded - size) for size, padded in zip(self._size, self._padded, strict=True)]
+        # Of two channels, since the converter to ONNX takes the transposition of a single one for a change of shape.
+        inside = ops.pad(ops.ones((1, height, width, 2), "float32"), [(0, 0), *missing, (0, 0)])
+        mask = ops.transpose(self._split(_MASKED * (1 - inside), 1), (0, 2, 1))[:, :1]
         # Groups of the first image come first.
-        return ops.tile(ops.transpose(mask, (0, 2, 1)), (self._batch, 1, 1))
-
-
-def _side(size, step):
-    """``(outer, own, inner)``: position ``(o * own + k) * inner + i`` of a side is number k of its group."""
-    p, inner, q = _factors(size)
-    if step == "long-long":
-        return 1, q, p * inner
-    return (q, inner, p) if step == "long-short" else ((size + p - 1) // p, p, 1)
+        return ops.tile(mask, (self._batch, 1, 1))
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.networks import PRECISIONS, as_spec
+from aeanet_tf.training.interpolation_losses import INTERPOLATION_LOSSES
 
 _UNET_KEYS = ("unet_residual", "unet_n_depth", "unet_n_first", "unet_last_activation")
 

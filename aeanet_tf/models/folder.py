@@ -22,6 +22,20 @@ MODEL_CLASSES = {
 }
 
 
+def model_class(kind):
+    """The class of the models of a kind of network: of a spec's ``kind``."""
+    from aeanet_tf import models
+
+    return getattr(models, MODEL_CLASSES[kind][0])
+
+
+def config_class(kind):
+    """The class of their configurations."""
+    from aeanet_tf import models
+
+    return getattr(models, MODEL_CLASSES[kind][1])
+
+
 def load_model(folder):
     """The trained model of a folder with its best weights: `AEANet`, `ProjectionAEANet` or `SliceInterpolationNet`.
 
@@ -34,14 +48,11 @@ def load_model(folder):
     kind = _network_kind(folder / "config.json")
     if not weight_files(folder):
         raise InputError(f"{folder}: the model folder has no weights (*.h5), expected those of a finished training")
-    from aeanet_tf import models
-
     if kind not in MODEL_CLASSES:
         raise InputError(f"{folder / 'config.json'}: network.kind {kind!r}, expected one of {', '.join(MODEL_CLASSES)}")
-    model_class = getattr(models, MODEL_CLASSES[kind][0])
     try:
         # Resolved, because "." has no name.
-        return model_class(None, folder.resolve().name, str(folder.resolve().parent))
+        return model_class(kind)(None, folder.resolve().name, str(folder.resolve().parent))
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{folder}: the model cannot be loaded ({reason})") from error

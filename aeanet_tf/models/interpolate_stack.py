@@ -2,10 +2,14 @@
 
 The functions take any ``interpolate(before, after)``: the method of a model, or a baseline of
 `aeanet_tf.prediction.slice_baselines`. One slice after another is read, interpolated and written.
+
+What takes seconds to import, Keras by `aeanet_tf.prediction` and SciPy by the scores, is imported where it is used, so
+that the command line can check its arguments before.
 """
 
 import glob
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +18,10 @@ from tqdm import tqdm
 
 from aeanet_tf.data.images import SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
 from aeanet_tf.data.ome_zarr import is_zarr
+from aeanet_tf.data.serial_stack import check_slice
 from aeanet_tf.data.target_formats import target_format
 from aeanet_tf.data.targets import ImageTarget, as_dtype
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.protocols import Scores, get_protocol
-from aeanet_tf.prediction.slice_repair import check_missing, fill_run, positions, runs
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -139,13 +142,40 @@ def repair_stack(stack, missing, interpolate, output, upsample=1):
     count = upsample * (len(stack) - 1) + 1
     _write(path, stack, slices, count, _pixel_size(stack, upsample))
     kept = len(stack) - len(missing)
-    logger.info("%s: %d slices interpolated, %d those of the input", path, count - kept, kept)
+    logger.info("%s: %d slices interpolated, %d as in the input", path, count - kept, kept)
     return path
 
 
 def serial_axis(stack):
     """The axis of a stack that is neither Y nor X, as a letter."""
     return next(axis for axis in stack.axes if axis not in "YX")
+
+
+def check_missing(missing, count, field="--missing"):
+    """Check that every missing slice has one before and one after it.
+
+    Args:
+        missing: numbers of the slices, from 0, in any order.
+        count: slices of the stack, those missing included.
+        field: what to call ``missing`` in messages.
+
+    Returns:
+        The numbers, each once, ascending.
+
+    Raises:
+        InputError: there is no such slice; the first or the last, or all of them, are missing.
+    """
+    numbers = sorted(set(missing))
+    for number in numbers:
+        check_slice(number, count, field)
+    if len(numbers) == count:
+        raise InputError(f"{field}: all {count} slices, expected some with a slice before and one after them")
+    for end, name in ((0, "first"), (count - 1, "last")):
+        if end in numbers:
+            raise InputError(
+                f"{field}: slice {end} is the {name} of the stack, expected slices with one before and one after them"
+            )
+    return numbers
 
 
 def check_task(stack, missing, upsample=1):
@@ -163,6 +193,8 @@ def check_task(stack, missing, upsample=1):
 
 
 def _log_task(stack, missing, upsample):
+    from aeanet_tf.prediction.slice_repair import positions, runs
+
     for first, last in runs(missing):
         n = last - first + 1
         if n > 1:
@@ -201,6 +233,8 @@ class _Checked:
 
 def _repaired(stack, missing, interpolate):
     """All slices in the stack's dtype, one after another."""
+    from aeanet_tf.prediction.slice_repair import fill_run, runs
+
     number, last_of = 0, dict(runs(missing))
     while number < len(stack):
         if number not in last_of:
@@ -225,7 +259,7 @@ def _doubled(slices, interpolate, dtype):
 
 def _write(path, stack, slices, count, pixel_size):
     size, chunks = tuple(stack.shape), (1, _CHUNK, _CHUNK)
-    axes = f"{serial_axis(stack)}YX"
+    axes, made = f"{serial_axis(stack)}YX", not path.parent.exists()
     target = ImageTarget.create(path, (count, *size), axes, pixel_size, stack.unit, chunks, dtype=stack.dtype)
     try:
         for number, one in enumerate(tqdm(slices, total=count, unit="slice", leave=False, disable=None)):
@@ -233,6 +267,9 @@ def _write(path, stack, slices, count, pixel_size):
         target.finish()
     except BaseException:
         target.discard()
+        if made:
+            with suppress(OSError):
+                path.parent.rmdir()
         raise
 
 
@@ -253,7 +290,7 @@ class LeftOut:
     after: np.ndarray
     truth: np.ndarray
     predictions: dict[str, np.ndarray]
-    scores: dict[str, Scores]
+    scores: dict[str, dict[str, float]]
 
 
 def test_slices(stack, slices, methods):
@@ -295,6 +332,8 @@ def _test_slice(stack, number, methods):
 
 
 def _scores(truth, prediction):
+    from aeanet_tf.evaluation.protocols import get_protocol
+
     if truth.dtype != np.uint8:
         low, high = (np.float64(value) for value in (truth.min(), truth.max()))
         if low == high:

@@ -14,8 +14,7 @@ from aeanet_tf.data.paired_em import prepare_paired_em, sub_images
 from aeanet_tf.data.pairs import pair_folders, read_npz, read_pair
 from aeanet_tf.data.samples import load_sample_pairs
 from aeanet_tf.errors import InputError
-from aeanet_tf import models
-from aeanet_tf.models.folder import MODEL_CLASSES, load_run, save_run, weight_files
+from aeanet_tf.models.folder import config_class, load_run, model_class, save_run, weight_files
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.run_config import is_same_run
 from aeanet_tf.models.slice_data import load_slices, save_triplets
@@ -29,11 +28,6 @@ from aeanet_tf.training.losses import LOSSES
 logger = logging.getLogger("aeanet_tf")
 
 
-def _model_classes(config):
-    """Model and configuration of a `RunConfig`, both classes."""
-    return [getattr(models, name) for name in MODEL_CLASSES[as_spec(config.model.preset).kind]]
-
-
 def model_config(config):
     """The configuration of the model of a `RunConfig`: an `AEANetConfig`, or that of one of its siblings.
 
@@ -42,7 +36,7 @@ def model_config(config):
     """
     model, training = config.model, config.training
     _check_fits_preset(config)
-    made = _model_classes(config)[1](
+    made = config_class(as_spec(model.preset).kind)(
         model.axes,
         model.n_channel_in,
         model.n_channel_out,
@@ -117,7 +111,6 @@ def train_run(config, overwrite=False, verbose=1):
         # VGG-16 may be missing.
         get_interpolation_loss(config.training.loss, config.training.vgg_weights)
     # Built only now: making the model writes its folder.
-    model_class = _model_classes(config)[0]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -127,7 +120,7 @@ def train_run(config, overwrite=False, verbose=1):
     save_run(folder, config)
     if triplets is not None:
         save_triplets(folder, triplets)
-    model = _quietly(model_class, network, config.model.name, config.model.basedir)
+    model = _quietly(model_class(network.spec.kind), network, config.model.name, config.model.basedir)
     logger.info("%s: %d trainable parameters, %s", folder, count_parameters(model), config.model.preset)
     model.train(X, Y, validation, resume=resume, verbose=verbose)
     return model
@@ -140,13 +133,13 @@ def _remove_training(folder):
         path.unlink(missing_ok=True)
 
 
-def _quietly(model_class, network, name, basedir):
+def _quietly(kind, network, name, basedir):
     import warnings
 
     with warnings.catch_warnings():
         # What may be overwritten has been decided above.
         warnings.filterwarnings("ignore", message="output path for model already exists")
-        return model_class(network, name, basedir)
+        return kind(network, name, basedir)
 
 
 def count_parameters(model):

@@ -1,4 +1,4 @@
-"""Which slices of a stack are missing, and how a run of them is filled by halving the gap again and again.
+"""How a run of missing slices is filled by halving the gap again and again.
 
 A network that predicts the slice between two others knows the middle of a gap only. Other places are reached by
 recursion: the middle first, then the middle between it and a neighbour, and so on, which gives dyadic places. For a
@@ -9,37 +9,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
-
 Interpolate = Callable[[np.ndarray, np.ndarray], np.ndarray]
-
-
-def check_missing(missing: Iterable[int], count: int, field: str = "--missing") -> list[int]:
-    """Check that every missing slice lies between two that are there.
-
-    Args:
-        missing: numbers of the slices, from 0, in any order.
-        count: slices of the stack, those missing included.
-        field: what to call ``missing`` in messages.
-
-    Returns:
-        The numbers, each once, ascending.
-
-    Raises:
-        InputError: a slice is outside of the stack; the first or the last, or all of them, are missing.
-    """
-    numbers = sorted(set(missing))
-    outside = [number for number in numbers if not 0 <= number < count]
-    if outside:
-        raise InputError(f"{field}: slice {outside[0]}, expected 0 to {count - 1}: the stack has {count} slices")
-    if len(numbers) == count:
-        raise InputError(f"{field}: all {count} slices, expected some with a slice before and one after them")
-    for end, name in ((0, "first"), (count - 1, "last")):
-        if end in numbers:
-            raise InputError(
-                f"{field}: slice {end} is the {name} of the stack, expected slices with one before and one after them"
-            )
-    return numbers
 
 
 def runs(missing: Iterable[int]) -> list[tuple[int, int]]:

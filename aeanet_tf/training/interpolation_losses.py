@@ -47,22 +47,18 @@ def charbonnier(y_true, y_pred):
     return ops.mean(ops.sqrt(ops.square(predicted - middle) + EPSILON**2), axis=-1)
 
 
-@keras.saving.register_keras_serializable(package="aeanet_tf", name="middle_mae")
+@keras.saving.register_keras_serializable(package="aeanet_tf")
 def middle_mae(y_true, y_pred):
-    """Mean absolute error of the middle slice, a metric that Keras calls ``mae``. Shapes as of `charbonnier`."""
+    """Mean absolute error of the middle slice, a metric. Shapes as of `charbonnier`."""
     middle, predicted = _middle(y_true, y_pred)
     return ops.mean(ops.abs(predicted - middle), axis=-1)
 
 
-@keras.saving.register_keras_serializable(package="aeanet_tf", name="middle_mse")
+@keras.saving.register_keras_serializable(package="aeanet_tf")
 def middle_mse(y_true, y_pred):
-    """Mean squared error of the middle slice, a metric that Keras calls ``mse``. Shapes as of `charbonnier`."""
+    """Mean squared error of the middle slice, a metric. Shapes as of `charbonnier`."""
     middle, predicted = _middle(y_true, y_pred)
     return ops.mean(ops.square(predicted - middle), axis=-1)
-
-
-# Keras takes a metric's name, and so the history's key, from here: the keys of all other runs.
-middle_mae.__name__, middle_mse.__name__ = "mae", "mse"
 
 
 def gram(activation):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
+from aeanet_tf.models import AEANetConfig, ProjectionAEANetConfig, SliceInterpolationConfig
+from aeanet_tf.models.folder import model_class
 
 REFERENCES = {"attention": {"shared_references": 5}}
 EXAMPLES = {
@@ -20,6 +21,7 @@ EXAMPLES = {
     "softmax": lambda: AEANetConfig("YX", unet_n_first=4, network={"attention": {"normalization": "softmax"}}),
     "unet": lambda: AEANetConfig("YX", preset="unet-em", unet_n_first=4),
     "flywing": lambda: ProjectionAEANetConfig("ZYX", unet_n_first=4, network={"filters": 4, **REFERENCES}),
+    "slices": lambda: SliceInterpolationConfig(network={"filters": 16, "blocks": 1, "convolutions": 2, "growth": 4}),
 }
 
 
@@ -27,8 +29,7 @@ def make_model(kind, basedir=None, name=None):
     """The model of an example; with ``basedir``, in a folder that holds its weights, so that `load_model` takes it."""
     config = EXAMPLES[kind]()
     config.train_seed = 0
-    model_class = ProjectionAEANet if isinstance(config, ProjectionAEANetConfig) else AEANet
-    model = model_class(config, name or kind, None if basedir is None else str(basedir))
+    model = model_class(config.spec.kind)(config, name or kind, None if basedir is None else str(basedir))
     randomise(model.keras_model)
     if basedir is not None:
         model.keras_model.save_weights(str(model.logdir / "weights_best.h5"))

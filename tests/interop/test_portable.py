@@ -44,10 +44,12 @@ OPTIONS = {
     "softmax": presets["gvtnet-em"].replace(attention__normalization="softmax"),
     "channels": two_channels(presets["aeanet-em"]),
     "channels projected": two_channels(presets["aeanet-flywing"]),
+    "slices": presets["ssan"].replace(attention="aea"),
+    "slices, not symmetric": presets["ssan"].replace(attention="none", symmetric=False, batch_norm=True),
 }
 
 
-@pytest.mark.parametrize("name", [*(name for name in presets if "unet" not in name), "unet-flywing", *OPTIONS])
+@pytest.mark.parametrize("name", [*(name for name in presets if "unet" not in name and name != "ssan"), "unet-flywing", *OPTIONS])
 def test_networks_predict_the_same(name):
     spec = small(OPTIONS.get(name) or presets[name])
     sizes = ((16, 32), (24, 16)) if spec.dimension == 2 else ((4, 16, 32), (8, 32, 16))

@@ -2,8 +2,7 @@
 
 import os
 import signal
-import subprocess
-import sys
+from multiprocessing import get_context
 
 import h5py
 import numpy as np
@@ -16,7 +15,7 @@ from aeanet_tf.data.stored import open_image
 from aeanet_tf.data.targets import ImageTarget, as_dtype
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import interpolate_stack
-from aeanet_tf.models.interpolate_stack import output_path, repair_stack
+from aeanet_tf.models.interpolate_stack import check_missing, output_path, repair_stack
 
 SIZE = {"Z": 40.0, "Y": 4.0, "X": 4.0}
 COUNT, SHAPE = 9, (21, 17)
@@ -88,7 +87,7 @@ def test_all_but_the_missing_slices_is_kept(tmp_path, kind, dtype, caplog):
     assert caplog.messages == [
         "slices 5-6: 2 missing in a row, interpolated by recursion at 0.25 and 0.75 of the gap; expect less than for a "
         "single one",
-        f"{path}: 3 slices interpolated, 6 those of the input",
+        f"{path}: 3 slices interpolated, 6 as in the input",
     ]
 
 
@@ -165,25 +164,47 @@ def test_interpolated_slices_are_rounded_and_clipped(tmp_path):
         assert (read_image(path).array[3] == expected).all()
 
 
-KILLED = """
-import os, signal, sys
-from aeanet_tf.data.serial_stack import open_stack
-from aeanet_tf.models.interpolate_stack import repair_stack
 def die(before, after):
     os.kill(os.getpid(), signal.SIGKILL)
-repair_stack(open_stack(sys.argv[1]), [5], die, sys.argv[2])
-"""
 
 
 @pytest.mark.parametrize("suffix", ["tif", "zarr"])
 def test_a_killed_run_leaves_nothing_under_the_name_and_begins_anew(tmp_path, suffix):
     values = numbered()
     source, output = make(tmp_path, "tif", values), tmp_path / "out" / f"a.{suffix}"
-    run = subprocess.run([sys.executable, "-c", KILLED, source, output])
-    assert run.returncode == -signal.SIGKILL and not output.exists() and os.listdir(tmp_path / "out")
+    # Forked, since Keras takes a new process seconds to import.
+    run = get_context("fork").Process(target=repair_stack, args=(open_stack(source), [5], die, output))
+    run.start()
+    run.join()
+    assert run.exitcode == -signal.SIGKILL and not output.exists() and os.listdir(tmp_path / "out")
     repair_stack(open_stack(source), [2], middle, output)
     assert os.listdir(tmp_path / "out") == [output.name]
     np.testing.assert_array_equal(np.delete(read_image(output).array, 2, 0), np.delete(values, 2, 0))
+
+
+def test_missing_slices_are_sorted_and_counted_once():
+    assert check_missing([13, 7, 12, 7], 15) == [7, 12, 13]
+    assert check_missing([], 15) == []
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        ([3, 30], r"^--missing: there is no slice 30, expected 0 to 29 \(30 slices\)$"),
+        ([-1], "no slice -1, expected 0 to 29"),
+        ([0, 4], "slice 0 is the first of the stack, expected slices with one before and one after"),
+        ([4, 29], "slice 29 is the last of the stack"),
+        (range(30), "all 30 slices"),
+    ],
+)
+def test_slices_without_two_neighbours_are_refused(missing, message):
+    with pytest.raises(InputError, match=message):
+        check_missing(missing, 30)
+
+
+def test_the_option_is_named():
+    with pytest.raises(InputError, match=r"^--test: there is no slice 5, expected 0 to 4"):
+        check_missing([5], 5, "--test")
 
 
 def not_called(before, after):
@@ -193,7 +214,7 @@ def not_called(before, after):
 @pytest.mark.parametrize(
     ("kind", "dtype", "missing", "output", "message"),
     [
-        ("tif", "uint8", [9], "out.tif", r"--missing: slice 9, expected 0 to 8: the stack has 9 slices"),
+        ("tif", "uint8", [9], "out.tif", "--missing: there is no slice 9, expected 0 to 8"),
         ("tif", "uint8", [0], "out.tif", "slice 0 is the first of the stack"),
         ("tif", "uint8", [7, 8], "out.tif", "slice 8 is the last of the stack"),
         ("tif", "uint8", [], "out.tif", "--missing: no slice, expected at least one, or --upsample 2"),
@@ -207,14 +228,14 @@ def not_called(before, after):
             "int16",
             [3],
             "out.tif",
-            r"out\.tif: the pixels of .*stack\.zarr are int16, .*: --output .*out\.zarr$",
+            r"out\.tif: the pixels of .* are int16, .*: --output .*out\.zarr$",
         ),
         (
             "hdf",
             "float64",
             [3],
             "out",
-            r"stack\.tif: the pixels of .*stack\.hdf are float64, .* --output .*stack\.zarr$",
+            r"stack\.tif: .*stack\.hdf are float64, .* --output .*stack\.zarr$",
         ),
         ("hdf", "bool", [3], "out", "are bool, .*uint8, uint16 and float32"),
     ],
@@ -245,8 +266,8 @@ def test_an_error_on_the_way_leaves_nothing(tmp_path, name):
     with pytest.raises(InputError, match=r"stack\.tif: an interpolated slice holds NaN"):
         repair_stack(stack, [3], lambda *_: np.full(SHAPE, np.nan), tmp_path / name)
     with pytest.raises(ValueError, match=r"interpolate: gave shape \(3, 3\)"):
-        repair_stack(stack, [3], lambda *_: np.zeros((3, 3)), tmp_path / name)
-    assert files(tmp_path) == before and not (tmp_path / name).exists()
+        repair_stack(stack, [3], lambda *_: np.zeros((3, 3)), tmp_path / "out" / name)
+    assert files(tmp_path) == before and [one.name for one in tmp_path.iterdir()] == ["stack.tif"]
 
 
 def lazy(before, after):

@@ -7,8 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.layers import GVTO
-from aeanet_tf.networks import as_spec, build_network, presets
+from aeanet_tf.layers import GVTO, AttentionAwareLayer
+from aeanet_tf.networks import NetworkGraph, as_spec, build_network, presets
 
 EM, CARE, FLYWING = (presets[f"gvtnet-{name}"] for name in ("em", "care", "flywing"))
 LEARNED = presets["learned-query-em"]
@@ -144,6 +144,10 @@ def test_with_depth(name, depth, encoding, decoding):
 @pytest.mark.parametrize("name", presets)
 def test_number_of_attention_operators(name):
     spec = presets[name]
-    tiny = {"filters": 2, "restoration__first_filters": 2} if spec.kind == "projection" else {"first_filters": 2}
-    model = build_network(spec.replace(**tiny))
-    assert sum(isinstance(layer, GVTO) for layer in model.layers) == spec.n_attention
+    tiny = {
+        "projection": {"filters": 2, "restoration__first_filters": 2},
+        "ssan": {"filters": 8},
+        "unet": {"first_filters": 2},
+    }
+    nodes = NetworkGraph(build_network(spec.replace(**tiny[spec.kind]))).nodes
+    assert sum(isinstance(node.layer, (GVTO, AttentionAwareLayer)) for node in nodes) == spec.n_attention

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from aeanet_tf.layers.moments import context_moments
-from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
+from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANetConfig, SliceInterpolationConfig
+from aeanet_tf.models.folder import model_class
 from aeanet_tf.prediction import cut_evenly, predict_exact, tiles
 from aeanet_tf.prediction.exact import merged
 from aeanet_tf.prediction.job import Frame, Job
@@ -28,6 +29,22 @@ CASES = {
     ),
     "probabilistic": (AEANetConfig, {"axes": "YX", "probabilistic": True, "network": REFERENCES}, (60, 76), (3, 2)),
     "labelfree": (AEANetConfig, {"axes": "YX", "preset": "gvtnet-labelfree"}, (128, 136), (2, 3)),
+    "siamese": (
+        SliceInterpolationConfig,
+        {
+            "axes": "YX",
+            "network": {
+                "attention": "aea",
+                "aea": {"shared_references": 5},
+                "filters": 8,
+                "blocks": 1,
+                "convolutions": 2,
+                "growth": 4,
+            },
+        },
+        (53, 47),
+        (2, 3),
+    ),
     "flywing": (
         ProjectionAEANetConfig,
         {"axes": "ZYX", "network": {"filters": 4, **REFERENCES}},
@@ -41,7 +58,7 @@ CASES = {
 def make(name):
     make_config, options, size, n_tiles = CASES[name]
     config = make_config(unet_n_first=4, train_seed=0, **options)
-    model = (ProjectionAEANet if "proj_axis" in vars(config) else AEANet)(config, "m", None)
+    model = model_class(config.spec.kind)(config, "m", None)
     randomise(model.keras_model)
     operators = attention_operators(model.keras_model)
     if len(operators) == 1:
@@ -50,7 +67,7 @@ def make(name):
             projection.kernel.assign(4 * projection.kernel)
     rng = np.random.default_rng(1)
     # Brighter to the right: every tile's own attention is another.
-    image = rng.random((*size, 1)) + np.linspace(0, 2, size[-1])[:, None]
+    image = rng.random((*size, config.n_channel_in)) + np.linspace(0, 2, size[-1])[:, None]
     return model, image.astype("float32"), n_tiles
 
 

@@ -1,10 +1,9 @@
-"""Missing slices are found to lie between known ones, and runs of them are filled by halving the gap."""
+"""Runs of missing slices are filled by halving the gap between the known ones."""
 
 import numpy as np
 import pytest
 
-from aeanet_tf.errors import InputError
-from aeanet_tf.prediction.slice_repair import check_missing, fill_run, positions, runs
+from aeanet_tf.prediction.slice_repair import fill_run, positions, runs
 
 
 @pytest.mark.parametrize(
@@ -74,28 +73,3 @@ def test_less_than_one_slice_is_a_mistake():
 def test_missing_slices_in_a_row_are_a_run():
     assert runs([]) == []
     assert runs([7, 12, 13, 15, 16, 17]) == [(7, 7), (12, 13), (15, 17)]
-
-
-def test_missing_slices_are_sorted_and_counted_once():
-    assert check_missing([13, 7, 12, 7], 15) == [7, 12, 13]
-    assert check_missing([], 15) == []
-
-
-@pytest.mark.parametrize(
-    ("missing", "message"),
-    [
-        ([3, 30], r"^--missing: slice 30, expected 0 to 29: the stack has 30 slices$"),
-        ([-1], "slice -1, expected 0 to 29"),
-        ([0, 4], "slice 0 is the first of the stack, expected slices with one before and one after"),
-        ([4, 29], "slice 29 is the last of the stack"),
-        (range(30), "all 30 slices"),
-    ],
-)
-def test_slices_without_two_neighbours_are_refused(missing, message):
-    with pytest.raises(InputError, match=message):
-        check_missing(missing, 30)
-
-
-def test_the_option_is_named():
-    with pytest.raises(InputError, match=r"^--test: slice 5, expected 0 to 4"):
-        check_missing([5], 5, "--test")
