@@ -172,6 +172,7 @@ def _test(stack, slices, interpolate, args):
     from tqdm import tqdm
 
     from aeanet_tf.evaluation.drawing import save_figure
+    from aeanet_tf.evaluation.slice_report import score_table, slice_figure, write_scores
     from aeanet_tf.models.interpolate_stack import test_slices
     from aeanet_tf.prediction.slice_baselines import average, registered
 
@@ -183,11 +184,14 @@ def _test(stack, slices, interpolate, args):
         for place, one in enumerate(found):
             part = (slice(place, place + 1), *(slice(0, size) for size in one.truth.shape))
             target.write(part, one.predictions["model"][None])
-            save_figure(_figure(one, Path(stack.path).name), folder / _picture(stack, one.number))
+            save_figure(slice_figure(one, Path(stack.path).name), folder / _picture(stack, one.number))
             scores[one.number] = one.scores
         target.finish()
-        _write_scores(folder / "scores.csv", scores)
-    _print_scores(stack, scores)
+        write_scores(folder / "scores.csv", scores)
+    print(f"{stack.path}: slices {', '.join(map(str, scores))} left out one at a time")
+    if stack.dtype != "uint8":
+        print(f"pixels are {stack.dtype}: mapped linearly so that each true slice's minimum and maximum are 0 and 255")
+    print(score_table(scores))
     print(f"\nscores, pictures and {target.path.name} of {len(slices)} slices in {output}")
 
 
@@ -230,84 +234,3 @@ def _predictions(folder, stack, count):
         return ImageTarget.create(folder / "predictions.tif", shape, axes, sizes, **options)
     except InputError:
         return ImageTarget.create(folder / "predictions.zarr", shape, axes, sizes, **options)
-
-
-def _figure(one, title):
-    """The neighbours, the true slice and what each method makes of it; below, how far it is from the true one."""
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    from aeanet_tf.evaluation.drawing import bare, limits
-
-    last = len(one.predictions) + 1
-    pictures = {f"slice {one.number - 1}": one.before, **one.predictions, f"slice {one.number + 1}": one.after}
-    errors = {name: np.abs(image.astype("f8") - one.truth) for name, image in one.predictions.items()}
-    aspect = min(2.0, max(0.4, one.truth.shape[0] / one.truth.shape[1]))
-    figure = Figure(figsize=(2.6 * (last + 1), 5.2 * aspect + 0.9), layout="constrained")
-    axes = figure.subplots(2, last + 1)
-    (dark, bright), (_, largest) = limits([one.truth]), limits(list(errors.values()), 0, 99.5)
-    for column, (name, image) in enumerate(pictures.items()):
-        axes[0, column].imshow(image, cmap="gray", vmin=dark, vmax=bright)
-        axes[0, column].set_title(_caption(name, one.scores.get(name)), fontsize=10)
-        if name in errors:
-            drawn = axes[1, column].imshow(errors[name], cmap="magma", vmin=0, vmax=largest)
-            axes[1, column].set_xlabel(f"error of {name}, mean {errors[name].mean():.3g}", fontsize=9)
-    axes[1, 0].imshow(one.truth, cmap="gray", vmin=dark, vmax=bright)
-    axes[1, 0].set_xlabel(f"slice {one.number}, the true one", fontsize=9)
-    for cell in axes.flat:
-        bare(cell)
-    axes[1, last].set_axis_off()
-    axes[1, last].set_box_aspect(aspect)
-    bar = figure.colorbar(drawn, cax=axes[1, last].inset_axes([0.02, 0, 0.06, 1]))
-    bar.set_label("|prediction − true slice|", fontsize=9)
-    figure.suptitle(f"{title}, slice {one.number} from its neighbours", fontsize=11)
-    return figure
-
-
-def _caption(name, scores):
-    if scores is None:
-        return f"{name}\n"
-    return f"{name}\nPSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}"
-
-
-def _write_scores(path, scores):
-    import csv
-
-    from aeanet_tf.files import replacing
-
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["slice", "method", "psnr", "ssim", "ie"])
-        for number, by_method in scores.items():
-            for method, found in by_method.items():
-                writer.writerow([number, method, *(repr(float(found[name])) for name in ("psnr", "ssim", "ie"))])
-
-
-def _print_scores(stack, scores):
-    """A Markdown table: mean ± standard deviation (n - 1) over the slices, a line a method."""
-    from aeanet_tf.evaluation.protocols import get_protocol
-    from aeanet_tf.evaluation.tables import LABELS
-
-    protocol = get_protocol("interpolation")
-    print(f"{stack.path}: slices {', '.join(map(str, scores))} left out one at a time")
-    print(f"protocol {protocol.name}: {protocol.description}")
-    if stack.dtype != "uint8":
-        print(f"pixels are {stack.dtype}: mapped linearly so that each true slice's minimum and maximum are 0 and 255")
-    methods = next(iter(scores.values()))
-    lines = [["method", "n", *(LABELS[name] for name in protocol.scores)]]
-    for method in methods:
-        cells = [_cell(name, [one[method][name] for one in scores.values()]) for name in protocol.scores]
-        lines.append([method, str(len(scores)), *cells])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    print()
-    for line in (lines[0], ["-" * width for width in widths], *lines[1:]):
-        print("| " + " | ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) + " |")
-
-
-def _cell(name, values):
-    import numpy as np
-
-    decimals = 4 if name == "ssim" else 2
-    if len(values) < 2 or not np.isfinite(values).all():
-        return f"{np.mean(values):.{decimals}f}"
-    return f"{np.mean(values):.{decimals}f} ± {np.std(values, ddof=1):.{decimals}f}"

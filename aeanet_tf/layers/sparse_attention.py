@@ -1,6 +1,6 @@
 """Attention in two sparse levels (SSAN paper): every position reaches every other one in three small steps."""
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from math import ceil
 
 import keras
@@ -16,7 +16,7 @@ _LARGEST_SIZE = 2**14
 _MASKED = -1e9
 
 
-@lru_cache(maxsize=None)
+@cache
 def sparse_factors(size):
     """How a side of ``size`` positions is divided: the factors ``(P, P', Q')`` of two-level sparse attention.
 
@@ -68,8 +68,8 @@ class SparseAttentionUnit(keras.layers.Layer):
     """Softmax attention within groups of positions: ``gamma * Z + X`` (paper 004, equations 1 to 7).
 
     ``A = softmax((W_f X)^T (W_g X) / sqrt(d))``, normalised so that the weights of each output position sum to 1, and
-    ``Z = W_v [(W_h X) A]``. f and g have C / 8 channels, h has C / 2, v leads back to C, all with bias: 5,232 parameters
-    at C = 64, and gamma. As the paper says, d = C / 2, the channels of h, though f and g have fewer.
+    ``Z = W_v [(W_h X) A]``. f and g have C / 8 channels, h has C / 2, v leads back to C, all with bias: 5,232
+    parameters at C = 64, and gamma. As the paper says, d = C / 2, the channels of h, though f and g have fewer.
 
     Args:
         key_reduction: C is divided by it for f and g, 8.
@@ -198,8 +198,8 @@ class Grouping:
 class AttentionAwareLayer(keras.layers.Layer):
     """Attention-aware layer: two-level sparse softmax self-attention in 2D (paper 004, "Attention-aware layer").
 
-    An image of H x W positions is divided into P_h x P_w interleaved groups of Q_h x Q_w positions, P apart, and each of
-    these in the same way into P'_h x P'_w groups of Q'_h x Q'_w. Three `SparseAttentionUnit` follow each other:
+    An image of H x W positions is divided into P_h x P_w interleaved groups of Q_h x Q_w positions, P apart, and each
+    of these in the same way into P'_h x P'_w groups of Q'_h x Q'_w. Three `SparseAttentionUnit` follow each other:
 
     1. ``long_long``: within each group of the second level, over the whole image;
     2. ``long_short``: within windows of P'_h x P'_w neighbours of a group of the first level;

@@ -96,7 +96,10 @@ class AEANetConfig(Config):
     def _resolve(self, network, unet):
         spec = as_spec(self.preset)
         if spec.kind != "unet":
-            does = {"projection": "projects 3D to 2D, use ProjectionAEANet", "ssan": "interpolates slices, use SliceInterpolationNet"}
+            does = {
+                "projection": "projects 3D to 2D, use ProjectionAEANet",
+                "ssan": "interpolates slices, use SliceInterpolationNet",
+            }
             raise InputError(f"preset: {self.preset!r} {does[spec.kind]} and its configuration")
         return _customised(spec, self, self.n_dim, network, unet)
 

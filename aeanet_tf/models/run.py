@@ -77,7 +77,9 @@ def _check_fits_preset(config):
     preset, loss, kind = config.model.preset, config.training.loss, config.data.kind
     interpolates = as_spec(preset).kind == "ssan"
     if interpolates != (kind == "slices"):
-        raise InputError(f"data.kind: {kind!r} does not fit model.preset {preset!r}; slices are for ssan, and only for it")
+        raise InputError(
+            f"data.kind: {kind!r} does not fit model.preset {preset!r}; slices are for ssan, and only for it"
+        )
     known = INTERPOLATION_LOSSES if interpolates else LOSSES
     if loss not in known:
         raise InputError(f"training.loss: {loss!r}, expected one of {', '.join(known)} for model.preset {preset!r}")

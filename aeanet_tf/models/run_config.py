@@ -46,9 +46,12 @@ class TripletSection(_Section):
     Prediction aligns and matches the two neighbours as here.
     """
 
-    window: PositiveInt | None = 512
+    window: Annotated[int, Field(ge=30)] | None = 512
     max_shift: NonNegativeInt = 32
     match_histograms: bool = True
+    min_correlation: Annotated[float, Field(ge=-1, le=1)] = 0.2
+    max_blur_ratio: Annotated[float, Field(ge=1)] = 1.5
+    max_flat: Annotated[float, Field(ge=0, le=1)] = 0.03
 
 
 class DataSection(_Section):

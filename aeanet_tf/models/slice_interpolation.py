@@ -68,7 +68,7 @@ class SliceInterpolationNet(AEANet):
             normalizer: a CSBDeep normaliser that sees both slices as one volume; by default as in training, and
                 percentiles 2 and 99.8 of both where that is unknown.
             max_shift: largest shift that is looked for, in pixels along each axis; 0 takes the slices as they lie. By
-                default as in training (32).
+                default as in training (32), and no more than a quarter of a side.
             match_histograms: whether both slices get the mean of their histograms. By default as in training (yes).
             n_tiles: number of tiles along y and x.
             tiling, max_memory, precision: see `AEANet.predict`. Sparse attention cannot be shared by tiles: where the
@@ -84,7 +84,7 @@ class SliceInterpolationNet(AEANet):
         if before.shape != after.shape:
             raise InputError(f"after: shape {after.shape}, expected {before.shape} as of the slice before")
         prepared = self._preparation()
-        shift = prepared.max_shift if max_shift is None else max_shift
+        shift = min(prepared.max_shift, min(before.shape[:2]) // 4) if max_shift is None else max_shift
         matched = prepared.match_histograms if match_histograms is None else match_histograms
         pair = prepare_pair(before, after, shift, matched)
         normalizer, x = self._normalised(normalizer, pair)

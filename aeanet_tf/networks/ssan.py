@@ -65,9 +65,7 @@ class _Branch:
 
     def _convolution(self, filters, size, name, use_bias=True, **kwargs):
         initializer = self.spec.kernel_initializer
-        return convolution(
-            2, filters, size, use_bias=use_bias, kernel_initializer=initializer, name=name, **kwargs
-        )
+        return convolution(2, filters, size, use_bias=use_bias, kernel_initializer=initializer, name=name, **kwargs)
 
     def output(self, name, filters, use_bias=True):
         """A convolution that makes a part of the result."""

@@ -49,7 +49,9 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", [*(name for name in presets if "unet" not in name and name != "ssan"), "unet-flywing", *OPTIONS])
+@pytest.mark.parametrize(
+    "name", [*(name for name in presets if "unet" not in name and name != "ssan"), "unet-flywing", *OPTIONS]
+)
 def test_networks_predict_the_same(name):
     spec = small(OPTIONS.get(name) or presets[name])
     sizes = ((16, 32), (24, 16)) if spec.dimension == 2 else ((4, 16, 32), (8, 32, 16))

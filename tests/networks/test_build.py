@@ -70,7 +70,7 @@ def test_shared_references_are_all_that_aeanet_adds():
 @pytest.mark.parametrize("name", presets)
 def test_every_preset_predicts(name, dimension):
     spec = presets[name]
-    if dimension == 2 and spec.kind == "projection" or dimension == 3 and spec.kind == "ssan":
+    if (dimension == 2 and spec.kind == "projection") or (dimension == 3 and spec.kind == "ssan"):
         pytest.skip("a network of the other dimension")
     if spec.kind == "projection":
         model, shape = build(small(spec)), (2, 3, 16, 32)

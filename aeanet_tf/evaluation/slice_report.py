@@ -1,0 +1,98 @@
+"""What comes out of a test of slice interpolation: scores of several methods, and a picture of each slice."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from aeanet_tf.evaluation.drawing import bare, limits
+from aeanet_tf.evaluation.protocols import get_protocol
+from aeanet_tf.evaluation.tables import LABELS
+from aeanet_tf.files import replacing
+
+_PROTOCOL = get_protocol("interpolation")
+
+
+def slice_figure(one, title):
+    """The neighbours, the true slice and what each method makes of it; below, how far it is from the true one.
+
+    Args:
+        one: an `aeanet_tf.models.interpolate_stack.LeftOut`.
+        title: what the picture is of, such as the name of the stack.
+
+    Returns:
+        The matplotlib figure.
+    """
+    last = len(one.predictions) + 1
+    pictures = {f"slice {one.number - 1}": one.before, **one.predictions, f"slice {one.number + 1}": one.after}
+    errors = {name: np.abs(image.astype("f8") - one.truth) for name, image in one.predictions.items()}
+    aspect = min(2.0, max(0.4, one.truth.shape[0] / one.truth.shape[1]))
+    figure = Figure(figsize=(2.6 * (last + 1), 5.2 * aspect + 0.9), layout="constrained")
+    axes = figure.subplots(2, last + 1)
+    (dark, bright), (_, largest) = limits([one.truth]), limits(list(errors.values()), 0, 99.5)
+    for column, (name, image) in enumerate(pictures.items()):
+        axes[0, column].imshow(image, cmap="gray", vmin=dark, vmax=bright)
+        axes[0, column].set_title(_caption(name, one.scores.get(name)), fontsize=10)
+        if name in errors:
+            drawn = axes[1, column].imshow(errors[name], cmap="magma", vmin=0, vmax=largest)
+            axes[1, column].set_xlabel(f"error of {name}, mean {errors[name].mean():.3g}", fontsize=9)
+    axes[1, 0].imshow(one.truth, cmap="gray", vmin=dark, vmax=bright)
+    axes[1, 0].set_xlabel(f"slice {one.number}, the true one", fontsize=9)
+    for cell in axes.flat:
+        bare(cell)
+    axes[1, last].set_axis_off()
+    axes[1, last].set_box_aspect(aspect)
+    bar = figure.colorbar(drawn, cax=axes[1, last].inset_axes([0.02, 0, 0.06, 1]))
+    bar.set_label("|prediction − true slice|", fontsize=9)
+    figure.suptitle(f"{title}, slice {one.number} from its neighbours", fontsize=11)
+    return figure
+
+
+def _caption(name, scores):
+    if scores is None:
+        return f"{name}\n"
+    return f"{name}\nPSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}"
+
+
+def write_scores(path: str | Path, scores: Mapping[int, Mapping[str, Mapping[str, float]]]) -> None:
+    """Write scores as CSV: a line for each slice and method.
+
+    Args:
+        path: the file.
+        scores: score by name, by method, by index of the slice.
+    """
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["slice", "method", *_PROTOCOL.scores])
+        for number, by_method in scores.items():
+            for method, found in by_method.items():
+                writer.writerow([number, method, *(repr(float(found[name])) for name in _PROTOCOL.scores)])
+
+
+def score_table(scores: Mapping[int, Mapping[str, Mapping[str, float]]]) -> str:
+    """A Markdown table of the scores: mean ± standard deviation (n - 1) over the slices, a line a method.
+
+    Args:
+        scores: as for `write_scores`.
+
+    Returns:
+        The protocol in a line, and the table.
+    """
+    methods = next(iter(scores.values()))
+    lines = [["method", "n", *(LABELS[name] for name in _PROTOCOL.scores)]]
+    for method in methods:
+        cells = [_cell(name, [one[method][name] for one in scores.values()]) for name in _PROTOCOL.scores]
+        lines.append([method, str(len(scores)), *cells])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    lines.insert(1, ["-" * width for width in widths])
+    table = ("| " + " | ".join(text.ljust(n) for text, n in zip(line, widths, strict=True)) + " |" for line in lines)
+    return "\n".join([f"protocol {_PROTOCOL.name}: {_PROTOCOL.description}", "", *table])
+
+
+def _cell(name, values):
+    decimals = 4 if name == "ssim" else 2
+    if len(values) < 2 or not np.isfinite(values).all():
+        return f"{np.mean(values):.{decimals}f}"
+    return f"{np.mean(values):.{decimals}f} ± {np.std(values, ddof=1):.{decimals}f}"
