@@ -78,9 +78,7 @@ def smoothed(image: np.ndarray, sigma: float = SMOOTHING) -> np.ndarray:
     """The image in float64, less its mean, smoothed by a Gaussian of ``sigma`` pixels."""
     from scipy.ndimage import gaussian_filter
 
-    # A constant image has to become exactly 0, not the rounding of its mean.
     image = np.asarray(image).astype(np.float64)
-    image = image - image.flat[0]
     image = image - image.mean()
     return gaussian_filter(image, sigma) if sigma else image
 

@@ -9,6 +9,10 @@ from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.networks import PRECISIONS, as_spec
 from aeanet_tf.training.interpolation_losses import INTERPOLATION_LOSSES
 
+_OTHER_MODELS = {
+    "projection": "projects 3D to 2D, use ProjectionAEANet",
+    "ssan": "interpolates slices, use SliceInterpolationNet",
+}
 _UNET_KEYS = ("unet_residual", "unet_n_depth", "unet_n_first", "unet_last_activation")
 
 
@@ -96,11 +100,7 @@ class AEANetConfig(Config):
     def _resolve(self, network, unet):
         spec = as_spec(self.preset)
         if spec.kind != "unet":
-            does = {
-                "projection": "projects 3D to 2D, use ProjectionAEANet",
-                "ssan": "interpolates slices, use SliceInterpolationNet",
-            }
-            raise InputError(f"preset: {self.preset!r} {does[spec.kind]} and its configuration")
+            raise InputError(f"preset: {self.preset!r} {_OTHER_MODELS[spec.kind]} and its configuration")
         return _customised(spec, self, self.n_dim, network, unet)
 
     def _check_agreement(self):

@@ -74,7 +74,7 @@ class DataSection(_Section):
         resize: factors along Z, Y, X by which ``label_free`` images are resized; see `label_free_images`.
         stack: of ``slices``: a TIFF, OME-Zarr or HDF5 file, or a pattern of images of one slice each.
         dataset: in an HDF5 file; by default ``volumes/raw``, as CREMI has it.
-        train_slices, validation_slices: of ``slices``, counted from 0, such as "0-19,22"; a triplet lies in one of them.
+        train_slices, validation_slices: of ``slices``, counted from 0, such as "0-19,22"; a triplet is of one of both.
         triplets: how they are made.
         normalization: of all images but those of an ``npz``.
     """
@@ -157,7 +157,7 @@ class TrainingSection(_Section):
     ``learning_rate_decay`` and ``reduce_learning_rate`` (CSBDeep's reduce on plateau) at most one is given.
     ``devices`` are as for `aeanet_tf.training.devices.find_devices`; each gets its share of the ``batch_size`` patches.
     ``precision`` is what the layers compute in; the trained model is one in float32 either way. The losses "pixel",
-    "feature" and "style" are those of slice interpolation; the latter two need VGG-16, whose file ``vgg_weights`` names.
+    "feature" and "style" are those of slice interpolation; the latter two need VGG-16, whose file is ``vgg_weights``.
     """
 
     steps: PositiveInt = 40000

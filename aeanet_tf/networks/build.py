@@ -45,8 +45,8 @@ def build_network(spec, name=None, precision=None):
     """The Keras model of a network.
 
     Args:
-        spec: a `UNetSpec`, `ProjectionSpec` or `SSANSpec`, for instance ``presets["aeanet-em"]``, the name of a preset, or the
-            dict of a spec.
+        spec: a `UNetSpec`, `ProjectionSpec` or `SSANSpec`, for instance ``presets["aeanet-em"]``, the name of a preset,
+            or the dict of a spec.
         name: of the Keras model.
         precision: ``"float32"``, or ``"bfloat16"`` for layers that compute in bfloat16 with weights in float32; the
             moments of attention, the last convolutions and the output stay in float32. By default Keras's global

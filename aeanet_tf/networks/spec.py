@@ -245,9 +245,10 @@ class SSANSpec(_Spec):
         attention: ``"sparse"``, the paper's attention-aware layer; ``"aea"``, one AEA block in its place, whose
             attention is normalised by length: cheaper, and predicted exactly in tiles; or ``"none"``.
         aea: options of the AEA block.
-        symmetric: whether both orders share the convolution to the warped slice too, and the mask is sigmoid(w(a) - w(b))
-            with a convolution w of each order's features a and b, so that the neighbours swapped give the same slice.
-            Otherwise each order has its own, and the mask comes from a convolution of both. The paper leaves it open.
+        symmetric: whether both orders share the convolution to the warped slice too, and the mask is
+            sigmoid(w(a) - w(b)) with a convolution w of each order's features a and b, so that the neighbours swapped
+            give the same slice. Otherwise each order has its own, and the mask comes from a convolution of both. The
+            paper leaves it open.
         batch_norm, momentum, epsilon: of the activations. Off; the paper says that there is batch norm, not where.
         kernel_initializer: name of a Keras initialiser.
     """

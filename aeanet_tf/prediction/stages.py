@@ -31,8 +31,8 @@ class Stage:
     """What one sweep over the tiles evaluates.
 
     Attributes:
-        operator: the attention operator (a layer) whose context it gathers, ``None`` for the last stage, which gives the
-            output.
+        operator: the attention operator, a layer, whose context it gathers, ``None`` for the last stage, which gives
+            the output.
         inputs: the tensors it starts from: the image, and features kept by stages before.
         keeps: the features it keeps for later stages.
         nodes: what it evaluates.
