@@ -171,6 +171,61 @@ def test_what_does_not_fit_is_left_out(benchmark, monkeypatch):
     assert programs.starts(lambda: None, []) and not programs.starts(exhausted, [])
 
 
+def test_sparse_attention(benchmark, in_this_process, tmp_path, capsys):
+    script, output = benchmark("sparse_attention"), tmp_path / "sparse.json"
+    in_this_process("sparse_attention")
+    options = ["--sizes", "18", "8", "--dense-sizes", "8", "12", "--peaks", "8", "--channels", "8", "--heads", "2"]
+    script.main([*options, "--rounds", "3", "--output", str(output)])
+    found = json.loads(output.read_text())
+    assert 0 <= found["difference"] < 1e-4
+    assert [row["size"] for row in found["times"]] == [8, 12, 18]
+    for row in found["times"]:
+        check_ratios(row["programs"], "sparse")
+        assert list(row["programs"]) == list(script.PROGRAMS[: 3 if row["size"] == 18 else 4])
+    assert found["times"][0]["weights"]["dense"] == 2 * 8**4
+    check_growth(found, "sparse", [8, 18])
+    check_growth(found, "dense", [8, 12])
+    (memory,) = found["memory"]
+    assert memory["input_bytes"] == 4 * 8 * 8 * 8 and list(memory["programs"]) == list(script.PROGRAMS)
+    assert all(0 <= one["extra_bytes"] < one["resident_bytes"] for one in memory["programs"].values())
+    cells = rows_of(capsys.readouterr().out.split("\n\n## Growth")[0])
+    assert [line[0] for line in cells[1:]] == ["8 x 8", "12 x 12", "18 x 18"] and cells[-1][4] == cells[-1][7] == "–"
+
+
+def check_growth(found, program, sides):
+    """The exponent is that of the medians at two sides."""
+    first, last = (next(row for row in found["times"] if row["size"] == side) for side in sides)
+    growth = next(one for one in found["growth"] if one["program"] == program)
+    assert growth["sizes"] == sides
+    for exponent, values in (
+        (growth["exponent"], [row["programs"][program]["median"] for row in (first, last)]),
+        (growth["weights_exponent"], [row["weights"][program] for row in (first, last)]),
+    ):
+        assert values[0] * (sides[1] / sides[0]) ** (2 * exponent) == pytest.approx(values[1])
+
+
+def test_sparse_attention_is_not_switched_off(benchmark, monkeypatch):
+    """By gammas of zero, with which it would give back its input; and it forms the weights that the paper counts."""
+    script = benchmark("sparse_attention")
+    x = script.features(8, 8)
+    assert np.abs(script.make_function(script.SPARSE, 8, 8)(x) - x).max() > 0.01
+    original = script.make_function
+    monkeypatch.setattr(script, "make_function", lambda name, *a: original(name, *a) if name == "sparse" else abs)
+    with pytest.raises(benchmark("agreement").DisagreementError, match=r"sparse, any size: result 0 is .* off sparse"):
+        script.check(8, 8)
+    assert script.steps(script.SPARSE, 512) == [(512 * 8) ** 2] * 3
+    assert script.steps(script.GLOBAL, 512) == []
+
+
+def test_dense_attention_that_does_not_fit_is_left_out(benchmark, monkeypatch):
+    script = benchmark("sparse_attention")
+    monkeypatch.setattr(script, "gpus", lambda: [])
+    monkeypatch.setattr(script, "available_memory", lambda: 2e9)
+    assert script.fits(script.SPARSE, 512, 64, 1) and not script.fits(script.DENSE, 512, 64, 1)
+    monkeypatch.setattr(script, "gpus", lambda: ["one"])
+    assert script.fits(script.DENSE, 512, 64, 1)
+
+
 @pytest.mark.parametrize("mode", ["forward", "forward+backward"])
 def test_another_attention_is_found_out(benchmark, monkeypatch, mode):
     programs = benchmark("attention_programs")
@@ -348,6 +403,8 @@ def test_hardware_facts_name_no_machine(benchmark):
     [
         ("attention_operator", "--rounds 0", "--rounds: 0, expected at least 1"),
         ("attention_operator", "--channels 3", "--channels, --peaks: 3, expected even numbers, for two heads"),
+        ("sparse_attention", "--channels 12", "--channels: 12, expected a multiple of 8"),
+        ("sparse_attention", "--dense-sizes 64 0", "--dense-sizes: 0, expected at least 1"),
         ("networks", "--network [", "--network: [, expected JSON of the form {...}"),
         ("networks", "--presets aeanet-em --predict-size 9 8", "--predict-size: 9 8, expected y x, the latter in "
          "multiples of 4 x 4"),

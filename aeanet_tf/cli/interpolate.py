@@ -31,7 +31,8 @@ def add_parser(subparsers):
         "--test",
         metavar="LIST",
         help="known slices, counted from 0, such as 25-28: interpolate each from its neighbours with the model, their "
-        "average and their registered average, and write scores.csv, a picture a slice, and the model's slices",
+        "average and their registered average, all of them aligned to the slice and with matched histograms, and write "
+        "scores.csv, a picture a slice, and the model's slices",
     )
     parser.add_argument("--axes", help="axes of the stack, such as ZYX (default: as the file states)")
     parser.add_argument("--dataset", metavar="NAME", help="data set of an HDF5 file (default: volumes/raw)")
@@ -82,8 +83,9 @@ def run(args):
     missing = [] if args.missing is None else parse_slices(args.missing, len(stack), "--missing")
     missing = check_task(stack, missing, args.upsample or 1)
     path = output_path(stack, args.output)
+    method = _method(_model(args), args, args.max_shift, False if args.no_histogram_matching else None)
     with _said_once():
-        repair_stack(stack, missing, _model(args), path, args.upsample or 1)
+        repair_stack(stack, missing, method, path, args.upsample or 1)
 
 
 def _check(args):
@@ -110,18 +112,16 @@ def _check_folder(stack, output):
     output = Path(output)
     if output.suffix.lower() in (*TIFF_SUFFIXES, ZARR_SUFFIX) or (output.exists() and not output.is_dir()):
         raise InputError(f"--output: {output}, expected a folder: a test writes several files")
-    for name in ("predictions.tif", "predictions.zarr", _picture(stack, 0)):
+    for name in (f"{_name(stack, 0)}.tif", f"{_name(stack, 0)}.png"):
         check_apart(stack, output / name)
 
 
-def _picture(stack, number):
-    return f"slice_{number:0{len(str(len(stack) - 1))}d}.png"
+def _name(stack, number):
+    return f"slice_{number:0{len(str(len(stack) - 1))}d}"
 
 
 def _model(args):
-    """The model's ``interpolate(before, after)`` with the options of the command line."""
-    from functools import partial
-
+    """The model of the command line."""
     from aeanet_tf.errors import InputError
     from aeanet_tf.models.folder import load_model
     from aeanet_tf.startup import load_backend
@@ -134,14 +134,15 @@ def _model(args):
     model = load_model(args.model)
     if not hasattr(model, "interpolate"):
         raise InputError(f"{args.model}: a model that restores images, expected one that interpolates slices")
-    return partial(
-        model.interpolate,
-        max_shift=args.max_shift,
-        match_histograms=False if args.no_histogram_matching else None,
-        n_tiles=args.n_tiles,
-        tiling=args.tiling,
-        max_memory=args.max_memory,
-    )
+    return model
+
+
+def _method(model, args, max_shift, match_histograms):
+    """The model's ``interpolate(before, after)`` with the options of the command line."""
+    from functools import partial
+
+    tiles = {"n_tiles": args.n_tiles, "tiling": args.tiling, "max_memory": args.max_memory}
+    return partial(model.interpolate, max_shift=max_shift, match_histograms=match_histograms, **tiles)
 
 
 @contextmanager
@@ -165,34 +166,46 @@ def _said_once():
         logger.removeFilter(new)
 
 
-def _test(stack, slices, interpolate, args):
+def _test(stack, slices, model, args):
     """Write scores, pictures and the model's slices, all of them or none, and print the means."""
     from pathlib import Path
 
     from tqdm import tqdm
 
+    from aeanet_tf.data.images import write_image
     from aeanet_tf.evaluation.drawing import save_figure
     from aeanet_tf.evaluation.slice_report import score_table, slice_figure, write_scores
-    from aeanet_tf.models.interpolate_stack import test_slices
+    from aeanet_tf.models.interpolate_stack import leave_out
     from aeanet_tf.prediction.slice_baselines import average, registered
 
-    methods = {"model": interpolate, "registered": registered, "average": average}
+    # Aligned and matched before, for all methods alike.
+    methods = {"model": _method(model, args, 0, False), "registered": registered, "average": average}
     output, scores = Path(args.output), {}
+    sizes = {axis: size for axis, size in stack.pixel_size.items() if axis in "YX"}
     with _together(output) as folder, _said_once():
-        target = _predictions(folder, stack, len(slices))
-        found = tqdm(test_slices(stack, slices, methods), total=len(slices), unit="slice", leave=False, disable=None)
-        for place, one in enumerate(found):
-            part = (slice(place, place + 1), *(slice(0, size) for size in one.truth.shape))
-            target.write(part, one.predictions["model"][None])
-            save_figure(slice_figure(one, Path(stack.path).name), folder / _picture(stack, one.number))
+        found = leave_out(stack, slices, methods, _options(stack, model, args))
+        for one in tqdm(found, total=len(slices), unit="slice", leave=False, disable=None):
+            name = _name(stack, one.number)
+            write_image(folder / f"{name}.tif", one.predictions["model"], "YX", sizes, stack.unit if sizes else None)
+            save_figure(slice_figure(one, Path(stack.path).name), folder / f"{name}.png")
             scores[one.number] = one.scores
-        target.finish()
         write_scores(folder / "scores.csv", scores)
     print(f"{stack.path}: slices {', '.join(map(str, scores))} left out one at a time")
     if stack.dtype != "uint8":
         print(f"pixels are {stack.dtype}: mapped linearly so that each true slice's minimum and maximum are 0 and 255")
     print(score_table(scores))
-    print(f"\nscores, pictures and {target.path.name} of {len(slices)} slices in {output}")
+    print(f"\nscores, pictures and the model's slices in {output}")
+
+
+def _options(stack, model, args):
+    """How slices are aligned and matched for a test."""
+    from aeanet_tf.data.triplets import TripletOptions
+
+    prepared = model.preparation()
+    shift = min(prepared.max_shift, min(stack.shape) // 4) if args.max_shift is None else args.max_shift
+    return TripletOptions(
+        max_shift=shift, match_histograms=prepared.match_histograms and not args.no_histogram_matching
+    )
 
 
 @contextmanager
@@ -212,25 +225,6 @@ def _together(output):
             yield temporary
             output.mkdir(exist_ok=True)
             for path in sorted(temporary.iterdir()):
-                # A zarr of an earlier test: folders are not replaced by themselves.
-                if path.is_dir():
-                    shutil.rmtree(output / path.name, ignore_errors=True)
                 os.replace(path, output / path.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _predictions(folder, stack, count):
-    """The stack of the model's slices: a TIFF, or an OME-Zarr for pixels that ImageJ does not know."""
-    from aeanet_tf.data.targets import ImageTarget
-    from aeanet_tf.errors import InputError
-    from aeanet_tf.models.interpolate_stack import serial_axis
-
-    axes, shape = f"{serial_axis(stack)}YX", (count, *stack.shape)
-    # No step along the serial axis: the slices need not follow each other.
-    sizes = {axis: size for axis, size in stack.pixel_size.items() if axis in "YX"}
-    options = {"unit": stack.unit if sizes else None, "chunks": (1, 512, 512), "dtype": stack.dtype}
-    try:
-        return ImageTarget.create(folder / "predictions.tif", shape, axes, sizes, **options)
-    except InputError:
-        return ImageTarget.create(folder / "predictions.zarr", shape, axes, sizes, **options)

@@ -145,7 +145,8 @@ def to_midpoint(
 
     Returns:
         The slices moved, in their size and dtype, and the translation t of ``after`` to ``before``. ``after`` is
-        moved by t's half and ``before`` by the opposite of the other; where t is odd, ``after`` by one pixel more.
+        moved by t's half and ``before`` by the opposite of the other; of an odd t the former is rounded up, so that
+        the slices meet in the same place when they change their roles.
         Where one of them has no pixel after that, the other's stands in for it; where neither has, in two corners,
         each repeats its border.
 
@@ -157,8 +158,7 @@ def to_midpoint(
     if not max_shift:
         return before, after, Translation(0, 0, translation(before, after, 0).score)
     found = translation(before, after, max_shift)
-    # Truncated, so that a shift and its opposite are halved alike.
-    back = tuple(-int(shift / 2) for shift in (found.y, found.x))
+    back = tuple(-(shift // 2) for shift in (found.y, found.x))
     forth = (found.y + back[0], found.x + back[1])
     has_before, has_after = (_mask(before.shape, shift) for shift in (back, forth))
     moved_before, moved_after = moved(before, *back), moved(after, *forth)

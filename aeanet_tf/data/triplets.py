@@ -184,18 +184,46 @@ def _add_windows(
     triplets: list[Triplet],
     records: list[TripletRecord],
 ) -> None:
-    shifts = [_shift(images[1], neighbour, options.max_shift) for neighbour in (images[0], images[2])]
-    images = [moved(images[0], shifts[0].y, shifts[0].x), images[1], moved(images[2], shifts[1].y, shifts[1].x)]
-    common = covered(images[1].shape, *((shift.y, shift.x) for shift in shifts))
+    images, common, shifts = _aligned(images, options.max_shift)
     for y, x in _windows(common, options.window):
         cut = np.stack([image[y, x] for image in images])
         record = _judge(cut, middle, (y.start, x.start), shifts, options)
         records.append(record)
         if record.accepted:
             if options.match_histograms:
-                before, after, own = to_common_histogram(cut[0], cut[2], cut[1])
-                cut = np.stack([before, own, after])
+                cut = _matched(cut)
             triplets.append(Triplet(cut, middle, (y.start, x.start)))
+
+
+def aligned_triplet(images: Sequence[np.ndarray], options: TripletOptions) -> tuple[np.ndarray, tuple[int, int]]:
+    """A slice and its neighbours, aligned to it and with matched histograms as those of `make_triplets`, unjudged.
+
+    Args:
+        images: the slices before, in the middle and after, (Y, X).
+        options: ``max_shift`` and ``match_histograms`` count.
+
+    Returns:
+        ``(3, Y', X')``, what the three have in common, and its corner (y, x) in the middle slice.
+
+    Raises:
+        InputError: as `translation`.
+    """
+    moved_images, (y, x), _ = _aligned(list(images), options.max_shift)
+    cut = np.stack([image[y, x] for image in moved_images])
+    return _matched(cut) if options.match_histograms else cut, (y.start, x.start)
+
+
+def _aligned(
+    images: list[np.ndarray], max_shift: int
+) -> tuple[list[np.ndarray], tuple[slice, slice], list[Translation]]:
+    shifts = [_shift(images[1], neighbour, max_shift) for neighbour in (images[0], images[2])]
+    images = [moved(images[0], shifts[0].y, shifts[0].x), images[1], moved(images[2], shifts[1].y, shifts[1].x)]
+    return images, covered(images[1].shape, *((shift.y, shift.x) for shift in shifts)), shifts
+
+
+def _matched(images: np.ndarray) -> np.ndarray:
+    before, after, middle = to_common_histogram(images[0], images[2], images[1])
+    return np.stack([before, middle, after])
 
 
 def _shift(fixed: np.ndarray, moving: np.ndarray, max_shift: int) -> Translation:

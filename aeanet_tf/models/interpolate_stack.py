@@ -21,6 +21,7 @@ from aeanet_tf.data.ome_zarr import is_zarr
 from aeanet_tf.data.serial_stack import check_slice
 from aeanet_tf.data.target_formats import target_format
 from aeanet_tf.data.targets import ImageTarget, as_dtype
+from aeanet_tf.data.triplets import TripletOptions, aligned_triplet
 from aeanet_tf.errors import InputError
 
 logger = logging.getLogger("aeanet_tf")
@@ -135,7 +136,7 @@ def repair_stack(stack, missing, interpolate, output, upsample=1):
     """
     path, missing = output_path(stack, output), check_task(stack, missing, upsample)
     _log_task(stack, missing, upsample)
-    method = _Checked(interpolate, stack)
+    method = _Checked(interpolate, stack.path)
     slices = _repaired(stack, missing, method)
     if upsample == 2:
         slices = _doubled(slices, method, stack.dtype)
@@ -217,15 +218,15 @@ def _pixel_size(stack, upsample):
 
 
 class _Checked:
-    """An ``interpolate`` whose results are slices of the stack's shape with finite values."""
+    """An ``interpolate`` whose results are slices of the shape of the others, with finite values."""
 
-    def __init__(self, interpolate, stack):
-        self.interpolate, self.path, self.shape = interpolate, stack.path, tuple(stack.shape)
+    def __init__(self, interpolate, path):
+        self.interpolate, self.path = interpolate, path
 
     def __call__(self, before, after):
         found = np.asarray(self.interpolate(before, after))
-        if found.shape != self.shape:
-            raise ValueError(f"interpolate: gave shape {found.shape}, expected {self.shape} as the slices")
+        if found.shape != before.shape:
+            raise ValueError(f"interpolate: gave shape {found.shape}, expected {before.shape} as the slices")
         if not np.isfinite([found.min(), found.max()]).all():
             raise InputError(f"{self.path}: an interpolated slice holds NaN or infinite values, expected finite ones")
         return found
@@ -279,8 +280,8 @@ class LeftOut:
 
     Attributes:
         number: of the slice, from 0.
-        before, after: its neighbours, in the dtype of the stack.
-        truth: the slice itself.
+        before, after: its neighbours, as the methods are given them.
+        truth: the slice itself, prepared as they are.
         predictions: by the name of the method, rounded and clipped as they would be written, in the dtype of the stack.
         scores: by the name of the method, those of the protocol "interpolation": psnr, ssim, ie.
     """
@@ -293,8 +294,12 @@ class LeftOut:
     scores: dict[str, dict[str, float]]
 
 
-def test_slices(stack, slices, methods):
+def leave_out(stack, slices, methods, options=None):
     """Leave known slices out, one at a time, interpolate each from its two neighbours, and score what comes.
+
+    All methods are given, and scored on, the same: a slice and its neighbours, aligned to it, cropped to what the three
+    have in common, with matched histograms, as the triplets of a training and as in paper 004. So the score is of what
+    a method makes of the neighbours, and not of where the slice lay, which is not to be known when it is missing.
 
     Scores are those of the protocol "interpolation" at data range 255. uint8 is scored as it is. Pixels of other
     dtypes are mapped linearly, those of all methods as those of the true slice, whose minimum and maximum become 0 and
@@ -304,25 +309,24 @@ def test_slices(stack, slices, methods):
         stack: `aeanet_tf.data.serial_stack.SerialStack`.
         slices: their numbers, from 0.
         methods: name -> function that gives the slice (Y, X) between two.
+        options: `aeanet_tf.data.triplets.TripletOptions`, of which ``max_shift`` and ``match_histograms`` count; its
+            defaults by default.
 
     Returns:
         Iterator of `LeftOut`, in ascending order.
 
     Raises:
-        InputError: a slice without two neighbours (at once), or, when it comes to it, one that cannot be read, is too
-            small for SSIM, or is constant and not uint8; a prediction that is not finite.
+        InputError: a slice without two neighbours (at once), or, when it comes to it, one that cannot be read or
+            aligned, is too small for SSIM, or is constant and not uint8; a prediction that is not finite.
     """
     numbers = check_missing(slices, len(stack), "--test")
-    checked = {name: _Checked(method, stack) for name, method in methods.items()}
-    return (_test_slice(stack, number, checked) for number in numbers)
+    checked = {name: _Checked(method, stack.path) for name, method in methods.items()}
+    return (_left_out(stack, number, checked, options or TripletOptions()) for number in numbers)
 
 
-# For pytest, which would take it for a test.
-test_slices.__test__ = False
-
-
-def _test_slice(stack, number, methods):
-    before, truth, after = (stack.read(n) for n in (number - 1, number, number + 1))
+def _left_out(stack, number, methods, options):
+    images = [stack.read(n) for n in (number - 1, number, number + 1)]
+    (before, truth, after), _ = aligned_triplet(images, options)
     predictions = {name: as_dtype(method(before, after), stack.dtype) for name, method in methods.items()}
     try:
         scores = {name: _scores(truth, prediction) for name, prediction in predictions.items()}
@@ -334,9 +338,11 @@ def _test_slice(stack, number, methods):
 def _scores(truth, prediction):
     from aeanet_tf.evaluation.protocols import get_protocol
 
-    if truth.dtype != np.uint8:
+    if prediction.dtype != np.uint8:
         low, high = (np.float64(value) for value in (truth.min(), truth.max()))
         if low == high:
             raise InputError(f"is constant ({low:g}), expected contrast to score by")
         truth, prediction = ((one.astype(np.float64) - low) / (high - low) * 255 for one in (truth, prediction))
+        # Of the true slice, up to rounding.
+        truth = truth.clip(0, 255)
     return get_protocol("interpolation")(truth, prediction)

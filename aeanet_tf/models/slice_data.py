@@ -8,7 +8,7 @@ import numpy as np
 from aeanet_tf.data.serial_stack import open_stack, parse_slices
 from aeanet_tf.data.triplets import TripletOptions, make_triplets, summary, write_report
 from aeanet_tf.errors import InputError
-from aeanet_tf.models.slice_interpolation import pair_normalizer, pair_volume
+from aeanet_tf.models.slice_interpolation import pair_normalizer
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -57,5 +57,5 @@ def _normalised(section, images):
     """Input and target of a triplet ``(3, y, x)``, normalised by the neighbours, as in prediction."""
     before, middle, after = images
     normalizer = pair_normalizer(section, before, after)
-    neighbours = normalizer.before(pair_volume(before, after), "ZYX")
+    neighbours = normalizer.before(np.stack([before, after]), "ZYX")
     return np.moveaxis(neighbours, 0, -1), normalizer.before(middle[None], "ZYX")[0, ..., None]

@@ -64,7 +64,7 @@ class SliceInterpolationNet(AEANet):
         from the other slice.
 
         Args:
-            before, after: the slices, ``(y, x)``, or ``(y, x, channels)`` of a network for such slices.
+            before, after: the slices, ``(y, x)``.
             normalizer: a CSBDeep normaliser that sees both slices as one volume; by default as in training, and
                 percentiles 2 and 99.8 of both where that is unknown.
             max_shift: largest shift that is looked for, in pixels along each axis; 0 takes the slices as they lie. By
@@ -83,39 +83,36 @@ class SliceInterpolationNet(AEANet):
         before, after = self._check(before), self._check(after)
         if before.shape != after.shape:
             raise InputError(f"after: shape {after.shape}, expected {before.shape} as of the slice before")
-        prepared = self._preparation()
+        prepared = self.preparation()
         shift = min(prepared.max_shift, min(before.shape[:2]) // 4) if max_shift is None else max_shift
         matched = prepared.match_histograms if match_histograms is None else match_histograms
         pair = prepare_pair(before, after, shift, matched)
         normalizer, x = self._normalised(normalizer, pair)
-        axes = self.config.axes
         tiles = None if n_tiles is None else [*n_tiles, 1]
-        y = self.predict(x, axes, NoNormalizer(), None, tiles, tiling, max_memory, precision=precision)
-        y = np.moveaxis(y, -1, 0) if y.ndim == 3 else y[None]
+        y = self.predict(x, "YXC", NoNormalizer(), None, tiles, tiling, max_memory, precision=precision)[None, ..., 0]
         if normalizer.do_after:
             y, _ = normalizer.after(y, None, "ZYX")
-        y = np.moveaxis(y, 0, -1).astype(np.float32)
-        return y.reshape(before.shape)
+        return y[0].astype(np.float32)
 
     def _check(self, image):
-        image, channels = np.asarray(image), self.config.n_channel_out
-        if image.shape[2:] != ((channels,) if image.ndim > 2 or channels > 1 else ()) or image.ndim < 2:
-            expected = "(y, x)" if channels == 1 else f"(y, x, {channels})"
-            raise InputError(f"slice: shape {image.shape}, expected {expected}")
+        image = np.asarray(image)
+        if self.config.n_channel_out != 1:
+            raise InputError(f"n_channel_out: {self.config.n_channel_out}, slices with channels are for `predict` only")
+        if image.ndim != 2:
+            raise InputError(f"slice: shape {image.shape}, expected (y, x)")
         return image
 
-    def _preparation(self):
-        """The `TripletSection` of the training, or its defaults."""
+    def preparation(self):
+        """How slices were aligned and matched in training: a `TripletSection`, its defaults where that is unknown."""
         run = None if self.basedir is None else load_run(self.logdir)
         return TripletSection() if run is None else run.data.triplets
 
     def _normalised(self, normalizer, pair):
         """The normaliser, and the network's input ``(y, x, 2 channels)``."""
         section = NormalizationSection() if self.basedir is None else prediction_normalization(self.logdir)
-        volume = pair_volume(*pair)
         if normalizer is None:
             normalizer = pair_normalizer(section, *pair)
-        return normalizer, np.moveaxis(normalizer.before(volume, "ZYX"), 0, -1)
+        return normalizer, np.moveaxis(normalizer.before(np.stack(pair), "ZYX"), 0, -1)
 
 
 def prepare_pair(before, after, max_shift, match_histograms):
@@ -124,11 +121,6 @@ def prepare_pair(before, after, max_shift, match_histograms):
     return to_common_histogram(before, after) if match_histograms else (before, after)
 
 
-def pair_volume(before, after):
-    """Two slices ``(y, x)`` or ``(y, x, c)`` as one volume ``(2 c, y, x)``: what is normalised together."""
-    return np.concatenate([np.moveaxis(np.atleast_3d(image), -1, 0) for image in (before, after)])
-
-
 def pair_normalizer(section, before, after):
     """The normaliser of a `NormalizationSection` for a pair, by the values of both slices, and for what is between."""
-    return fit_normalizer(section, Image(pair_volume(before, after), "ZYX"), "ZYX")
+    return fit_normalizer(section, Image(np.stack([before, after]), "ZYX"), "ZYX")

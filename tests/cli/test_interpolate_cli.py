@@ -107,19 +107,21 @@ def test_a_folder_of_pictures_and_axes_given(models, traced, workplace):
 
 
 def test_known_slices_are_left_out_and_scored(models, traced, workplace, capsys):
-    assert interpolate(models, "--test", "2-3") == 0
-    assert sorted(contents(workplace / "out")) == ["predictions.tif", "scores.csv", "slice_2.png", "slice_3.png"]
+    plain = ["--max-shift", "0", "--no-histogram-matching"]
+    assert interpolate(models, "--test", "2-3", *plain) == 0
+    names = ["scores.csv", "slice_2.png", "slice_2.tif", "slice_3.png", "slice_3.tif"]
+    assert sorted(contents(workplace / "out")) == names
     with open("out/scores.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["slice"], row["method"]) for row in rows] == [
         (n, name) for n in "23" for name in ("model", "registered", "average")
     ]
-    predictions = read_image("out/predictions.tif")
-    assert predictions.array.shape == (2, 40, 44) and predictions.pixel_size == pytest.approx({"Y": 4.0, "X": 4.0})
     others = {"average": average, "registered": registered}
     for row in rows:
         number = int(row["slice"])
-        image = predictions.array[number - 2]
+        found = read_image(f"out/slice_{number}.tif")
+        assert found.array.shape == (40, 44) and found.pixel_size == pytest.approx({"Y": 4.0, "X": 4.0})
+        image = found.array
         if row["method"] in others:
             image = as_dtype(others[row["method"]](VALUES[number - 1], VALUES[number + 1]), "uint8")
         error = np.sqrt(np.mean((image.astype(float) - VALUES[number]) ** 2))
@@ -132,16 +134,29 @@ def test_known_slices_are_left_out_and_scored(models, traced, workplace, capsys)
     for name, mean in means.items():
         assert re.search(rf"\| {name} +\| 2 \| {mean:.2f} ± ", printed)
     assert imread("out/slice_2.png").shape[1] > 1000
-    # again, other slices, into the same folder
-    assert interpolate(models, "--test", "4") == 0
-    assert len(read_image("out/predictions.tif").array.shape) == 2
+
+
+def test_by_default_they_are_aligned_and_matched_as_in_training(models, traced, workplace, monkeypatch):
+    given = {}
+
+    def noted(stack, slices, methods, options):
+        given.update(methods=methods, options=options)
+        return []
+
+    monkeypatch.setattr("aeanet_tf.models.interpolate_stack.leave_out", noted)
+    monkeypatch.setattr("aeanet_tf.evaluation.slice_report.score_table", lambda scores: "")
+    assert main(["interpolate", "--model", str(models[0] / "slices"), *"--input in/stack.tif --output out".split(),
+                 "--test", "2"]) == 0  # fmt: skip
+    # A quarter of the smaller side, which is less than 32.
+    assert (given["options"].max_shift, given["options"].match_histograms) == (10, True)
+    own = given["methods"]["model"].keywords
+    assert own["max_shift"] == 0 and own["match_histograms"] is False
 
 
 def test_other_pixels_are_scored_on_the_range_of_the_slice(models, traced, workplace, capsys):
     tifffile.imwrite("in/signed.tif", VALUES.astype(np.int16) * 100 - 9000)
-    for _ in range(2):
-        assert interpolate(models, "--test", "2", "--axes", "ZYX", input="in/signed.tif") == 0
-    assert read_image("out/predictions.zarr").array.dtype == np.int16
+    assert interpolate(models, "--test", "2", "--axes", "ZYX", input="in/signed.tif") == 0
+    assert read_image("out/slice_2.tif").array.dtype == np.float32
     assert "pixels are int16: mapped linearly so that each true slice's minimum and maximum are 0 and 255" in (
         capsys.readouterr().out
     )
@@ -215,7 +230,7 @@ def test_an_error_in_the_midst_of_a_test_leaves_nothing(models, traced, workplac
     values[4] = 7
     write_image("in/flat.tif", values, "ZYX")
     assert interpolate(models, "--test", "3-4", input="in/flat.tif") == 2
-    assert "in/flat.tif, slice 4: is constant (7)" in capfd.readouterr().err
+    assert "in/flat.tif, slice 4: is constant (" in capfd.readouterr().err
     assert sorted(path.name for path in workplace.iterdir()) == ["in"]
 
 

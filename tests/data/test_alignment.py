@@ -84,7 +84,7 @@ def test_slices_meet_halfway(shift):
     before, after, found = to_midpoint(cut(y, x).astype(np.float32), cut().astype(np.float32), 16)
     assert (found.y, found.x) == shift
     assert before.dtype == after.dtype == np.float32
-    back = [-int(np.fix(n / 2)) for n in shift]
+    back = [-int(np.floor(n / 2)) for n in shift]
     forth = (y + back[0], x + back[1])
     # Of the scene both show what lies halfway; also where one of them ends, but for the two corners where both do.
     middle = cut(*forth).astype(np.float32)
@@ -94,6 +94,10 @@ def test_slices_meet_halfway(shift):
     assert hidden.mean() < 0.002
     for image in (before, after):
         np.testing.assert_array_equal(image[~hidden], middle[~hidden])
+    swapped = to_midpoint(cut().astype(np.float32), cut(y, x).astype(np.float32), 16)
+    assert (swapped[2].y, swapped[2].x) == (-y, -x)
+    np.testing.assert_array_equal(swapped[0], after)
+    np.testing.assert_array_equal(swapped[1], before)
 
 
 def test_slices_that_are_aligned_elsewhere_stay():

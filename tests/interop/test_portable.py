@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from aeanet_tf.errors import InputError
 from aeanet_tf.interop.portable import portable_network
 from aeanet_tf.layers import GVTO, GlobalAttention
 from aeanet_tf.networks import build_network, presets
@@ -49,9 +50,11 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [*(name for name in presets if "unet" not in name and name != "ssan"), "unet-flywing", *OPTIONS]
-)
+# Sparse attention has no counterpart, and U-Nets are alike.
+NAMES = [name for name in presets if "unet" not in name and name != "ssan"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, "unet-flywing", *OPTIONS])
 def test_networks_predict_the_same(name):
     spec = small(OPTIONS.get(name) or presets[name])
     sizes = ((16, 32), (24, 16)) if spec.dimension == 2 else ((4, 16, 32), (8, 32, 16))
@@ -172,3 +175,8 @@ def test_the_file_loads_in_a_process_without_this_package(tmp_path):
     assert done.returncode == 0, done.stderr
     for name, y in expected.items():
         assert relative_error(np.load(tmp_path / f"{name}_again.npy"), y) < 2e-6
+
+
+def test_sparse_attention_is_refused_by_name():
+    with pytest.raises(InputError, match=r"network.attention: 'sparse' .*export to Fiji, SavedModel or ONNX"):
+        portable_network(build_network(small(presets["ssan"])))

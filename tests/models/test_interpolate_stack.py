@@ -7,12 +7,14 @@ from multiprocessing import get_context
 import h5py
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from skimage.io import imsave
 
 from aeanet_tf.data.images import read_image, write_image
 from aeanet_tf.data.serial_stack import open_stack
 from aeanet_tf.data.stored import open_image
 from aeanet_tf.data.targets import ImageTarget, as_dtype
+from aeanet_tf.data.triplets import TripletOptions
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import interpolate_stack
 from aeanet_tf.models.interpolate_stack import check_missing, output_path, repair_stack
@@ -274,10 +276,14 @@ def lazy(before, after):
     return before
 
 
+# The slices as they are.
+RAW = TripletOptions(max_shift=0, match_histograms=False)
+
+
 def test_known_slices_are_scored_as_bytes(tmp_path):
     values = numbered()
     stack = open_stack(make(tmp_path, "tif", values))
-    found = list(interpolate_stack.test_slices(stack, [5, 2], {"middle": middle, "lazy": lazy}))
+    found = list(interpolate_stack.leave_out(stack, [5, 2], {"middle": middle, "lazy": lazy}, RAW))
     assert [one.number for one in found] == [2, 5]
     one = found[0]
     for name, number in {"before": 1, "truth": 2, "after": 3}.items():
@@ -292,14 +298,30 @@ def test_known_slices_are_scored_as_bytes(tmp_path):
 def test_other_pixels_are_scored_on_the_range_of_the_true_slice(tmp_path):
     values = numbered()
     values[:, 0, 0], values[:, 0, 1] = 0, 255
-    expected = list(interpolate_stack.test_slices(open_stack(make(tmp_path / "a", "tif", values)), [2, 5], {"m": lazy}))
+    expected = list(
+        interpolate_stack.leave_out(open_stack(make(tmp_path / "a", "tif", values)), [2, 5], {"m": lazy}, RAW)
+    )
     for kind, pixels in (("tif", 100 + 200 * values.astype("uint16")), ("zarr", values * -0.25 + 3)):
         stack = open_stack(make(tmp_path / pixels.dtype.name, kind, pixels))
-        for one, wanted in zip(interpolate_stack.test_slices(stack, [2, 5], {"m": lazy}), expected, strict=True):
+        for one, wanted in zip(interpolate_stack.leave_out(stack, [2, 5], {"m": lazy}, RAW), expected, strict=True):
             if kind == "tif":
                 assert one.scores["m"] == pytest.approx(wanted.scores["m"])
             assert one.scores["m"]["ie"] == pytest.approx(wanted.scores["m"]["ie"])
             assert one.predictions["m"].dtype == pixels.dtype
+
+
+def test_slices_are_aligned_and_matched_before_any_method_sees_them(tmp_path):
+    """A method that is given the slice itself, moved and darker, gets all of it right."""
+    scene = gaussian_filter(np.random.default_rng(0).normal(size=(80, 90)), 2)
+    scene = 128 + 40 * scene / scene.std()
+    images = [scene[10 - y : 70 - y, 10 - x : 80 - x] for y, x in ((0, 0), (2, -3), (-4, 1))]
+    values = np.round(np.stack([images[0] * 0.7, images[1], images[2] * 0.7]).clip(0, 255)).astype("uint8")
+    stack = open_stack(make(tmp_path, "tif", values))
+    (one,) = interpolate_stack.leave_out(stack, [1], {"lazy": lazy}, TripletOptions(max_shift=8))
+    assert one.before.shape == one.truth.shape == (54, 66)
+    assert one.scores["lazy"]["ie"] < 1.5
+    (raw,) = interpolate_stack.leave_out(stack, [1], {"lazy": lazy}, RAW)
+    assert raw.truth.shape == (60, 70) and raw.scores["lazy"]["ie"] > 30
 
 
 def test_slices_that_cannot_be_tested(tmp_path):
@@ -307,8 +329,8 @@ def test_slices_that_cannot_be_tested(tmp_path):
     values[4] = 7
     stack = open_stack(make(tmp_path, "tif", values))
     with pytest.raises(InputError, match="--test: slice 0 is the first"):
-        interpolate_stack.test_slices(stack, [0, 3], {"m": lazy})
-    tested = interpolate_stack.test_slices(stack, [3, 4], {"m": lazy})
+        interpolate_stack.leave_out(stack, [0, 3], {"m": lazy})
+    tested = interpolate_stack.leave_out(stack, [3, 4], {"m": lazy}, RAW)
     assert next(tested).number == 3
     with pytest.raises(InputError, match=r"stack\.tif, slice 4: is constant \(7\), expected contrast"):
         next(tested)

@@ -1,0 +1,275 @@
+"""Slice interpolation from a stack: what the network is given, training, the way back to grey values, mistakes."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+from csbdeep.data import NoNormalizer, PercentileNormalizer
+from scipy.ndimage import gaussian_filter
+
+from aeanet_tf.cli.main import main
+from aeanet_tf.data.alignment import to_common_histogram, to_midpoint
+from aeanet_tf.data.images import write_image
+from aeanet_tf.errors import InputError
+from aeanet_tf.models import AEANet, AEANetConfig, SliceInterpolationConfig, SliceInterpolationNet
+from aeanet_tf.models.folder import load_model
+from aeanet_tf.models.run import model_config, train_run
+from aeanet_tf.models.run_config import load_run_config
+from aeanet_tf.models.slice_data import load_slices
+from aeanet_tf.models.training_data import training_data
+from aeanet_tf.training import TripletSampler, TripletValidationSet, read_history
+from tests.data.test_triplets import tissue
+from tests.interop.example_models import randomise
+from tests.models import EAGER, assert_same_weights, contents, eager_tensorflow
+
+pytestmark = EAGER
+
+NETWORK = {"filters": 8, "blocks": 1, "convolutions": 2, "growth": 4}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eagerly():
+    with eager_tensorflow():
+        yield
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """A stack of 9 slices that drift, and the configuration of a short training on it."""
+    images = np.round(tissue(9, (100, 120), [(i - 4, 8 - 2 * i) for i in range(9)])).astype(np.uint8)
+    write_image(tmp_path / "data" / "stack.tif", images, "ZYX", {"Z": 50, "Y": 4, "X": 4}, "nm")
+    config = {
+        "model": {"name": "m", "preset": "ssan", "axes": "YX", "n_channel_in": 2, "network": NETWORK},
+        "data": {
+            "kind": "slices",
+            "root": "data",
+            "stack": "stack.tif",
+            "train_slices": "0-4",
+            "validation_slices": "5-8",
+            "triplets": {"window": None, "max_shift": 8},
+            "normalization": {"kind": "range", "low": 0, "high": 255},
+        },
+        "training": {
+            "steps": 4,
+            "steps_per_epoch": 2,
+            "batch_size": 2,
+            "patch_size": [32, 32],
+            "loss": "pixel",
+            "learning_rate": 0.001,
+        },
+    }
+    (tmp_path / "run.json").write_text(json.dumps(config))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def made(**config):
+    model = SliceInterpolationNet(SliceInterpolationConfig(network={**NETWORK, **config}), "m", None)
+    randomise(model.keras_model)
+    return model
+
+
+def neighbours(shift=0):
+    """Two slices of one scene, the second to the left by ``shift``, darker, with a little noise each."""
+    rng = np.random.default_rng(0)
+    scene = gaussian_filter(rng.normal(size=(64, 96)), 2)
+    scene = 128 + 40 * scene / scene.std()
+    first, second = scene[:, 8:80], 0.8 * scene[:, 8 + shift : 80 + shift]
+    return tuple((image + rng.normal(size=image.shape)).astype("float32") for image in (first, second))
+
+
+def test_training_from_the_command_line_gives_a_model_that_interpolates(workplace, capsys):
+    assert main(["train", "--config", "run.json"]) == 0
+    folder = workplace / "models" / "m"
+    with open(folder / "triplets.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["slice"] for row in rows] == ["1", "2", "3", "6", "7"]
+    assert all(row["accepted"] == "True" for row in rows)
+    history = read_history(folder / "history.csv")
+    assert np.isfinite([[row["loss"], row["val_loss"], row["val_middle_mae"]] for row in history]).all()
+    model = load_model(folder)
+    assert isinstance(model, SliceInterpolationNet)
+    before, after = neighbours()
+    found = model.interpolate(before, after)
+    # The middle of the training's range, whatever that of these two slices is.
+    pair = np.stack(to_common_histogram(*to_midpoint(before, after, 8)[:2]), -1) / 255
+    expected = 255 * np.asarray(model.keras_model(pair[None]))[0, ..., 0]
+    assert np.abs(found - expected).max() < 1e-3 * np.ptp(expected)
+
+
+def test_a_run_killed_and_taken_up_again_gives_the_same(workplace):
+    train_run(load_run_config("run.json", ["model.name=whole"]), verbose=0)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def stop(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+        patch.setattr(keras.callbacks.CSVLogger, "on_epoch_begin", stop)
+        from aeanet_tf.training import CSVHistory
+
+        patch.setattr(CSVHistory, "on_epoch_begin", stop, raising=False)
+        with pytest.raises(KeyboardInterrupt):
+            train_run(load_run_config("run.json"), verbose=0)
+    train_run(load_run_config("run.json"), verbose=0)
+    assert_same_weights(*(workplace / "models" / name / "weights_last.h5" for name in ("whole", "m")))
+
+
+def test_what_the_network_is_given_of_a_stack(workplace):
+    """The neighbours aligned to the slice between, all in the neighbours' common histogram, 255 as 1."""
+    config = load_run_config("run.json")
+    X, Y, (X_val, _), records = load_slices(config.data, workplace / "data")
+    assert (len(X), len(X_val), len(records)) == (3, 2, 5)
+    for x, y, record in zip(X, Y, records, strict=False):
+        assert (record.before_y, record.before_x, record.after_y, record.after_x) == (1, -2, -1, 2)
+        assert x.shape == (98, 116, 2) and y.shape == (98, 116, 1)
+        for neighbour in (x[..., 0], x[..., 1]):
+            assert np.corrcoef(neighbour.ravel(), y.ravel())[0, 1] > 0.5
+            assert abs(neighbour.mean() - y.mean()) < 0.02 and abs(neighbour.std() - y.std()) < 0.02
+        assert x.min() >= 0 and x.max() <= 1 and x.max() > 0.5
+
+
+def test_percentiles_are_those_of_both_neighbours(workplace):
+    """The slice between is not there in prediction, and has no say."""
+    normalization = ["data.normalization={}", "data.triplets.match_histograms=false"]
+    X, Y, _, _ = load_slices(load_run_config("run.json", normalization).data, workplace / "data")
+    plain = ['data.normalization={"kind": "none"}', "data.triplets.match_histograms=false"]
+    raw_x, raw_y, _, _ = load_slices(load_run_config("run.json", plain).data, workplace / "data")
+    for x, y, a, b in zip(X, Y, raw_x, raw_y, strict=True):
+        low, high = np.percentile(a, (2, 99.8))
+        np.testing.assert_allclose(x, (a - low) / (high - low), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(y, (b - low) / (high - low), rtol=1e-4, atol=1e-5)
+
+
+def test_batches_hold_the_neighbours_behind_the_slice_and_swap_them():
+    config = SliceInterpolationConfig(network=NETWORK, train_seed=1, train_augment=True, train_batch_size=16)
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((8, 12, 12, 2)), rng.random((8, 12, 12, 1))
+    # The slice before is brighter, wherever it stands.
+    X[..., 0] += 1
+    sampler, validation = training_data(config, X, Y, (X, Y))
+    assert isinstance(sampler, TripletSampler) and isinstance(validation, TripletValidationSet)
+    swapped = []
+    for x, y in [sampler[i] for i in range(8)]:
+        np.testing.assert_array_equal(y[..., 1:], x)
+        assert ((x[..., 0].min((1, 2)) >= 1) != (x[..., 1].min((1, 2)) >= 1)).all()
+        swapped += list(x[..., 1].min((1, 2)) >= 1)
+    assert 0.3 < np.mean(swapped) < 0.7
+    x, y = validation[0]
+    np.testing.assert_array_equal(y, np.concatenate([Y, X], -1)[: len(y)].astype("float32"))
+
+
+def test_interpolate_is_alignment_histogram_network_and_the_way_back():
+    model = made()
+    before, after = neighbours(shift=6)
+    moved = to_midpoint(before, after, 10)
+    assert abs(moved[2].x) == 6
+    for normalizer, low, high in ((None, 2, 99.8), (PercentileNormalizer(1, 90), 1, 90)):
+        pair = np.stack(to_common_histogram(*moved[:2]), -1)
+        low, high = np.percentile(pair, (low, high))
+        expected = np.asarray(model.keras_model((pair[None] - low) / (high - low)))[0, ..., 0] * (high - low) + low
+        found = model.interpolate(before, after, normalizer)
+        assert found.dtype == np.float32 and found.shape == before.shape
+        assert np.abs(found - expected).max() < 1e-4 * np.ptp(expected)
+    plain = np.asarray(model.keras_model(np.stack([before, after], -1)[None]))[0, ..., 0]
+    found = model.interpolate(before, after, NoNormalizer(), max_shift=0, match_histograms=False)
+    assert np.abs(found - plain).max() < 1e-4 * np.ptp(plain)
+
+
+def test_neighbours_swapped_give_the_same_slice():
+    model = made()
+    before, after = neighbours()
+    one, other = model.interpolate(before, after), model.interpolate(after, before)
+    assert np.abs(one - other).max() < 1e-4 * np.ptp(one)
+
+
+def test_length_normalised_attention_is_tiled_exactly_and_sparse_attention_says_that_it_is_not(caplog):
+    before, after = neighbours()
+    model = made(attention="aea")
+    whole, tiled = (model.interpolate(before, after, n_tiles=n) for n in (None, (2, 3)))
+    assert np.abs(tiled - whole).max() < 1e-5 * np.ptp(whole)
+    assert "each tile has its own" not in caplog.text
+    made().interpolate(before, after, n_tiles=(2, 3))
+    assert "attention cannot be shared, each tile has its own" in caplog.text
+
+
+def test_slices_with_channels_are_predicted_only():
+    config = SliceInterpolationConfig(n_channel_in=6, n_channel_out=3, network=NETWORK)
+    model = SliceInterpolationNet(config, "m", None)
+    pair = np.random.default_rng(0).random((24, 20, 6))
+    assert model.predict(pair, "YXC", NoNormalizer()).shape == (24, 20, 3)
+    with pytest.raises(InputError, match="n_channel_out: 3"):
+        model.interpolate(pair[..., :3], pair[..., 3:])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ((24, 20), (24, 21), r"after: shape \(24, 21\), expected \(24, 20\) as of the slice before"),
+        ((24, 20, 2), (24, 20, 2), r"slice: shape \(24, 20, 2\), expected \(y, x\)"),
+        ((24,), (24,), r"slice: shape \(24,\), expected \(y, x\)"),
+    ],
+)
+def test_slices_that_do_not_fit(before, after, message):
+    with pytest.raises(InputError, match=message):
+        made().interpolate(np.zeros(before), np.zeros(after))
+
+
+BAD = {
+    "data.stack=null": "stack: missing",
+    "data.stack=other.tif": "other.tif",
+    'data.train_slices="0-12"': "data.train_slices: ",
+    'data.train_slices="0-5"': "data.validation_slices: 5 is one of data.train_slices",
+    'data.train_slices="a"': "data.train_slices: ",
+    'data.train_slices="0,1,3,4"': "no three consecutive slices",
+    "data.triplets.max_shift=40": "max_shift: 40",
+    "data.triplets.min_correlation=1.0": "no triplet is left",
+    "data.triplets.windw=3": "windw",
+    'data.normalization={"kind": "standard"}': "normalization.kind: 'standard' cannot be mapped back",
+    "training.loss=mae": "training.loss: 'mae', expected one of pixel, feature, style for model.preset 'ssan'",
+    "training.loss=style": "VGG-16",
+    "training.vgg_weights=none.h5": "none.h5",
+    "model.preset=aeanet-em": "data.kind: 'slices' does not fit model.preset 'aeanet-em'",
+    "data.kind=sample": "data.kind: 'sample' does not fit model.preset 'ssan'",
+    "model.n_channel_in=1": "in_channels: 1, expected 2",
+    "model.network.filters=12": "filters: 12, sparse attention expects a multiple of 8",
+    "training.patch_size=null": "missing; lists of whole images need the size",
+    "training.patch_size=[32,200]": "patch_size",
+}
+
+
+@pytest.mark.parametrize("override", BAD)
+def test_a_mistake_is_one_line_and_leaves_nothing(override, workplace, capfd, monkeypatch):
+    """ImageNet's weights are neither on disk nor to be had."""
+    monkeypatch.setenv("KERAS_HOME", str(workplace / "keras"))
+    monkeypatch.setattr("urllib.request.urlopen", unreachable)
+    overrides = ["--set", override]
+    if "vgg_weights" in override:
+        overrides += ["--set", "training.loss=feature"]
+    before = contents(workplace)
+    assert main(["train", "--config", "run.json", *overrides]) == 2
+    error = capfd.readouterr().err.strip().splitlines()
+    assert error[-1].startswith("aeanet: error: ") and BAD[override] in error[-1]
+    assert contents(workplace) == before
+
+
+def unreachable(*_args, **_kwargs):
+    raise OSError("no network")
+
+
+def test_a_loss_of_slices_for_other_models_is_refused():
+    config = load_run_config("configs/quickstart.json", ["training.loss=pixel"])
+    with pytest.raises(InputError, match=r"training.loss: 'pixel', expected one of mae, mse, laplace"):
+        model_config(config)
+
+
+def test_classes_say_which_preset_is_whose():
+    with pytest.raises(InputError, match=r"'ssan' interpolates slices, use SliceInterpolationNet"):
+        AEANetConfig("YX", 2, 1, preset="ssan")
+    with pytest.raises(InputError, match=r"'aeanet-em' does not interpolate slices, use AEANet"):
+        SliceInterpolationConfig(preset="aeanet-em")
+    assert not SliceInterpolationConfig(train_loss="mae").is_valid()
+    assert SliceInterpolationConfig(train_loss="style").is_valid()
+    assert not hasattr(AEANet, "interpolate")
