@@ -32,7 +32,7 @@ def translation(fixed: np.ndarray, moving: np.ndarray, max_shift: int = 32, sigm
     """Find how far ``moving`` has to be moved to lie on ``fixed``, by template matching.
 
     The central part of ``moving``, smaller than it by ``max_shift`` on every side, is searched for in ``fixed``, by
-    normalised cross-correlation (paper 004, section "Dataset and preprocessing", names template matching alone;
+    normalised cross-correlation (SSAN paper, section "Dataset and preprocessing", names template matching alone;
     what is compared, and how, is our choice). Pixel (i, j) of ``fixed`` shows what (i - y, j - x) of ``moving``
     does: ``moved(moving, y, x)`` lies on ``fixed``. Whole pixels, so that no grey value is interpolated.
 

@@ -130,7 +130,7 @@ class TripletRecord:
 def make_triplets(
     stack: SerialStack, slices: Iterable[int], options: TripletOptions | None = None
 ) -> tuple[list[Triplet], list[TripletRecord]]:
-    """Cut triplets from consecutive slices (paper 004, section "Dataset and preprocessing").
+    """Cut triplets from consecutive slices (SSAN paper, section "Dataset and preprocessing").
 
     The neighbours of a slice are aligned to it by template matching, the three are cropped to what they have in
     common, and windows are taken from left to right and from top to bottom; what is left at the right and the lower

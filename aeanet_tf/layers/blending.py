@@ -18,7 +18,7 @@ class SwapNeighbours(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class MaskBlend(keras.layers.Layer):
-    """``m a + (1 - m) b`` with the mask ``m = sigmoid(logits)`` (paper 004, the hybrid network of figure 1).
+    """``m a + (1 - m) b`` with the mask ``m = sigmoid(logits)`` (SSAN paper, the hybrid network of figure 1).
 
     Call arguments: a list of ``a`` and ``b``, of one shape ``(batch, *spatial, channels)``, and ``logits``, which have
     one channel.

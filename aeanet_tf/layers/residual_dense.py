@@ -9,12 +9,12 @@ from aeanet_tf.layers.preactivation import PreActivation
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class ResidualDenseBlock(keras.layers.Layer):
-    """A residual dense block (Zhang et al. 2020, which paper 004 takes its feature extractor from).
+    """A residual dense block (Zhang et al. 2020, which SSAN paper takes its feature extractor from).
 
     Each of C convolutions of 3 takes the block's input and the outputs of those before it, concatenated, and adds
     ``growth`` channels; a convolution of 1 (local fusion) leads back to the channels of the input, which is added.
     Activations are the family's: batch norm, off by default, then ReLU6. Zhang et al. have a ReLU and no batch norm;
-    paper 004 speaks of synchronised batch norm and does not say where.
+    SSAN paper speaks of synchronised batch norm and does not say where.
 
     Args:
         convolutions: their number C.

@@ -22,7 +22,7 @@ def sparse_factors(size):
 
     A position attends to Q' of its long-long group, P' of its long-short window and P of its short window along this
     side, whose product, ``size`` padded, is the side. The cost, the square of the padded side times P^2 + P'^2 + Q'^2
-    (paper 004, equation 11, of a square image), is least where all three are the cube root of the side: P_h P_w =
+    (SSAN paper, equation 11, of a square image), is least where all three are the cube root of the side: P_h P_w =
     (H W)^(1/3). Where ``size`` is no such product, the factors around the cube root with the least cost are taken,
     padding counted, and of several those that are nearest to it. That is our choice: the paper has sides of 512 only,
     for which this gives its (8, 8, 8).
@@ -65,7 +65,7 @@ def _row(size):
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class SparseAttentionUnit(keras.layers.Layer):
-    """Softmax attention within groups of positions: ``gamma * Z + X`` (paper 004, equations 1 to 7).
+    """Softmax attention within groups of positions: ``gamma * Z + X`` (SSAN paper, equations 1 to 7).
 
     ``A = softmax((W_f X)^T (W_g X) / sqrt(d))``, normalised so that the weights of each output position sum to 1, and
     ``Z = W_v [(W_h X) A]``. f and g have C / 8 channels, h has C / 2, v leads back to C, all with bias: 5,232
@@ -196,7 +196,7 @@ class Grouping:
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class AttentionAwareLayer(keras.layers.Layer):
-    """Attention-aware layer: two-level sparse softmax self-attention in 2D (paper 004, "Attention-aware layer").
+    """Attention-aware layer: two-level sparse softmax self-attention in 2D (SSAN paper, "Attention-aware layer").
 
     An image of H x W positions is divided into P_h x P_w interleaved groups of Q_h x Q_w positions, P apart, and each
     of these in the same way into P'_h x P'_w groups of Q'_h x Q'_w. Three `SparseAttentionUnit` follow each other:

@@ -1,4 +1,4 @@
-"""The sparse self-attention aggregation network: a slice from its two neighbours (paper 004, figure 1)."""
+"""The sparse self-attention aggregation network: a slice from its two neighbours (SSAN paper, figure 1)."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""The losses of slice interpolation: pixels, features and style balance (paper 004, "Loss function").
+"""The losses of slice interpolation: pixels, features and style balance (SSAN paper, "Loss function").
 
 Convention: ``y_pred`` is ``(batch, y, x, k)``, the interpolated slice, with normally k = 1 channel. ``y_true`` is
 ``(batch, y, x, 3k)``: the true middle slice, then the slice before it, then the one after it, of k channels each, for
@@ -39,7 +39,7 @@ def _middle(y_true, y_pred):
 def charbonnier(y_true, y_pred):
     """Charbonnier loss: mean over channels of ``sqrt(d^2 + 1e-6^2)``, d being the difference of the middle slices.
 
-    ``y_true``: ``(batch, y, x, 3k)``. ``y_pred``: ``(batch, y, x, k)``. Returns ``(batch, y, x)``. Paper 004,
+    ``y_true``: ``(batch, y, x, 3k)``. ``y_pred``: ``(batch, y, x, k)``. Returns ``(batch, y, x)``. SSAN paper,
     equation 17, sums over positions; this leaves it to the caller (`InterpolationLoss`, ``pixel_reduction``), and Keras
     averages. Raises ``InputError`` where ``y_true`` has not three times the channels of ``y_pred``.
     """
@@ -62,7 +62,7 @@ def middle_mse(y_true, y_pred):
 
 
 def gram(activation):
-    """Gram matrix of the channels over the positions, divided by C H W: paper 004, equation 13.
+    """Gram matrix of the channels over the positions, divided by C H W: SSAN paper, equation 13.
 
     ``activation``: ``(batch, H, W, C)``. Returns ``(batch, C, C)``.
     """
@@ -74,7 +74,7 @@ def gram(activation):
 def style_loss(a, b):
     """Style reconstruction loss: sum over layers of the squared Frobenius norm of the difference of Gram matrices.
 
-    ``a``, ``b``: lists of activations. Returns ``(batch,)``. Paper 004, equation 14.
+    ``a``, ``b``: lists of activations. Returns ``(batch,)``. SSAN paper, equation 14.
     """
     return _style_distance([gram(one) for one in a], [gram(one) for one in b])
 
@@ -86,13 +86,13 @@ def _style_distance(grams_a, grams_b):
 def feature_loss(a, b):
     """Feature reconstruction loss: sum over layers of the mean squared difference of activations.
 
-    ``a``, ``b``: lists of activations. Returns ``(batch,)``. Paper 004, equation 16.
+    ``a``, ``b``: lists of activations. Returns ``(batch,)``. SSAN paper, equation 16.
     """
     return sum(ops.mean(ops.square(one - other), axis=(1, 2, 3)) for one, other in zip(a, b, strict=True))
 
 
 def style_balance_loss(predicted, middle, before, after, beta=BETA):
-    """Style balance loss: ``sum_j beta_j sign(L(1', j) - L(1, j)) L(1', j)``. Paper 004, equation 15.
+    """Style balance loss: ``sum_j beta_j sign(L(1', j) - L(1, j)) L(1', j)``. SSAN paper, equation 15.
 
     L is `style_loss`, 1' the predicted slice, 1 the true one, and j the slices before (0), in the middle (1) and after
     (2). For j = 1 the second L is zero, and so the term is L(1', 1). The prediction is drawn to the style of the middle
@@ -120,7 +120,7 @@ class InterpolationLoss:
     """The paper's total loss, or one of its two reductions: a function for ``compile(loss=...)``.
 
     Called with ``(y_true, y_pred)`` (shapes and units: see the module) it returns ``(batch,)``, one number for each
-    image, which Keras averages. Paper 004, equation 12, and its losses L_1, L_f and L_s:
+    image, which Keras averages. SSAN paper, equation 12, and its losses L_1, L_f and L_s:
 
     * ``"pixel"``: ``pixel_weight`` times the Charbonnier loss. VGG-16 is not loaded.
     * ``"feature"``: that, and ``feature_weight`` times `feature_loss`.

@@ -47,7 +47,7 @@ def laplace(y_true, y_pred):
     ``y_true``: ``(batch, *spatial, n)``. ``y_pred``: ``(batch, *spatial, 2n)``, the means mu and then the
     scales sigma > 0 (the network makes them positive: softplus + 1e-3). Returns ``(batch, *spatial)``. The
     constant log 2 is left out, as in the original programs; CSBDeep's ``loss_laplace`` adds it, so its values
-    are larger by log 2 = 0.693 and its gradients are the same. Papers 000 and 003 (planaria, tribolium).
+    are larger by log 2 = 0.693 and its gradients are the same. AEANet and GVTNet papers (planaria, tribolium).
 
     Raises ``InputError`` where ``y_pred`` has not twice the channels of ``y_true``.
     """

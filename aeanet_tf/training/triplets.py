@@ -6,7 +6,7 @@ from aeanet_tf.training.patches import PatchSampler, ValidationSet
 
 
 class TripletSampler(PatchSampler):
-    """A `PatchSampler` for slice interpolation (paper 004).
+    """A `PatchSampler` for slice interpolation (SSAN paper).
 
     The channels of X are those of the slice before and of the slice after. Of Y, the slice between, batches have the
     channels first and then those of X, which the style balance loss compares with. With ``augment=True`` half of the

@@ -41,7 +41,7 @@ def vgg_activations(weights=None, scale=ACTIVATION_SCALE):
     for the full range (0 to 1). As ``keras.applications.vgg16.preprocess_input`` does, it is brought to 0 to 255 and
     BGR, and ImageNet's means are subtracted. The outputs are the activations behind the ReLU of ``block1_conv2``,
     ``block2_conv2``, ``block3_conv3`` and ``block4_conv3``, with 64, 128, 256 and 512 channels and 1, 1/2, 1/4 and 1/8
-    of the size (rounded down), times ``scale``. Paper 004, section "Loss function", says "the 16-layer VGG network
+    of the size (rounded down), times ``scale``. SSAN paper, section "Loss function", says "the 16-layer VGG network
     pretrained on ImageNet" and j = 1 to 4, not which layers: those here are of the work that it cites for its feature
     and style losses (Johnson et al. 2016).
 
