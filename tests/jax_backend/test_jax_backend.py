@@ -15,10 +15,12 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llv
 
 import keras
 
-from aeanet_tf.layers import GlobalAttention, context_moments, merge_moments
+from aeanet_tf.layers import AttentionAwareLayer, GlobalAttention, context_moments, merge_moments
 from aeanet_tf.networks import build_network, presets
+from aeanet_tf.training.interpolation_losses import get_interpolation_loss
 from aeanet_tf.training.losses import get_loss
 from tests.layers.oracle import attention, images, randomised, relative_error
+from tests.layers.test_sparse_attention import dense
 
 SPECS = {
     "aeanet-em": presets["aeanet-em"].with_depth(2).replace(first_filters=4, attention__shared_references=5),
@@ -26,8 +28,14 @@ SPECS = {
     .with_depth(2)
     .replace(first_filters=4, attention__shared_references=5, attention__batch_aware=True, probabilistic=True),
     "aeanet-flywing": presets["aeanet-flywing"].replace(filters=2, restoration__first_filters=2),
+    "ssan": presets["ssan"].replace(filters=8, blocks=1, convolutions=2, growth=4),
 }
-SHAPES = {"aeanet-em": (4, 8, 8, 1), "aeanet-care": (4, 4, 8, 8, 1), "aeanet-flywing": (2, 3, 16, 16, 1)}
+SHAPES = {
+    "aeanet-em": (4, 8, 8, 1),
+    "aeanet-care": (4, 4, 8, 8, 1),
+    "aeanet-flywing": (2, 3, 16, 16, 1),
+    "ssan": (2, 13, 10, 2),
+}
 
 
 def test_tensorflow_is_not_there():
@@ -54,15 +62,34 @@ def test_tiles_equal_the_whole():
     assert relative_error(y, attention(layer, x)) < 1e-5
 
 
+@pytest.mark.parametrize("size", [(8, 27), (13, 10)])
+def test_sparse_attention_is_the_papers(size):
+    """Sizes that the factors divide, and sizes that are padded."""
+    x = images(2, *size, 16)
+    layer = randomised(AttentionAwareLayer(), x)
+    assert relative_error(layer(x), dense(layer, x)) < 1e-5
+
+
+def test_the_pixel_loss_of_interpolation_is_charbonniers():
+    y_true, y_pred = images(2, 8, 9, 3), images(2, 8, 9, 1, seed=2)
+    difference = y_true[..., :1].astype("float64") - y_pred
+    expected = np.sqrt(difference**2 + 1e-6**2).mean(axis=(1, 2, 3))
+    loss = get_interpolation_loss("pixel")
+    assert relative_error(loss(y_true, y_pred), expected) < 1e-5
+    # A prediction that is right leaves the epsilon, which the absolute error does not have.
+    np.testing.assert_allclose(loss(y_true, y_true[..., :1]), [1e-6, 1e-6], rtol=1e-4)
+
+
 @pytest.mark.parametrize("name", SPECS)
 def test_a_network_trains_saves_and_reloads(name, tmp_path):
     x = images(*SHAPES[name])
-    target = x.mean(axis=1) if name == "aeanet-flywing" else x
+    target = {"aeanet-flywing": x.mean(axis=1), "ssan": x.mean(axis=-1, keepdims=True)}.get(name, x)
     model = build_network(SPECS[name])
     before = model.get_weights()
     loss = get_loss("laplace" if SPECS[name].probabilistic else "mae")
     model.compile(keras.optimizers.Adam(1e-3), loss)
-    history = model.fit(x, target, batch_size=len(x), epochs=1, verbose=0)
+    # The gammas of ssan's attention begin at zero: in the first step nothing else in it learns.
+    history = model.fit(x, target, batch_size=len(x), epochs=2 if name == "ssan" else 1, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     after = model.get_weights()
     assert all(np.isfinite(w).all() for w in after)
