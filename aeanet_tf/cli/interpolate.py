@@ -30,9 +30,9 @@ def add_parser(subparsers):
     task.add_argument(
         "--test",
         metavar="LIST",
-        help="known slices, counted from 0, such as 25-28: interpolate each from its neighbours with the model, their "
-        "average and their registered average, all of them aligned to the slice and with matched histograms, and write "
-        "scores.csv, a picture a slice, and the model's slices",
+        help="known slices, counted from 0, such as 25-28: interpolate each from its neighbours with the model and with "
+        "simple methods (average, smoothed average, registered average), all of them aligned to the slice and with "
+        "matched histograms, and write scores.csv, a picture a slice, and the model's slices",
     )
     parser.add_argument("--axes", help="axes of the stack, such as ZYX (default: as the file states)")
     parser.add_argument("--dataset", metavar="NAME", help="data set of an HDF5 file (default: volumes/raw)")
@@ -176,10 +176,15 @@ def _test(stack, slices, model, args):
     from aeanet_tf.evaluation.drawing import save_figure
     from aeanet_tf.evaluation.slice_report import score_table, slice_figure, write_scores
     from aeanet_tf.models.interpolate_stack import leave_out
-    from aeanet_tf.prediction.slice_baselines import average, registered
+    from aeanet_tf.prediction.slice_baselines import average, registered, smoothed_average
 
     # Aligned and matched before, for all methods alike.
-    methods = {"model": _method(model, args, 0, False), "registered": registered, "average": average}
+    methods = {
+        "model": _method(model, args, 0, False),
+        "registered": registered,
+        "smoothed": smoothed_average,
+        "average": average,
+    }
     output, scores = Path(args.output), {}
     sizes = {axis: size for axis, size in stack.pixel_size.items() if axis in "YX"}
     with _together(output) as folder, _said_once():

@@ -20,6 +20,20 @@ def average(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (before + after) / 2
 
 
+def smoothed_average(before: np.ndarray, after: np.ndarray, sigma: float = 2.5) -> np.ndarray:
+    """The mean of two slices (Y, X), smoothed by a Gaussian of ``sigma`` pixels, in float32.
+
+    What the slices do not share is noise to a prediction, and squared errors reward whatever leaves it out: on ISBI
+    2012 this gains more than a registration. A method that does not beat it may have learned no more than to smooth.
+
+    Raises:
+        InputError: as `average`.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    return gaussian_filter(average(before, after), sigma)
+
+
 def registered(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Linear interpolation along a registration of two slices.
 

@@ -14,7 +14,7 @@ from aeanet_tf.cli.main import main
 from aeanet_tf.data.images import read_image, write_image
 from aeanet_tf.data.targets import as_dtype
 from aeanet_tf.models import AEANet, AEANetConfig, SliceInterpolationConfig, SliceInterpolationNet
-from aeanet_tf.prediction.slice_baselines import average, registered
+from aeanet_tf.prediction.slice_baselines import average, registered, smoothed_average
 from tests.models import NETWORK, contents
 
 SIZE = {"Z": 40.0, "Y": 4.0, "X": 4.0}
@@ -114,9 +114,9 @@ def test_known_slices_are_left_out_and_scored(models, traced, workplace, capsys)
     with open("out/scores.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["slice"], row["method"]) for row in rows] == [
-        (n, name) for n in "23" for name in ("model", "registered", "average")
+        (n, name) for n in "23" for name in ("model", "registered", "smoothed", "average")
     ]
-    others = {"average": average, "registered": registered}
+    others = {"registered": registered, "smoothed": smoothed_average, "average": average}
     for row in rows:
         number = int(row["slice"])
         found = read_image(f"out/slice_{number}.tif")

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from aeanet_tf.data.alignment import covered, moved, translation
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.metrics import psnr
-from aeanet_tf.prediction.slice_baselines import average, registered
+from aeanet_tf.prediction.slice_baselines import average, registered, smoothed_average
 
 SLICES = Path(__file__).parents[3] / "shared" / "data" / "isbi2012" / "slices.tif"
 SCENE = gaussian_filter(np.random.default_rng(0).normal(size=(200, 210)), 4) * 1000
@@ -63,3 +63,12 @@ def test_registration_restores_a_real_slice_better_than_the_average():
     before, middle, after = moved(before, *shifts[0])[common], middle[common], moved(after, *shifts[1])[common]
     found = [psnr(middle, baseline(before, after), data_range=255) for baseline in (average, registered)]
     assert 14.5 < found[0] < found[1] - 0.15
+
+
+def test_smoothing_is_a_gaussian_of_the_average():
+    before, after = np.zeros((31, 31)), np.zeros((31, 31))
+    before[15, 15] = after[15, 15] = 100
+    found = smoothed_average(before, after, 2.0)
+    y, x = np.mgrid[-15:16, -15:16]
+    np.testing.assert_allclose(found, 100 * np.exp(-(y**2 + x**2) / 8) / (8 * np.pi), atol=0.02)
+    assert found.dtype == np.float32
