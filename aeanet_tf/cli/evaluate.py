@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 # Written out so that --help need not import the metrics; a test compares them with the registry.
-PROTOCOLS = ("care", "plain", "em", "label-free", "mri", "interpolation")
+PROTOCOLS = ("care", "plain", "em", "label-free", "mri", "interpolation", "segmentation")
 
 DESCRIPTION = """\
 Score predictions against ground truth, image by image, matched by file name (extensions may differ).
@@ -16,7 +16,9 @@ protocols:
   em             values 0..255; PSNR, SSIM (Wang et al. 2004)
   label-free     Pearson correlation
   mri            labels 0, 10, 150, 250 (iSeg-2017): Dice, modified Hausdorff distance of CSF, GM, WM
-  interpolation  values 0..255; PSNR, SSIM, IE (root mean square error)"""
+  interpolation  values 0..255; PSNR, SSIM, IE (root mean square error)
+  segmentation   labels of any classes: Dice of each class, mean Dice (all but class 0), pixels by class, confusion
+                 matrix (with --output FILE.csv also in FILE_confusion.csv)"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -39,17 +41,40 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the table and write the scores."""
-    from aeanet_tf.evaluation.folders import score_folders
     from aeanet_tf.evaluation.protocols import get_protocol
-    from aeanet_tf.evaluation.tables import summary_table, write_csv
+    from aeanet_tf.evaluation.tables import absence_note, summary_table, write_csv
 
     protocol = get_protocol(args.protocol)
-    rows = score_folders(args.prediction, args.gt, protocol, args.input, args.data_range, args.axes)
+    if protocol.name == "segmentation":
+        rows, confusion = _segmentation(args)
+    else:
+        from aeanet_tf.evaluation.folders import score_folders
+
+        rows = score_folders(args.prediction, args.gt, protocol, args.input, args.data_range, args.axes)
+        confusion = None
     print(f"protocol {protocol.name}: {protocol.description}")
     if args.data_range is not None:
         print(f"data range {args.data_range:g}")
-    print()
-    print(summary_table(rows))
+    print(f"\n{summary_table(rows)}")
+    if (note := absence_note(rows)) is not None:
+        print(f"\n{note}")
+    if confusion is not None:
+        print(f"\n{confusion.table()}")
     if args.output is not None:
         write_csv(args.output, rows)
         print(f"\nscores of {len(rows)} images in {args.output}")
+        if confusion is not None:
+            path = args.output.with_name(f"{args.output.stem}_confusion{args.output.suffix}")
+            confusion.write(path)
+            print(f"confusion matrix in {path}")
+
+
+def _segmentation(args: argparse.Namespace) -> tuple:
+    """Rows and the confusion matrix."""
+    from aeanet_tf.errors import InputError
+    from aeanet_tf.evaluation.segmentation_folders import score_segmentation
+
+    if args.data_range is not None:
+        raise InputError(f"data_range: got {args.data_range}, but the protocol segmentation fixes it")
+    scored = score_segmentation(args.prediction, args.gt, args.input, args.axes)
+    return scored.rows, scored.confusion

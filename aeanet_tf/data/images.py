@@ -16,6 +16,7 @@ from aeanet_tf.files import replacing
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (*TIFF_SUFFIXES, ".png", ".bmp", ".jpg", ".jpeg")
+NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr")
 ZARR_SUFFIX = ".zarr"
 
 IMAGEJ_ORDER = "TZCYX"
@@ -43,9 +44,17 @@ class Image:
 
 
 def image_stem(path: str | Path) -> str:
-    """File name without its extension (``.ome.tif`` counts as one), by which images are matched."""
+    """File name without its extension (``.ome.tif`` and ``.nii.gz`` count as one), by which images are matched."""
+    if image_suffix(path) == ".nii.gz":
+        return Path(path).name[:-7]
     stem = Path(path).stem
     return stem[:-4] if stem.lower().endswith(".ome") else stem
+
+
+def image_suffix(path: str | Path) -> str:
+    """The extension in small letters, by which the format is known: the last, or ``.nii.gz``."""
+    name = Path(path).name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else Path(name).suffix
 
 
 def check_axes(axes: str, allowed: str = "TZCYX") -> str:
@@ -82,7 +91,8 @@ def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
 
     Args:
         patterns: an image, a folder (every image in it, not in its sub-folders), a glob pattern, or a list of
-            these. Folders and globs give what has a known extension (tif, tiff, png, bmp, jpg, jpeg, zarr).
+            these. Folders and globs give what has a known extension (tif, tiff, png, bmp, jpg, jpeg, nii, nii.gz,
+            hdr, zarr).
 
     Returns:
         The paths, each once, sorted.
@@ -121,7 +131,7 @@ def _find(path: Path) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    return (path.suffix.lower() in SUFFIXES and path.is_file()) or _is_zarr_image(path)
+    return (image_suffix(path) in (*SUFFIXES, *NIFTI_SUFFIXES) and path.is_file()) or _is_zarr_image(path)
 
 
 def _is_zarr_image(path: Path) -> bool:
@@ -130,11 +140,11 @@ def _is_zarr_image(path: Path) -> bool:
 
 
 def _known() -> str:
-    return ", ".join(suffix[1:] for suffix in (*SUFFIXES, ZARR_SUFFIX))
+    return ", ".join(suffix[1:] for suffix in (*SUFFIXES, *NIFTI_SUFFIXES, ZARR_SUFFIX))
 
 
 def read_image(path: str | Path, axes: str | None = None) -> Image:
-    """Read one image whole: TIFF (first series; ImageJ, OME or plain), OME-Zarr, PNG, BMP or JPEG.
+    """Read one image whole: TIFF (first series; ImageJ, OME or plain), OME-Zarr, PNG, BMP or JPEG; NIfTI or Analyze.
 
     Dimensions of size 1 are dropped unless ``axes`` names them.
 
@@ -144,7 +154,7 @@ def read_image(path: str | Path, axes: str | None = None) -> Image:
             what the file says (ImageJ, OME, tifffile); a plain 2D image is YX, colour samples are C.
 
     Returns:
-        The image. Pixel size comes from ImageJ or OME metadata; the dots per inch of other files say nothing
+        The image. Pixel size comes from ImageJ, OME or NIfTI metadata; the dots per inch of other files say nothing
         about the sample and are ignored.
 
     Raises:
@@ -165,7 +175,7 @@ def read_image(path: str | Path, axes: str | None = None) -> Image:
             array, stored = tif.series[0].asarray(), tif.series[0].axes
             pixel_size, unit = tiff_calibration(tif)
     else:
-        array, stored, pixel_size, unit = *read_picture(path), {}, None
+        array, stored, pixel_size, unit = read_whole(path)
     keep, axes = resolve_axes(path, array.shape, array.dtype, stored, axes)
     check_finite(path, array)
     return calibrated(array.reshape([array.shape[dimension] for dimension in keep]), axes, pixel_size, unit, path)
@@ -183,7 +193,7 @@ def check_source(path: str | Path, axes: str | None) -> tuple[Path, str | None]:
         return path, axes
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    if path.suffix.lower() not in SUFFIXES:
+    if image_suffix(path) not in (*SUFFIXES, *NIFTI_SUFFIXES):
         raise InputError(f"{path}: unknown image format {path.suffix.lower()!r}, expected one of {_known()}")
     return path, axes
 
@@ -194,19 +204,27 @@ def calibrated(array, axes: str, pixel_size: dict[str, float], unit: str | None,
     return Image(array, axes, pixel_size, unit if set(pixel_size) & set("ZYX") else None, path)
 
 
-def read_picture(path: Path) -> tuple[np.ndarray, str]:
-    """Pixels and axes (YX or YXS) of a PNG, BMP or JPEG.
+def read_whole(path: Path) -> tuple[np.ndarray, str, dict[str, float], str | None]:
+    """Pixels, axes, pixel size and unit of an image of a format that is only read whole.
+
+    That is PNG, BMP and JPEG (YX or YXS, without a pixel size), NIfTI and Analyze (ZYX).
 
     Raises:
         InputError: the file cannot be read.
     """
+    if image_suffix(path) in NIFTI_SUFFIXES:
+        # nifti.py imports this module
+        from aeanet_tf.data.nifti import read_nifti
+
+        volume = read_nifti(path)
+        return volume.array, volume.axes, volume.pixel_size, volume.unit
     from skimage.io import imread
 
     try:
         array = np.asarray(imread(path))
     except Exception as error:
         raise InputError(f"{path}: not a readable image ({one_line(error)})") from error
-    return array, "YX" if array.ndim == 2 else "YXS"
+    return array, "YX" if array.ndim == 2 else "YXS", {}, None
 
 
 def not_finite(path: Path | None) -> InputError:

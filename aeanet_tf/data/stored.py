@@ -11,7 +11,7 @@ from aeanet_tf.data.images import (
     Image,
     calibrated,
     check_source,
-    read_picture,
+    read_whole,
     resolve_axes,
 )
 from aeanet_tf.data.ome_zarr import open_zarr
@@ -122,7 +122,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
 
     Uncompressed TIFFs without gaps are mapped for each read; of others only the pages and tiles that a read touches
     are decoded, and of an OME-Zarr (0.4 or 0.5, highest resolution) the chunks. The rare TIFFs that tifffile
-    rearranges after decoding, and PNG, BMP and JPEG, are held in memory.
+    rearranges after decoding, and PNG, BMP, JPEG, NIfTI and Analyze, are held in memory.
 
     Args:
         path: the file, or the folder of an OME-Zarr.
@@ -142,8 +142,8 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     elif path.suffix.lower() in TIFF_SUFFIXES:
         source, stored, pixel_size, unit = _open_tiff(path)
     else:
-        array, stored = read_picture(path)
-        source, pixel_size, unit = _Loaded(array), {}, None
+        array, stored, pixel_size, unit = read_whole(path)
+        source = _Loaded(array)
     kept, axes = resolve_axes(path, source.shape, source.dtype, stored, axes)
     return calibrated(StoredArray(path, source, tuple(kept)), axes, pixel_size, unit, path)
 

@@ -1,16 +1,19 @@
 """Scoring a folder of predictions against a folder of ground truths."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from aeanet_tf.data.images import Image, image_stem, read_image
 from aeanet_tf.data.pairs import pair_folders
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.protocols import Protocol, Scores
+from aeanet_tf.evaluation.protocols import Protocol
 from aeanet_tf.evaluation.tables import Row
+
+T = TypeVar("T")
 
 
 def score_folders(
@@ -38,32 +41,55 @@ def score_folders(
     Raises:
         InputError: names, axes or shapes do not match, an image cannot be read, or the protocol refuses it.
     """
+    compared = compare_folders(prediction, gt, lambda gt, image: protocol(gt, image, data_range), input, axes)
+    return [Row(name, scores, baseline) for name, scores, baseline in compared]
+
+
+def compare_folders(
+    prediction: str | Path,
+    gt: str | Path,
+    compare: Callable[[np.ndarray, np.ndarray], T],
+    input: str | Path | None = None,
+    axes: str | None = None,
+) -> list[tuple[str, T, T | None]]:
+    """Compare every prediction with the ground truth of the same name, as `score_folders` does.
+
+    Args:
+        prediction, gt, input, axes: as `score_folders` takes them.
+        compare: (gt, image) -> anything; arrays of the same shape, 2D or 3D.
+
+    Returns:
+        (name, result for the prediction, result for the input or None) an image, sorted by name.
+
+    Raises:
+        InputError: names, axes or shapes do not match, an image cannot be read, or ``compare`` refuses it.
+    """
     inputs: dict[str, Path] = {}
     if input is not None:
         inputs = {image_stem(path): path for path, _ in pair_folders(input, gt)}
-    rows = []
+    results: list[tuple[str, T, T | None]] = []
     for prediction_path, gt_path in pair_folders(prediction, gt):
         truth = read_image(gt_path, axes)
-        predicted = _scores(truth, prediction_path, protocol, data_range, axes)
-        baseline: dict[str, Scores] = {}
+        predicted = _compared(truth, prediction_path, compare, axes)
+        baseline: dict[str, T] = {}
         if input is not None:
-            baseline = _scores(truth, inputs[image_stem(gt_path)], protocol, data_range, axes)
-        for label, scores in predicted.items():
-            rows.append(Row(prediction_path.name + label, scores, baseline.get(label)))
-    return rows
+            baseline = _compared(truth, inputs[image_stem(gt_path)], compare, axes)
+        for label, result in predicted.items():
+            results.append((prediction_path.name + label, result, baseline.get(label)))
+    return results
 
 
-def _scores(
-    truth: Image, path: Path, protocol: Protocol, data_range: float | None, axes: str | None
-) -> dict[str, Scores]:
+def _compared(
+    truth: Image, path: Path, compare: Callable[[np.ndarray, np.ndarray], T], axes: str | None
+) -> dict[str, T]:
     image = _read_like(truth, path, axes)
-    scores = {}
+    results = {}
     for label, index in _single_images(truth):
         try:
-            scores[label] = protocol(truth.array[index], image[index], data_range)
+            results[label] = compare(truth.array[index], image[index])
         except InputError as error:
             raise InputError(f"{path}{label} against {truth.path}: {error}") from error
-    return scores
+    return results
 
 
 def _read_like(truth: Image, path: Path, axes: str | None) -> np.ndarray:

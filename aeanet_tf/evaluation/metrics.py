@@ -80,11 +80,18 @@ def interpolation_error(gt: np.ndarray, image: np.ndarray) -> float:
 def dice(gt: np.ndarray, image: np.ndarray, label: float) -> float:
     """Dice ratio 2 |A ∩ B| / (|A| + |B|) of the pixels that have the value ``label``, 0 to 1.
 
-    Our choice: 1 where neither image has the label, since both say the same.
+    NaN where neither image has the label: there is nothing to score, and a 1 would better the mean of a class that most
+    images lack. `mean_of_classes` leaves it out.
     """
-    a, b = _masks(gt, image, label)
+    a, b = label_masks(gt, image, label)
     total = np.count_nonzero(a) + np.count_nonzero(b)
-    return float(2 * np.count_nonzero(a & b) / total) if total else 1.0
+    return float(2 * np.count_nonzero(a & b) / total) if total else float("nan")
+
+
+def mean_of_classes(scores: Sequence[float]) -> float:
+    """Mean of the scores of several classes without those that are NaN, of absent classes; NaN where all are."""
+    present = [score for score in scores if not np.isnan(score)]
+    return float(np.mean(present)) if present else float("nan")
 
 
 def modified_hausdorff(
@@ -104,17 +111,17 @@ def modified_hausdorff(
         spacing: distance of neighbouring pixels, one number or one an axis; 1 gives pixels, millimetres give those.
 
     Returns:
-        The distance in units of ``spacing``; 0 where neither image has the label, infinite where only one has it.
+        The distance in units of ``spacing``; NaN where neither image has the label, infinite where only one has it.
 
     Raises:
         InputError: shapes differ, or ``spacing`` is not positive or not one number an axis.
     """
-    a, b = _masks(gt, image, label)
+    a, b = label_masks(gt, image, label)
     scale = np.asarray(spacing, np.float64)
     if scale.shape not in ((), (a.ndim,)) or not np.isfinite(scale).all() or (scale <= 0).any():
         raise InputError(f"spacing: got {spacing}, expected a positive number or {a.ndim} of them")
     if not a.any() or not b.any():
-        return float("inf") if a.any() or b.any() else 0.0
+        return float("inf") if a.any() or b.any() else float("nan")
     # What lies outside of the image is not of the label, so pixels at the border are of the surface.
     a, b = (mask & ~binary_erosion(mask) for mask in (a, b))
     return max(_mean_nearest(a, b, scale), _mean_nearest(b, a, scale))
@@ -128,19 +135,25 @@ def _mean_nearest(a: np.ndarray, b: np.ndarray, scale: np.ndarray) -> float:
     return float(distances.sum() / np.count_nonzero(a))
 
 
-def _masks(gt: np.ndarray, image: np.ndarray, label: float) -> tuple[np.ndarray, np.ndarray]:
-    gt, image = _same_shape(gt, image)
+def label_masks(gt: np.ndarray, image: np.ndarray, label: float) -> tuple[np.ndarray, np.ndarray]:
+    """Where ground truth and image have the value ``label``: two arrays of bool."""
+    gt, image = same_shape(gt, image)
     return gt == label, image == label
 
 
 def _floats(gt: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Bring integers to float: differences of unsigned integers would wrap around."""
-    gt, image = _same_shape(gt, image)
+    gt, image = same_shape(gt, image)
     dtype = np.float64 if gt.dtype.kind != "f" or image.dtype.kind != "f" else np.result_type(gt, image)
     return gt.astype(dtype, copy=False), image.astype(dtype, copy=False)
 
 
-def _same_shape(gt: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def same_shape(gt: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as arrays.
+
+    Raises:
+        InputError: their shapes differ, or they are empty.
+    """
     gt, image = np.asarray(gt), np.asarray(image)
     if gt.shape != image.shape:
         raise InputError(f"image to score: shape {image.shape}, expected {gt.shape} as the ground truth's")

@@ -8,6 +8,7 @@ import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation import metrics
+from aeanet_tf.evaluation.segmentation_metrics import class_scores, confusion, shared_classes
 
 Scores: TypeAlias = dict[str, float]
 
@@ -22,7 +23,7 @@ class Protocol:
 
     Attributes:
         name: by which it is chosen.
-        scores: names of the scores it gives, in their order.
+        scores: names of the scores it gives, in their order; ``segmentation`` gives one more a class, before them.
         description: one line on the normalisation and the data range, for the head of a table.
         function: (gt, image, data_range) -> scores by name.
         takes_data_range: whether the caller may choose the data range.
@@ -110,14 +111,22 @@ def _label_free(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> 
 
 
 def _mri(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
-    """Dice of each tissue and their mean (table IV of the AEANet paper), modified Hausdorff distance in voxels."""
+    """Dice of each tissue and their mean (table IV of the AEANet paper), modified Hausdorff distance in voxels.
+
+    Scores of a tissue that neither image has are NaN, and the mean is that of the others.
+    """
     _check_labels(gt, "ground truth")
     _check_labels(image, "image to score")
     scores = {f"dice_{tissue}": metrics.dice(gt, image, label) for tissue, label in TISSUES.items()}
-    scores["dice_mean"] = float(np.mean(list(scores.values())))
+    scores["dice_mean"] = metrics.mean_of_classes(list(scores.values()))
     for tissue, label in TISSUES.items():
         scores[f"mhd_{tissue}"] = metrics.modified_hausdorff(gt, image, label)
     return scores
+
+
+def _segmentation(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
+    labels = shared_classes(gt, image)
+    return class_scores(labels, confusion(gt, image, labels))
 
 
 def _interpolation(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
@@ -171,12 +180,18 @@ PROTOCOLS: dict[str, Protocol] = {
             "values as they are, data range 255, IE is the root mean square error",
             _interpolation,
         ),
+        Protocol(
+            "segmentation",
+            ("dice_mean",),
+            "labels of any classes; Dice ratio of each class, mean over all classes but 0, the background",
+            _segmentation,
+        ),
     )
 }
 
 
 def get_protocol(name: str) -> Protocol:
-    """Look a protocol up by name: "care", "plain", "em", "label-free", "mri" or "interpolation".
+    """Look a protocol up by name: "care", "plain", "em", "label-free", "mri", "interpolation" or "segmentation".
 
     Raises:
         InputError: there is none of that name.

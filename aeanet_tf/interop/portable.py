@@ -50,8 +50,10 @@ def portable_network(model):
     shared = {}
 
     def called(layer, x, **arguments):
-        # Keras passes the mask of layers that take one.
-        given = [name for name, value in arguments.items() if value is not None]
+        # Keras passes the mask of layers that take one, and to some that they do not train.
+        given = [
+            name for name, value in arguments.items() if value is not None and (name, value) != ("training", False)
+        ]
         if given:
             raise TypeError(f"layer {layer.name}: called with {', '.join(given)}, of which no counterpart is known")
         if applied[id(layer)] == 1:
@@ -89,6 +91,11 @@ def _pre_activation(layer: PreActivation, x, name=None):
     if layer.norm is not None:
         x = copied(layer.norm, f"{name}.norm", x)
     return keras.layers.ReLU(max_value=6.0, name=f"{name}.relu6", dtype="float32")(x)
+
+
+@_replaced.register
+def _dropout(layer: keras.layers.Dropout, x):
+    return x  # Nothing in prediction.
 
 
 @_replaced.register

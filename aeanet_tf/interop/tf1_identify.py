@@ -159,7 +159,9 @@ def _nearest(fields, shapes):
         other = flat(presets[name].model_dump())
         return sum(other[key] == value for key, value in seen.items())
 
-    return max((n for n in presets if n.startswith(family) and presets[n].kind == "unet"), key=agreement)
+    # The networks for segmentation are of another program.
+    names = (n for n in presets if n.startswith(family) and presets[n].kind == "unet" and not n.endswith("-mri"))
+    return max(names, key=agreement)
 
 
 def _unet_fields(shapes):

@@ -42,6 +42,10 @@ class GlobalAttention(keras.layers.Layer):
         computation: ``"moments"``, ``"direct"`` (forms Q, K and V; the oracle of the tests and the only path of
             softmax), or ``None`` for moments wherever the normalisation allows it.
         kernel_initializer: of all projections, Glorot uniform by default.
+        dropout: share of the weights of softmax set to 0 in training, the others divided by ``1 - dropout``, before
+            they meet the values (Non-local U-Nets, Wang et al., AAAI 2020); 0 for none, nothing changes in prediction.
+            Only ``normalization="softmax"`` has it: with one by length no weights are formed.
+        seed: of the dropout; by default from Keras's global seed.
 
     Call arguments:
         x: ``(batch, *spatial, channels)``.
@@ -49,14 +53,14 @@ class GlobalAttention(keras.layers.Layer):
             `context_moments`, for instance over all tiles of an image. References are merged to them as usual.
         query: query features before the scaling, if the caller has computed them with `compute_query`.
         residual: whether the query features are added to the output, which then have ``filters`` channels, too.
-        training: whether batch-aware attention is on.
+        training: whether batch-aware attention and dropout are on.
 
     Output shape: ``(batch, *spatial', filters)``; spatial' is spatial, ceil(spatial / 2), 2 spatial, or 4 times
     the last two axes.
 
     Raises:
-        ValueError: unknown option, heads that do not divide the channels, an unknown size for a learned query, or
-            ``context`` on the direct path.
+        ValueError: unknown option, heads that do not divide the channels, a dropout outside of [0, 1) or without
+            softmax, an unknown size for a learned query, or ``context`` on the direct path.
     """
 
     def __init__(
@@ -73,6 +77,8 @@ class GlobalAttention(keras.layers.Layer):
         use_bias=True,
         computation=None,
         kernel_initializer="glorot_uniform",
+        dropout=0.0,
+        seed=None,
         **kwargs,
     ):
         # Keras would cast moments given as context to half precision: `call` casts what is to be cast.
@@ -94,6 +100,9 @@ class GlobalAttention(keras.layers.Layer):
         for name, n in (("key_filters", key_filters or filters), ("value_filters", value_filters or filters)):
             if n % num_heads:
                 raise ValueError(f"num_heads={num_heads} must divide {name}={n}")
+        self.dropout, self.seed = _share(dropout, normalization), seed
+        # Only where it is needed: it is one of the layer's variables.
+        self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
         self.q_transform = self.nl_library = self.learned_query = None
 
     @property
@@ -251,7 +260,7 @@ class GlobalAttention(keras.layers.Layer):
     def get_config(self):
         names = (
             "filters size num_heads shared_references batch_aware normalization query "
-            "key_filters value_filters use_bias computation"
+            "key_filters value_filters use_bias computation dropout seed"
         ).split()
         return {
             **super().get_config(),
@@ -264,6 +273,17 @@ def _one_of(name, value, allowed):
     if value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, received {value!r}")
     return value
+
+
+def _share(dropout, normalization):
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be at least 0 and less than 1, received {dropout!r}")
+    if dropout and normalization != "softmax":
+        raise ValueError(
+            f"dropout={dropout} is of the weights of softmax, received normalization={normalization!r}, "
+            "with which no weights are formed: use dropout=0"
+        )
+    return dropout
 
 
 def _positions(x):

@@ -23,8 +23,8 @@ class GVTO(keras.layers.Layer):
         filters: output channels.
         size: ``"same"``, ``"down"``, ``"up"`` or ``"up4"``, see `GlobalAttention`. ``up4`` knows ``"v2"`` only.
         residual: ``"v1"`` or ``"v2"``, for changes of size; ignored by ``"same"``.
-        num_heads, shared_references, batch_aware, normalization, query, computation: see `GlobalAttention`. The
-            normalisation is by query length, as in GVTNet's program.
+        num_heads, shared_references, batch_aware, normalization, query, computation, dropout, seed: see
+            `GlobalAttention`. The normalisation is by query length, as in GVTNet's program.
         batch_norm, momentum, epsilon: of the pre-activation.
         kernel_initializer: Glorot uniform by default.
 
@@ -47,6 +47,8 @@ class GVTO(keras.layers.Layer):
         momentum=0.997,
         epsilon=1e-5,
         kernel_initializer="glorot_uniform",
+        dropout=0.0,
+        seed=None,
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)  # As in GlobalAttention: a context stays in float32.
@@ -64,6 +66,8 @@ class GVTO(keras.layers.Layer):
             query=query,
             computation=computation,
             kernel_initializer=kernel_initializer,
+            dropout=dropout,
+            seed=seed,
             dtype=self.dtype_policy,
             name="attention",
         )
@@ -107,7 +111,8 @@ class GVTO(keras.layers.Layer):
     def get_config(self):
         inner, norm = self.attention.get_config(), self.batch_norm.get_config()
         shared = (
-            "filters size num_heads shared_references batch_aware normalization query computation kernel_initializer"
+            "filters size num_heads shared_references batch_aware normalization query computation kernel_initializer "
+            "dropout seed"
         )
         return {
             **super().get_config(),

@@ -11,14 +11,15 @@ class ResidualBlock(keras.layers.Layer):
     """``y = shortcut + conv3(preact(conv3(h)))`` with ``h = preact(x)``.
 
     The shortcut is ``x`` itself, or a 1x1 convolution of ``h`` where the number of channels or the size
-    changes. With ``strides=2`` the first convolution and the shortcut have stride 2: the down-sampling
-    residual block. Convolutions carry no bias.
+    changes, or where ``projection`` asks for it. With ``strides=2`` the first convolution and the shortcut have
+    stride 2: the down-sampling residual block. Convolutions carry no bias.
 
     Args:
         filters: number of output channels.
         strides: 1 or 2, along every spatial axis.
         batch_norm, momentum, epsilon: of the two pre-activations.
         kernel_initializer: of the convolutions, Glorot uniform by default.
+        projection: whether the shortcut is a convolution even where nothing changes.
 
     Shapes: ``(batch, *spatial, channels)`` to ``(batch, *ceil(spatial / strides), filters)``, 2D and 3D.
     """
@@ -31,6 +32,7 @@ class ResidualBlock(keras.layers.Layer):
         momentum=0.997,
         epsilon=1e-5,
         kernel_initializer="glorot_uniform",
+        projection=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -40,6 +42,7 @@ class ResidualBlock(keras.layers.Layer):
         self.momentum = momentum
         self.epsilon = epsilon
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.projection = projection
 
     def _convolution(self, rank, kernel_size, strides, name):
         return convolution(
@@ -65,7 +68,7 @@ class ResidualBlock(keras.layers.Layer):
         self.batch_norm_2 = PreActivation(name="batch_norm_2", **norm)
         self.convolution_2 = self._convolution(rank, 3, 1, "convolution_2")
         self.projection_shortcut = None
-        if input_shape[-1] != self.filters or self.strides != 1:
+        if self.projection or input_shape[-1] != self.filters or self.strides != 1:
             self.projection_shortcut = self._convolution(rank, 1, self.strides, "projection_shortcut")
             self.projection_shortcut.build(input_shape)
         inner = self.compute_output_shape(input_shape)
@@ -93,4 +96,5 @@ class ResidualBlock(keras.layers.Layer):
             "momentum": self.momentum,
             "epsilon": self.epsilon,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "projection": self.projection,
         }

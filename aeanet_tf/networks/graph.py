@@ -22,6 +22,7 @@ _POINTWISE = (
     keras.layers.Activation,
     keras.layers.Add,
     keras.layers.Concatenate,
+    keras.layers.Dropout,
     keras.layers.Subtract,
     AttentionAwareLayer,
     MaskBlend,

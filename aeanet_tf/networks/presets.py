@@ -46,6 +46,26 @@ _labelfree = UNetSpec(
     output_offset=False,
     attention=AttentionSpec(num_heads=1, normalization="query_length"),
 )
+_nonlocal = UNetSpec(
+    dimension=3,
+    in_channels=2,
+    out_channels=4,
+    depth=3,
+    first_filters=32,
+    encoding_blocks=(1, 0, 0),
+    decoding_blocks=(1, 1),
+    first_shortcut="convolution",
+    downsampling="residual",
+    upsampling=("attention", "transposed_convolution"),
+    upsampling_heads=1,
+    skip="add",
+    batch_norm=True,
+    output_dropout=0.5,
+    output_bias=True,
+    output_offset=False,
+    kernel_initializer="he_normal",
+    attention=AttentionSpec(num_heads=2, normalization="softmax", residual="v1", dropout=0.5),
+)
 _flywing = ProjectionSpec(
     attention=AttentionSpec(num_heads=2, normalization="query_length"),
     restoration=_care.replace(dimension=2),
@@ -74,5 +94,15 @@ presets = {
         input_size=(256, 256), attention={"query": "learned", "normalization": "key_length"}
     ),
     "ssan": SSANSpec(),
+    # Segmentation (AEANet paper, section VI-C): T1 and T2 to the logits of background, CSF, GM and WM.
+    "nonlocal-unet-mri": _nonlocal,
+    "aeanet-mri": _nonlocal.replace(attention={**_REFERENCES_ONLY, "dropout": 0}),
+    "unet-mri": _nonlocal.replace(bottom=("residual",), upsampling="transposed_convolution"),
 }
-"""All presets, by name."""
+"""All presets, by name.
+
+The networks for segmentation, ``-mri``, are those of the AEANet paper, section VI-C, which are Non-local U-Nets (Wang
+et al., AAAI 2020). They give logits, one channel a class; softmax comes after them, in the model. Their kernels are
+drawn from a truncated normal distribution whose width the paper leaves open: ``"he_normal"`` (variance ``2 / fan_in``,
+for what follows a ReLU) is our choice, since a width of 1, TensorFlow 1's default, would not train.
+"""

@@ -2,9 +2,26 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveInt,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 Block = Literal["attention", "residual"]
+Share = Annotated[float, Field(ge=0, lt=1)]
+UpSampling = Literal["transposed_convolution", "attention"]
+# By tags, so that an error is told of what was given only: a name, or a tuple.
+UpSamplings = Annotated[
+    Annotated[UpSampling, Tag("all")] | Annotated[tuple[UpSampling, ...], Tag("each")],
+    Discriminator(lambda value: "each" if isinstance(value, (list, tuple)) else "all"),
+]
 
 
 class _Spec(BaseModel):
@@ -44,6 +61,15 @@ class AttentionSpec(_Spec):
     normalization: Literal["key_length", "query_length", "softmax"] = "query_length"
     query: Literal["input", "learned"] = "input"
     residual: Literal["v1", "v2"] = "v2"
+    dropout: Share = 0.0
+
+    @field_validator("dropout")
+    @classmethod
+    def _of_softmax(cls, dropout, info: ValidationInfo):
+        normalization = info.data.get("normalization", "softmax")
+        if dropout and normalization != "softmax":
+            raise ValueError(f"{dropout}, expected 0 with normalization '{normalization}': no weights are formed")
+        return dropout
 
 
 class UNetSpec(_Spec):
@@ -56,12 +82,17 @@ class UNetSpec(_Spec):
         first_filters: channels at full resolution, doubled at each coarser one.
         encoding_blocks: residual blocks at each resolution, finest first; ``depth`` entries.
         decoding_blocks: residual blocks after each up-sampling, coarsest first; ``depth - 1`` entries.
-        downsampling, upsampling: the operator that changes resolution.
+        first_shortcut: of the first residual block of the finest resolution, where neither channels nor size change:
+            its input itself, or a 1x1 convolution as in the blocks that halve the size.
+        downsampling, upsampling: the operator that changes resolution; ``upsampling`` may be a tuple with one for each
+            up-sampling, coarsest first.
         upsampling_kernel: kernel size of transposed convolutions.
+        upsampling_heads: heads of up-sampling attention; ``None`` for ``attention.num_heads``.
         bottom: blocks at the coarsest resolution, after its encoding blocks.
         skip: how the encoder's features join the decoder's.
         attention: options of the attention operators.
         batch_norm, momentum, epsilon: batch normalisation of the pre-activations.
+        output_dropout: share of the features set to 0 in training before the last convolution.
         output_kernel, output_bias: the last convolution.
         output_offset: whether the network predicts a correction that is added to the input.
         probabilistic: whether a scale is predicted beside the mean, as further channels behind it.
@@ -78,15 +109,18 @@ class UNetSpec(_Spec):
     first_filters: PositiveInt = 32
     encoding_blocks: tuple[Annotated[int, Field(ge=0)], ...] = (1, 1, 0)
     decoding_blocks: tuple[Annotated[int, Field(ge=0)], ...] = (1, 1)
+    first_shortcut: Literal["identity", "convolution"] = "identity"
     downsampling: Literal["convolution", "residual", "attention"] = "convolution"
-    upsampling: Literal["transposed_convolution", "attention"] = "transposed_convolution"
+    upsampling: UpSamplings = "transposed_convolution"
     upsampling_kernel: Annotated[int, Field(ge=2, le=5)] = 3
+    upsampling_heads: PositiveInt | None = None
     bottom: tuple[Block, ...] = ("attention",)
     skip: Literal["concat", "add"] = "concat"
     attention: AttentionSpec = AttentionSpec()
     batch_norm: bool = True
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.997
     epsilon: Annotated[float, Field(gt=0)] = 1e-5
+    output_dropout: Share = 0.0
     output_kernel: Literal[1, 3, 5] = 1
     output_bias: bool = False
     output_offset: bool = False
@@ -110,7 +144,13 @@ class UNetSpec(_Spec):
             depth=depth,
             encoding_blocks=resized(self.encoding_blocks, depth),
             decoding_blocks=resized(self.decoding_blocks, depth - 1),
+            upsampling=self.upsampling if isinstance(self.upsampling, str) else resized(self.upsampling, depth - 1),
         )
+
+    @property
+    def upsamplings(self):
+        """The operator of each up-sampling, coarsest first."""
+        return (self.upsampling,) * (self.depth - 1) if isinstance(self.upsampling, str) else self.upsampling
 
     @property
     def divisor(self):
@@ -124,7 +164,7 @@ class UNetSpec(_Spec):
         return (
             (levels if self.downsampling == "attention" else 0)
             + self.bottom.count("attention")
-            + (levels if self.upsampling == "attention" else 0)
+            + self.upsamplings.count("attention")
         )
 
     @model_validator(mode="after")
@@ -136,27 +176,31 @@ class UNetSpec(_Spec):
             len(self.decoding_blocks),
             self.depth - 1,
         )
+        _expect(len(self.upsamplings) == self.depth - 1, "upsampling", len(self.upsamplings), self.depth - 1)
         if self.output_offset and self.in_channels != self.out_channels:
             raise ValueError(
                 f"output_offset: adds the input, so in_channels ({self.in_channels}) must equal "
                 f"out_channels ({self.out_channels})"
             )
-        for level in self._attention_levels():
-            if self.filters(level) % self.attention.num_heads:
+        for level, field, heads in self._heads():
+            if self.filters(level) % heads:
                 raise ValueError(
-                    f"attention.num_heads: {self.attention.num_heads} heads do not divide the "
-                    f"{self.filters(level)} filters at level {level + 1}"
+                    f"{field}: {heads} heads do not divide the {self.filters(level)} filters at level {level + 1}"
                 )
         self._check_input_size()
         return self
 
-    def _attention_levels(self):
+    def _heads(self):
+        """Level, name of the field and number of heads wherever something attends."""
         levels = [self.depth - 1] if "attention" in self.bottom else []
         if self.downsampling == "attention":
             levels += range(1, self.depth)
-        if self.upsampling == "attention":
-            levels += range(self.depth - 1)
-        return sorted(set(levels))
+        heads = up = ("attention.num_heads", self.attention.num_heads)
+        if self.upsampling_heads is not None:
+            up = ("upsampling_heads", self.upsampling_heads)
+        found = {(level, *heads) for level in levels}
+        found |= {(level, *up) for level, kind in enumerate(reversed(self.upsamplings)) if kind == "attention"}
+        return sorted(found)
 
     def _check_input_size(self):
         if self.input_size is None:

@@ -23,16 +23,19 @@ class _Blocks:
             **kwargs,
         )
 
-    def residual(self, filters, name, strides=1):
-        return ResidualBlock(filters, strides, kernel_initializer=self.initializer, name=name, **self.norm)
+    def residual(self, filters, name, strides=1, **kwargs):
+        return ResidualBlock(filters, strides, kernel_initializer=self.initializer, name=name, **self.norm, **kwargs)
 
-    def residuals(self, x, filters, count, name):
+    def residuals(self, x, filters, count, name, first_shortcut="identity"):
         for i in range(count):
-            x = self.residual(filters, f"{name}.res_{i}")(x)
+            projection = i == 0 and first_shortcut == "convolution"
+            x = self.residual(filters, f"{name}.res_{i}", projection=projection)(x)
         return x
 
     def attention(self, filters, size, name):
         options = self.spec.attention.model_dump()
+        if size == "up" and self.spec.upsampling_heads is not None:
+            options["num_heads"] = self.spec.upsampling_heads
         return GVTO(filters, size, kernel_initializer=self.initializer, name=name, **options, **self.norm)
 
     def downsampling(self, filters, name):
@@ -42,8 +45,8 @@ class _Blocks:
             return self.residual(filters, name, strides=2)
         return self.convolution(filters, 3, name, strides=2)
 
-    def upsampling(self, filters, name):
-        if self.spec.upsampling == "attention":
+    def upsampling(self, kind, filters, name):
+        if kind == "attention":
             return self.attention(filters, "up", name)
         return self.convolution(filters, self.spec.upsampling_kernel, name, strides=2, transposed=True)
 
@@ -63,13 +66,15 @@ def unet(spec, image):
         if level:
             skips.append(x)
             x = blocks.downsampling(spec.filters(level), f"{name}.downsampling")(x)
-        x = blocks.residuals(x, spec.filters(level), spec.encoding_blocks[level], name)
+        shortcut = "identity" if level else spec.first_shortcut
+        x = blocks.residuals(x, spec.filters(level), spec.encoding_blocks[level], name, shortcut)
     for i, kind in enumerate(spec.bottom):
         name, filters = f"bottom_block.block_{i}", spec.filters(spec.depth - 1)
         x = (blocks.attention(filters, "same", name) if kind == "attention" else blocks.residual(filters, name))(x)
-    for level, count in zip(reversed(range(spec.depth - 1)), spec.decoding_blocks, strict=True):
+    levels = reversed(range(spec.depth - 1))
+    for level, count, kind in zip(levels, spec.decoding_blocks, spec.upsamplings, strict=True):
         name = f"decoding_block_{level + 1}"
-        x = blocks.upsampling(spec.filters(level), f"{name}.upsampling")(x)
+        x = blocks.upsampling(kind, spec.filters(level), f"{name}.upsampling")(x)
         join = keras.layers.Concatenate if spec.skip == "concat" else keras.layers.Add
         x = join(name=f"{name}.skip")([x, skips.pop()])
         x = blocks.residuals(x, spec.filters(level), count, name)
@@ -79,6 +84,8 @@ def unet(spec, image):
 def _output(spec, blocks, image, x):
     # The last convolutions and the offset stay in float32 under mixed precision: they are the result.
     h = PreActivation(name="output_preactivation", **blocks.norm)(x)
+    if spec.output_dropout:
+        h = keras.layers.Dropout(spec.output_dropout, name="output_dropout")(h)
     mean = blocks.convolution(
         spec.out_channels, spec.output_kernel, "out_conv", use_bias=spec.output_bias, dtype="float32"
     )(h)

@@ -19,7 +19,8 @@ from aeanet_tf.layers import (
 )
 
 _TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-_IN_PLACE = (keras.layers.Activation, keras.layers.Add, keras.layers.Subtract, Scale)
+# Dropout is nothing in prediction: it gives what it takes.
+_IN_PLACE = (keras.layers.Activation, keras.layers.Add, keras.layers.Dropout, keras.layers.Subtract, Scale)
 _ITEM = {"float16": 2, "bfloat16": 2, "float64": 8}
 
 
@@ -86,9 +87,14 @@ class _Program:
 
     def bytes(self, tensor):
         """Bytes of a tensor of the graph."""
+        return self._positions(tensor) * tensor.shape[-1] * self._item(tensor)
+
+    def _positions(self, tensor):
         strides = self.graph.strides(tensor)
-        positions = prod(-(-n // s) for n, s in zip(self.size[-len(strides) :], strides, strict=True))
-        return positions * tensor.shape[-1] * _ITEM.get(self.dtypes.get(id(tensor)), 4)
+        return prod(-(-n // s) for n, s in zip(self.size[-len(strides) :], strides, strict=True))
+
+    def _item(self, tensor):
+        return _ITEM.get(self.dtypes.get(id(tensor)), 4)
 
     def peak(self, columns):
         """The most bytes that exist at a time, inputs left out, column matrices counted or not."""
@@ -173,10 +179,12 @@ class _Program:
             x = self._add([self._add([z], size, in_place=True), x], size, key if last else None, in_place=True)
 
     def _attention(self, node, x, size, key):
-        kind = node.layer.attention.size
+        kind, softmax = node.layer.attention.size, node.layer.attention.normalization == "softmax"
         h = self._preactivated(node.layer.batch_norm, x, self.bytes(node.inputs[0]))
         if kind == "same":
-            self._add([self._add([h], size), x], size, key, in_place=True)
+            # By length, the query is not formed.
+            attended = self._softmax(node, self._add([h], size), h) if softmax else self._add([h], size)
+            self._add([attended, x], size, key, in_place=True)
             return
         columns = self._columns(node, 3 ** (len(node.output.shape) - 2)) if kind == "up" else 0
         # Nearest neighbours along one axis, then along the other.
@@ -185,7 +193,17 @@ class _Program:
         separate = node.layer.projection_shortcut is not None
         shortcut = self._add([h], size, columns=columns) if separate else query
         # Attention to the tile itself reads h as well.
-        self._add([self._add([query, h], size), shortcut], size, key, in_place=True)
+        attended = self._softmax(node, query, h) if softmax else self._add([query, h], size)
+        self._add([attended, shortcut], size, key, in_place=True)
+
+    def _softmax(self, node, query, h):
+        # Attention of the tile to itself has a value for every pair of positions: logits, then weights.
+        layer, size, item = node.layer.attention, self.bytes(node.output), self._item(node.output)
+        attended = self._positions(node.inputs[0]) + layer.shared_references
+        pairs = layer.num_heads * self._positions(node.output) * attended * item
+        keys, values = (self._add([h], attended * layer.filters * item) for _ in range(2))
+        weights = self._add([self._add([query, keys], pairs)], pairs)
+        return self._add([self._add([weights, values], size)], size)
 
     def _crop(self, tensor):
         """The inner part: one axis after the other."""

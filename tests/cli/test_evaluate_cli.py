@@ -82,6 +82,88 @@ def test_labels_are_scored_by_tissue(tmp_path, capsys):
     assert cells["Dice GM"] == f"{expected['dice_gm']:.4f}" and cells["MHD CSF"] == f"{expected['mhd_csf']:.3f}"
 
 
+def write_labels(folder, images):
+    for (side, stem), array in images.items():
+        write_image(folder / side / f"{stem}.tif", np.asarray(array, np.uint8), "YX")
+
+
+def test_any_classes_are_scored_with_their_confusion(tmp_path, capsys):
+    write_labels(
+        tmp_path,
+        {
+            ("GT", "a"): [[0, 0, 3, 3], [0, 0, 3, 3]],
+            ("pred", "a"): [[0, 0, 0, 3], [0, 3, 3, 3]],
+            ("GT", "b"): [[0, 0, 20, 20]],
+            ("pred", "b"): [[0, 0, 20, 3]],
+            ("GT", "c"): [[0, 0, 20, 20]],
+            ("pred", "c"): [[0, 0, 20, 20]],
+        },
+    )
+    run(*arguments(tmp_path, "--protocol", "segmentation", "--output", tmp_path / "out" / "scores.csv"))
+    printed = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in printed.splitlines() if line[:1] == "|"]
+    assert [row[:2] for row in rows[2:6]] == [["Dice 0", "3"], ["Dice 3", "2"], ["Dice 20", "2"], ["Dice mean", "3"]]
+    # a: 3/4 and 3/4; b: 1, 0 and 2/3; c: 1 and 1.
+    assert rows[4][2].startswith(f"{(2 / 3 + 1) / 2:.4f} ±")
+    assert rows[5][2].startswith(f"{(0.75 + 1 / 3 + 1) / 3:.4f} ±")
+    assert "neither ground truth nor image has the class (nan): Dice 3 (1 of 3 images), Dice 20 (1 of 3" in printed
+    assert ["3", "4", "5", "3", f"{6 / 9:.4f}"] in rows and ["GT \\ prediction", "0", "3", "20"] in rows
+    assert rows[-3:] == [["0", "7", "1", "0"], ["3", "1", "3", "0"], ["20", "0", "1", "3"]]
+    with open(tmp_path / "out" / "scores_confusion.csv", newline="") as file:
+        written = list(csv.reader(file))
+    assert written == [["gt", "0", "3", "20"], *rows[-3:]]
+    with open(tmp_path / "out" / "scores.csv", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert [line["dice_20"] for line in lines] == ["nan", repr(2 / 3), "1.0"]
+    assert [(line["gt_3"], line["prediction_3"], line["both_3"]) for line in lines] == [
+        ("4", "4", "3"),
+        ("0", "1", "0"),
+        ("0", "0", "0"),
+    ]
+
+
+def test_absent_tissues_are_noted(tmp_path, capsys):
+    write_labels(
+        tmp_path,
+        {
+            ("GT", "a"): [[0, 10, 150, 250]],
+            ("pred", "a"): [[0, 10, 150, 250]],
+            ("GT", "b"): [[0, 10, 10, 250]],
+            ("pred", "b"): [[0, 0, 10, 250]],
+        },
+    )
+    run(*arguments(tmp_path, "--protocol", "mri"))
+    printed = capsys.readouterr().out
+    assert "| Dice GM   | 1 | 1.0000" in printed and f"| Dice mean | 2 | {(1 + (2 / 3 + 1) / 2) / 2:.4f} ±" in printed
+    assert "(nan): Dice GM (1 of 2 images), MHD GM (1 of 2 images)" in printed
+
+
+def test_label_images_must_be_of_labels(tmp_path):
+    write_labels(tmp_path, {("GT", "a"): [[0, 1]]})
+    write_image(tmp_path / "pred" / "a.tif", np.float32([[0, 0.25]]), "YX")
+    output = tmp_path / "scores.csv"
+    with pytest.raises(InputError, match=r"a\.tif against .*a\.tif: .*: has the value 0\.25, expected labels"):
+        run(*arguments(tmp_path, "--protocol", "segmentation", "--output", output))
+    with pytest.raises(InputError, match="protocol segmentation fixes it"):
+        run(*arguments(tmp_path, "--protocol", "segmentation", "--data-range", "1"))
+    assert not list(tmp_path.glob("*.csv"))
+
+
+def test_volumes_of_nifti_are_scored(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    for side, name, shift in (("GT", "a.nii.gz", 0), ("pred", "a.hdr", 1)):
+        (tmp_path / side).mkdir()
+        array = np.roll(image(0, (6, 7, 8)) % 3, shift)
+        kind = nibabel.Nifti1Image if shift == 0 else nibabel.AnalyzeImage
+        kind(array, np.diag([2, 2, 2, 1]) if shift == 0 else None).to_filename(tmp_path / side / name)
+    run(*arguments(tmp_path, "--protocol", "segmentation", "--output", tmp_path / "s.csv"))
+    with open(tmp_path / "s.csv", newline="") as file:
+        (line,) = csv.DictReader(file)
+    truth = image(0, (6, 7, 8)) % 3
+    assert line["file"] == "a.hdr"
+    assert float(line["dice_mean"]) == get_protocol("segmentation")(truth, np.roll(truth, 1))["dice_mean"]
+
+
 def test_channels_count_as_images_and_axes_are_matched(tmp_path, capsys):
     gt = image(0, (8, 9, 10, 2)).astype(np.float32)
     prediction = gt + image(1, gt.shape) * np.array([0.1, 0.5])

@@ -4,6 +4,7 @@ All functions make the folder they are given, write the same files every time fo
 """
 
 import csv
+import importlib.util
 from pathlib import Path
 
 import imageio.v3 as imageio
@@ -202,3 +203,90 @@ def _write_bmp(path, image, noise, rng):
     image[EM_ROWS:] = 0
     image[EM_ROWS + 4 : -4, 40:1000:12] = 255
     imageio.imwrite(path, image)
+
+
+def write_iseg(folder, subjects=(1, 2), size=(28, 36, 32), seed=0, unlabelled=()):
+    """Subjects of iSeg-2017: ``subject-<i>-T1``, ``-T2`` (int16) and ``-label`` (uint8) as Analyze, .hdr and .img.
+
+    As in the published files the shape has a fourth dimension of size 1, the skull is stripped (0 about the brain), and
+    labels are 0, 10, 150, 250. Brains are nested ellipsoids, white matter in grey matter in fluid; grey and white
+    matter are close in T1, as at six months of age.
+
+    Args:
+        folder: of the subjects.
+        subjects: their numbers.
+        size: ZYX.
+        unlabelled: those of ``subjects`` without a label file.
+
+    Returns:
+        number -> (T1, T2, labels by class index 0 to 3), arrays ZYX that were written.
+    """
+    import nibabel
+
+    folder, written = Path(folder), {}
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in subjects:
+        rng = np.random.default_rng([seed, number])
+        t1, t2, labels = _brain(size, rng)
+        written[number] = t1, t2, labels
+        files = {"T1": t1, "T2": t2, "label": np.uint8([0, 10, 150, 250])[labels]}
+        for name, array in files.items():
+            if name == "label" and number in unlabelled:
+                continue
+            image = nibabel.AnalyzeImage(array.T[..., None], None)
+            image.header.set_zooms((1, 1, 1, 0))
+            image.to_filename(folder / f"subject-{number}-{name}.hdr")
+    return written
+
+
+def _brain(size, rng):
+    """T1 and T2 (int16) and class indices (uint8): fluid about grey matter about white matter."""
+    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in size), indexing="ij"))
+    middle, axes = rng.uniform(-0.06, 0.06, 3), rng.uniform(0.7, 0.85, 3)
+    radius = np.sqrt((((grid - middle[:, None, None, None]) / axes[:, None, None, None]) ** 2).sum(axis=0))
+    radius += 0.08 * gaussian_filter(rng.standard_normal(size), 2) * 10
+    labels = sum((radius < edge).astype(np.uint8) for edge in (1.0, 0.82, 0.55))
+    t1, t2 = (
+        np.where(labels > 0, np.maximum(np.array(means)[labels] + 18 * rng.standard_normal(size), 1), 0)
+        for means in ((0, 180, 330, 390), (0, 760, 480, 400))
+    )
+    return t1.astype(np.int16), t2.astype(np.int16), labels
+
+
+def write_mni_subject(folder, number=1, step=2):
+    """A subject in the names of iSeg-2017 with real anatomy: the MNI152 template that the package nilearn bundles.
+
+    T1 is the template (skull stripped), T2 the same brain with inverted contrast, and labels are the likeliest of grey
+    matter, white matter and the rest of the brain, by nilearn's tissue maps. Files are .nii.gz, since Analyze cannot
+    hold the affine of MNI space. nilearn is not imported, only its files are read.
+
+    Args:
+        folder: of the subject.
+        number: of the subject.
+        step: every how many-th voxel of the template of 1 mm is taken: 2 gives 2 mm, 95 x 117 x 99 (ZYX).
+
+    Returns:
+        (affine, labels by class index 0 to 3, ZYX), or None where nilearn is not installed.
+    """
+    import nibabel
+
+    spec = importlib.util.find_spec("nilearn")
+    if spec is None:
+        return None
+    data = Path(spec.origin).parent / "datasets" / "data"
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    maps = [nibabel.load(data / f"mni_icbm152_{name}_tal_nlin_sym_09a_converted.nii.gz") for name in ("t1", "gm", "wm")]
+    # Every second voxel, the first of them where it was.
+    affine = maps[0].affine @ np.diag([step, step, step, 1.0])
+    t1, gm, wm = (np.asarray(one.dataobj)[::step, ::step, ::step].astype(np.int16) for one in maps)
+    brain = t1 > 0
+    labels = np.where(brain, np.argmax([255 - gm - wm, gm, wm], axis=0) + 1, 0).astype(np.uint8)
+    files = {
+        "T1": t1,
+        "T2": np.where(brain, 256 - t1, 0).astype(np.int16),
+        "label": np.uint8([0, 10, 150, 250])[labels],
+    }
+    for name, array in files.items():
+        nibabel.Nifti1Image(array, affine).to_filename(folder / f"subject-{number}-{name}.nii.gz")
+    return affine, labels.T

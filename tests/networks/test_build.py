@@ -81,13 +81,13 @@ def test_every_preset_predicts(name, dimension):
     else:
         model = build(small(spec, dimension=dimension))
         shape = (2, *((8, 16, 8) if spec.input_size is None else (16, 16, 16))[:dimension])
-        out = (*shape, 1)
+        out = (*shape, spec.out_channels)
     y = np.asarray(model(images(*shape, spec.in_channels)))
     assert y.shape == out
     assert y.dtype == "float32"
     assert y.std() > 0
     if model.input_shape[1] is None:
-        assert model.output_shape == (None,) * (y.ndim - 1) + (1,)
+        assert model.output_shape == (None,) * (y.ndim - 1) + out[-1:]
 
 
 @pytest.mark.parametrize("name", ["aeanet-em", "aeanet-flywing"])

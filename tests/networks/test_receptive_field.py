@@ -14,6 +14,7 @@ UNETS = {
     "aeanet-em": presets["aeanet-em"],
     "aeanet-care": presets["aeanet-care"],
     "gvtnet-labelfree": presets["gvtnet-labelfree"],
+    "aeanet-mri": presets["aeanet-mri"].replace(in_channels=1),
     "attention down v2": presets["gvtnet-care"].replace(downsampling="attention"),
     "attention up v1": presets["gvtnet-care"].replace(downsampling="attention", attention__residual="v1"),
     "depth 2": presets["unet-em"].with_depth(2),
