@@ -31,7 +31,7 @@ def add_parser(subparsers):
         "--test",
         metavar="LIST",
         help="known slices, counted from 0, such as 25-28: interpolate each from its neighbours with the model and "
-        "with simple methods (average, smoothed average, registered average), all of them aligned to the slice and with "
+        "with simple methods (average, smoothed average, registered average), all aligned to the slice and with "
         "matched histograms, and write scores.csv, a picture a slice, and the model's slices",
     )
     parser.add_argument("--axes", help="axes of the stack, such as ZYX (default: as the file states)")
