@@ -3,7 +3,6 @@
 import csv
 import json
 
-import keras
 import numpy as np
 import pytest
 from csbdeep.data import NoNormalizer, PercentileNormalizer
@@ -19,7 +18,7 @@ from aeanet_tf.models.run import model_config, train_run
 from aeanet_tf.models.run_config import load_run_config
 from aeanet_tf.models.slice_data import load_slices
 from aeanet_tf.models.training_data import training_data
-from aeanet_tf.training import TripletSampler, TripletValidationSet, read_history
+from aeanet_tf.training import CSVHistory, TripletSampler, TripletValidationSet, read_history
 from tests.data.test_triplets import tissue
 from tests.interop.example_models import randomise
 from tests.models import EAGER, assert_same_weights, contents, eager_tensorflow
@@ -99,7 +98,7 @@ def test_training_from_the_command_line_gives_a_model_that_interpolates(workplac
     assert np.abs(found - expected).max() < 1e-3 * np.ptp(expected)
 
 
-def test_a_run_killed_and_taken_up_again_gives_the_same(workplace):
+def test_a_run_killed_and_taken_up_again_gives_the_same(workplace, caplog):
     train_run(load_run_config("run.json", ["model.name=whole"]), verbose=0)
     with pytest.MonkeyPatch.context() as patch:
 
@@ -107,13 +106,12 @@ def test_a_run_killed_and_taken_up_again_gives_the_same(workplace):
             if epoch == 1:
                 raise KeyboardInterrupt
 
-        patch.setattr(keras.callbacks.CSVLogger, "on_epoch_begin", stop)
-        from aeanet_tf.training import CSVHistory
-
         patch.setattr(CSVHistory, "on_epoch_begin", stop, raising=False)
         with pytest.raises(KeyboardInterrupt):
             train_run(load_run_config("run.json"), verbose=0)
-    train_run(load_run_config("run.json"), verbose=0)
+    # Where VGG-16 lies has nothing to do with the run.
+    train_run(load_run_config("run.json", ["training.vgg_weights=elsewhere.h5"]), verbose=0)
+    assert "resuming after epoch 1 of 2" in caplog.text
     assert_same_weights(*(workplace / "models" / name / "weights_last.h5" for name in ("whole", "m")))
 
 
@@ -223,7 +221,7 @@ BAD = {
     'data.train_slices="0-12"': "data.train_slices: ",
     'data.train_slices="0-5"': "data.validation_slices: 5 is one of data.train_slices",
     'data.train_slices="a"': "data.train_slices: ",
-    'data.train_slices="0,1,3,4"': "no three consecutive slices",
+    'data.train_slices="0,1,3,4"': "data.train_slices: ",
     "data.triplets.max_shift=40": "max_shift: 40",
     "data.triplets.min_correlation=1.0": "no triplet is left",
     "data.triplets.windw=3": "windw",
@@ -233,11 +231,37 @@ BAD = {
     "training.vgg_weights=none.h5": "none.h5",
     "model.preset=aeanet-em": "data.kind: 'slices' does not fit model.preset 'aeanet-em'",
     "data.kind=sample": "data.kind: 'sample' does not fit model.preset 'ssan'",
-    "model.n_channel_in=1": "in_channels: 1, expected 2",
+    "model.n_channel_in=1": "model.n_channel_in, model.n_channel_out: 1 and 1, expected 2",
+    "model.n_channel_out=2": "model.n_channel_in, model.n_channel_out: 2 and 2, expected 2",
     "model.network.filters=12": "filters: 12, sparse attention expects a multiple of 8",
-    "training.patch_size=null": "missing; lists of whole images need the size",
+    "training.patch_size=null": "training.patch_size: missing",
     "training.patch_size=[32,200]": "patch_size",
 }
+
+
+def test_values_that_the_normalisation_does_not_suit_are_warned_of(workplace, caplog):
+    config = load_run_config("run.json", ['data.normalization={"kind": "none"}'])
+    load_slices(config.data, workplace / "data")
+    assert "data.normalization: slices are " in caplog.text and "expected about 0 to 1" in caplog.text
+    caplog.clear()
+    load_slices(load_run_config("run.json").data, workplace / "data")
+    assert "data.normalization" not in caplog.text
+
+
+def test_a_shift_as_large_as_was_searched_is_warned_of(caplog):
+    before, after = neighbours(shift=6)
+    made().interpolate(before, after, max_shift=6)
+    assert "two slices are 0, 6 pixels apart, as far as was searched" in caplog.text
+    caplog.clear()
+    made().interpolate(before, after, max_shift=7)
+    assert "pixels apart" not in caplog.text
+
+
+def test_a_side_beyond_what_a_graph_knows_is_refused_or_tiled():
+    model, slices = made(), np.zeros((2, 4, 2**14 + 1), "float32")
+    with pytest.raises(InputError, match=r"slice: shape \(4, 16385\), expected at most 16384 pixels a side"):
+        model.interpolate(*slices, max_shift=0)
+    assert model.interpolate(*slices, NoNormalizer(), 0, False, n_tiles=(1, 2)).shape == (4, 16385)
 
 
 @pytest.mark.parametrize("override", BAD)
@@ -270,6 +294,8 @@ def test_classes_say_which_preset_is_whose():
         AEANetConfig("YX", 2, 1, preset="ssan")
     with pytest.raises(InputError, match=r"'aeanet-em' does not interpolate slices, use AEANet"):
         SliceInterpolationConfig(preset="aeanet-em")
+    with pytest.raises(InputError, match=r"axes: 'ZYX' are 3 spatial axes, expected 2"):
+        SliceInterpolationConfig("ZYX")
     assert not SliceInterpolationConfig(train_loss="mae").is_valid()
     assert SliceInterpolationConfig(train_loss="style").is_valid()
     assert not hasattr(AEANet, "interpolate")
