@@ -17,6 +17,7 @@ from aeanet_tf.models.folder import load_model
 from aeanet_tf.models.run import model_config, train_run
 from aeanet_tf.models.run_config import load_run_config
 from aeanet_tf.models.slice_data import load_slices
+from aeanet_tf.models.slice_interpolation import prepare_pair
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.training import CSVHistory, TripletSampler, TripletValidationSet, read_history
 from tests.data.test_triplets import tissue
@@ -37,7 +38,7 @@ def _eagerly():
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A stack of 9 slices that drift, and the configuration of a short training on it."""
-    images = np.round(tissue(9, (100, 120), [(i - 4, 8 - 2 * i) for i in range(9)])).astype(np.uint8)
+    images = np.round(tissue(9, (60, 64), [(i - 4, 8 - 2 * i) for i in range(9)])).astype(np.uint8)
     write_image(tmp_path / "data" / "stack.tif", images, "ZYX", {"Z": 50, "Y": 4, "X": 4}, "nm")
     config = {
         "model": {"name": "m", "preset": "ssan", "axes": "YX", "n_channel_in": 2, "network": NETWORK},
@@ -122,7 +123,7 @@ def test_what_the_network_is_given_of_a_stack(workplace):
     assert (len(X), len(X_val), len(records)) == (3, 2, 5)
     for x, y, record in zip(X, Y, records, strict=False):
         assert (record.before_y, record.before_x, record.after_y, record.after_x) == (1, -2, -1, 2)
-        assert x.shape == (98, 116, 2) and y.shape == (98, 116, 1)
+        assert x.shape == (58, 60, 2) and y.shape == (58, 60, 1)
         for neighbour in (x[..., 0], x[..., 1]):
             assert np.corrcoef(neighbour.ravel(), y.ravel())[0, 1] > 0.5
             assert abs(neighbour.mean() - y.mean()) < 0.02 and abs(neighbour.std() - y.std()) < 0.02
@@ -222,7 +223,7 @@ BAD = {
     'data.train_slices="0-5"': "data.validation_slices: 5 is one of data.train_slices",
     'data.train_slices="a"': "data.train_slices: ",
     'data.train_slices="0,1,3,4"': "data.train_slices: ",
-    "data.triplets.max_shift=40": "max_shift: 40",
+    "data.triplets.max_shift=16": "max_shift: 16",
     "data.triplets.min_correlation=1.0": "no triplet is left",
     "data.triplets.windw=3": "windw",
     'data.normalization={"kind": "standard"}': "normalization.kind: 'standard' cannot be mapped back",
@@ -250,18 +251,17 @@ def test_values_that_the_normalisation_does_not_suit_are_warned_of(workplace, ca
 
 def test_a_shift_as_large_as_was_searched_is_warned_of(caplog):
     before, after = neighbours(shift=6)
-    made().interpolate(before, after, max_shift=6)
+    prepare_pair(before, after, 6, True)
     assert "two slices are 0, 6 pixels apart, as far as was searched" in caplog.text
     caplog.clear()
-    made().interpolate(before, after, max_shift=7)
+    prepare_pair(before, after, 7, True)
     assert "pixels apart" not in caplog.text
 
 
-def test_a_side_beyond_what_a_graph_knows_is_refused_or_tiled():
+def test_a_side_beyond_what_a_graph_knows_is_refused():
     model, slices = made(), np.zeros((2, 4, 2**14 + 1), "float32")
     with pytest.raises(InputError, match=r"slice: shape \(4, 16385\), expected at most 16384 pixels a side"):
         model.interpolate(*slices, max_shift=0)
-    assert model.interpolate(*slices, NoNormalizer(), 0, False, n_tiles=(1, 2)).shape == (4, 16385)
 
 
 @pytest.mark.parametrize("override", BAD)
