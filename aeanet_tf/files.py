@@ -62,6 +62,22 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def folder_made(path: str | Path) -> Iterator[Path]:
+    """Make a folder, parents included; those that were made are removed again, where empty, if the block fails."""
+    path = Path(path)
+    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield path
+    except BaseException:
+        for folder in missing:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
 def with_suffix(path: str | Path, suffix: str) -> Path:
     """``path`` with ``suffix`` behind its name where it does not end with it."""
     path = Path(path)

@@ -31,7 +31,7 @@ def add_parser(subparsers):
         "--test",
         metavar="LIST",
         help="known slices, counted from 0, such as 25-28: interpolate each from its neighbours with the model and "
-        "with simple methods (average, smoothed average, registered average), all of them aligned to the slice and with "
+        "with simple methods (average, smoothed average, registered average), all aligned to the slice and with "
         "matched histograms, and write scores.csv, a picture a slice, and the model's slices",
     )
     parser.add_argument("--axes", help="axes of the stack, such as ZYX (default: as the file states)")
@@ -64,6 +64,9 @@ def _add_tiling(parser):
         choices=("exact", "overlap", "whole"),
         default="exact",
         help="exact (default) and overlap: as in predict; whole: no tiles",
+    )
+    group.add_argument(
+        "--precision", choices=("float32", "bfloat16"), default="float32", help="as in predict (default: float32)"
     )
 
 
@@ -142,12 +145,13 @@ def _method(model, args, max_shift, match_histograms):
     from functools import partial
 
     tiles = {"n_tiles": args.n_tiles, "tiling": args.tiling, "max_memory": args.max_memory}
+    tiles["precision"] = args.precision
     return partial(model.interpolate, max_shift=max_shift, match_histograms=match_histograms, **tiles)
 
 
 @contextmanager
 def _said_once():
-    """Keep the model from saying of every slice in how many tiles it is predicted."""
+    """Keep the model from saying of every slice how it is predicted."""
     import logging
 
     said = set()
@@ -156,7 +160,7 @@ def _said_once():
         line = record.getMessage()
         known = line in said
         said.add(line)
-        return not (known and line.startswith("prediction: "))
+        return not (known and line.startswith(("prediction: ", "tiling: ")))
 
     logger = logging.getLogger("aeanet_tf")
     logger.addFilter(new)
@@ -215,21 +219,23 @@ def _options(stack, model, args):
 
 @contextmanager
 def _together(output):
-    """Give a hidden folder to write to; what is in it is moved to the folder ``output`` when the block succeeds."""
+    """Give a hidden folder to write to; what is in it takes the place of an earlier test when the block succeeds."""
     import os
     import shutil
 
     from aeanet_tf.errors import writing
+    from aeanet_tf.files import folder_made
 
-    output = output.resolve()
-    temporary = output.with_name(f".partial-{output.name}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        with writing(output):
-            temporary.mkdir(parents=True)
+    with folder_made(output), writing(output):
+        # Inside, since the folder may be a file system of its own.
+        temporary = output / ".partial-test"
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir()
             yield temporary
-            output.mkdir(exist_ok=True)
+            for path in output.glob("slice_*"):
+                path.unlink()
             for path in sorted(temporary.iterdir()):
                 os.replace(path, output / path.name)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)

@@ -74,6 +74,10 @@ def run(args):
     normalization = _normalization(args)
     load_backend()
     model = load_model(args.model)
+    if hasattr(model, "interpolate"):
+        from aeanet_tf.errors import InputError
+
+        raise InputError(f"{args.model}: a model that interpolates slices; use aeanet interpolate")
     from aeanet_tf.models.predict_files import PredictOptions, predict_files
 
     options = PredictOptions(

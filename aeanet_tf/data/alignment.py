@@ -194,11 +194,10 @@ def to_common_histogram(before: np.ndarray, after: np.ndarray, *others: np.ndarr
         all lie within the range of the two slices.
     """
     images = [np.asarray(image) for image in (before, after, *others)]
-    quantiles = [_ranks(image)[:2] for image in images[:2]]
+    ranked = [_ranks(image) for image in images]
     matched = []
-    for image in images:
-        _, ranks, places = _ranks(image)
-        values = np.mean([np.interp(ranks, known, values) for values, known in quantiles], axis=0)
+    for image, (_, ranks, places) in zip(images, ranked, strict=True):
+        values = np.mean([np.interp(ranks, known, values) for values, known, _ in ranked[:2]], axis=0)
         matched.append(values.astype(np.float32)[places].reshape(image.shape))
     return matched
 

@@ -116,17 +116,18 @@ def open_stack(source: str | Path, axes: str | None = None, dataset: str | None 
     """
     path = Path(source).expanduser()
     axes = None if axes is None else check_axes(axes)
-    if path.suffix.lower() in HDF5_SUFFIXES and not path.is_dir() and not _is_pattern(path):
+    if path.suffix.lower() in HDF5_SUFFIXES and not path.is_dir() and not is_pattern(path):
         return _checked(_open_hdf5(path, axes, HDF5_DATASET if dataset is None else dataset))
     if dataset is not None:
         raise InputError(f"{path}: dataset {dataset!r} was given, expected an HDF5 file ({', '.join(HDF5_SUFFIXES)})")
     zarr = path.suffix.lower() == ".zarr" or is_zarr(path)
-    if not zarr and (path.is_dir() or _is_pattern(path)):
+    if not zarr and (path.is_dir() or is_pattern(path)):
         return _checked(_open_folder(path, axes))
     return _checked(_open_volume(path, axes))
 
 
-def _is_pattern(path: Path) -> bool:
+def is_pattern(path: Path) -> bool:
+    """Whether a source is a pattern of files, and no file or folder of that name."""
     return glob.has_magic(str(path)) and not path.exists()
 
 

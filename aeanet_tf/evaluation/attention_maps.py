@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.layers import AttentionAwareLayer
 from aeanet_tf.networks import NetworkGraph
 from aeanet_tf.prediction.stages import attention_operators
 
@@ -25,6 +26,8 @@ def choose_operator(network, operator=None):
         InputError: there is no such operator, or none at all.
     """
     found = attention_operators(network)
+    if any(isinstance(layer, AttentionAwareLayer) for layer in network.operations):
+        raise InputError("operator: the model has sparse attention, expected attention normalised by length")
     if not found:
         raise InputError("operator: the model has no attention operators, expected a network with attention")
     if operator is None:

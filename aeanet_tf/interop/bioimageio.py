@@ -32,7 +32,7 @@ def export_bioimageio(model, path, *, authors, license, normalization, test_imag
     stays normalised, as the documentation says. The format is validated, offline, before the file gets its name.
 
     Args:
-        model: an `AEANet` or `ProjectionAEANet`.
+        model: an `AEANet` or one of its siblings.
         path: of the zip, ``.zip`` is added where it is missing.
         authors: strings ``"Name"`` or ``"Name, Affiliation"``, at least one.
         license: SPDX identifier such as ``"CC-BY-4.0"``.

@@ -22,7 +22,7 @@ class SpatialAxis(NamedTuple):
 
 
 def spatial_axes(model):
-    """The `SpatialAxis` of each axis of an `AEANet` or `ProjectionAEANet`, in order.
+    """The `SpatialAxis` of each axis of an `AEANet` or one of its siblings, in order.
 
     Along Y and X the halo is the receptive radius. Stacks are taken whole along the others: a halo asks for more
     planes than many stacks have, and a stack of fewer than ``minimum`` would be refused.

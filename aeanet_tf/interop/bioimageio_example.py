@@ -15,7 +15,7 @@ def example_image(model, normalization, image=None):
     """A float32 test image in the model's axes with the channels last, cut to sizes that the package allows.
 
     Args:
-        model: an `AEANet` or `ProjectionAEANet`.
+        model: an `AEANet` or one of its siblings.
         normalization: the `NormalizationSection`; a synthetic image fits its range.
         image: an array in the model's axes, the channel axis may be missing where there is one channel; ``None``
             for synthetic noisy blobs, the same every time.

@@ -14,7 +14,7 @@ def input_tensor(model, normalization, test_tensor):
     Spatial sizes are ``min + n * step`` as `spatial_axes` has them; blocks are cut along the axes with a halo.
 
     Args:
-        model: an `AEANet` or `ProjectionAEANet`.
+        model: an `AEANet` or one of its siblings.
         normalization: the `NormalizationSection` that becomes the preprocessing.
         test_tensor: path of the ``.npy`` file.
     """

@@ -61,6 +61,11 @@ AEANET = (
     "IEEE Transactions on Medical Imaging 41, 2022.",
     "10.48550/arXiv.2011.03633",
 )
+SSAN = (
+    "Wang et al. Sparse self-attention aggregation networks for neural sequence slice interpolation. "
+    "BioData Mining 14, 2021.",
+    "10.1186/s13040-021-00236-z",
+)
 
 
 def package_name(model):
@@ -71,12 +76,17 @@ def package_name(model):
 
 def default_description(model):
     """One sentence about the model."""
-    kind = "projects 3D stacks to 2D and restores" if model.spec.kind == "projection" else f"restores {_rank(model)}D"
-    return f"A network of aeanet_tf (preset {model.config.preset}) that {kind} microscopy images."
+    does = {
+        "projection": "projects 3D stacks to 2D and restores microscopy images",
+        "ssan": "interpolates a slice of a serial section from the slices before and after it, its two channels",
+    }.get(model.spec.kind, f"restores {_rank(model)}D microscopy images")
+    return f"A network of aeanet_tf (preset {model.config.preset}) that {does}."
 
 
 def citations(spec):
     """Pairs of text and DOI: the papers of the network and of CARE."""
+    if spec.kind == "ssan":
+        return [SSAN, AEANET, CARE] if spec.attention == "aea" else [SSAN, CARE]
     attention = [spec.attention] if spec.kind == "unet" else [spec.attention, spec.restoration.attention]
     augmented = spec.n_attention and any(
         a.shared_references or a.batch_aware or a.query == "learned" for a in attention
@@ -86,7 +96,8 @@ def citations(spec):
 
 def tags(model):
     """Tags by which the package is found."""
-    found = ["aeanet_tf", "image-restoration", "unet", f"{_rank(model)}d", "tensorflow", "keras"]
+    does = ["slice-interpolation"] if model.spec.kind == "ssan" else ["image-restoration", "unet"]
+    found = ["aeanet_tf", *does, f"{_rank(model)}d", "tensorflow", "keras"]
     if model.spec.n_attention:
         found.append("attention")
     if model.spec.kind == "projection":
@@ -98,7 +109,7 @@ def documentation(model, description, normalization, mapped_back):
     """The package's documentation in Markdown.
 
     Args:
-        model: an `AEANet` or `ProjectionAEANet`.
+        model: an `AEANet` or one of its siblings.
         description: a sentence about the model.
         normalization: the `NormalizationSection` of the package.
         mapped_back: whether the output is mapped back to the range of the input.

@@ -34,7 +34,7 @@ def export_fiji(model, path, target="tf1.15"):
     knows, and the result of the graph as written, on two images, against the network's.
 
     Args:
-        model: an `AEANet` or `ProjectionAEANet`.
+        model: an `AEANet` or one of its siblings.
         path: of the zip, ``.zip`` is added where it is missing.
         target: the runtime: ``"tf1.15"`` as in current installations of the plugin, ``"tf1.12"`` for older ones.
 

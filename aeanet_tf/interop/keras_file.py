@@ -17,7 +17,7 @@ def export_keras(model, path):
     installed.
 
     Args:
-        model: an `AEANet` or `ProjectionAEANet`.
+        model: an `AEANet` or one of its siblings.
         path: of the file, which must end with ``.keras``.
 
     Returns:

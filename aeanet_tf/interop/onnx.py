@@ -19,7 +19,7 @@ def export_onnx(model, path):
     divisor; the output is ``output``. Needs the extra ``onnx`` (tf2onnx, onnxruntime).
 
     Args:
-        model: an `AEANet` or `ProjectionAEANet`.
+        model: an `AEANet` or one of its siblings.
         path: of the file.
 
     Returns:

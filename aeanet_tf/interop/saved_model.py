@@ -20,7 +20,7 @@ def export_saved_model(model, path):
     the network's divisor. Weights are variables of the loaded object.
 
     Args:
-        model: an `AEANet` or `ProjectionAEANet`.
+        model: an `AEANet` or one of its siblings.
         path: the folder. A SavedModel that is there is replaced.
 
     Returns:

@@ -9,8 +9,8 @@ from keras import ops
 
 from aeanet_tf.layers.convolution import Projection
 
-# Sizes whose factors an exported graph knows, where the size of the image is not known when it is written.
-_LARGEST_SIZE = 2**14
+LARGEST_SIZE = 2**14
+"""Sides whose factors a graph knows that is made before the size of the image is known."""
 # Added to the logits of positions that are padding: far below any logit, and finite, since a group may hold nothing
 # else, whose softmax would not be a number.
 _MASKED = -1e9
@@ -41,7 +41,7 @@ def sparse_factors(size):
 
 @lru_cache(maxsize=1)
 def _side_table():
-    return np.array([(1, 1, 1, 1), *map(_side_factors, range(1, _LARGEST_SIZE + 1))], "int32")
+    return np.array([(1, 1, 1, 1), *map(_side_factors, range(1, LARGEST_SIZE + 1))], "int32")
 
 
 def _side_factors(size):
@@ -49,10 +49,15 @@ def _side_factors(size):
     return p, inner, q, ceil(size / p)
 
 
-def _side(size, step):
-    """``(outer, own, inner)``: position ``(o * own + k) * inner + i`` of a side is number k of its group."""
+def side_factors(x):
+    """For y and x of features ``(batch, y, x, channels)``: `sparse_factors`, and the number of windows of P."""
     # Looked up where the size is known only when the graph runs.
-    p, inner, q, windows = _side_factors(size) if isinstance(size, int) else _row(size)
+    return [_side_factors(size) if isinstance(size, int) else _row(size) for size in ops.shape(x)[1:3]]
+
+
+def _side(factors, step):
+    """``(outer, own, inner)``: position ``(o * own + k) * inner + i`` of a side is number k of its group."""
+    p, inner, q, windows = factors
     if step == "long-long":
         return 1, q, p * inner
     return (q, inner, p) if step == "long-short" else (windows, p, 1)
@@ -103,7 +108,7 @@ class SparseAttentionUnit(keras.layers.Layer):
 
     def call(self, x, grouped):
         key, query, value = (grouped.split(layer(x)) for layer in (self.f, self.g, self.h))
-        logits = ops.matmul(query, ops.transpose(key, (0, 2, 1)))
+        logits = ops.einsum("gqc,gkc->gqk", query, key)
         logits = ops.cast(logits, "float32") * (self.h.filters**-0.5)
         if grouped.mask is not None:
             logits = logits + grouped.mask
@@ -139,6 +144,7 @@ class Grouping:
     Args:
         x: features ``(batch, y, x, channels)``, for their shape.
         step: one of the above.
+        factors: `side_factors` of them.
 
     Attributes: ``mask``, ``(groups, 1, positions)`` to add to the logits, ``None`` where every position counts.
     """
@@ -147,10 +153,10 @@ class Grouping:
     _ORDER = (0, 1, 3, 4, 6, 2, 5, 7)
     _BACK = (0, 1, 5, 2, 3, 6, 4, 7)
 
-    def __init__(self, x, step):
+    def __init__(self, x, step, factors):
         self._batch, *self._size = ops.shape(x)[:3]
         # A group's own positions along a side, between what is left of its position: outer * own + inner.
-        self._sides = [_side(size, step) for size in self._size]
+        self._sides = [_side(each, step) for each in factors]
         self._padded = [outer * own * inner for outer, own, inner in self._sides]
         known = all(isinstance(size, int) for size in self._size)
         self._whole = known and list(self._size) == list(self._padded)
@@ -207,8 +213,9 @@ class AttentionAwareLayer(keras.layers.Layer):
 
     Together every output depends on every input, at a cost of (H W)^(4/3) instead of (H W)^2. The factors are those of
     `sparse_factors`, for 512 x 512 (8, 8, 8) along each side. Sizes that they do not divide are padded, and padding is
-    masked: any size works (`Grouping`). The factors depend on the size of the image, so a part of an image is not
-    divided as the whole; the layer cannot be evaluated tile by tile without an error.
+    masked: any size works (`Grouping`), up to 16,384 a side in graphs whose sizes are known only when they run. The
+    factors depend on the size of the image, so a part of an image is not divided as the whole; the layer cannot be
+    evaluated tile by tile without an error.
 
     The layer has 15,696 parameters at C = 64, and three gammas, which begin at 0: untrained it changes nothing.
 
@@ -239,8 +246,9 @@ class AttentionAwareLayer(keras.layers.Layer):
             unit.build(input_shape)
 
     def call(self, x):
+        factors = side_factors(x)
         for step, unit in (("long-long", self.long_long), ("long-short", self.long_short), ("short", self.short)):
-            x = unit(x, grouped=Grouping(x, step))
+            x = unit(x, grouped=Grouping(x, step, factors))
         return x
 
     def compute_output_shape(self, input_shape):

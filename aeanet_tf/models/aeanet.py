@@ -101,9 +101,8 @@ class AEANet(CARE):
             optimizer = adam(rate, config.train_beta_1, config.train_beta_2)
         self._trained = self._network_to_train()
         # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
-        self._trained.compile(
-            optimizer, self._loss(), metrics=[self._metric(name) for name in metrics], jit_compile=False
-        )
+        loss, metrics = self._loss(config.train_loss), [self._loss(name) for name in metrics]
+        self._trained.compile(optimizer, loss, metrics=metrics, jit_compile=False)
         self.callbacks = [StopAtNaN()]
         if config.train_reduce_lr is not None:
             self.callbacks.insert(0, reduce_on_plateau(**{"verbose": 1, **config.train_reduce_lr}))
@@ -116,12 +115,8 @@ class AEANet(CARE):
             self._best_weights = BestWeights(self.logdir / config.train_checkpoint, self.keras_model.save_weights)
         self._model_prepared = True
 
-    def _loss(self):
-        """What is trained, a function ``(y_true, y_pred)``."""
-        return get_loss(self.config.train_loss)
-
-    def _metric(self, name):
-        """What is reported beside it under ``name``."""
+    def _loss(self, name):
+        """The loss or metric called ``name``."""
         return get_loss(name)
 
     def _network_to_train(self):

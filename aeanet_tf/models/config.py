@@ -58,6 +58,9 @@ class AEANetConfig(Config):
         preset, network = kwargs.pop("preset", None), kwargs.pop("network", None)
         unet = {key: kwargs.pop(key) for key in _UNET_KEYS if key in kwargs}
         super().__init__(axes, n_channel_in, n_channel_out, probabilistic)
+        if self.n_dim not in self._default_presets:
+            expected = " or ".join(map(str, self._default_presets))
+            raise InputError(f"axes: {axes!r} are {self.n_dim} spatial axes, expected {expected}")
         self.preset = preset or self._default_presets[self.n_dim]
         self.network = self._resolve(network or {}, unet).model_dump(mode="json")
         self._check_agreement()
@@ -176,7 +179,7 @@ class ProjectionAEANetConfig(AEANetConfig):
     def _resolve(self, network, unet):
         spec = as_spec(self.preset)
         if spec.kind != "projection":
-            raise InputError(f"preset: {self.preset!r} does not project, use AEANet and its configuration")
+            raise InputError(f"preset: {self.preset!r} does not project, use the model of that network")
         if axes_dict(self.axes)[self.proj_axis] != 0:
             raise InputError(f"axes: {self.axes!r} do not begin with the projected axis {self.proj_axis!r}")
         inner = _customised(spec.restoration, self, 2, {}, unet).model_dump()

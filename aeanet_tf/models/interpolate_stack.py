@@ -7,9 +7,7 @@ What takes seconds to import, Keras by `aeanet_tf.prediction` and SciPy by the s
 that the command line can check its arguments before.
 """
 
-import glob
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +16,12 @@ from tqdm import tqdm
 
 from aeanet_tf.data.images import SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
 from aeanet_tf.data.ome_zarr import is_zarr
-from aeanet_tf.data.serial_stack import check_slice
+from aeanet_tf.data.serial_stack import HDF5_SUFFIXES, check_slice, is_pattern
 from aeanet_tf.data.target_formats import target_format
 from aeanet_tf.data.targets import ImageTarget, as_dtype
 from aeanet_tf.data.triplets import TripletOptions, aligned_triplet
 from aeanet_tf.errors import InputError
+from aeanet_tf.files import folder_made
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -61,18 +60,14 @@ def output_path(stack, output):
 
 
 def _is_file_name(suffix):
-    return suffix in (*SUFFIXES, ".h5", ".hdf", ".hdf5")
+    return suffix in (*SUFFIXES, *HDF5_SUFFIXES)
 
 
 def _stem(source):
-    if _is_pattern(source):
+    if is_pattern(source):
         source = source.parent
     folder = source.is_dir() and not _is_zarr(source)
     return source.resolve().name if folder else image_stem(source.resolve())
-
-
-def _is_pattern(source):
-    return glob.has_magic(str(source)) and not source.exists()
 
 
 def _is_zarr(source):
@@ -89,7 +84,7 @@ def check_apart(stack, path):
     own, target = source.resolve(), path.resolve()
     if own == target:
         raise InputError(f"--output: {path} is the input, choose another name")
-    if _is_pattern(source):
+    if is_pattern(source):
         among = target.match(str(own))
     else:
         among = own in target.parents if _is_zarr(source) else own == target.parent
@@ -260,18 +255,16 @@ def _doubled(slices, interpolate, dtype):
 
 def _write(path, stack, slices, count, pixel_size):
     size, chunks = tuple(stack.shape), (1, _CHUNK, _CHUNK)
-    axes, made = f"{serial_axis(stack)}YX", not path.parent.exists()
-    target = ImageTarget.create(path, (count, *size), axes, pixel_size, stack.unit, chunks, dtype=stack.dtype)
-    try:
-        for number, one in enumerate(tqdm(slices, total=count, unit="slice", leave=False, disable=None)):
-            target.write((slice(number, number + 1), slice(0, size[0]), slice(0, size[1])), one[None])
-        target.finish()
-    except BaseException:
-        target.discard()
-        if made:
-            with suppress(OSError):
-                path.parent.rmdir()
-        raise
+    axes = f"{serial_axis(stack)}YX"
+    with folder_made(path.parent):
+        target = ImageTarget.create(path, (count, *size), axes, pixel_size, stack.unit, chunks, dtype=stack.dtype)
+        try:
+            for number, one in enumerate(tqdm(slices, total=count, unit="slice", leave=False, disable=None)):
+                target.write((slice(number, number + 1), slice(0, size[0]), slice(0, size[1])), one[None])
+            target.finish()
+        except BaseException:
+            target.discard()
+            raise
 
 
 @dataclass(frozen=True)

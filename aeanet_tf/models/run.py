@@ -17,7 +17,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.models.folder import config_class, load_run, model_class, save_run, weight_files
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.run_config import is_same_run
-from aeanet_tf.models.slice_data import load_slices, save_triplets
+from aeanet_tf.models.slice_data import TRIPLETS_FILE, load_slices, save_triplets
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import as_spec
 from aeanet_tf.training import ResumableState, reduce_on_plateau
@@ -80,6 +80,9 @@ def _check_fits_preset(config):
         raise InputError(
             f"data.kind: {kind!r} does not fit model.preset {preset!r}; slices are for ssan, and only for it"
         )
+    if interpolates and (config.model.n_channel_in, config.model.n_channel_out) != (2, 1):
+        found = f"{config.model.n_channel_in} and {config.model.n_channel_out}"
+        raise InputError(f"model.n_channel_in, model.n_channel_out: {found}, expected 2 (two slices) and 1")
     known = INTERPOLATION_LOSSES if interpolates else LOSSES
     if loss not in known:
         raise InputError(f"training.loss: {loss!r}, expected one of {', '.join(known)} for model.preset {preset!r}")
@@ -105,13 +108,14 @@ def train_run(config, overwrite=False, verbose=1):
     find_devices(config.training.devices, config.training.batch_size, "training.")
     triplets = None
     if config.data.kind == "slices":
+        if network.train_patch_size is None:
+            raise InputError("training.patch_size: missing; slices are trained on in random crops of that size")
+        # Before the stack is read, since VGG-16 may be missing.
+        get_interpolation_loss(config.training.loss, config.training.vgg_weights)
         X, Y, validation, triplets = load_slices(config.data, find_root(config.data.root))
     else:
         X, Y, validation = load_data(config, network)
     training_data(network, X, Y, validation)
-    if config.training.loss in INTERPOLATION_LOSSES:
-        # VGG-16 may be missing.
-        get_interpolation_loss(config.training.loss, config.training.vgg_weights)
     # Built only now: making the model writes its folder.
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +135,7 @@ def train_run(config, overwrite=False, verbose=1):
 def _remove_training(folder):
     """Remove what a former training left, lest its weights pass for those of the new one if that is killed early."""
     ResumableState(folder / "resume").clear()
-    for path in (*weight_files(folder), folder / "history.csv"):
+    for path in (*weight_files(folder), folder / "history.csv", folder / TRIPLETS_FILE):
         path.unlink(missing_ok=True)
 
 

@@ -265,7 +265,8 @@ def is_same_run(found, config):
     """Whether two configurations describe one run; where it runs may change from one start to the next."""
     if found is None:
         return False
-    training = found.training.model_copy(update={"devices": config.training.devices})
+    moved = {name: getattr(config.training, name) for name in ("devices", "vgg_weights")}
+    training = found.training.model_copy(update=moved)
     return found.model_copy(update={"training": training}) == config
 
 

@@ -12,6 +12,10 @@ from aeanet_tf.models.slice_interpolation import pair_normalizer
 
 logger = logging.getLogger("aeanet_tf")
 
+TRIPLETS_FILE = "triplets.csv"
+# Normalised values beyond these are not what the networks and losses are made for.
+_USUAL_RANGE = -2, 3
+
 
 def load_slices(data, root):
     """Images to train and to validate on, from the stack of a `DataSection`.
@@ -40,17 +44,31 @@ def load_slices(data, root):
         raise InputError(f"data.validation_slices: {both[0]} is one of data.train_slices, expected others")
     options, loaded, records = TripletOptions(**data.triplets.model_dump()), [], []
     for name, chosen in slices.items():
-        triplets, found = make_triplets(stack, chosen, options)
+        try:
+            triplets, found = make_triplets(stack, chosen, options)
+        except InputError as error:
+            raise InputError(f"data.{name}: {error}") from None
         logger.info("data.%s: %s", name, summary(found))
         loaded.append(tuple(zip(*(_normalised(data.normalization, t.images) for t in triplets), strict=True)))
         records += found
     (X, Y), validation = loaded
+    _check_range(Y)
     return list(X), list(Y), tuple(map(list, validation)), records
+
+
+def _check_range(images):
+    low, high = min(float(y.min()) for y in images), max(float(y.max()) for y in images)
+    if low < _USUAL_RANGE[0] or high > _USUAL_RANGE[1]:
+        logger.warning(
+            "data.normalization: slices are %.3g to %.3g after it, expected about 0 to 1; see docs/configuration.md",
+            low,
+            high,
+        )
 
 
 def save_triplets(folder, records):
     """Keep which triplets were taken and which not, and why, in a model folder: ``triplets.csv``."""
-    write_report(Path(folder) / "triplets.csv", records)
+    write_report(Path(folder) / TRIPLETS_FILE, records)
 
 
 def _normalised(section, images):

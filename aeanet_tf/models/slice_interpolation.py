@@ -1,17 +1,22 @@
 """SliceInterpolationNet: the slice between two neighbours of a serial section."""
 
+import logging
+
 import numpy as np
 from csbdeep.data import NoNormalizer
 
 from aeanet_tf.data.alignment import to_common_histogram, to_midpoint
 from aeanet_tf.data.images import Image
 from aeanet_tf.errors import InputError
+from aeanet_tf.layers.sparse_attention import LARGEST_SIZE
 from aeanet_tf.models.aeanet import AEANet
 from aeanet_tf.models.config import SliceInterpolationConfig
 from aeanet_tf.models.folder import load_run, prediction_normalization
 from aeanet_tf.models.normalizers import fit_normalizer
 from aeanet_tf.models.run_config import NormalizationSection, TripletSection
 from aeanet_tf.training.interpolation_losses import get_interpolation_loss, middle_mae, middle_mse
+
+logger = logging.getLogger("aeanet_tf")
 
 _METRICS = {"mae": middle_mae, "mse": middle_mse}
 
@@ -37,13 +42,8 @@ class SliceInterpolationNet(AEANet):
     def _config_class(self):
         return SliceInterpolationConfig
 
-    def _loss(self):
-        return get_interpolation_loss(self.config.train_loss, self.config.train_vgg_weights)
-
-    def _metric(self, name):
-        if name not in _METRICS:
-            raise InputError(f"metrics: {name!r}, expected {' or '.join(map(repr, _METRICS))}")
-        return _METRICS[name]
+    def _loss(self, name):
+        return _METRICS[name] if name in _METRICS else get_interpolation_loss(name, self.config.train_vgg_weights)
 
     def interpolate(
         self,
@@ -84,8 +84,9 @@ class SliceInterpolationNet(AEANet):
         if before.shape != after.shape:
             raise InputError(f"after: shape {after.shape}, expected {before.shape} as of the slice before")
         prepared = self.preparation()
-        shift = min(prepared.max_shift, min(before.shape[:2]) // 4) if max_shift is None else max_shift
+        shift = min(prepared.max_shift, min(before.shape) // 4) if max_shift is None else max_shift
         matched = prepared.match_histograms if match_histograms is None else match_histograms
+        self._check_size(before.shape, n_tiles)
         pair = prepare_pair(before, after, shift, matched)
         normalizer, x = self._normalised(normalizer, pair)
         tiles = None if n_tiles is None else [*n_tiles, 1]
@@ -102,6 +103,14 @@ class SliceInterpolationNet(AEANet):
             raise InputError(f"slice: shape {image.shape}, expected (y, x)")
         return image
 
+    def _check_size(self, shape, n_tiles):
+        sides = [-(-n // count) for n, count in zip(shape, n_tiles or (1, 1), strict=True)]
+        if self.spec.attention == "sparse" and max(sides) > LARGEST_SIZE:
+            raise InputError(
+                f"slice: shape {shape}, expected at most {LARGEST_SIZE} pixels a side for sparse attention, or tiles "
+                "(n_tiles, --n-tiles)"
+            )
+
     def preparation(self):
         """How slices were aligned and matched in training: a `TripletSection`, its defaults where that is unknown."""
         run = None if self.basedir is None else load_run(self.logdir)
@@ -117,7 +126,13 @@ class SliceInterpolationNet(AEANet):
 
 def prepare_pair(before, after, max_shift, match_histograms):
     """Two slices as the network is to see them: moved to the middle of their shift, with a common histogram."""
-    before, after, _ = to_midpoint(before, after, max_shift)
+    before, after, found = to_midpoint(before, after, max_shift)
+    if max_shift and max(abs(found.y), abs(found.x)) >= max_shift:
+        logger.warning(
+            "max_shift: two slices are %d, %d pixels apart, as far as was searched; they may lie farther apart",
+            found.y,
+            found.x,
+        )
     return to_common_histogram(before, after) if match_histograms else (before, after)
 
 

@@ -245,3 +245,10 @@ def test_mistakes_are_told_and_help_is_given_without_tensorflow(workplace):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "2 set()", done.stdout + done.stderr
     assert "counted from 0" in done.stdout
+
+
+def test_predict_sends_slices_to_interpolate(models, workplace, capfd):
+    write_image("in/pair.tif", VALUES[:2], "CYX")
+    assert main(["predict", "--model", str(models[0] / "slices"), "--input", "in/pair.tif", "--output", "out"]) == 2
+    assert "a model that interpolates slices; use aeanet interpolate" in capfd.readouterr().err
+    assert not (workplace / "out").exists()

@@ -238,3 +238,9 @@ def test_random_references_follow_the_seed():
         random_references(4, 5, 0)
     with pytest.raises(InputError, match="expected the same number"):
         map_correlations([np.ones((2, 3, 3)), np.ones((3, 3, 3))])
+
+
+def test_sparse_attention_has_no_maps():
+    network = build_network(presets["ssan"].replace(filters=8, blocks=1))
+    with pytest.raises(InputError, match="the model has sparse attention, expected attention normalised by length"):
+        choose_operator(network)

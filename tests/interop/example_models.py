@@ -21,7 +21,9 @@ EXAMPLES = {
     "softmax": lambda: AEANetConfig("YX", unet_n_first=4, network={"attention": {"normalization": "softmax"}}),
     "unet": lambda: AEANetConfig("YX", preset="unet-em", unet_n_first=4),
     "flywing": lambda: ProjectionAEANetConfig("ZYX", unet_n_first=4, network={"filters": 4, **REFERENCES}),
-    "slices": lambda: SliceInterpolationConfig(network={"filters": 16, "blocks": 1, "convolutions": 2, "growth": 4}),
+    # With 8 filters keys have one channel.
+    "slices": lambda: SliceInterpolationConfig(network={"filters": 8, "blocks": 1, "convolutions": 2, "growth": 4}),
+    "slices-aea": lambda: SliceInterpolationConfig(network={"attention": "aea", "filters": 8, "blocks": 1}),
 }
 
 

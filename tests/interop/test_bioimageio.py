@@ -311,6 +311,20 @@ def test_the_papers_of_the_network_are_cited():
         "learned-query-em",
     }
     assert texts.citations(presets["unet-em"])[1] == texts.CARE
+    assert first["ssan"] == texts.SSAN
+    assert texts.citations(presets["ssan"].replace(attention="aea"))[:2] == [texts.SSAN, texts.AEANET]
+
+
+def test_a_model_that_interpolates_slices_is_packed_as_such(core, tmp_path):
+    model = make_model("slices-aea")
+    path = export_bioimageio(model, tmp_path / "p.zip", normalization=RANGE, **FACTS)
+    with zipfile.ZipFile(path) as package:
+        text = io.TextIOWrapper(package.open("README.md"), "utf-8").read()
+    assert "interpolates a slice of a serial section from the slices before and after it" in text
+    assert "slice-interpolation" in texts.tags(model) and "unet" not in texts.tags(model)
+    with pytest.raises(InputError, match=r"network\.attention: 'sparse'"):
+        export_bioimageio(make_model("slices"), tmp_path / "q.zip", normalization=RANGE, **FACTS)
+    assert [one.name for one in tmp_path.iterdir()] == ["p.zip"]
 
 
 def test_the_documentation_tells_of_normalisation_tiles_and_validation(packages):

@@ -3,7 +3,6 @@
 import csv
 import json
 
-import keras
 import numpy as np
 import pytest
 from csbdeep.data import NoNormalizer, PercentileNormalizer
@@ -18,8 +17,9 @@ from aeanet_tf.models.folder import load_model
 from aeanet_tf.models.run import model_config, train_run
 from aeanet_tf.models.run_config import load_run_config
 from aeanet_tf.models.slice_data import load_slices
+from aeanet_tf.models.slice_interpolation import prepare_pair
 from aeanet_tf.models.training_data import training_data
-from aeanet_tf.training import TripletSampler, TripletValidationSet, read_history
+from aeanet_tf.training import CSVHistory, TripletSampler, TripletValidationSet, read_history
 from tests.data.test_triplets import tissue
 from tests.interop.example_models import randomise
 from tests.models import EAGER, assert_same_weights, contents, eager_tensorflow
@@ -38,7 +38,7 @@ def _eagerly():
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
     """A stack of 9 slices that drift, and the configuration of a short training on it."""
-    images = np.round(tissue(9, (100, 120), [(i - 4, 8 - 2 * i) for i in range(9)])).astype(np.uint8)
+    images = np.round(tissue(9, (60, 64), [(i - 4, 8 - 2 * i) for i in range(9)])).astype(np.uint8)
     write_image(tmp_path / "data" / "stack.tif", images, "ZYX", {"Z": 50, "Y": 4, "X": 4}, "nm")
     config = {
         "model": {"name": "m", "preset": "ssan", "axes": "YX", "n_channel_in": 2, "network": NETWORK},
@@ -99,7 +99,7 @@ def test_training_from_the_command_line_gives_a_model_that_interpolates(workplac
     assert np.abs(found - expected).max() < 1e-3 * np.ptp(expected)
 
 
-def test_a_run_killed_and_taken_up_again_gives_the_same(workplace):
+def test_a_run_killed_and_taken_up_again_gives_the_same(workplace, caplog):
     train_run(load_run_config("run.json", ["model.name=whole"]), verbose=0)
     with pytest.MonkeyPatch.context() as patch:
 
@@ -107,13 +107,12 @@ def test_a_run_killed_and_taken_up_again_gives_the_same(workplace):
             if epoch == 1:
                 raise KeyboardInterrupt
 
-        patch.setattr(keras.callbacks.CSVLogger, "on_epoch_begin", stop)
-        from aeanet_tf.training import CSVHistory
-
         patch.setattr(CSVHistory, "on_epoch_begin", stop, raising=False)
         with pytest.raises(KeyboardInterrupt):
             train_run(load_run_config("run.json"), verbose=0)
-    train_run(load_run_config("run.json"), verbose=0)
+    # Where VGG-16 lies has nothing to do with the run.
+    train_run(load_run_config("run.json", ["training.vgg_weights=elsewhere.h5"]), verbose=0)
+    assert "resuming after epoch 1 of 2" in caplog.text
     assert_same_weights(*(workplace / "models" / name / "weights_last.h5" for name in ("whole", "m")))
 
 
@@ -124,7 +123,7 @@ def test_what_the_network_is_given_of_a_stack(workplace):
     assert (len(X), len(X_val), len(records)) == (3, 2, 5)
     for x, y, record in zip(X, Y, records, strict=False):
         assert (record.before_y, record.before_x, record.after_y, record.after_x) == (1, -2, -1, 2)
-        assert x.shape == (98, 116, 2) and y.shape == (98, 116, 1)
+        assert x.shape == (58, 60, 2) and y.shape == (58, 60, 1)
         for neighbour in (x[..., 0], x[..., 1]):
             assert np.corrcoef(neighbour.ravel(), y.ravel())[0, 1] > 0.5
             assert abs(neighbour.mean() - y.mean()) < 0.02 and abs(neighbour.std() - y.std()) < 0.02
@@ -223,8 +222,8 @@ BAD = {
     'data.train_slices="0-12"': "data.train_slices: ",
     'data.train_slices="0-5"': "data.validation_slices: 5 is one of data.train_slices",
     'data.train_slices="a"': "data.train_slices: ",
-    'data.train_slices="0,1,3,4"': "no three consecutive slices",
-    "data.triplets.max_shift=40": "max_shift: 40",
+    'data.train_slices="0,1,3,4"': "data.train_slices: ",
+    "data.triplets.max_shift=16": "max_shift: 16",
     "data.triplets.min_correlation=1.0": "no triplet is left",
     "data.triplets.windw=3": "windw",
     'data.normalization={"kind": "standard"}': "normalization.kind: 'standard' cannot be mapped back",
@@ -233,11 +232,36 @@ BAD = {
     "training.vgg_weights=none.h5": "none.h5",
     "model.preset=aeanet-em": "data.kind: 'slices' does not fit model.preset 'aeanet-em'",
     "data.kind=sample": "data.kind: 'sample' does not fit model.preset 'ssan'",
-    "model.n_channel_in=1": "in_channels: 1, expected 2",
+    "model.n_channel_in=1": "model.n_channel_in, model.n_channel_out: 1 and 1, expected 2",
+    "model.n_channel_out=2": "model.n_channel_in, model.n_channel_out: 2 and 2, expected 2",
     "model.network.filters=12": "filters: 12, sparse attention expects a multiple of 8",
-    "training.patch_size=null": "missing; lists of whole images need the size",
+    "training.patch_size=null": "training.patch_size: missing",
     "training.patch_size=[32,200]": "patch_size",
 }
+
+
+def test_values_that_the_normalisation_does_not_suit_are_warned_of(workplace, caplog):
+    config = load_run_config("run.json", ['data.normalization={"kind": "none"}'])
+    load_slices(config.data, workplace / "data")
+    assert "data.normalization: slices are " in caplog.text and "expected about 0 to 1" in caplog.text
+    caplog.clear()
+    load_slices(load_run_config("run.json").data, workplace / "data")
+    assert "data.normalization" not in caplog.text
+
+
+def test_a_shift_as_large_as_was_searched_is_warned_of(caplog):
+    before, after = neighbours(shift=6)
+    prepare_pair(before, after, 6, True)
+    assert "two slices are 0, 6 pixels apart, as far as was searched" in caplog.text
+    caplog.clear()
+    prepare_pair(before, after, 7, True)
+    assert "pixels apart" not in caplog.text
+
+
+def test_a_side_beyond_what_a_graph_knows_is_refused():
+    model, slices = made(), np.zeros((2, 4, 2**14 + 1), "float32")
+    with pytest.raises(InputError, match=r"slice: shape \(4, 16385\), expected at most 16384 pixels a side"):
+        model.interpolate(*slices, max_shift=0)
 
 
 @pytest.mark.parametrize("override", BAD)
@@ -270,6 +294,8 @@ def test_classes_say_which_preset_is_whose():
         AEANetConfig("YX", 2, 1, preset="ssan")
     with pytest.raises(InputError, match=r"'aeanet-em' does not interpolate slices, use AEANet"):
         SliceInterpolationConfig(preset="aeanet-em")
+    with pytest.raises(InputError, match=r"axes: 'ZYX' are 3 spatial axes, expected 2"):
+        SliceInterpolationConfig("ZYX")
     assert not SliceInterpolationConfig(train_loss="mae").is_valid()
     assert SliceInterpolationConfig(train_loss="style").is_valid()
     assert not hasattr(AEANet, "interpolate")
