@@ -115,4 +115,4 @@ def test_scripts_exit_with_the_code_of_the_command(monkeypatch, capfd, tmp_path)
         runpy.run_path(str(ROOT / "predict.py"), run_name="__main__")
     assert exit.value.code == 2
     assert capfd.readouterr().err == f"aeanet: error: {tmp_path}: the folder is empty, expected images " \
-        "(tif, tiff, png, bmp, jpg, jpeg, zarr)\n"  # fmt: skip
+        "(tif, tiff, png, bmp, jpg, jpeg, nii, nii.gz, hdr, zarr)\n"  # fmt: skip

@@ -140,17 +140,18 @@ def test_slicewise_hausdorff_by_loops(vectors):
     assert slicewise_hausdorff(gt, image, 150, vectors) == pytest.approx(sum(expected) / 3)
     assert slicewise_hausdorff(image, gt, 150, vectors) == pytest.approx(sum(expected) / 3)
     assert slicewise_hausdorff(gt, gt, 150, vectors) == 0
+    assert (slicewise_hausdorff(gt, image, 150) == slicewise_hausdorff(gt, image, 150, vectors)) == (vectors == "lines")
 
 
 def test_slicewise_hausdorff_by_hand(monkeypatch):
     gt, image = np.zeros((2, 2, 1, 3), int)
     gt[0] = image[1] = 7
     # Slices 111 and 000 against 000 and 111, moved, so at distance 0; 111000 against 000111; three times 10 against 01.
-    assert slicewise_hausdorff(gt, image, 7) == pytest.approx((0 + np.sqrt(6) + np.sqrt(2)) / 3)
+    assert slicewise_hausdorff(gt, image, 7, "slices") == pytest.approx((0 + np.sqrt(6) + np.sqrt(2)) / 3)
     assert np.isnan(slicewise_hausdorff(gt, image, 8))
     # Only one has the class: 111 and 000, 111000, three times 10, against zeros.
-    assert slicewise_hausdorff(gt, 0 * image, 7) == pytest.approx((np.sqrt(3) / 2 + np.sqrt(3) + 1) / 3)
-    assert slicewise_hausdorff(np.eye(3), np.eye(3)[::-1], 1) == 0
+    assert slicewise_hausdorff(gt, 0 * image, 7, "slices") == pytest.approx((np.sqrt(3) / 2 + np.sqrt(3) + 1) / 3)
+    assert slicewise_hausdorff(np.eye(3), np.eye(3)[::-1], 1, "slices") == 0
     whole = slicewise_hausdorff(labels(0), labels(1), 10, "lines")
     monkeypatch.setattr("aeanet_tf.evaluation.segmentation_metrics._BLOCK", 50)
     assert slicewise_hausdorff(labels(0), labels(1), 10, "lines") == whole
