@@ -2,8 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.10 || command -v python3)
 VENV := .venv
 JAX := .venv-jax
-# Two at a time: most of a test is one thread that traces. A file stays together, for what its tests share.
-PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile
+# Two at a time: most of a test is one thread that traces. A file stays together, for what its tests share; in the order
+# of their names, since files of few tests, of which some are long, would come last.
+PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Speed and memory, about half an hour on two cores on which nothing else should run meanwhile. Each script also runs
 # by itself and says what it measures with --help; tables and numbers are left in benchmarks/results.

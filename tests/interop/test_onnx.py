@@ -5,7 +5,18 @@ from aeanet_tf.interop.onnx import export_onnx
 from tests.interop.example_models import images, make_model, predictions, relative_error
 
 
-@pytest.mark.parametrize("kind", ["em", "probabilistic", "variants", "labelfree", "softmax", "flywing", "slices"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "em",
+        "probabilistic",
+        "variants",
+        "labelfree",
+        "softmax",
+        "flywing",
+        pytest.param("slices", marks=pytest.mark.slow),
+    ],
+)
 def test_onnx_runtime_predicts_what_python_predicts(kind, tmp_path):
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")

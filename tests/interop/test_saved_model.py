@@ -26,7 +26,7 @@ assert "aeanet_tf" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("kind", ["care", "flywing", "slices"])
+@pytest.mark.parametrize("kind", ["care", "flywing", pytest.param("slices", marks=pytest.mark.slow)])
 def test_a_process_without_the_package_gets_the_same_result(kind, tmp_path):
     model = make_model(kind)
     inputs = images(model)
