@@ -166,9 +166,10 @@ print(row["measured"], row["predicted"], row["alive"])
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 def test_a_tile_takes_what_was_predicted():
     measured, predicted, alive = map(float, python("-c", MEASURED).split())
-    assert measured > 0.95 * alive
-    # Where another program keeps the cores busy, operations that could overlap do not, and less is taken.
-    assert 0.9 < predicted / measured < 2.1
+    assert measured > 200e6
+    assert predicted / measured > 0.9
+    # Where another program keeps the cores busy, operations that could overlap do not: only what is alive is taken.
+    assert predicted / measured < 1.6 or 0.98 < measured / alive < 1.02
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
