@@ -210,8 +210,8 @@ def _options(stack, model, args):
     """How slices are aligned and matched for a test."""
     from aeanet_tf.data.triplets import TripletOptions
 
-    prepared = model.preparation()
-    shift = min(prepared.max_shift, min(stack.shape) // 4) if args.max_shift is None else args.max_shift
+    prepared = model.preparation(stack.shape)
+    shift = prepared.max_shift if args.max_shift is None else args.max_shift
     return TripletOptions(
         max_shift=shift, match_histograms=prepared.match_histograms and not args.no_histogram_matching
     )

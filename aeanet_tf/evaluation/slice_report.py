@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from aeanet_tf.evaluation.drawing import bare, limits
 from aeanet_tf.evaluation.protocols import get_protocol
-from aeanet_tf.evaluation.tables import LABELS
+from aeanet_tf.evaluation.tables import cell, label_of, markdown
 from aeanet_tf.files import replacing
 
 _PROTOCOL = get_protocol("interpolation")
@@ -40,8 +40,8 @@ def slice_figure(one, title):
             axes[1, column].set_xlabel(f"error of {name}, mean {errors[name].mean():.3g}", fontsize=9)
     axes[1, 0].imshow(one.truth, cmap="gray", vmin=dark, vmax=bright)
     axes[1, 0].set_xlabel(f"slice {one.number}, the true one", fontsize=9)
-    for cell in axes.flat:
-        bare(cell)
+    for place in axes.flat:
+        bare(place)
     axes[1, last].set_axis_off()
     axes[1, last].set_box_aspect(aspect)
     bar = figure.colorbar(drawn, cax=axes[1, last].inset_axes([0.02, 0, 0.06, 1]))
@@ -81,18 +81,8 @@ def score_table(scores: Mapping[int, Mapping[str, Mapping[str, float]]]) -> str:
         The protocol in a line, and the table.
     """
     methods = next(iter(scores.values()))
-    lines = [["method", "n", *(LABELS[name] for name in _PROTOCOL.scores)]]
+    lines = [["method", "n", *(label_of(name) for name in _PROTOCOL.scores)]]
     for method in methods:
-        cells = [_cell(name, [one[method][name] for one in scores.values()]) for name in _PROTOCOL.scores]
-        lines.append([method, str(len(scores)), *cells])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    lines.insert(1, ["-" * width for width in widths])
-    table = ("| " + " | ".join(text.ljust(n) for text, n in zip(line, widths, strict=True)) + " |" for line in lines)
-    return "\n".join([f"protocol {_PROTOCOL.name}: {_PROTOCOL.description}", "", *table])
-
-
-def _cell(name, values):
-    decimals = 4 if name == "ssim" else 2
-    if len(values) < 2 or not np.isfinite(values).all():
-        return f"{np.mean(values):.{decimals}f}"
-    return f"{np.mean(values):.{decimals}f} ± {np.std(values, ddof=1):.{decimals}f}"
+        values = {name: np.array([one[method][name] for one in scores.values()]) for name in _PROTOCOL.scores}
+        lines.append([method, str(len(scores)), *(cell(name, found) for name, found in values.items())])
+    return f"protocol {_PROTOCOL.name}: {_PROTOCOL.description}\n\n{markdown(lines)}"

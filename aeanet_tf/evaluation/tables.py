@@ -74,9 +74,9 @@ def summary_table(rows: Sequence[Row]) -> str:
             baseline = baseline[there]
             with np.errstate(invalid="ignore"):
                 difference = prediction - baseline
-            line += [_cell(name, baseline), _cell(name, prediction), _cell(name, difference, signed=True)]
+            line += [cell(name, baseline), cell(name, prediction), cell(name, difference, signed=True)]
         else:
-            line.append(_cell(name, prediction))
+            line.append(cell(name, prediction))
         lines.append(line)
     return markdown(lines)
 
@@ -148,7 +148,8 @@ def _columns(rows: Sequence[Row]) -> tuple[list[str], bool]:
     return names, with_input
 
 
-def _cell(name: str, values: np.ndarray, signed: bool = False) -> str:
+def cell(name: str, values: np.ndarray, signed: bool = False) -> str:
+    """Mean ± standard deviation (n - 1) of a score, to its own decimals; the mean alone of one value, or not finite."""
     decimals = _DECIMALS.get(name, 4)
     sign = "+" if signed else ""
     if not len(values):

@@ -291,7 +291,7 @@ def leave_out(stack, slices, methods, options=None):
     """Leave known slices out, one at a time, interpolate each from its two neighbours, and score what comes.
 
     All methods are given, and scored on, the same: a slice and its neighbours, aligned to it, cropped to what the three
-    have in common, with matched histograms, as the triplets of a training and as in SSAN paper. So the score is of what
+    have in common, with matched histograms, as the triplets of a training and as in the paper. So the score is of what
     a method makes of the neighbours, and not of where the slice lay, which is not to be known when it is missing.
 
     Scores are those of the protocol "interpolation" at data range 255. uint8 is scored as it is. Pixels of other

@@ -83,8 +83,8 @@ class SliceInterpolationNet(AEANet):
         before, after = self._check(before), self._check(after)
         if before.shape != after.shape:
             raise InputError(f"after: shape {after.shape}, expected {before.shape} as of the slice before")
-        prepared = self.preparation()
-        shift = min(prepared.max_shift, min(before.shape) // 4) if max_shift is None else max_shift
+        prepared = self.preparation(before.shape)
+        shift = prepared.max_shift if max_shift is None else max_shift
         matched = prepared.match_histograms if match_histograms is None else match_histograms
         self._check_size(before.shape, n_tiles)
         pair = prepare_pair(before, after, shift, matched)
@@ -111,10 +111,15 @@ class SliceInterpolationNet(AEANet):
                 "(n_tiles, --n-tiles)"
             )
 
-    def preparation(self):
-        """How slices were aligned and matched in training: a `TripletSection`, its defaults where that is unknown."""
+    def preparation(self, shape):
+        """How slices of a shape ``(y, x)`` are aligned and matched: a `TripletSection`.
+
+        It is that of the training, or the defaults where that is unknown; ``max_shift`` is no more than a quarter of a
+        side.
+        """
         run = None if self.basedir is None else load_run(self.logdir)
-        return TripletSection() if run is None else run.data.triplets
+        section = TripletSection() if run is None else run.data.triplets
+        return section.model_copy(update={"max_shift": min(section.max_shift, min(shape) // 4)})
 
     def _normalised(self, normalizer, pair):
         """The normaliser, and the network's input ``(y, x, 2 channels)``."""
