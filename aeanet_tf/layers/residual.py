@@ -1,8 +1,9 @@
 """Residual blocks of the U-Nets (GVTNet paper, methods; docs/networks.md)."""
 
 import keras
+from keras import ops
 
-from aeanet_tf.layers.convolution import convolution
+from aeanet_tf.layers.convolution import convolution, times_matrix
 from aeanet_tf.layers.preactivation import PreActivation
 
 
@@ -79,9 +80,19 @@ class ResidualBlock(keras.layers.Layer):
 
     def call(self, x, training=None):
         h = self.batch_norm_1(x, training=training)
-        shortcut = x if self.projection_shortcut is None else self.projection_shortcut(h)
+        shortcut = x if self.projection_shortcut is None else self._projected(h)
         h = self.batch_norm_2.after(self.convolution_1, h, training=training)
         return shortcut + self.convolution_2(h)
+
+    def _projected(self, h):
+        if self.strides == 1:
+            return self.projection_shortcut(h)
+        # The strided 1x1 convolution as a matrix product at every second position: TensorFlow's gradient of the former
+        # writes beyond its memory on a CPU where there are 8 channels or fewer (2.21, oneDNN).
+        rank = len(h.shape) - 2
+        kept = h[(slice(None), *(slice(None, None, self.strides),) * rank)]
+        kernel = ops.cast(self.projection_shortcut.kernel, kept.dtype)
+        return times_matrix(kept, ops.reshape(kernel, kernel.shape[-2:]))
 
     def compute_output_shape(self, input_shape):
         spatial = (None if n is None else -(-n // self.strides) for n in input_shape[1:-1])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.ndimage import correlate
 
 from aeanet_tf.layers import PreActivation, ResidualBlock
@@ -53,6 +54,22 @@ def test_residual_block(spatial, strides, filters, batch_norm):
     # The shortcut is the input itself wherever it can be, and no convolution has a bias.
     assert (block.projection_shortcut is None) == (strides == 1 and filters == 3)
     assert not [w.path for w in block.weights if "bias" in w.path]
+
+
+def test_the_gradient_of_a_strided_shortcut():
+    """TensorFlow's own, of a strided 1x1 convolution of few channels, corrupts memory on a CPU."""
+    x = images(2, 6, 8, 3)
+    block = ResidualBlock(5, 2, batch_norm=False)
+    randomised(block, x)
+    # What lies beside the shortcut adds nothing.
+    block.convolution_2.kernel.assign(np.zeros(block.convolution_2.kernel.shape))
+    with tf.GradientTape() as tape:
+        y = block(x)
+        loss = tf.reduce_sum(y * y)
+    h = np.clip(x, 0, 6)[:, ::2, ::2]
+    expected = np.einsum("nyxi,nyxo->io", h, 2 * (h @ np.asarray(block.projection_shortcut.kernel)[0, 0]))
+    found = tape.gradient(loss, block.projection_shortcut.kernel.value)
+    np.testing.assert_allclose(found[0, 0], expected, rtol=1e-5)
 
 
 def test_preactivation_in_training_uses_and_updates_batch_statistics():
