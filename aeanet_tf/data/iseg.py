@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.data.images import NIFTI_SUFFIXES
+from aeanet_tf.data.labels import to_classes
 from aeanet_tf.data.nifti import Volume, read_nifti
 from aeanet_tf.errors import InputError
 
@@ -23,7 +24,7 @@ _NAME = re.compile(r"subject-(\d+)-(?:T1|T2|label)\.(?:hdr|img|nii|nii\.gz)", re
 
 @dataclass(frozen=True)
 class Subject:
-    """A subject as stored, not standardised and not cropped.
+    """A subject as stored, not normalised and not cropped.
 
     Attributes:
         number: i of ``subject-<i>``.
@@ -83,7 +84,7 @@ def read_subject(folder: str | Path, number: int, margin: int = 0) -> Subject:
     if any(folder.glob(f"subject-{number}-label.*")):
         stored = read_nifti(_file(folder, number, "label"))
         _check_shape(stored, t1)
-        labels = _indices(stored)
+        labels = to_classes(stored.array, list(LABELS), stored.path)
     images = np.stack([t1.array, t2.array], axis=-1).astype(np.float32)
     try:
         crop = brain_box(images, margin)
@@ -146,39 +147,6 @@ def put_back(part: np.ndarray, box: Box, shape: tuple[int, ...], fill: float | n
     return whole
 
 
-def standardise(images: np.ndarray, over: str = "volume") -> np.ndarray:
-    """Standardise each channel by itself to mean 0 and deviation 1: "per-image standardisation".
-
-    Statistics are those of the array that is given. Our choice is the cropped volume of a subject, so that training
-    and prediction see one scale in every patch. The code of Non-local U-Nets standardises each patch of 32 x 32 x 32
-    by itself: for that, call this on patches.
-
-    Args:
-        images: (Z, Y, X, channels).
-        over: voxels that the mean and deviation are of: "volume", all of them, as TensorFlow's
-            ``per_image_standardization`` does; or "brain", those in which a channel is above 0.
-
-    Returns:
-        float32 of the same shape. All voxels are mapped alike, so with "brain" the background is far below 0. As in
-        TensorFlow the deviation (of the population) counts as at least 1 / sqrt(number of voxels), so that a constant
-        channel becomes 0.
-
-    Raises:
-        InputError: ``over`` is another word, or no voxel is above 0.
-    """
-    if over not in ("volume", "brain"):
-        raise InputError(f"over: got {over!r}, expected 'volume' or 'brain'")
-    voxels = images.reshape(-1, images.shape[-1])
-    if over == "brain":
-        voxels = voxels[(voxels > 0).any(axis=1)]
-        if not len(voxels):
-            raise InputError("no voxel is above 0, expected a brain")
-    # In float32 the sum over millions of voxels loses digits.
-    mean = voxels.mean(axis=0, dtype=np.float64)
-    deviation = np.maximum(voxels.std(axis=0, dtype=np.float64), len(voxels) ** -0.5)
-    return ((images - mean) / deviation).astype(np.float32)
-
-
 def label_values(indices: np.ndarray) -> np.ndarray:
     """Class indices 0 to 3 as the values of the published label files, 0, 10, 150, 250, in uint8.
 
@@ -205,14 +173,6 @@ def _check_shape(volume: Volume, t1: Volume) -> None:
         raise InputError(
             f"{volume.path}: shape {volume.array.shape} (ZYX), expected {t1.array.shape} as {t1.path.name} has"
         )
-
-
-def _indices(volume: Volume) -> np.ndarray:
-    values, places = np.unique(volume.array, return_inverse=True)
-    other = np.setdiff1d(values, LABELS)
-    if other.size:
-        raise InputError(f"{volume.path}: has the value {other[0]:g}, expected labels {LABELS}")
-    return np.searchsorted(LABELS, values).astype(np.uint8)[places.reshape(volume.array.shape)]
 
 
 def _text(box: Box) -> str:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from aeanet_tf.data.images import not_finite
+from aeanet_tf.data.images import check_finite, not_finite
 from aeanet_tf.data.percentiles import read_pieces
 from aeanet_tf.errors import InputError
 
@@ -12,7 +12,7 @@ from aeanet_tf.errors import InputError
 _BLOCK = 2**20
 
 
-def streamed_mean_std(array, axes, path=None, progress=None):
+def streamed_mean_std(array, axes, path=None, progress=None, over="all"):
     """Mean and standard deviation of each channel of a lazy image, in float64, without ever holding the image.
 
     As NumPy's of the channel in float64, to rounding. The image is read once, in whole chunks joined up to 64 MB.
@@ -23,14 +23,19 @@ def streamed_mean_std(array, axes, path=None, progress=None):
         axes: one letter a dimension. Axis C separates the channels.
         path: the image's name in messages.
         progress: called after each piece with a line that says what is done, and the number of pieces.
+        over: positions whose values count: "all", or "nonzero", where any channel is above 0 (what skull stripping has
+            left); all channels of a position are then read in one piece.
 
     Returns:
         Two float64 arrays ``(channels,)``; one channel without an axis C. The deviation is that of the population
         (divided by n).
 
     Raises:
-        InputError: NaN or infinite values, an empty image, a dtype that is none of these.
+        InputError: NaN or infinite values, an empty image, a dtype that is none of these, another ``over``, or with
+            "nonzero" no position above 0.
     """
+    if over not in ("all", "nonzero"):
+        raise InputError(f"over: got {over!r}, expected 'all' or 'nonzero'")
     dtype = np.dtype(array.dtype)
     if dtype.kind not in "biuf":
         raise InputError(f"{path or 'image'}: pixels of type {dtype}, expected integers or floats")
@@ -38,17 +43,31 @@ def streamed_mean_std(array, axes, path=None, progress=None):
         raise InputError(f"{path or 'image'}: the image is empty, its shape is {tuple(array.shape)}")
     axis = axes.index("C") if "C" in axes else None
     sums = [_Moments() for _ in range(1 if axis is None else array.shape[axis])]
-    pieces = read_pieces(array.shape, getattr(array, "chunks", None), dtype.itemsize)
+    pieces = _pieces(array, axis if over == "nonzero" else None)
     for piece in pieces:
         values = array[piece]
         channels = values[None] if axis is None else np.moveaxis(values, axis, 0)
+        if over == "nonzero":
+            # Here, since what is not finite may lie where nothing counts.
+            check_finite(path, values)
+            channels = channels[:, (channels > 0).any(axis=0)]
         for channel, moments in zip(channels, sums if axis is None else sums[piece[axis]], strict=True):
             moments.add(channel)
             if not math.isfinite(moments.mean):
                 raise not_finite(path)
         if progress is not None:
             progress("mean and standard deviation", len(pieces))
+    if not sums[0].count:
+        raise InputError(f"{path or 'image'}: no position is above 0, expected some: mean and deviation are theirs")
     return np.array([m.mean for m in sums]), np.array([math.sqrt(m.squares / m.count) for m in sums])
+
+
+def _pieces(array, whole):
+    """Slices of the pieces to read; along the axis ``whole``, unless that is None, each has all of the array."""
+    chunks = list(getattr(array, "chunks", None) or [1] * len(array.shape))
+    if whole is not None:
+        chunks[whole] = array.shape[whole]
+    return read_pieces(array.shape, chunks, np.dtype(array.dtype).itemsize)
 
 
 class _Moments:

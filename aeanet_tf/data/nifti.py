@@ -16,6 +16,7 @@ from aeanet_tf.files import replacing
 
 # NIfTI's names of units of length. Analyze states none; its voxels are in millimetres by convention.
 _UNITS = {"mm": "mm", "unknown": "mm", "micron": "um", "meter": "m"}
+_ANALYZE_INTEGERS = ("uint8", "int16", "int32")
 
 
 @dataclass
@@ -79,12 +80,14 @@ def write_nifti(path: str | Path, array: np.ndarray, like: Volume) -> None:
 
     The suffix decides on the format: .nii and .nii.gz are NIfTI; .hdr, with a .img beside it, is what ``like`` was,
     NIfTI or Analyze. Values are stored without scaling. bool becomes uint8, float16 float32, and integers of 64 bits
-    int32, since programs for these files rarely read them. Files appear only when they are whole; of a pair the .img
-    comes first, and a run killed between the two leaves a new .img beside the old .hdr.
+    int32, since programs for these files rarely read them; so do those that Analyze does not know, such as uint16.
+    Channels, such as the probabilities of classes, become the fourth dimension of the file, where other programs have
+    frames. Files appear only when they are whole; of a pair the .img comes first, and a run killed between the two
+    leaves a new .img beside the old .hdr.
 
     Args:
         path: the file to write.
-        array: ZYX, of the shape of ``like``, real numbers.
+        array: ZYX or ZYXC, of the shape of ``like`` along Z, Y, X, real numbers.
         like: the volume that it belongs to, from `read_nifti`.
 
     Raises:
@@ -92,20 +95,34 @@ def write_nifti(path: str | Path, array: np.ndarray, like: Volume) -> None:
             affine (that of a .mat file of SPM); or the file cannot be written.
     """
     path, array = Path(path), np.asarray(array)
-    nibabel = _nibabel(path, "writing")
-    suffix = image_suffix(path)
-    if suffix not in NIFTI_SUFFIXES:
-        raise InputError(f"{path}: volumes are written as NIfTI or Analyze, expected a name in .nii, .nii.gz or .hdr")
-    if array.shape != like.array.shape:
-        raise InputError(f"{path}: the array has shape {array.shape}, expected {like.array.shape} as {like.path} has")
-    image = _image_like(nibabel, path, _storable(path, array).T, like, single=suffix != ".hdr")
-    if suffix == ".hdr":
+    check_nifti(path, array.shape, like)
+    array = _storable(path, array, image_suffix(path) == ".hdr" and not _is_nifti(like.header))
+    image = _image_like(path, array.T if array.ndim == 3 else array.transpose(2, 1, 0, 3), like)
+    if image_suffix(path) == ".hdr":
         _write_pair(path, image)
         return
     content = image.to_bytes()
     with replacing(path) as temporary:
         # Without the time the same labels give the same file.
-        temporary.write_bytes(gzip.compress(content, mtime=0) if suffix == ".nii.gz" else content)
+        temporary.write_bytes(gzip.compress(content, mtime=0) if image_suffix(path) == ".nii.gz" else content)
+
+
+def check_nifti(path: str | Path, shape: tuple[int, ...], like: Volume) -> None:
+    """Check, before there are values, that `write_nifti` can write an array of this shape; arguments as there.
+
+    Raises:
+        InputError: nibabel is not installed; the suffix or shape does not fit; or Analyze cannot hold the affine.
+    """
+    path = Path(path)
+    _nibabel(path, "writing")
+    if image_suffix(path) not in NIFTI_SUFFIXES:
+        raise InputError(f"{path}: volumes are written as NIfTI or Analyze, expected a name in .nii, .nii.gz or .hdr")
+    if shape[:3] != like.array.shape or len(shape) > 4 or 0 in shape:
+        raise InputError(
+            f"{path}: the array has shape {shape}, expected {like.array.shape} as {like.path} has, channels last"
+        )
+    # It holds a single number.
+    _image_like(path, np.broadcast_to(np.uint8(0), (*shape[2::-1], *shape[3:])), like)
 
 
 def _nibabel(path: Path, doing: str) -> Any:
@@ -152,8 +169,8 @@ def _calibration(header: Any) -> tuple[dict[str, float], str]:
     return sizes, _UNITS.get(unit, "mm")
 
 
-def _storable(path: Path, array: np.ndarray) -> np.ndarray:
-    """The array in a dtype that programs read."""
+def _storable(path: Path, array: np.ndarray, analyze: bool) -> np.ndarray:
+    """The array in a dtype that programs read, and that Analyze knows where it is to be that."""
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind not in "biuf":
         raise InputError(f"{path}: cannot write voxels of type {array.dtype}, expected integers or floats")
@@ -162,7 +179,7 @@ def _storable(path: Path, array: np.ndarray) -> np.ndarray:
         return array.astype(np.uint8)
     if kind == "f":
         return array.astype(np.float64 if size >= 8 else np.float32, copy=False)
-    if size < 8:
+    if size < 8 and not (analyze and array.dtype.name not in _ANALYZE_INTEGERS):
         return array
     info = np.iinfo(np.int32)
     if array.min() < info.min or array.max() > info.max:
@@ -170,13 +187,21 @@ def _storable(path: Path, array: np.ndarray) -> np.ndarray:
     return array.astype(np.int32)
 
 
-def _image_like(nibabel: Any, path: Path, data: np.ndarray, like: Volume, single: bool) -> Any:
-    """nibabel's image of ``data``, indexed [i, j, k], in the place of ``like``."""
-    header = like.header.copy()
-    analyze = not isinstance(header, nibabel.Nifti1Header)
+def _is_nifti(header: Any) -> bool:
+    import nibabel
+
+    return isinstance(header, nibabel.Nifti1Header)
+
+
+def _image_like(path: Path, data: np.ndarray, like: Volume) -> Any:
+    """nibabel's image of ``data``, indexed [i, j, k] or [i, j, k, channel], in the place of ``like``."""
+    import nibabel
+
+    header, single = like.header.copy(), image_suffix(path) != ".hdr"
+    analyze = not _is_nifti(header)
     kind = "Nifti2" if isinstance(header, nibabel.Nifti2Header) else "Nifti1"
     if analyze and not single:
-        return _analyze(nibabel, path, data, header, like.affine)
+        return _analyze(path, data, header, like.affine)
     image = getattr(nibabel, f"{kind}{'Image' if single else 'Pair'}")(data, like.affine, None if analyze else header)
     if analyze:
         image.header.set_xyzt_units("mm")
@@ -187,7 +212,9 @@ def _image_like(nibabel: Any, path: Path, data: np.ndarray, like: Volume, single
     return image
 
 
-def _analyze(nibabel: Any, path: Path, data: np.ndarray, header: Any, affine: np.ndarray) -> Any:
+def _analyze(path: Path, data: np.ndarray, header: Any, affine: np.ndarray) -> Any:
+    import nibabel
+
     kinds = (nibabel.Spm2AnalyzeImage, nibabel.Spm99AnalyzeImage, nibabel.AnalyzeImage)
     kind = next(kind for kind in kinds if isinstance(header, kind.header_class))
     header.set_data_shape(data.shape)

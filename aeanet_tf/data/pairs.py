@@ -7,18 +7,21 @@ from typing import TypeAlias
 
 import numpy as np
 
+from aeanet_tf.data.channels import find_channel_images
 from aeanet_tf.data.images import Image, check_axes, find_images, image_stem, read_image
 from aeanet_tf.errors import InputError
 
 Patches: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
-def pair_folders(low: str | Path, gt: str | Path) -> list[tuple[Path, Path]]:
+def pair_folders(low: str | Path, gt: str | Path, channels: Sequence[str] | None = None) -> list[tuple[Path, Path]]:
     """Match the images of two folders by file name; the extensions may differ.
 
     Args:
         low: folder, pattern or file of the inputs.
         gt: the same for the ground truth.
+        channels: names of the channels where each has a file of its own (`find_channel_images`); those of the first
+            are matched.
 
     Returns:
         (low, GT) for each name, sorted by name.
@@ -26,7 +29,7 @@ def pair_folders(low: str | Path, gt: str | Path) -> list[tuple[Path, Path]]:
     Raises:
         InputError: one side has no images, has a name twice, or has names that the other lacks.
     """
-    sides = [_by_stem(low), _by_stem(gt)]
+    sides = [_by_stem(find_channel_images(low, channels) if channels else find_images(low)), _by_stem(find_images(gt))]
     for own, other, folder, missing_in in ((*sides, low, gt), (*sides[::-1], gt, low)):
         alone = sorted(own.keys() - other.keys())
         if alone:
@@ -37,9 +40,9 @@ def pair_folders(low: str | Path, gt: str | Path) -> list[tuple[Path, Path]]:
     return [(sides[0][stem], sides[1][stem]) for stem in sorted(sides[0])]
 
 
-def _by_stem(folder: str | Path) -> dict[str, Path]:
+def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in find_images(folder):
+    for path in paths:
         twin = found.setdefault(image_stem(path), path)
         if twin != path:
             raise InputError(f"{path}: has the same name as {twin}, expected one image a name")

@@ -20,13 +20,16 @@ HDF5_DATASET = "volumes/raw"
 _LEAST_SLICES = 3
 
 
-def parse_slices(text: str, count: int | None = None, field: str = "--missing") -> list[int]:
+def parse_slices(
+    text: str, count: int | None = None, field: str = "--missing", what: str = "slices counted from 0"
+) -> list[int]:
     """The slices that a text names, counted from 0: "7,12-13" gives [7, 12, 13].
 
     Args:
         text: numbers and ranges, both ends included, separated by commas; blanks do not matter.
         count: how many slices there are; None does not check.
         field: where the text was given, for messages.
+        what: what the numbers are, for messages.
 
     Returns:
         The numbers, each once, sorted.
@@ -38,7 +41,7 @@ def parse_slices(text: str, count: int | None = None, field: str = "--missing") 
     for part in str(text).split(","):
         match = re.fullmatch(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?", part)
         if match is None:
-            raise InputError(f"{field}: got {text!r}, expected slices counted from 0, such as 7,12-13")
+            raise InputError(f"{field}: got {text!r}, expected {what}, such as 7,12-13")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise InputError(f"{field}: the range {part.strip()} ends before it begins, expected {last}-{first}")

@@ -128,7 +128,7 @@ class ImageTarget:
             WriteError: the disk is full, or the file cannot be written.
         """
         values = as_dtype(values, self.dtype)
-        slices = _checked(slices, self.shape, values.shape)
+        slices = checked_region(slices, self.shape, values.shape)
         with writing(self.path):
             self._store.write(tuple(slices[dimension] for dimension in self._order), values.transpose(self._order))
 
@@ -209,7 +209,12 @@ def _layout(
     return Layout(path, shape, "".join(order), stored, known, unit, tag, dtype)
 
 
-def _checked(slices: Slices, shape: tuple[int, ...], region: tuple[int, ...]) -> Slices:
+def checked_region(slices: Slices, shape: tuple[int, ...], region: tuple[int, ...]) -> Slices:
+    """Slices of an array of ``shape`` with start and stop, for values that have the shape ``region``.
+
+    Raises:
+        ValueError: the slices are none of step 1 within the array, or make another region.
+    """
     if not isinstance(slices, tuple) or len(slices) != len(shape):
         raise ValueError(f"slices: got {slices!r}, expected one for each dimension of {shape}")
     full = [part.indices(size) for part, size in zip(slices, shape, strict=True)]

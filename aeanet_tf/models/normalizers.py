@@ -33,12 +33,28 @@ class RangeNormalizer(Normalizer):
 class StandardNormalizer(Normalizer):
     """Gives each image, channel by channel, mean 0 and standard deviation 1; a constant channel becomes 0.
 
+    Mean and deviation may be those of the positions that are not empty; then these get mean 0 and deviation 1, and the
+    others are mapped in the same way. A volume of a brain without its skull is normalised alike whether it is cropped
+    or not.
+
     Nothing is mapped back after prediction (``do_after`` is false): where this is used, for label-free prediction,
     the target is a fluorescence image, and mean and deviation of the transmitted-light input say nothing of its unit.
+
+    Args:
+        over: positions that mean and deviation are of: "all", or "nonzero", where any channel is above 0.
     """
 
+    def __init__(self, over="all"):
+        self.over = over
+
     def before(self, x, axes):
-        """``(x - mean) / std`` in float32, mean and std in float64; see ``csbdeep.data.Normalizer``."""
+        """``(x - mean) / std`` in float32, mean and std in float64; see ``csbdeep.data.Normalizer``.
+
+        Raises:
+            InputError: with "nonzero", no position is above 0, or a value is not finite.
+        """
+        if self.over != "all":
+            return FittedStandardNormalizer(*streamed_mean_std(x, axes, over=self.over), axes).before(x, axes)
         own = tuple(i for i, axis in enumerate(axes) if axis != "C")
         mean, std = (function(x, axis=own, dtype=np.float64, keepdims=True) for function in (np.mean, np.std))
         return _standardised(x, mean, std)
@@ -101,6 +117,36 @@ class FittedPercentileNormalizer(PercentileNormalizer):
         return normalize_mi_ma(x, mi, ma, dtype=self.dtype, **self.kwargs)
 
 
+class OneWayNormalizer(Normalizer):
+    """Normalises as another normaliser does and maps nothing back, for predictions that are no intensities.
+
+    CSBDeep maps predictions back where a model has as many output as input channels, and so it would with classes.
+
+    Args:
+        normalizer: the other, a ``csbdeep.data.Normalizer``.
+    """
+
+    def __init__(self, normalizer):
+        self.normalizer = normalizer
+
+    def before(self, x, axes):
+        """That of the other; see ``csbdeep.data.Normalizer``."""
+        return self.normalizer.before(x, axes)
+
+    def after(self, mean, scale, axes):
+        """There is none; see ``csbdeep.data.Normalizer``.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("predictions are not mapped back by a one-way normaliser")
+
+    @property
+    def do_after(self):
+        """False: predictions stay as they are."""
+        return False
+
+
 def make_normalizer(section):
     """The CSBDeep ``Normalizer`` of a `NormalizationSection`."""
     if section.kind == "percentile":
@@ -108,7 +154,7 @@ def make_normalizer(section):
     if section.kind == "range":
         return RangeNormalizer(section.low, section.high)
     if section.kind == "standard":
-        return StandardNormalizer()
+        return StandardNormalizer(section.over)
     return NoNormalizer()
 
 
@@ -130,10 +176,12 @@ def fit_normalizer(section, image, net_axes, progress=None):
         progress: as in `streamed_percentiles` and `streamed_mean_std`; other kinds do not read the image.
 
     Raises:
-        InputError: the image holds NaN or infinite values (where it is read), or its dtype is not a real number.
+        InputError: the image holds NaN or infinite values (where it is read), its dtype is not a real number, or it
+            has no position above 0 where the section is over "nonzero".
     """
     if section.kind == "standard":
-        return FittedStandardNormalizer(*streamed_mean_std(image.array, image.axes, image.path, progress), net_axes)
+        moments = streamed_mean_std(image.array, image.axes, image.path, progress, section.over)
+        return FittedStandardNormalizer(*moments, net_axes)
     if section.kind != "percentile":
         return make_normalizer(section)
     limits = [section.low, section.high]

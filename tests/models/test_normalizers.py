@@ -9,7 +9,14 @@ from csbdeep.utils import move_image_axes
 
 from aeanet_tf.data.images import Image
 from aeanet_tf.errors import InputError
-from aeanet_tf.models.normalizers import RangeNormalizer, StandardNormalizer, fit_normalizer, make_normalizer
+from aeanet_tf.models.normalizers import (
+    OneWayNormalizer,
+    RangeNormalizer,
+    StandardNormalizer,
+    fit_normalizer,
+    make_normalizer,
+)
+from aeanet_tf.models.run import network_image
 from aeanet_tf.models.run_config import NormalizationSection
 
 
@@ -98,6 +105,70 @@ def test_a_fitted_standard_normalizer_does_to_pieces_what_is_done_to_the_image(d
         np.testing.assert_allclose(piece, expected[rows], rtol=1e-6, atol=1e-6)
     other = fitted.before(np.moveaxis(net, -1, 0), "CYX")
     np.testing.assert_allclose(other, np.moveaxis(expected, -1, 0), rtol=1e-6, atol=1e-6)
+
+
+def head(axes="ZYXC", dtype=np.uint16):
+    """T1 and T2 of a round head without its skull, and the voxels that are not empty."""
+    places = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in (11, 14, 13)), indexing="ij"))
+    there = np.linalg.norm(places, axis=0) < 0.7
+    rng = np.random.default_rng(0)
+    image = np.where(there[..., None], rng.random((*there.shape, 2)) * (200, 3000) + (30, 500), 0)
+    # A voxel of one channel only belongs to the head.
+    image[there & (places[0] > 0.5), 0] = 0
+    return move_image_axes(image.astype(dtype), "ZYXC", axes, True), there
+
+
+@pytest.mark.parametrize("axes", ["ZYXC", "CZYX"])
+def test_the_head_has_mean_0_and_deviation_1_cropped_or_not(axes):
+    image, there = head(axes)
+    normalizer = make_normalizer(NormalizationSection(kind="standard", over="nonzero"))
+    normal = normalizer.before(image, axes)
+    assert normal.dtype == np.float32 and not normalizer.do_after
+    for c in range(2):
+        given, found = (np.moveaxis(values, axes.index("C"), 0)[c] for values in (image, normal))
+        values = given[there].astype(float)
+        mean = sum(values.tolist()) / values.size
+        deviation = (sum((value - mean) ** 2 for value in values.tolist()) / values.size) ** 0.5
+        # What is empty is mapped as the head is.
+        np.testing.assert_allclose(found, (given - mean) / deviation, rtol=1e-5, atol=1e-6)
+        assert found[there].mean() == pytest.approx(0, abs=1e-6) and found[there].std() == pytest.approx(1, rel=1e-5)
+    box = [slice(2, -2)] * 3
+    box.insert(axes.index("C"), slice(None))
+    assert there.sum() == (there[2:-2, 2:-2, 2:-2]).sum() < there[2:-2, 2:-2, 2:-2].size
+    np.testing.assert_allclose(normalizer.before(image[tuple(box)], axes), normal[tuple(box)], rtol=1e-6, atol=1e-7)
+    # Over all voxels it would not be so.
+    assert np.abs(StandardNormalizer().before(image[tuple(box)], axes) - normal[tuple(box)]).max() > 0.1
+
+
+def test_what_is_fitted_over_the_head_does_the_same_to_pieces():
+    image, _ = head()
+    section = NormalizationSection(kind="standard", over="nonzero")
+    expected = make_normalizer(section).before(image, "ZYXC")
+    fitted = pickle.loads(pickle.dumps(fit_normalizer(section, Image(np.moveaxis(image, -1, 1), "ZCYX"), "ZYXC")))
+    for rows in (slice(7, 11), slice(0, 7)):
+        np.testing.assert_allclose(fitted.before(image[rows], "ZYXC"), expected[rows], rtol=1e-6, atol=1e-7)
+    # Without a channel axis, and where a channel has one value.
+    plain = make_normalizer(section).before(np.array([[0, 3, 5]]), "YX")
+    np.testing.assert_allclose(plain, [[-4, -1, 1]])
+    np.testing.assert_array_equal(make_normalizer(section).before(np.full((3, 4, 5, 2), 7.0), "ZYXC"), 0)
+    empty = np.zeros((3, 4))
+    with pytest.raises(InputError, match=r"^image: no position is above 0"):
+        make_normalizer(section).before(empty, "YX")
+    with pytest.raises(InputError, match=r"^a\.hdr: no position is above 0"):
+        fit_normalizer(section, Image(empty, "YX", path="a.hdr"), "YXC")
+    with pytest.raises(InputError, match=r"^a\.hdr: no position is above 0"):
+        network_image(Image(empty, "YX", path="a.hdr"), "YXC", 1, make_normalizer(section))
+
+
+def test_one_way_there_is_no_way_back():
+    image = np.arange(12).reshape(3, 4)
+    other = RangeNormalizer(2, 6)
+    normalizer = pickle.loads(pickle.dumps(OneWayNormalizer(other)))
+    np.testing.assert_array_equal(normalizer.before(image, "YX"), other.before(image, "YX"))
+    np.testing.assert_array_equal(normalizer(image, "YX"), (image - 2) / 4)
+    assert other.do_after and not normalizer.do_after
+    with pytest.raises(ValueError, match="not mapped back"):
+        normalizer.after(image, None, "YX")
 
 
 def test_only_percentiles_and_moments_read_the_image():
