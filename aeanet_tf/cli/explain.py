@@ -133,7 +133,7 @@ def _read(model, path, axes, normalization):
     """The `Image` and the network's normalised input ``(1, *spatial, channels)``."""
     from aeanet_tf.data.images import read_image
     from aeanet_tf.models.normalizers import make_normalizer
-    from aeanet_tf.models.run import network_image
+    from aeanet_tf.models.run_data import network_image
 
     image = read_image(path, axes)
     config = model.config

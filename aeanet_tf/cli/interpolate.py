@@ -136,7 +136,8 @@ def _model(args):
         parse_bytes(args.max_memory)
     model = load_model(args.model)
     if not hasattr(model, "interpolate"):
-        raise InputError(f"{args.model}: a model that restores images, expected one that interpolates slices")
+        does = "segments" if model.spec.model_kind == "segmentation" else "restores"
+        raise InputError(f"{args.model}: a model that {does} images, expected one that interpolates slices")
     return model
 
 

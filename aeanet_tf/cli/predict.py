@@ -8,9 +8,9 @@ def add_parser(subparsers):
     parser = subparsers.add_parser(
         "predict",
         help="restore images with a trained model",
-        description="Restore images, piece by piece, and write ImageJ-compatible float32 tifs (OME-Zarr for OME-Zarr) "
-        "of the same names; axes and pixel size are kept. Images are normalised as in training. A run that was stopped "
-        "goes on when the same command is given again.",
+        description="Restore images, piece by piece, and write ImageJ-compatible float32 tifs (OME-Zarr for OME-Zarr, "
+        "NIfTI for NIfTI) of the same names; axes, pixel size and affine are kept. Models that segment write labels. "
+        "Images are normalised as in training. A run that was stopped goes on when the same command is given again.",
     )
     parser.add_argument("--model", required=True, metavar="DIR", help="model folder")
     parser.add_argument(
@@ -30,6 +30,7 @@ def add_parser(subparsers):
         "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
     )
     _add_tiling(parser)
+    _add_segmentation(parser)
     parser.set_defaults(run=run)
 
 
@@ -45,10 +46,9 @@ def _add_tiling(parser):
     )
     group.add_argument(
         "--tiling",
-        choices=("exact", "overlap", "whole"),
-        default="exact",
+        choices=("exact", "overlap", "whole", "patches"),
         help="exact (default): tiles share the attention of the whole image; overlap: each has its own, as in CSBDeep; "
-        "whole: no tiles",
+        "whole: no tiles; patches: see below",
     )
     group.add_argument(
         "--context",
@@ -61,8 +61,35 @@ def _add_tiling(parser):
     cluster.add_argument("--scheduler", metavar="ADDRESS", help="predict on a running dask.distributed cluster")
 
 
+def _add_segmentation(parser):
+    group = parser.add_argument_group("segmentation (docs/segmentation.md)")
+    group.add_argument("--probabilities", action="store_true", help="also write the probabilities of the classes")
+    group.add_argument(
+        "--patch-size",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of --tiling patches, which averages overlapping patches: pixels along each axis of the model (default: "
+        "as in training)",
+    )
+    group.add_argument(
+        "--step",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="distance of the patches (default: 8)",
+    )
+    group.add_argument(
+        "--channels",
+        nargs="+",
+        metavar="NAME",
+        help="the channels are files of their own, whose names differ by these, such as T1 T2",
+    )
+
+
 def run(args):
     """Predict; see `aeanet_tf.models.predict_files.predict_files`."""
+    from aeanet_tf.data.channels import channel_paths, find_channel_images
     from aeanet_tf.data.images import check_axes, find_images
     from aeanet_tf.models.folder import load_model
     from aeanet_tf.startup import load_backend
@@ -70,7 +97,9 @@ def run(args):
     _check(args)
     axes = None if args.axes is None else check_axes(args.axes)
     # Before TensorFlow is loaded: most mistakes are in the paths.
-    find_images(args.input)
+    for path in find_channel_images(args.input, args.channels) if args.channels else find_images(args.input):
+        if args.channels:
+            channel_paths(path, args.channels)
     normalization = _normalization(args)
     load_backend()
     model = load_model(args.model)
@@ -81,7 +110,16 @@ def run(args):
     from aeanet_tf.models.predict_files import PredictOptions, predict_files
 
     options = PredictOptions(
-        axes, args.n_tiles, args.tiling, args.context, args.max_memory, args.scale, args.format, args.precision
+        axes=axes,
+        n_tiles=args.n_tiles,
+        tiling=_tiling(model, args),
+        context=args.context,
+        max_memory=args.max_memory,
+        scale=args.scale,
+        file_format=args.format,
+        precision=args.precision,
+        probabilities=args.probabilities,
+        channels=tuple(args.channels) if args.channels else None,
     )
     with _workers(args) as client:
         predict_files(model, args.input, args.output, normalization, options, client)
@@ -94,6 +132,27 @@ def _check(args):
         raise InputError(f"--n-tiles: {args.n_tiles}, expected numbers of at least 1")
     if args.workers is not None and args.workers < 1:
         raise InputError(f"--workers: {args.workers}, expected at least 1")
+
+
+def _tiling(model, args):
+    """The name of the tiling, or patches; an error for options of patches where there are none."""
+    from aeanet_tf.errors import InputError
+
+    tiling, segments = args.tiling, model.spec.model_kind == "segmentation"
+    if segments:
+        from aeanet_tf.models.segmentation import STEP
+
+        step = (args.step[0] if len(args.step) == 1 else args.step) if args.step else STEP
+        tiling = model.checked_tiling(args.tiling, args.patch_size, step)
+    elif tiling == "patches":
+        raise InputError("--tiling: patches, expected exact, overlap or whole: the model does not segment")
+    in_patches = not isinstance(tiling, (str, type(None)))
+    for name, value in (("--patch-size", args.patch_size), ("--step", args.step)):
+        if value is not None and not in_patches:
+            raise InputError(f"{name}: {value}, expected none without --tiling patches")
+    if in_patches and args.n_tiles is not None:
+        raise InputError(f"--n-tiles: {args.n_tiles}, expected none with --tiling patches")
+    return tiling or "exact"
 
 
 def _normalization(args):

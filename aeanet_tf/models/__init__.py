@@ -5,6 +5,8 @@ _LAZY = {
     "AEANetConfig": "aeanet_tf.models.config",
     "ProjectionAEANet": "aeanet_tf.models.projection",
     "ProjectionAEANetConfig": "aeanet_tf.models.config",
+    "SegmentationAEANet": "aeanet_tf.models.segmentation",
+    "SegmentationAEANetConfig": "aeanet_tf.models.segmentation_config",
     "SliceInterpolationConfig": "aeanet_tf.models.config",
     "SliceInterpolationNet": "aeanet_tf.models.slice_interpolation",
 }

@@ -15,7 +15,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.folder import weight_files
 from aeanet_tf.models.precision import warn_if_emulated
-from aeanet_tf.models.tiled_prediction import predict_arrays
+from aeanet_tf.models.tiled_prediction import predict_images
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import build_network, check_precision, receptive_radius
 from aeanet_tf.prediction.stages import OwnAttention, Stages
@@ -32,6 +32,7 @@ from aeanet_tf.training import (
     staircase,
 )
 from aeanet_tf.training.devices import find_devices, log_devices, make_strategy
+from aeanet_tf.training.regularisation import penalise_kernels
 from aeanet_tf.training.replicas import CollectWeights, ReplicatedModel
 
 logger = logging.getLogger("aeanet_tf")
@@ -71,6 +72,14 @@ class AEANet(CARE):
     def spec(self):
         """The network's validated spec."""
         return self.config.spec
+
+    # Whether CSBDeep's TensorBoard images are of its predictions.
+    _shows_images = True
+
+    @property
+    def _trained_spec(self):
+        """Of the network that losses see; its weights are those of `keras_model`."""
+        return self.spec
 
     @property
     def _config_class(self):
@@ -120,19 +129,23 @@ class AEANet(CARE):
         return get_loss(name)
 
     def _network_to_train(self):
-        """`keras_model`; or one beside it, in half precision or with replicas, whose weights it is given after each
-        epoch: what predicts and exports knows nothing of either."""
+        """`keras_model`; or one beside it, in half precision, with replicas or another end, whose weights it is given
+        after each epoch: what predicts and exports knows nothing of these."""
         config = self.config
         devices, precision = find_devices(config.train_devices, config.train_batch_size), config.train_precision
         warn_if_emulated(precision)
 
         def build():
-            return build_network(self.spec, precision=precision)
+            return build_network(self._trained_spec, precision=precision)
 
         if devices is not None:
             log_devices(devices, config.train_batch_size)
-            return ReplicatedModel(build, make_strategy(devices))
-        return self.keras_model if precision == "float32" else build()
+            network = ReplicatedModel(build, make_strategy(devices))
+        else:
+            as_it_is = precision == "float32" and self._trained_spec == self.spec
+            network = self.keras_model if as_it_is else build()
+        penalise_kernels(network, config.train_kernel_l2)
+        return network
 
     def train(
         self, X, Y, validation_data, epochs=None, steps_per_epoch=None, augmenter=None, *, resume=False, verbose=1
@@ -220,7 +233,7 @@ class AEANet(CARE):
             callbacks.insert(0, ReestimateBatchNorm(sample, until_step=until))
         if self.basedir is None:
             return callbacks, None
-        if self.config.train_tensorboard and isinstance(validation_data[0], np.ndarray):
+        if self.config.train_tensorboard and self._shows_images and isinstance(validation_data[0], np.ndarray):
             images = str(self.logdir / "logs" / "images")
             callbacks.append(
                 CARETensorBoardImage(
@@ -303,22 +316,7 @@ class AEANet(CARE):
 
     def _predict(self, img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context, precision):
         """``(mean, scale)`` of an image, or a list of them."""
-        options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
-        if isinstance(img, (list, tuple)):
-            return predict_arrays(self, list(img), axes, *options)
-        letters = axes_check_and_normalize(axes, img.ndim)
-        if "T" not in letters or "T" in self.config.axes:
-            return predict_arrays(self, [img], letters, *options)[0]
-        time = letters.index("T")
-        frames = list(np.moveaxis(img, time, 0))
-        if isinstance(n_tiles, (list, tuple)) and len(n_tiles) == img.ndim:
-            if n_tiles[time] != 1:
-                raise InputError(f"n_tiles: {n_tiles[time]} along T, expected 1: frames are predicted one by one")
-            options = (normalizer, resizer, [*n_tiles[:time], *n_tiles[time + 1 :]], *options[3:])
-        found = predict_arrays(self, frames, letters.replace("T", ""), *options)
-        # An axis that is projected may have stood before T.
-        time = sum(a == "C" or a in self._axes_out for a in letters[:time])
-        return [None if part[0] is None else np.stack(part, time) for part in zip(*found, strict=True)]
+        return predict_images(self, img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
 
     def network(self, precision="float32"):
         """The network as prediction uses it, with the weights of `keras_model`.
@@ -340,15 +338,16 @@ class AEANet(CARE):
         return self._half
 
     def stages(self, plan, precision="float32"):
-        """The compiled stages of a `Plan`, made once for each way to predict."""
+        """The compiled stages of a `Plan`, ``None`` for one network with its own attention; made once for each."""
         network = self.network(precision)
         cached, stages = self._stages.get(precision, (None, {}))
         if cached is not network:
             stages = {}
             self._stages[precision] = network, stages
-        key = plan.kept if plan.shared else "own"
+        shared = plan is not None and plan.shared
+        key = plan.kept if shared else "own"
         if key not in stages:
-            stages[key] = Stages(network, plan.kept) if plan.shared else OwnAttention(network)
+            stages[key] = Stages(network, plan.kept) if shared else OwnAttention(network)
         return stages[key]
 
     def _predict_mean_and_scale(self, img, axes, normalizer, resizer, n_tiles=None):

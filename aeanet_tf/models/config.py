@@ -43,6 +43,8 @@ class AEANetConfig(Config):
             predicting do not look at it.
         train_precision: ``"float32"``, or ``"bfloat16"`` for layers that compute in half precision; weights, losses and
             the model that comes out are in float32 (docs/performance.md).
+        train_kernel_l2: factor of half the sum of the squared kernels in the loss, 0
+            (`aeanet_tf.training.regularisation`).
         train_batch_norm_batches: training batches from which batch-norm statistics are estimated before each
             validation of the first steps (docs/networks.md), 16; 0 for off.
 
@@ -72,6 +74,7 @@ class AEANetConfig(Config):
         self.train_seed = None
         self.train_devices = None
         self.train_precision = "float32"
+        self.train_kernel_l2 = 0.0
         self.train_batch_norm_batches = 16
         if kwargs.get("train_learning_rate_decay") is not None:
             kwargs.setdefault("train_reduce_lr", None)
@@ -104,7 +107,7 @@ class AEANetConfig(Config):
         spec = as_spec(self.preset)
         if spec.kind != "unet":
             raise InputError(f"preset: {self.preset!r} {_OTHER_MODELS[spec.kind]} and its configuration")
-        return _customised(spec, self, self.n_dim, network, unet)
+        return customised(spec, self, self.n_dim, network, unet)
 
     def _check_agreement(self):
         """Refuse a ``network`` that contradicts CSBDeep's own attributes, which the data are checked against."""
@@ -140,6 +143,7 @@ class AEANetConfig(Config):
             "train_patch_size": self.train_patch_size is None or len(self.train_patch_size) == self.n_dim,
             "train_seed": self.train_seed is None or (isinstance(self.train_seed, int) and self.train_seed >= 0),
             "train_devices": _are_devices(self.train_devices),
+            "train_kernel_l2": _is_number(self.train_kernel_l2) and self.train_kernel_l2 >= 0,
             "train_precision": self.train_precision in PRECISIONS,
             "train_batch_norm_batches": isinstance(self.train_batch_norm_batches, int)
             and self.train_batch_norm_batches >= 0,
@@ -182,8 +186,8 @@ class ProjectionAEANetConfig(AEANetConfig):
             raise InputError(f"preset: {self.preset!r} does not project, use the model of that network")
         if axes_dict(self.axes)[self.proj_axis] != 0:
             raise InputError(f"axes: {self.axes!r} do not begin with the projected axis {self.proj_axis!r}")
-        inner = _customised(spec.restoration, self, 2, {}, unet).model_dump()
-        return _replaced(spec.replace(in_channels=self.n_channel_in, restoration=inner), network)
+        inner = customised(spec.restoration, self, 2, {}, unet).model_dump()
+        return replaced(spec.replace(in_channels=self.n_channel_in, restoration=inner), network)
 
 
 class SliceInterpolationConfig(AEANetConfig):
@@ -212,7 +216,7 @@ class SliceInterpolationConfig(AEANetConfig):
         spec = as_spec(self.preset)
         if spec.kind != "ssan":
             raise InputError(f"preset: {self.preset!r} does not interpolate slices, use AEANet and its configuration")
-        return _replaced(spec, {"in_channels": self.n_channel_in, "out_channels": self.n_channel_out, **network})
+        return replaced(spec, {"in_channels": self.n_channel_in, "out_channels": self.n_channel_out, **network})
 
     def _mirror(self, spec):
         self.unet_residual, self.unet_n_depth, self.unet_kern_size = False, 1, 3
@@ -228,7 +232,7 @@ class SliceInterpolationConfig(AEANetConfig):
         return (not invalid, tuple(invalid)) if return_invalid else not invalid
 
 
-def _customised(spec, config, dimension, network, unet):
+def customised(spec, config, dimension, network, unet):
     """``spec`` for the images of ``config``, with CSBDeep's ``unet_*`` values and the user's fields applied."""
     changes = {
         "dimension": dimension,
@@ -241,13 +245,14 @@ def _customised(spec, config, dimension, network, unet):
     }
     if spec.input_size and len(spec.input_size) != dimension:
         changes["input_size"] = network.get("input_size")
-    spec = _replaced(spec, changes)
+    spec = replaced(spec, changes)
     if "unet_n_depth" in unet:
         spec = spec.with_depth(unet["unet_n_depth"] + 1)
-    return _replaced(spec, network)
+    return replaced(spec, network)
 
 
-def _replaced(spec, changes):
+def replaced(spec, changes):
+    """``spec`` with fields changed; `InputError` names one that is wrong."""
     try:
         return spec.replace(**changes)
     except ValidationError as error:

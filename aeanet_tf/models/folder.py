@@ -14,16 +14,17 @@ logger = logging.getLogger("aeanet_tf")
 
 RUN_FILE = "run.json"
 NORMALIZATION_FILE = "normalization.json"
-# Names of model and configuration, by kind of the network.
+# Names of model and configuration, by a spec's `model_kind`.
 MODEL_CLASSES = {
     "unet": ("AEANet", "AEANetConfig"),
     "projection": ("ProjectionAEANet", "ProjectionAEANetConfig"),
     "ssan": ("SliceInterpolationNet", "SliceInterpolationConfig"),
+    "segmentation": ("SegmentationAEANet", "SegmentationAEANetConfig"),
 }
 
 
 def model_class(kind):
-    """The class of the models of a kind of network: of a spec's ``kind``."""
+    """The class of the models of a kind: of a spec's ``model_kind``."""
     from aeanet_tf import models
 
     return getattr(models, MODEL_CLASSES[kind][0])
@@ -37,7 +38,7 @@ def config_class(kind):
 
 
 def load_model(folder):
-    """The trained model of a folder with its best weights: `AEANet`, `ProjectionAEANet` or `SliceInterpolationNet`.
+    """The trained model of a folder with its best weights, of one of `MODEL_CLASSES`.
 
     Raises:
         InputError: no such folder, no configuration in it or one of another program, or no weights.
@@ -68,8 +69,9 @@ def _network_kind(path):
     if not path.is_file():
         raise InputError(f"{path.parent}: the model folder has no {path.name}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))["network"]["kind"]
-    except (ValueError, KeyError, TypeError):
+        network = json.loads(path.read_text(encoding="utf-8"))["network"]
+        return "segmentation" if network.get("last_activation") == "softmax" else network["kind"]
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: not the configuration of an AEANet (no network in it)") from None
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from aeanet_tf.data.images import check_finite, check_fits
+from aeanet_tf.data.labels import to_labels
 from aeanet_tf.errors import InputError
 
 
@@ -164,7 +165,11 @@ class FrameTarget:
                 return
             places[a] = slice(first - before, last - before)
             inner.append(slice(first - start, last - start))
-        mean, scale = self._restored(y[tuple(inner)])
+        self._write_cropped(places, y[tuple(inner)])
+
+    def _write_cropped(self, places, y):
+        """Write the output without its padding; ``places`` are slices of the image by axis."""
+        mean, scale = self._restored(y)
         self._put(self.mean, places, mean)
         if self.scale is not None:
             self._put(self.scale, places, scale)
@@ -176,9 +181,9 @@ class FrameTarget:
             return self.normalizer.after(mean, scale, self.net_out_axes)
         return mean, scale
 
-    def _put(self, writer, places, values):
+    def _put(self, writer, places, values, without=""):
         channels = values.shape[-1]
-        axes = _file_axes(self.image_axes, self.net_axes, self.net_out_axes, channels)
+        axes = _file_axes(self.image_axes, self.net_axes, self.net_out_axes, channels).replace(without, "")
         if self.frame is not None:
             places = places | {"T": slice(self.frame, self.frame + 1)}
             values = np.expand_dims(values, -2)
@@ -188,6 +193,28 @@ class FrameTarget:
         places = places | {"C": slice(0, channels)}
         values = values.transpose([held.index(a) for a in axes]).astype("float32", copy=False)
         writer.write(tuple(places[a] for a in axes), values)
+
+
+class LabelTarget(FrameTarget):
+    """Takes the probabilities of classes for pieces of a `FrameSource`, and writes labels to where the file has them.
+
+    Args:
+        source, net_out_axes: see `FrameTarget`.
+        labels: ``labels.write(slices, values)`` is given the values of the most probable classes, float32, and where
+            they belong in an array of `output_layout` without C.
+        probabilities: the same for the probabilities, with all classes along C; ``None`` drops them.
+        values: of the classes.
+    """
+
+    def __init__(self, source, net_out_axes, labels, probabilities=None, values=()):
+        super().__init__(source, net_out_axes, labels)
+        self.probabilities, self.values = probabilities, list(values)
+
+    def _write_cropped(self, places, y):
+        labels = to_labels(np.argmax(y, -1), self.values)[..., None]
+        self._put(self.mean, places, labels, without="C")
+        if self.probabilities is not None:
+            self._put(self.probabilities, places, y)
 
 
 def _file_axes(image_axes, net_axes, net_out_axes, channels):

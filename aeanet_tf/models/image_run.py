@@ -2,10 +2,13 @@
 
 from math import ceil
 
-from aeanet_tf.data.images import check_fits
+from aeanet_tf.data.channels import open_channels
+from aeanet_tf.data.images import NIFTI_SUFFIXES, check_fits, image_suffix
+from aeanet_tf.data.labels import label_dtype
+from aeanet_tf.data.nifti_target import NiftiTarget
 from aeanet_tf.data.stored import open_image
 from aeanet_tf.data.targets import ImageTarget
-from aeanet_tf.models.frames import FrameSource, FrameTarget, frame_image, frames_of, output_layout
+from aeanet_tf.models.frames import FrameSource, FrameTarget, LabelTarget, frame_image, frames_of, output_layout
 from aeanet_tf.models.normalizers import fit_normalizer
 from aeanet_tf.prediction import cut_evenly
 from aeanet_tf.prediction.job import Frame
@@ -20,22 +23,24 @@ class ImageRun:
     Args:
         model: an `AEANet`.
         path: of the image.
-        targets: path of the prediction, and of the scale where it is wanted.
+        targets: path of the prediction, and of the scale, or the probabilities of classes, where they are wanted.
         axes: of the image; ``None`` for those that the file names.
+        channels: names of the channels where each is a file of its own, see `open_channels`.
 
     Raises:
         InputError: an image that cannot be read or does not fit the model.
     """
 
-    def __init__(self, model, path, targets, axes):
+    def __init__(self, model, path, targets, axes, channels=None):
         self.model, self.path, self.targets = model, path, targets
-        self.image = open_image(path, axes)
+        self.image = open_channels(path, channels, axes) if channels else open_image(path, axes)
         config = model.config
         check_fits(self.image, config.axes, config.n_channel_in, frames=True)
         self.frames = frames_of(self.image, config.axes)
         by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))
         self.size = tuple(by_axis[a] for a in config.axes if a != "C")
         self.padded = tuple(-(-n // step) * step for n, step in zip(self.size, model.spec.divisor, strict=True))
+        self.segments = model.spec.model_kind == "segmentation"
         self.sources, self.files = [], []
 
     def read_ranges(self, normalization, progress):
@@ -52,7 +57,7 @@ class ImageRun:
             plan: its `Plan`.
             tag: of the run.
         """
-        found = [ImageTarget.reopen(path, *self._layout(plan), tag) for path in self.targets]
+        found = [self._target(index, plan, tag, reopen=True) for index in range(len(self.targets))]
         self.files = [file for file in found if file is not None]
         return len(self.files) == len(self.targets)
 
@@ -60,35 +65,57 @@ class ImageRun:
         """Make the partial files of the prediction.
 
         Args:
-            plan: a `Plan`; a zarr's chunks are parts of its tiles, so that no two tiles write one chunk.
+            plan: a `Plan`; a zarr's chunks are parts of its tiles, so that no two tiles write one chunk. ``None`` for
+                pieces that are written one after the other.
             tag: of the run.
 
         Raises:
             WriteError: they cannot be written.
         """
         self.files = []
-        for path in self.targets:
-            self.files.append(ImageTarget.create(path, *self._layout(plan), tag))
+        for index in range(len(self.targets)):
+            self.files.append(self._target(index, plan, tag))
 
-    def _layout(self, plan):
-        """Shape, axes, pixel size, unit and chunks of the prediction."""
-        config = self.model.config
+    def _target(self, index, plan, tag, reopen=False):
+        """The file of the prediction, or the second one beside it."""
+        path, config = self.targets[index], self.model.config
         shape, axes = output_layout(self.image, config.axes, self.model._axes_out, config.n_channel_out)
+        dtype = "float32"
+        if self.segments and index == 0:
+            dtype = label_dtype(config.labels)
+            shape, axes = tuple(n for n, a in zip(shape, axes, strict=True) if a != "C"), axes.replace("C", "")
+        if image_suffix(path) in NIFTI_SUFFIXES:
+            make = NiftiTarget.reopen if reopen else NiftiTarget.create
+            return make(path, shape, axes, self.path, tag, dtype)
+        make = ImageTarget.reopen if reopen else ImageTarget.create
+        return make(path, shape, axes, *self._calibration(axes), self._chunk_shape(axes, shape, plan), tag, dtype)
+
+    def _calibration(self, axes):
         sizes = {a: s for a, s in self.image.pixel_size.items() if a in axes}
-        chunk = dict(zip(config.axes.replace("C", ""), self._chunks(plan), strict=True)) | {"T": 1}
-        chunks = [chunk.get(a, n) for a, n in zip(axes, shape, strict=True)]
-        return shape, axes, sizes, self.image.unit if set(sizes) & set("ZYX") else None, chunks
+        return sizes, self.image.unit if set(sizes) & set("ZYX") else None
+
+    def _chunk_shape(self, axes, shape, plan):
+        if plan is None:
+            return None
+        chunk = dict(zip(self.model.config.axes.replace("C", ""), self._chunks(plan), strict=True)) | {"T": 1}
+        return [chunk.get(a, n) for a, n in zip(axes, shape, strict=True)]
+
+    def frame_target(self, index):
+        """What takes the network's output for one frame."""
+        source, out, config = self.sources[index], self.model._axes_out, self.model.config
+        if self.segments:
+            return LabelTarget(source, out, *self.files, values=config.labels)
+        return FrameTarget(source, out, *self.files, probabilistic=config.probabilistic)
 
     def job_frame(self, index, plan):
         """The `Frame` of one frame for a job."""
         source = self.sources[index]
         step, spatial = self.model.spec.divisor, source.shape[:-1]
-        target = FrameTarget(source, self.model._axes_out, *self.files, probabilistic=self.model.config.probabilistic)
         output = [
             [before + start for start in (*range(0, size, length), size)]
             for size, (before, _), (length, _) in zip(source.size, source.pad, self._lengths(plan), strict=True)
         ]
-        return Frame(source, target, cut_evenly(spatial, plan.tiles_for(spatial, step), step), output)
+        return Frame(source, self.frame_target(index), cut_evenly(spatial, plan.tiles_for(spatial, step), step), output)
 
     def finish(self):
         """Give the files their names."""

@@ -14,14 +14,17 @@ from typing import Any
 import tensorflow as tf
 from tqdm import tqdm
 
-from aeanet_tf.data.images import ZARR_SUFFIX, find_images, image_stem
+from aeanet_tf.data.channels import channel_paths, find_channel_images
+from aeanet_tf.data.images import NIFTI_SUFFIXES, ZARR_SUFFIX, find_images, image_stem, image_suffix
 from aeanet_tf.errors import InputError, UnfinishedError, WriteError
 from aeanet_tf.models.image_run import ImageRun
 from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.models.patch_files import predict_in_patches
 from aeanet_tf.models.run_state import RunState, file_facts, network_digest
 from aeanet_tf.models.tiled_prediction import follow, halved
 from aeanet_tf.models.tiling import (
     RESERVE,
+    Patches,
     check_tiling,
     memory_budget,
     remembering_pool,
@@ -46,11 +49,15 @@ class PredictOptions:
     Attributes:
         axes: of the files; by default those that they name.
         n_tiles: number of tiles along each axis of the images; ``None`` for as many as the memory asks for.
-        tiling, context: see `AEANet.predict`; the images of the call are a group.
+        tiling, context: see `AEANet.predict`; the images of the call are a group. ``tiling`` may be `Patches`.
         max_memory: what a process may hold in all; see `AEANet.predict`.
         scale: also write the scale of a probabilistic model, as ``<name>_scale``.
+        probabilities: also write the probabilities of a segmentation model's classes, as ``<name>_probabilities``.
+        channels: names of the channels where each is a file of its own, such as ("T1", "T2"): see
+            `aeanet_tf.data.channels`. Results have the names of the first.
         precision: ``"float32"`` or ``"bfloat16"``; see `AEANet.predict`.
-        file_format: ``"tif"`` or ``"zarr"``; ``None`` writes a zarr for a zarr and a tif for everything else.
+        file_format: ``"tif"`` or ``"zarr"``; ``None`` writes a zarr for a zarr, NIfTI and Analyze for the same (with
+            their affine), and a tif for everything else.
     """
 
     axes: str | None = None
@@ -61,10 +68,13 @@ class PredictOptions:
     scale: bool = False
     file_format: str | None = None
     precision: str = "float32"
+    probabilities: bool = False
+    channels: tuple[str, ...] | None = None
 
 
 def predict_files(model, inputs, output, normalization, options=None, client=None, **kwargs):
-    """Restore every image of a folder or pattern; ImageJ-compatible float32 tifs or OME-Zarr of the same names.
+    """Restore every image of a folder or pattern: ImageJ-compatible tifs, OME-Zarr or NIfTI of the same names, float32;
+    segmentation models write labels, uint8 or uint16.
 
     No image is in memory whole: pieces are read, restored and written. What is written has a hidden name until it is
     complete. A run that was stopped goes on with the first tile that is not finished when it is started again.
@@ -89,19 +99,31 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
     check_precision(options.precision)
     if options.scale and not model.config.probabilistic:
         raise InputError("--scale: the model is not probabilistic, it predicts no scale")
-    # CSBDeep's warning where the result stays normalised.
-    model._check_normalizer_resizer(make_normalizer(normalization), None)
+    segments = model.spec.model_kind == "segmentation"
+    if options.probabilities and not segments:
+        raise InputError("--probabilities: the model does not segment, it has no classes")
+    if not segments:
+        # CSBDeep's warning where the result stays normalised.
+        model._check_normalizer_resizer(make_normalizer(normalization), None)
+    if client is not None and isinstance(options.tiling, Patches):
+        raise InputError("tiling: overlapping patches are predicted in one process, expected no workers or scheduler")
+    if options.n_tiles is not None and isinstance(options.tiling, Patches):
+        raise InputError(f"n_tiles: {options.n_tiles!r}, expected None with patches, which have a size of their own")
     if options.max_memory is not None:
         parse_bytes(options.max_memory)
-    output, paths = Path(output), find_images(inputs)
+    output = Path(output)
+    paths = find_channel_images(inputs, options.channels) if options.channels else find_images(inputs)
     if client is not None:
         # Workers may have been started elsewhere.
         output, paths = output.resolve(), [path.resolve() for path in paths]
     _check_folder(output)
     targets = [_targets(output, path, options) for path in paths]
     _check_targets(paths, targets)
-    facts = [network_digest(model), json.loads(normalization.model_dump_json()), asdict(options)]
-    run = _Run(model, normalization, options, client, RunState(output, [*facts, *map(file_facts, paths)]))
+    # A network does not know the values of its classes.
+    network = [network_digest(model), getattr(model.config, "labels", None)]
+    facts = [*network, json.loads(normalization.model_dump_json()), asdict(options)]
+    files = [one for path in paths for one in (channel_paths(path, options.channels) if options.channels else [path])]
+    run = _Run(model, normalization, options, client, RunState(output, [*facts, *map(file_facts, files)]))
     pairs = list(zip(paths, targets, strict=True))
     try:
         _predict_groups(run, [pairs] if options.context == "group" else [[pair] for pair in pairs])
@@ -123,16 +145,18 @@ def _predict_groups(run, groups):
         if run.state.finished(results):
             logger.info("%s: finished before the run was stopped", results[0])
             continue
-        run.predict(number, [ImageRun(run.model, path, targets, run.options.axes) for path, targets in group])
+        run.predict(number, [run.image(path, targets) for path, targets in group])
         if len(groups) > 1:
             run.state.enter_finished(results)
 
 
 def _targets(output, path, options):
     """Where the prediction of a file goes, and its scale where that is wanted."""
-    kind = options.file_format or ("zarr" if path.suffix.lower() == ZARR_SUFFIX else "tif")
-    names = [image_stem(path)] + [f"{image_stem(path)}_scale"] * options.scale
-    return [output / f"{name}.{kind}" for name in names]
+    suffix = image_suffix(path)
+    kept = suffix if suffix in (ZARR_SUFFIX, *NIFTI_SUFFIXES) else ".tif"
+    suffix = kept if options.file_format is None else f".{options.file_format}"
+    ends = [""] + ["_scale"] * options.scale + ["_probabilities"] * options.probabilities
+    return [output / f"{image_stem(path)}{end}{suffix}" for end in ends]
 
 
 def _check_folder(output):
@@ -169,8 +193,16 @@ class _Run:
     client: Any
     state: RunState
 
+    def image(self, path, targets):
+        """The `ImageRun` of an image."""
+        return ImageRun(self.model, path, targets, self.options.axes, self.options.channels)
+
     def predict(self, number, images):
         """Predict a group of images with the tiles that fit, halved whenever memory runs out."""
+        if isinstance(self.options.tiling, Patches):
+            with self._cleaning(images):
+                predict_in_patches(self.model, images, self.normalization, self.options, self.state.digest)
+            return
         given = None
         with self._cleaning(images):
             while True:

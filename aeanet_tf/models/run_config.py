@@ -6,7 +6,16 @@ from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+)
 from pydantic import field_validator as _field_validator
 from pydantic import model_validator as _model_validator
 
@@ -23,13 +32,21 @@ class NormalizationSection(_Section):
 
     ``percentile``: the percentiles ``low`` and ``high`` become 0 and 1. ``range``: the values ``low`` and ``high``
     become 0 and 1, for instance 0 and 255. ``standard``: the mean becomes 0 and the standard deviation 1; predictions
-    stay normalised, since the target of such a model (label-free prediction) has another unit than its input.
-    ``none``: images are taken as they are.
+    stay normalised, since the target of such a model (label-free prediction) has another unit than its input. With
+    ``over`` "nonzero" mean and deviation are those of the positions where any channel is above 0 (what skull stripping
+    has left), and all positions are mapped alike. ``none``: images are taken as they are.
     """
 
     kind: Literal["percentile", "range", "standard", "none"] = "percentile"
     low: float = 2.0
     high: float = 99.8
+    over: Literal["all", "nonzero"] = "all"
+
+    @_model_validator(mode="after")
+    def _over_fits(self):
+        if self.over != "all" and self.kind != "standard":
+            raise ValueError(f"over: {self.over!r} does not fit kind {self.kind!r}, only 'standard' knows it")
+        return self
 
     @_model_validator(mode="after")
     def _ordered(self):
@@ -60,10 +77,11 @@ class DataSection(_Section):
     Attributes:
         kind: ``folders`` of paired images matched by file name, an ``npz`` as CSBDeep writes it (already normalised),
             the ``sample`` images that come with scikit-image, the published ``paired_em`` BMPs, the published
-            ``label_free`` images (docs/datasets.md), or the ``slices`` of a stack (docs/interpolation.md).
+            ``label_free`` images (docs/datasets.md), the ``slices`` of a stack (docs/interpolation.md), or, for
+            segmentation (docs/segmentation.md), images with ``labels``, or the published ``iseg`` subjects.
         root: folder that the other paths are relative to. A relative root is looked for in the working directory,
             in the folders of ``$AEANET_DATA``, in ``data`` and in ``shared/data`` beside the working directory.
-        low, GT: folders of training images.
+        low, GT: folders of training images; with ``labels`` GT has the label images.
         validation_low, validation_GT: folders of validation images; without them ``validation_split`` of the training
             pairs are held out.
         npz: file name or pattern that matches one file.
@@ -72,14 +90,19 @@ class DataSection(_Section):
         pair: name of the one pair of ``paired_em`` to train on (self-training); by default all (pooled training).
         structure: of ``label_free``, such as "dna".
         resize: factors along Z, Y, X by which ``label_free`` images are resized; see `label_free_images`.
-        stack: of ``slices``: a TIFF, OME-Zarr or HDF5 file, or a pattern of images of one slice each.
+        channels: of ``labels``, where the channels of an image are files of their own: what tells their names apart,
+            such as ["T1", "T2"]; GT has the names of the first.
+        stack: of ``slices``, and of ``labels`` in place of folders: a TIFF, OME-Zarr or HDF5 file, or a pattern of
+            images of one slice each.
         dataset: in an HDF5 file; by default ``volumes/raw``, as CREMI has it.
-        train_slices, validation_slices: of ``slices``, counted from 0, such as "0-19,22"; a triplet is of one of both.
+        label_stack: the label images of the slices of ``stack``, for ``labels``.
+        train_slices, validation_slices: of ``stack``, counted from 0, such as "0-19,22"; a triplet is of one of both.
+        train_subjects, validation_subjects: of ``iseg``, such as "1-8".
         triplets: how they are made.
         normalization: of all images but those of an ``npz``.
     """
 
-    kind: Literal["folders", "npz", "sample", "paired_em", "label_free", "slices"] = "folders"
+    kind: Literal["folders", "npz", "sample", "paired_em", "label_free", "slices", "labels", "iseg"] = "folders"
     root: str = "."
     low: str = "train/low"
     GT: str = "train/GT"
@@ -92,12 +115,22 @@ class DataSection(_Section):
     pair: str | None = None
     structure: str | None = None
     resize: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    channels: list[str] | None = None
     stack: str | None = None
+    label_stack: str | None = None
     dataset: str | None = None
     train_slices: str | None = None
     validation_slices: str | None = None
+    train_subjects: str | None = None
+    validation_subjects: str | None = None
     triplets: TripletSection = TripletSection()
     normalization: NormalizationSection = NormalizationSection()
+
+    @_field_validator("train_slices", "validation_slices", "train_subjects", "validation_subjects", mode="before")
+    @classmethod
+    def _one_number(cls, value):
+        # What --set is given is read as JSON.
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
     @_model_validator(mode="after")
     def _slices_named(self):
@@ -107,6 +140,19 @@ class DataSection(_Section):
                     raise ValueError(f"{name}: missing; slices are interpolated with it")
             if self.normalization.kind == "standard":
                 raise ValueError("normalization.kind: 'standard' cannot be mapped back, which slices have to be")
+        return self
+
+    @_model_validator(mode="after")
+    def _labels_named(self):
+        wanted = {
+            "labels": ("stack", "label_stack", "train_slices", "validation_slices"),
+            "iseg": ("train_subjects", "validation_subjects"),
+        }.get(self.kind, ())
+        given = [name for name in wanted if getattr(self, name)]
+        # Folders do without all of them.
+        if len(given) < len(wanted) and (given or self.kind == "iseg"):
+            missing = next(name for name in wanted if name not in given)
+            raise ValueError(f"{missing}: missing; kind {self.kind!r} needs it" + f" beside {given[0]}" * bool(given))
         return self
 
     @_model_validator(mode="after")
@@ -123,7 +169,11 @@ class DataSection(_Section):
 
 
 class ModelSection(_Section):
-    """The model: axes, channels, preset and what differs from it."""
+    """The model: axes, channels, preset and what differs from it.
+
+    ``labels`` are the values of the classes in label images, for segmentation, whose ``n_channel_out`` is their number;
+    0, 1, 2, ... by default.
+    """
 
     name: Annotated[str, Field(min_length=1)]
     basedir: str = "models"
@@ -133,6 +183,7 @@ class ModelSection(_Section):
     n_channel_out: PositiveInt = 1
     probabilistic: bool = False
     network: dict[str, Any] = {}
+    labels: list[int] | None = None
 
     @_field_validator("axes")
     @classmethod
@@ -158,6 +209,8 @@ class TrainingSection(_Section):
     ``devices`` are as for `aeanet_tf.training.devices.find_devices`; each gets its share of the ``batch_size`` patches.
     ``precision`` is what the layers compute in; the trained model is one in float32 either way. The losses "pixel",
     "feature" and "style" are those of slice interpolation; the latter two need VGG-16, whose file is ``vgg_weights``.
+    "cross_entropy", "dice" and "cross_entropy_dice" are those of segmentation, and so are ``class_weights``, a number
+    for each class. ``kernel_l2`` penalises kernels: 2e-6 for segmentation, 0 for others, unless given.
     """
 
     steps: PositiveInt = 40000
@@ -166,7 +219,11 @@ class TrainingSection(_Section):
     devices: PositiveInt | list[str] | None = None
     precision: Literal["float32", "bfloat16"] = "float32"
     patch_size: tuple[PositiveInt, ...] | None = None
-    loss: Literal["mae", "mse", "laplace", "pixel", "feature", "style"] = "mae"
+    loss: Literal[
+        "mae", "mse", "laplace", "pixel", "feature", "style", "cross_entropy", "dice", "cross_entropy_dice"
+    ] = "mae"
+    class_weights: list[PositiveFloat] | None = None
+    kernel_l2: NonNegativeFloat | None = None
     vgg_weights: str | None = None
     learning_rate: PositiveFloat = 4e-4
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9

@@ -9,8 +9,10 @@ import tensorflow as tf
 from csbdeep.utils import axes_check_and_normalize
 from tqdm import tqdm
 
+from aeanet_tf.errors import InputError
 from aeanet_tf.models.tiling import (
     RESERVE,
+    Patches,
     check_tiling,
     memory_budget,
     remembering_pool,
@@ -21,9 +23,35 @@ from aeanet_tf.prediction import cut_evenly, run_job
 from aeanet_tf.prediction.exact import ArrayTarget
 from aeanet_tf.prediction.features import Features
 from aeanet_tf.prediction.job import Frame, Job
+from aeanet_tf.prediction.patch_average import averaged_patches
 from aeanet_tf.prediction.plan import Budget, make_plan, most_tiles, most_together
 
 logger = logging.getLogger("aeanet_tf")
+
+
+def predict_images(model, img, axes, normalizer, resizer, n_tiles, *options):
+    """``(mean, scale)`` of an image, or a list of them; along an axis T that the model lacks, frame by frame.
+
+    Args:
+        model: an `AEANet`.
+        img: an array, or a list of them.
+        axes, normalizer, resizer, n_tiles, options: see `predict_arrays`.
+    """
+    if isinstance(img, (list, tuple)):
+        return predict_arrays(model, list(img), axes, normalizer, resizer, n_tiles, *options)
+    letters = axes_check_and_normalize(axes, img.ndim)
+    if "T" not in letters or "T" in model.config.axes:
+        return predict_arrays(model, [img], letters, normalizer, resizer, n_tiles, *options)[0]
+    time = letters.index("T")
+    if isinstance(n_tiles, (list, tuple)) and len(n_tiles) == img.ndim:
+        if n_tiles[time] != 1:
+            raise InputError(f"n_tiles: {n_tiles[time]} along T, expected 1: frames are predicted one by one")
+        n_tiles = [*n_tiles[:time], *n_tiles[time + 1 :]]
+    frames = list(np.moveaxis(img, time, 0))
+    found = predict_arrays(model, frames, letters.replace("T", ""), normalizer, resizer, n_tiles, *options)
+    # An axis that is projected may have stood before T.
+    time = sum(a == "C" or a in model._axes_out for a in letters[:time])
+    return [None if part[0] is None else np.stack(part, time) for part in zip(*found, strict=True)]
 
 
 def predict_arrays(model, images, axes, normalizer, resizer, n_tiles, tiling, max_memory, context, precision):
@@ -38,7 +66,8 @@ def predict_arrays(model, images, axes, normalizer, resizer, n_tiles, tiling, ma
         axes, normalizer, resizer: as in ``csbdeep.models.CARE.predict``; ``axes`` of each image.
         n_tiles: one number for each axis of the images, or one for the longest; ``None`` for as many as the memory
             asks for.
-        tiling, max_memory, context, precision: see `AEANet.predict`.
+        tiling, max_memory, context, precision: see `AEANet.predict`. ``tiling`` may be `Patches`: then what they give
+            is averaged, and ``n_tiles`` and ``max_memory`` say nothing.
 
     Returns:
         List of ``(mean, scale)``.
@@ -56,6 +85,8 @@ def predict_arrays(model, images, axes, normalizer, resizer, n_tiles, tiling, ma
     # A normaliser remembers the range of its image; the caller's own is used where there is one image.
     own = (lambda x: x) if len(images) == 1 else copy.deepcopy
     prepared = (_Prepared(model, image, axes, own(normalizer), own(resizer)) for image in images)
+    if isinstance(tiling, Patches):
+        return [_predict_in_patches(one, tiling, n_tiles, precision) for one in prepared]
     groups = [list(prepared)] if context == "group" else _alike(prepared)
     options = (n_tiles, tiling, max_memory, context, precision)
     return [result for group in groups for result in _predict_group(model, group, *options)]
@@ -129,6 +160,44 @@ def _predict_group(model, group, n_tiles, tiling, max_memory, context, precision
                 continue
             given = halved(model, plan.n_tiles, max(sizes, key=prod))
             logger.warning("out of memory, going on with %s tiles", " x ".join(map(str, given)))
+
+
+def _predict_in_patches(one, patches, n_tiles, precision):
+    if n_tiles is not None:
+        raise InputError(f"n_tiles: {n_tiles!r}, expected None with patches, which have a size of their own")
+    y = np.empty((*one.x.shape[:-1], one.model.keras_model.output_shape[-1]), "float32")
+    with tqdm(disable=None, leave=False, unit="batch") as bar:
+        for slices, values in patch_averages(one.model, one.x, patches, precision, follow(bar)):
+            y[slices] = values
+    return one.finish(y)
+
+
+def patch_averages(model, source, patches, precision, progress=None):
+    """`averaged_patches` of what a model's network gives.
+
+    Args:
+        model: an `AEANet`.
+        source: the normalised, padded image, see `averaged_patches`.
+        patches: `Patches`.
+        precision: see `AEANet.predict`.
+        progress: see `averaged_patches`.
+    """
+    stages = model.stages(None, precision)
+    size = tuple(map(min, patches.size, source.shape[:-1]))
+    inner = [(0, n) for n in size]
+    batch = most_together(size)
+    logger.info(
+        "prediction: overlapping patches of %s every %s, averaged, %d at a time",
+        " x ".join(map(str, size)),
+        " x ".join(map(str, patches.step)),
+        batch,
+    )
+
+    def predict(images):
+        return np.stack([y for y, _ in stages.run_alike([[image] for image in images], inner)])
+
+    step = tuple(map(min, patches.step, size))
+    return averaged_patches(source, predict, size, step, batch, progress)
 
 
 def _run(model, group, plan, precision):

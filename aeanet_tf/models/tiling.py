@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,52 @@ RESERVE = 250e6
 _pool = 0
 
 
+class Patches(NamedTuple):
+    """Tiling by overlapping patches whose predictions are averaged (`aeanet_tf.prediction.patch_average`).
+
+    Attributes:
+        size: of the patches, pixels along each spatial axis of the network.
+        step: their distance along each of them.
+    """
+
+    size: tuple[int, ...]
+    step: tuple[int, ...]
+
+    @classmethod
+    def checked(cls, size, step, divisor):
+        """Patches for a network whose spatial axes have to divide by ``divisor``.
+
+        Args:
+            size: one number for each axis.
+            step: one number for each axis, or one for all; where it is larger than a patch, patches lie side by side.
+
+        Raises:
+            InputError: a size that the network does not take, or a step below 1.
+        """
+        size = _numbers("patch_size", size, len(divisor))
+        for n, d in zip(size, divisor, strict=True):
+            if n % d:
+                raise InputError(f"patch_size: {list(size)}, expected multiples of {list(divisor)} for this network")
+        step = _numbers("step", (step,) * len(size) if isinstance(step, Real) else step, len(divisor))
+        return cls(size, tuple(map(min, step, size)))
+
+
+def _numbers(name, values, count):
+    try:
+        numbers = tuple(int(n) for n in values)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != count or numbers != tuple(values) or min(numbers) < 1:
+        raise InputError(f"{name}: {values!r}, expected a number of at least 1 for each of {count} spatial axes")
+    return numbers
+
+
 def check_tiling(tiling, context):
-    """Raise `InputError` for an unknown ``tiling`` or ``context``."""
+    """Raise `InputError` for an unknown ``tiling`` (a name, or `Patches`) or ``context``."""
+    if isinstance(tiling, Patches):
+        if context != "image":
+            raise InputError(f"context: {context!r}, expected 'image' with patches, which have attention of their own")
+        return
     for name, value, known in (("tiling", tiling, TILING), ("context", context, CONTEXT)):
         if value not in known:
             raise InputError(f"{name}: {value!r} is unknown, expected one of {', '.join(known)}")

@@ -27,6 +27,11 @@ UpSamplings = Annotated[
 class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @property
+    def model_kind(self):
+        """Which model a network is for: its ``kind``, or "segmentation" for a U-Net that ends in a softmax."""
+        return "segmentation" if getattr(self, "last_activation", None) == "softmax" else self.kind
+
     def replace(self, **changes):
         """A validated copy with fields changed; nested fields as ``attention__num_heads=4`` or as a dict."""
         data = self.model_dump()
@@ -96,7 +101,8 @@ class UNetSpec(_Spec):
         output_kernel, output_bias: the last convolution.
         output_offset: whether the network predicts a correction that is added to the input.
         probabilistic: whether a scale is predicted beside the mean, as further channels behind it.
-        last_activation: after the offset, on the mean.
+        last_activation: after the offset, on the mean; ``"softmax"`` over the channels makes the outputs the
+            probabilities of classes (a network for segmentation).
         kernel_initializer: name of a Keras initialiser.
         input_size: spatial size, only for networks that need one (learned query).
     """
@@ -125,7 +131,7 @@ class UNetSpec(_Spec):
     output_bias: bool = False
     output_offset: bool = False
     probabilistic: bool = False
-    last_activation: Literal["linear", "relu"] = "linear"
+    last_activation: Literal["linear", "relu", "softmax"] = "linear"
     kernel_initializer: str = "glorot_uniform"
     input_size: tuple[PositiveInt, ...] | None = None
 
@@ -182,6 +188,7 @@ class UNetSpec(_Spec):
                 f"output_offset: adds the input, so in_channels ({self.in_channels}) must equal "
                 f"out_channels ({self.out_channels})"
             )
+        self._check_softmax()
         for level, field, heads in self._heads():
             if self.filters(level) % heads:
                 raise ValueError(
@@ -201,6 +208,15 @@ class UNetSpec(_Spec):
         found = {(level, *heads) for level in levels}
         found |= {(level, *up) for level, kind in enumerate(reversed(self.upsamplings)) if kind == "attention"}
         return sorted(found)
+
+    def _check_softmax(self):
+        if self.last_activation != "softmax":
+            return
+        for field in ("output_offset", "probabilistic"):
+            if getattr(self, field):
+                raise ValueError(f"{field}: True, expected False where last_activation is 'softmax', over classes")
+        if self.out_channels < 2:
+            raise ValueError(f"out_channels: {self.out_channels}, expected at least 2 classes for a softmax")
 
     def _check_input_size(self):
         if self.input_size is None:

@@ -91,6 +91,8 @@ class ReplicatedModel(keras.Model):
         context = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
             losses = [ops.mean(one) for one in self._losses_of(y, self(x, training=True))]
+            # What penalises weights, the same on all replicas, is part of the loss, as in Keras.
+            losses[0] += sum(self.losses)
             # The optimiser adds up the gradients of the replicas, which have equally many images.
             loss = self.optimizer.scale_loss(losses[0] / self.replicas)
         gradients = tape.gradient(loss, self.trainable_variables)
@@ -107,7 +109,9 @@ class ReplicatedModel(keras.Model):
         losses = self._losses_of(y, self(x, training=False))
         sums = [ops.sum(ops.mean(one, axis=tuple(range(1, len(one.shape)))) * weights) for one in losses]
         *sums, count = context.all_reduce(_SUM, [*sums, ops.sum(weights)])
-        return self._report([one / count for one in sums], count)
+        means = [one / count for one in sums]
+        means[0] += sum(self.losses)
+        return self._report(means, count)
 
     def merge_statistics(self):
         """Average what the replicas have each for itself: the moving mean and variance of batch norm."""

@@ -16,7 +16,7 @@ from aeanet_tf.models.run_config import NormalizationSection
 from tests.interop.example_models import make_model
 from tests.models import contents
 
-KINDS = ("em", "care", "variants", "unet")
+KINDS = ("em", "care", "variants", "unet", "labels")
 IMAGES = np.random.default_rng(0).uniform(100, 200, (2, 40, 32)).astype(np.float32)
 
 
@@ -81,6 +81,13 @@ def test_references_can_be_named_or_drawn(models, workplace, capsys, undrawn):
         shown.append(re.search(r"shown: references ([\d, ]+?)(, mean|\n)", capsys.readouterr().out)[1])
     drawn = random_references(5, 2, 1)
     assert shown == ["2, 4", "2", f"{drawn[0] + 1}, {drawn[1] + 1}"]
+
+
+def test_a_model_that_segments_and_has_two_channels(models, workplace, capsys, undrawn):
+    write_image("two.tif", np.random.default_rng(0).random((20, 24, 2)).astype(np.float32), "YXC")
+    assert explain(models[0] / "labels", "--input", "two.tif") == 0
+    assert "operator bottom_block.block_0: 5 shared references" in capsys.readouterr().out
+    assert read_image("out/two_relevance.tif").array.shape == (5, 5, 6)
 
 
 def test_a_volume_at_another_operator(models, workplace, capsys, undrawn):

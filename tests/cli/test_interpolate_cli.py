@@ -13,7 +13,14 @@ from skimage.io import imread, imsave
 from aeanet_tf.cli.main import main
 from aeanet_tf.data.images import read_image, write_image
 from aeanet_tf.data.targets import as_dtype
-from aeanet_tf.models import AEANet, AEANetConfig, SliceInterpolationConfig, SliceInterpolationNet
+from aeanet_tf.models import (
+    AEANet,
+    AEANetConfig,
+    SegmentationAEANet,
+    SegmentationAEANetConfig,
+    SliceInterpolationConfig,
+    SliceInterpolationNet,
+)
 from aeanet_tf.prediction.slice_baselines import average, registered, smoothed_average
 from tests.models import NETWORK, contents
 
@@ -25,12 +32,14 @@ TINY = {"filters": 8, "blocks": 1, "convolutions": 2, "growth": 4}
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """Folders as training leaves them: one that interpolates, one that restores."""
+    """Folders as training leaves them: one that interpolates, one that restores, one that segments."""
     folder = tmp_path_factory.mktemp("models")
     config = SliceInterpolationConfig(axes="YX", preset="ssan", network=TINY, train_seed=0)
     slices = SliceInterpolationNet(config, "slices", str(folder))
     plain = AEANet(AEANetConfig("YX", network=NETWORK, train_seed=0), "plain", str(folder))
-    for model in (slices, plain):
+    config = SegmentationAEANetConfig("YX", preset="aeanet-em", network=NETWORK, train_seed=0)
+    labels = SegmentationAEANet(config, "labels", str(folder))
+    for model in (slices, plain, labels):
         model.keras_model.save_weights(str(folder / model.name / "weights_best.h5"))
     return folder, slices
 
@@ -218,10 +227,11 @@ def test_bad_input_is_one_line_and_no_file(models, workplace, capfd, spoil, argu
     assert contents(workplace) == before and not (workplace / "out").exists()
 
 
-def test_a_model_that_restores_images_is_refused(models, workplace, capfd):
-    assert interpolate(models, "--missing", "3", model="plain") == 2
+@pytest.mark.parametrize(("model", "does"), [("plain", "restores"), ("labels", "segments")])
+def test_a_model_that_does_something_else_is_refused(models, workplace, capfd, model, does):
+    assert interpolate(models, "--missing", "3", model=model) == 2
     error = capfd.readouterr().err
-    assert re.search("plain: a model that restores images, expected one that interpolates slices", error), error
+    assert re.search(f"{model}: a model that {does} images, expected one that interpolates slices\n$", error), error
     assert not (workplace / "out").exists()
 
 

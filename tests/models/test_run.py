@@ -18,8 +18,9 @@ from aeanet_tf.data.registration import Registration
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.folder import load_model, prediction_normalization
 from aeanet_tf.models.predict_files import predict_files
-from aeanet_tf.models.run import find_root, load_data, model_config, train_run
+from aeanet_tf.models.run import model_config, train_run
 from aeanet_tf.models.run_config import load_run_config
+from aeanet_tf.models.run_data import find_root, load_data
 from aeanet_tf.training import CSVHistory, read_history
 from tests.data.published import write_label_free
 from tests.models import EAGER, assert_same_weights, contents, eager_tensorflow, write_config, write_pairs

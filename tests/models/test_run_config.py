@@ -66,7 +66,7 @@ def test_paired_em_is_trained_as_in_the_paper():
         assert (made.train_batch_size, made.train_patch_size) == (8, (256, 256))
         assert made.train_learning_rate_decay == {"rate": 0.5, "steps": 10_000}
         assert config.data.kind == "paired_em"
-        assert config.data.normalization.model_dump() == {"kind": "range", "low": 0, "high": 255}
+        assert config.data.normalization.model_dump() == {"kind": "range", "low": 0, "high": 255, "over": "all"}
         attention[file.stem] = (made.spec.attention.batch_aware, made.spec.attention.shared_references)
     assert attention == {
         "paired_em": (True, 64),
@@ -176,6 +176,8 @@ def test_a_later_override_wins_and_sections_may_be_missing(tmp_path):
         ("data.validation_low=val/low", "validation_low, validation_GT: give both or none"),
         ("data.normalization.low=99.9", "low: 99.9 is not below high = 99.8"),
         ("data.normalization.high=101", "101.0 are not percentiles"),
+        ("data.normalization.over=brain", r"data\.normalization\.over: .*'all' or 'nonzero'.*received 'brain'"),
+        ("data.normalization.over=nonzero", "over: 'nonzero' does not fit kind 'percentile', only 'standard' knows it"),
         ("training.loss=laplace", r"training\.loss: 'laplace' does not fit model\.probabilistic = False"),
         ("model.probabilistic=true", r"training\.loss: 'mae' does not fit model\.probabilistic = True"),
         ('training={"learning_rate_decay": {"rate": 0.5, "steps": 9}, "reduce_learning_rate": {"patience": 3}}',

@@ -52,7 +52,7 @@ def runs(tmp_path_factory):
         folder / "run.json",
         model={"network": IMAGE_BY_IMAGE, "name": "one", "basedir": str(folder / "models")},
         data={"root": str(folder / "data"), "validation_low": "val/low", "validation_GT": "val/GT"},
-        training={"batch_size": 4, "steps": 6},
+        training={"batch_size": 4, "steps": 6, "kernel_l2": 0.1},
     )
     with eager_tensorflow():
         train(folder)
