@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from aeanet_tf.data.labels import to_classes
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.metrics import label_masks, mean_of_classes, same_shape
 
@@ -56,19 +57,10 @@ def confusion(gt: np.ndarray, image: np.ndarray, labels: Sequence[int]) -> np.nd
     labels = np.asarray(labels)
     if np.unique(labels).size != labels.size or not labels.size:
         raise InputError(f"labels: got {labels.tolist()}, expected different values, at least one")
-    rows, columns = _places(gt, labels, "ground truth"), _places(image, labels, "image to score")
+    sides = ((gt, "ground truth"), (image, "image to score"))
+    rows, columns = (to_classes(side, labels.tolist(), which).astype(np.intp) for side, which in sides)
     counts = np.bincount((rows * labels.size + columns).ravel(), minlength=labels.size**2)
     return counts.reshape(labels.size, labels.size)
-
-
-def _places(image: np.ndarray, labels: np.ndarray, which: str) -> np.ndarray:
-    order = np.argsort(labels)
-    found = np.minimum(np.searchsorted(labels, image, sorter=order), labels.size - 1)
-    places = order[found]
-    other = labels[places] != image
-    if other.any():
-        raise InputError(f"{which}: has the value {image[other][0]:g}, expected labels {labels.tolist()}")
-    return places
 
 
 def class_counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -24,7 +24,7 @@ logger = logging.getLogger("aeanet_tf")
 
 # What makes runs comparable, or tells them apart.
 _OWN = {"model.name", "model.basedir", "model.preset", "training.seed", "data.kind", "data.root", "data.prepared"}
-_OWN |= {"data.structure", "data.pair"}
+_OWN |= {"data.structure", "data.pair", "data.train_subjects", "data.validation_subjects"}
 
 
 class Method(NamedTuple):
@@ -103,7 +103,7 @@ class Laboratory:
             if key in _OWN:
                 raise InputError(f"--set: {key} is decided by the experiment; expected another field")
 
-    def config(self, file, method, seed, root=None, **changes):
+    def config(self, file, method, seed, root=None, part="", **changes):
         """The `RunConfig` of a method: that of ``configs/<file>.json`` with the network of the method.
 
         Args:
@@ -111,6 +111,7 @@ class Laboratory:
             method: `Method`.
             seed: of the training.
             root: folder of the data, ``data`` by default.
+            part: of the data, for the name of the model where a method is trained on several.
             changes: sections of the configuration, dicts of fields that differ.
 
         Raises:
@@ -131,7 +132,7 @@ class Laboratory:
             model["preset"], model["network"] = method.preset, _merged(model["network"], method.network)
             model["basedir"] = str(self.output / "models")
             budget = "" if self.budget.name == "full" else f"-{self.budget.name}"
-            model["name"] = f"{file.replace('/', '-')}-{method.key}-seed{seed}{budget}"
+            model["name"] = f"{file.replace('/', '-')}-{method.key}{part and '-'}{part}-seed{seed}{budget}"
             for override in self.overrides:
                 apply_override(data, override)
             return RunConfig.model_validate(data)

@@ -4,6 +4,7 @@ import logging
 
 from aeanet_tf.evaluation.curve_figures import training_figure
 from aeanet_tf.evaluation.drawing import plane, save_figure
+from aeanet_tf.evaluation.label_figures import label_panels
 from aeanet_tf.evaluation.map_figures import equivariance_figure
 from aeanet_tf.evaluation.panel_figures import prediction_panels
 from aeanet_tf.evaluation.rotation import rotate_input
@@ -42,7 +43,7 @@ def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
         predict: see `Laboratory.score`.
     """
     predict = predict or lab.predict
-    newest = max(path.stat().st_mtime for config in runs.values() for path in weight_files(lab.folder(config)))
+    newest = _newest(lab, runs.values())
     tests = [test for test in tests if not _is_newer(_path(lab, name, test), newest)]
     found = {test.name: ({}, {}) for test in tests}
     # Method by method, because each is loaded by itself.
@@ -71,6 +72,46 @@ def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
         logger.info("picture: %s", path)
 
 
+def draw_labels(lab, name, shown, classes, predict=None, view=None, planes=None):
+    """Write ``<name>_<image>.png`` for each test: image, ground truth, labels of each method, and where they are wrong.
+
+    Args:
+        lab: `Laboratory`.
+        name: of the experiment.
+        shown: list of ``(test, runs)``: a `Case`, and a dict label -> ``(config, scores)``, the `RunConfig` of the run
+            to show and what it scored, for the caption; the same labels for all tests.
+        classes: value -> name of each class, as `label_panels` takes them.
+        predict: see `Laboratory.score`.
+        view: function ``(image, array)`` of an input and itself, the ground truth or a prediction that gives what is
+            shown of the array, 2D; the middle plane by default.
+        planes: ``(name of the model, name of the test)`` -> what is shown of a prediction that was made before.
+    """
+    predict, view = predict or lab.predict, view or (lambda image, array: plane(array))
+    shown = [
+        (test, runs)
+        for test, runs in shown
+        if not _is_newer(_path(lab, name, test), _newest(lab, [config for config, _ in runs.values()]))
+    ]
+    pictures = [{} for _ in shown]
+    # Method by method, because each is loaded by itself.
+    for label in shown[0][1] if shown else ():
+        for found, (test, runs) in zip(pictures, shown, strict=True):
+            config = runs[label][0]
+            found[label] = (planes or {}).get((config.model.name, test.name))
+            if found[label] is None:
+                image = test.read()[0]
+                # Copied, lest the volume stays.
+                found[label] = view(image, predict(lab.model(config), image, test.axes)).copy()
+    for found, (test, runs) in zip(pictures, shown, strict=True):
+        image, gt = test.read()
+        scores, path = {label: one for label, (_, one) in runs.items()}, _path(lab, name, test)
+        figure = label_panels(
+            view(image, image), view(image, gt), found, list(classes), scores, test.name, list(classes.values())
+        )
+        save_figure(figure, path)
+        logger.info("picture: %s", path)
+
+
 def draw_rotation(lab, name, config, case, title):
     """Write ``<name>.png``: query and attention output for an image and the rotated image (figure 6).
 
@@ -84,6 +125,11 @@ def draw_rotation(lab, name, config, case, title):
     model, image = lab.model(config), case.read()[0]
     found = rotate_input(model.keras_model, own_normalizer(model).before(image, case.axes)[None, ..., None])
     save_figure(equivariance_figure(found, title=f"{title}, {case.name}"), lab.output / f"{name}.png")
+
+
+def _newest(lab, configs):
+    """When the last of the weights were written."""
+    return max(path.stat().st_mtime for config in configs for path in weight_files(lab.folder(config)))
 
 
 def _is_newer(path, time):

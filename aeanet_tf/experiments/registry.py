@@ -16,6 +16,7 @@ EXPERIMENTS = {
     "table1": Experiment("paired_em", "run_table1", "AEANet paper, table I: paired EM, four networks"),
     "table2": Experiment("care", "run_table2", "AEANet paper, table II: denoising of planaria, three conditions"),
     "table3": Experiment("care", "run_table3", "AEANet paper, table III: projection of flywing, three conditions"),
+    "table4": Experiment("iseg", "run", "AEANet paper, table IV: infant brains, each subject left out in turn"),
     "table5": Experiment("paired_em", "run_table5", "AEANet paper, table V: equivariance"),
     "table6": Experiment("paired_em", "run_table6", "AEANet paper, table VI: ablation of the AEA block"),
     "figure9": Experiment("paired_em", "run_figure9", "AEANet paper, figure 9: size of the predicted patches"),
@@ -24,6 +25,7 @@ EXPERIMENTS = {
     ),
     "labelfree": Experiment("label_free", "run", "GVTNet paper, figure 2: fluorescence from transmitted light"),
     "w2s": Experiment("w2s", "run", "ours: five networks on W2S, several seeds, intervals"),
+    "membranes": Experiment("membranes", "run", "ours: AEANet and U-Net on the membranes of ISBI 2012"),
 }
 
 

@@ -185,6 +185,8 @@ def test_mistakes_are_one_line(tmp_path, capsys):
         (["table2", *data, *output], "has no Denoising_Planaria/train_data and no train_data;"),
         (["transfer", *data, *output], "has no Denoising_Planaria/train_data;"),
         (["labelfree", *data, *output], "has a table of none of the 13 structures"),
+        (["table4", *data, *output], "no subject in it, expected subject-<i>-T1.hdr"),
+        (["membranes", *data, *output], "slices.tif: no such file"),
     ):
         assert main(["experiment", *arguments]) == 2
         error = capsys.readouterr().err.strip().splitlines()

@@ -66,6 +66,7 @@ def test_configurations_are_the_file_with_method_budget_and_overrides(data, tmp_
     assert config.training.loss == "mse" and config.data.root == str(data.resolve())
     full = laboratory(data, tmp_path, "full", ()).config("small", METHOD, 0)
     assert (full.model.name, full.training.steps) == ("small-aeanet-seed0", 400)
+    assert lab.config("small", METHOD, 5, part="subject3").model.name == "small-aeanet-subject3-seed5-tiny"
     with pytest.raises(InputError, match=r"none\.json: no such configuration file"):
         lab.config("none", METHOD, 0)
     with pytest.raises(InputError, match=r"small\.json.*training\.steps"):
@@ -174,7 +175,7 @@ def test_scores_go_on_where_they_were_stopped_and_follow_their_files(data, tmp_p
 
 
 def test_what_the_experiment_decides_is_not_overridden(data, tmp_path):
-    for field in ("model.preset=unet-em", "training.seed=3", "data.root=elsewhere"):
+    for field in ("model.preset=unet-em", "training.seed=3", "data.root=elsewhere", "data.train_subjects=1"):
         with pytest.raises(InputError, match=f"--set: {field.split('=')[0]} is decided by the experiment"):
             laboratory(data, tmp_path, overrides=(field,))
 

@@ -1,0 +1,144 @@
+"""Panels of label images, coloured by class, with maps of where they are wrong; drawn without a display."""
+
+from textwrap import wrap
+
+import numpy as np
+
+from aeanet_tf.data.labels import to_classes
+from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.drawing import COLOURS, bare, limits
+
+_WIDTH = 2.6
+# The first class, the background of most images, then those that any colour vision tells apart.
+_CLASS_COLOURS = ("#000000", *COLOURS)
+# Grey of the darkest pixel below a map of errors: light enough for black to be seen on it.
+_FADED = 0.62
+_LEGEND = "On the right: where it is wrong,\nby the true class"
+# Characters below a picture.
+_LINE = 40
+
+
+def label_panels(image, truth, predictions, labels, scores=None, title="", names=None):
+    """Image, ground truth and the labels of several methods, coloured by class; below, where each method is wrong.
+
+    Args:
+        image: 2D array, shown in grey between its percentiles 1 and 99.8.
+        truth: 2D array of labels.
+        predictions: dict of the method's name to its 2D array of labels.
+        labels: values of the classes, 8 at most. The first one, such as the background, is black.
+        scores: dict of the method's name to scores as `aeanet_tf.evaluation.segmentation_metrics.class_scores` names
+            them, ``dice_mean`` and ``dice_<label>``; shown below the name, those that there are.
+        title: above the figure.
+        names: of the classes, for legend and captions; by default their values.
+
+    Returns:
+        A ``matplotlib.figure.Figure``. A map of errors shows the pixels that differ from the ground truth in the colour
+        of their true class, on the image in light grey, and how many they are in per cent. Axes are labelled
+        ``input``, ``truth``, the names of the methods, ``wrong NAME``, and ``classes``, the legend.
+
+    Raises:
+        InputError: no prediction, arrays that are not 2D of one shape, a value that is not of ``labels``, labels that
+            are none, more than 8, or named twice, or names of another number.
+    """
+    from matplotlib.figure import Figure
+
+    image, labels = np.asarray(image), [int(label) for label in labels]
+    names = [str(label) for label in labels] if names is None else list(names)
+    _check_classes(labels, names)
+    shown = {"ground truth": np.asarray(truth), **{name: np.asarray(one) for name, one in predictions.items()}}
+    _check_shapes(image, shown)
+    shown = {name: to_classes(one, labels, name) for name, one in shown.items()}
+    aspect = min(2.0, max(0.4, image.shape[0] / image.shape[1]))
+    count = len(predictions) + 2
+    figure = Figure(
+        figsize=(_WIDTH * count + 0.3, _WIDTH * aspect * 2 + (1.25 if title else 0.95)), layout="constrained"
+    )
+    axes = figure.subplots(2, count, squeeze=False)
+    _draw_labels(axes[0], image, shown, lambda name: _caption((scores or {}).get(name), labels, names))
+    _draw_wrong(axes[1], image, shown)
+    _draw_legend(axes[1, :2], names, image.shape)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def _check_classes(labels, names):
+    if not labels or len(set(labels)) != len(labels):
+        raise InputError(f"labels: got {labels}, expected different values, at least one")
+    if len(labels) > len(_CLASS_COLOURS):
+        raise InputError(
+            f"labels: {len(labels)} classes, expected at most {len(_CLASS_COLOURS)}, which colours tell apart"
+        )
+    if len(names) != len(labels):
+        raise InputError(f"names: {len(names)} names, expected one for each of the {len(labels)} labels")
+
+
+def _check_shapes(image, shown):
+    if len(shown) < 2:
+        raise InputError("predictions: none, expected at least one method")
+    if image.ndim != 2:
+        raise InputError(f"image: shape {image.shape}, expected 2D")
+    for name, one in shown.items():
+        if one.shape != image.shape:
+            raise InputError(f"{name}: shape {one.shape}, expected the image's {image.shape}")
+
+
+def _caption(scores, labels, names):
+    """Lines: the mean, and the classes that there are scores of."""
+    scores = scores or {}
+    # A name and its number stay in one line.
+    parts = [
+        f"{name} {_ratio(scores[f'dice_{label}'])}".replace(" ", "\u00a0")
+        for label, name in zip(labels, names, strict=True)
+        if f"dice_{label}" in scores
+    ]
+    first = f"mean Dice {_ratio(scores['dice_mean'])}" if "dice_mean" in scores else "Dice" if parts else ""
+    return "\n".join([first, *wrap(", ".join(parts), _LINE)])
+
+
+def _ratio(value):
+    return f"{value:.3f}" if np.isfinite(value) else "–"
+
+
+def _draw_labels(axes, image, shown, caption):
+    from matplotlib.colors import ListedColormap
+
+    dark, bright = limits([image])
+    axes[0].imshow(image, cmap="gray", vmin=dark, vmax=bright)
+    colours = ListedColormap(_CLASS_COLOURS)
+    for cell, indices in zip(axes[1:], shown.values(), strict=True):
+        cell.imshow(indices, cmap=colours, vmin=-0.5, vmax=len(_CLASS_COLOURS) - 0.5, interpolation="nearest")
+    for cell, name in zip(axes, ["input", *shown], strict=True):
+        cell.set_label("truth" if name == "ground truth" else name)
+        cell.set_title(name, fontsize=10)
+        cell.set_xlabel(caption(name), fontsize=8)
+        bare(cell)
+
+
+def _draw_wrong(axes, image, shown):
+    from matplotlib.colors import to_rgb
+
+    truth = shown["ground truth"]
+    dark, bright = limits([image])
+    grey = _FADED + (1 - _FADED) * np.clip((image - dark) / (bright - dark), 0, 1)
+    colours = np.array([to_rgb(colour) for colour in _CLASS_COLOURS])
+    for cell, (name, indices) in zip(axes[1:], shown.items(), strict=True):
+        if name == "ground truth":
+            continue
+        wrong = indices != truth
+        cell.set_label(f"wrong {name}")
+        cell.imshow(np.where(wrong[..., None], colours[truth], grey[..., None]), interpolation="nearest")
+        cell.set_xlabel(f"{100 * wrong.mean():.2f} % of pixels wrong", fontsize=8)
+        bare(cell)
+
+
+def _draw_legend(axes, names, shape):
+    """Below the ground truth; the cell below the image stays empty."""
+    from matplotlib.patches import Patch
+
+    for cell in axes:
+        cell.set_axis_off()
+        cell.set_box_aspect(shape[0] / shape[1])
+    axes[1].set_label("classes")
+    patches = [Patch(color=colour, label=name) for colour, name in zip(_CLASS_COLOURS, names, strict=False)]
+    legend = axes[1].legend(handles=patches, loc="center", fontsize=10, frameon=False, title=_LEGEND)
+    legend.get_title().set_multialignment("center")

@@ -1,0 +1,117 @@
+"""AEANet and U-Net on the membranes of ISBI 2012: six slices at the end of the stack, which no training sees."""
+
+from pathlib import Path
+
+import numpy as np
+
+from aeanet_tf.data.labels import to_classes
+from aeanet_tf.data.serial_stack import open_stack, parse_slices
+from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.segmentation_metrics import class_scores, confusion
+from aeanet_tf.evaluation.statistics import mean_interval, paired_difference
+from aeanet_tf.experiments.laboratory import Case, Method
+from aeanet_tf.experiments.pictures import draw_curves, draw_labels
+from aeanet_tf.experiments.report import Cell, write_report
+from aeanet_tf.experiments.scores import by_image
+
+METHODS = (Method("AEANet", "aeanet", "aeanet-em"), Method("U-Net", "unet", "unet-em"))
+CLASSES = {0: "membrane", 255: "inside"}
+COLUMNS = {"dice_0": "Dice of membranes", "dice_255": "Dice of inside", "accuracy": "pixel accuracy"}
+TESTED = range(24, 30)
+PICTURED = 3
+
+
+def run(lab):
+    """Train both methods with every seed, score the tested slices, write ``membranes.md``."""
+    configs = {m.label: [lab.config("isbi2012_membranes", m, seed) for seed in lab.seeds] for m in METHODS}
+    tests = lab.budget.some(held_out_slices(configs[METHODS[0].label][0].data))
+    scores = {method.label: [] for method in METHODS}
+    # Seed by seed: whoever stops early has a comparison of the first.
+    for number in range(len(lab.seeds)):
+        for label, runs in configs.items():
+            scores[label].append(lab.score(runs[number], tests, membrane_scores))
+    flat = [config for runs in configs.values() for config in runs]
+    tables = _tables(lab, configs, scores)
+    path = write_report(lab, "membranes", "Membranes of ISBI 2012", tables, _notes(tests), flat)
+    draw_curves(lab, "membranes", configs)
+    shown = [
+        (test, {label: (runs[0], scores[label][0][i]) for label, runs in configs.items()})
+        for i, test in enumerate(tests[:PICTURED])
+    ]
+    draw_labels(lab, "membranes", shown, CLASSES)
+    return path
+
+
+def held_out_slices(data):
+    """A `Case` for each slice of `TESTED`, of the stacks that a `DataSection` names. All are read, before the training.
+
+    Raises:
+        InputError: a stack cannot be read, is too short, or they differ in size; a slice has other labels than
+            `CLASSES`, or lacks one of them; or the section trains or validates on a tested slice.
+    """
+    used = {*parse_slices(data.train_slices), *parse_slices(data.validation_slices)}
+    if not used.isdisjoint(TESTED):
+        raise InputError(
+            f"data.train_slices, data.validation_slices: slice {min(used & {*TESTED})} is among them, expected none of "
+            f"{TESTED[0]} to {TESTED[-1]}, which are tested"
+        )
+    paths = (Path(data.root) / name for name in (data.stack, data.label_stack))
+    images, labels = (open_stack(path, data.axes, data.dataset) for path in paths)
+    if (len(images), images.shape) != (len(labels), labels.shape):
+        raise InputError(
+            f"{labels.path}: {len(labels)} slices of {labels.shape}, expected {len(images)} of {images.shape} as "
+            f"{images.path} has"
+        )
+    for number in TESTED:
+        images.read(number)
+        found = to_classes(labels.read(number), list(CLASSES), f"{labels.path}, slice {number}")
+        if np.unique(found).size < len(CLASSES):
+            raise InputError(f"{labels.path}, slice {number}: has one class only, expected labels {list(CLASSES)}")
+    return [
+        Case(f"slice-{n}", lambda n=n: (images.read(n), labels.read(n)), "YX", files=(images.path, labels.path))
+        for n in TESTED
+    ]
+
+
+def membrane_scores(gt, image, _):
+    """Dice ratio of the two classes, ``dice_0`` of the membranes and ``dice_255``, their mean, and ``accuracy``: the
+    part of the pixels that have their true class.
+    """
+    matrix = confusion(gt, image, tuple(CLASSES))
+    return {**class_scores(tuple(CLASSES), matrix, None), "accuracy": np.trace(matrix) / matrix.sum()}
+
+
+def _tables(lab, configs, scores):
+    rows = {
+        label: {"parameters": Cell(lab.parameters(runs[0])), **_intervals(scores[label])}
+        for label, runs in configs.items()
+    }
+    first, second = (method.label for method in METHODS)
+    rows[f"{first} − {second}"] = {
+        column: Cell(*paired_difference(*(by_image(scores[label], name) for label in (first, second)))[:2])
+        for name, column in COLUMNS.items()
+    }
+    columns = dict.fromkeys(COLUMNS.values(), 4)
+    tables = [
+        ("Mean over seeds and slices, with the 95 % interval over slices.", {"parameters": 0, **columns}, rows),
+    ]
+    if len(lab.seeds) > 1:
+        single = {
+            f"{label}, seed {seed}": _intervals([run])
+            for label, runs in scores.items()
+            for seed, run in zip(lab.seeds, runs, strict=True)
+        }
+        tables.append(("Mean over the slices of each seed, with the 95 % interval over slices.", columns, single))
+    return tables
+
+
+def _intervals(runs):
+    return {column: Cell(*mean_interval(by_image(runs, name))[:2]) for name, column in COLUMNS.items()}
+
+
+def _notes(tests):
+    return [
+        f"Tested: {', '.join(test.name for test in tests)} (counted from 0), whole slices. Of each run the weights "
+        "with the lowest validation loss. The interval takes the slices as independent; neighbours in one stack are "
+        "not, so it is too narrow for what another tissue would give."
+    ]
