@@ -18,7 +18,14 @@ def test_there_are_snippets():
     assert {name for name, _ in SNIPPETS} >= {"README.md", "networks.md"}
 
 
-@pytest.mark.parametrize("code", [code for _, code in SNIPPETS], ids=[name for name, _ in SNIPPETS])
+# Training compiles for long; tests of the models do the same with smaller ones.
+SLOW = {"segmentation.md"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [pytest.param(code, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, code in SNIPPETS],
+)
 def test_snippet_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     short = code.replace("train_epochs=40", "train_epochs=1").replace(

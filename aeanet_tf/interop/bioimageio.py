@@ -27,9 +27,10 @@ def export_bioimageio(model, path, *, authors, license, normalization, test_imag
 
     The zip follows the specification of the installed bioimageio.spec. It holds the weights twice, as ``keras_v3``
     (Keras's own layers) and as ``tensorflow_saved_model_bundle`` (for TensorFlow 1.15 and later); a test input and
-    the output that `AEANet.predict` gives for it; a cover; documentation; sizes, halo and channels of input and
-    output; normalisation as pre- and postprocessing. Percentiles cannot be mapped back in a package: that output
-    stays normalised, as the documentation says. The format is validated, offline, before the file gets its name.
+    the output that `AEANet.predict` gives for it (a segmentation model: `predict_probabilities`); a cover;
+    documentation; sizes, halo and channels of input and output; normalisation as pre- and postprocessing. Percentiles
+    cannot be mapped back in a package: that output stays normalised, as the documentation says. The format is
+    validated, offline, before the file gets its name.
 
     Args:
         model: an `AEANet` or one of its siblings.
@@ -53,6 +54,7 @@ def export_bioimageio(model, path, *, authors, license, normalization, test_imag
     from aeanet_tf.interop.fiji import export_fiji
 
     path = with_suffix(path, ".zip")
+    _check_normalization(normalization)
     authors = _authors(authors)
     description = texts.default_description(model) if description is None else description
     image = example_image(model, normalization, test_image)
@@ -108,6 +110,15 @@ def _quiet():
         log.enable("bioimageio")
 
 
+def _check_normalization(normalization):
+    # Left out, every program that runs the package would give the network what it was not trained on.
+    if normalization.over != "all":
+        raise InputError(
+            f"normalization.over: {normalization.over!r}, expected 'all': a package cannot say that mean and deviation "
+            "are those of some positions only; export savedmodel or onnx, which leave normalisation to the program"
+        )
+
+
 def _authors(authors):
     pairs = []
     for author in [authors] if isinstance(authors, str) else authors:
@@ -139,7 +150,10 @@ def _description(model, folder, output, authors, license, normalization, descrip
                 # As data, so that an error says that it lies in the authors.
                 authors=[{"name": name, "affiliation": affiliation} for name, affiliation in authors],
                 license=license,
-                cite=[v0_5.CiteEntry(text=text, doi=v0_5.Doi(doi)) for text, doi in texts.citations(model.spec)],
+                cite=[
+                    v0_5.CiteEntry(text=text, doi=v0_5.Doi(doi))
+                    for text, doi in texts.citations(model.spec, model.config.preset)
+                ],
                 tags=texts.tags(model),
                 covers=[v0_5.FileDescr(source=folder / "cover.png")],
                 documentation=v0_5.FileDescr(source=folder / "README.md"),
@@ -183,7 +197,7 @@ def _config(model, output):
             reproducibility_tolerance=tolerance,
             architecture_type="U-Net with global attention" if model.spec.n_attention else "U-Net",
             model_parameter_count=model.keras_model.count_params(),
-            task="image restoration",
+            task="semantic segmentation" if model.spec.model_kind == "segmentation" else "image restoration",
         ),
         aeanet_tf={
             "version": aeanet_tf.__version__,

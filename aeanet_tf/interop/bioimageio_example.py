@@ -52,9 +52,12 @@ def example_image(model, normalization, image=None):
 def example_output(model, normalization, image):
     """What prediction makes of ``image``: ``(*spatial, channels)``, scales of a probabilistic model behind the means.
 
-    Percentiles are not mapped back, because the description of a package cannot.
+    Percentiles are not mapped back, because the description of a package cannot. A segmentation model gives the
+    probabilities of the classes, of the image in one piece.
     """
     normalizer, axes = make_normalizer(normalization), model.config.axes
+    if model.spec.model_kind == "segmentation":
+        return model.predict_probabilities(image, axes, normalizer, tiling="whole")
     if normalization.kind == "percentile":
         normalizer = type(normalizer)(normalization.low, normalization.high, do_after=False)
     if not model.config.probabilistic:
@@ -64,13 +67,18 @@ def example_output(model, normalization, image):
 
 
 def draw_cover(path, model, image, output):
-    """Write a PNG of 2:1 with the first channels of input and output side by side, through the middle of stacks."""
+    """Write a PNG of 2:1 with the first channels of input and output side by side, through the middle of stacks.
+
+    Of a segmentation model the most probable classes are shown, in greys.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     # Small enough for the size limit whatever the noise.
     figure = Figure(figsize=(6, 3), dpi=100)
     axes_out = [a for a in model.config.axes if a in model._axes_out]
+    if model.spec.model_kind == "segmentation":
+        output = np.argmax(output, -1)[..., None]
     planes = _plane(image, model.config.axes), _plane(output, axes_out)
     for i, plane in enumerate(planes):
         ax = figure.add_axes((i / 2, 0, 0.5, 1))

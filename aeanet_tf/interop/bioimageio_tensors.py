@@ -27,7 +27,7 @@ def input_tensor(model, normalization, test_tensor):
     axes.append(v0_5.ChannelAxis(id=CHANNEL, channel_names=names))
     return v0_5.InputTensorDescr(
         id=INPUT,
-        description="image to restore",
+        description="image to segment" if _segments(model) else "image to restore",
         axes=axes,
         test_tensor=v0_5.FileDescr(source=test_tensor),
         preprocessing=_preprocessing(model, normalization),
@@ -47,9 +47,13 @@ def output_tensor(model, normalization, test_tensor):
             kind, halo = _axis_class(axis.letter, "Output"), {}
         axes.append(kind(id=_axis_id(axis.letter), size=size, **halo))
     axes.append(v0_5.ChannelAxis(id=CHANNEL, channel_names=output_channels(model)))
+    if _segments(model):
+        description = "probabilities of the classes, whose labels are the channels' names"
+    else:
+        description = "restored image" + (", mean and scale" if model.config.probabilistic else "")
     return v0_5.OutputTensorDescr(
         id=OUTPUT,
-        description="restored image" + (", mean and scale" if model.config.probabilistic else ""),
+        description=description,
         axes=axes,
         test_tensor=v0_5.FileDescr(source=test_tensor),
         postprocessing=_postprocessing(model, normalization),
@@ -57,8 +61,10 @@ def output_tensor(model, normalization, test_tensor):
 
 
 def output_channels(model):
-    """Names of the output's channels: means first, then the scales of a probabilistic model."""
+    """Names of the output's channels: means first, then the scales of a probabilistic model; labels of classes."""
     n = model.config.n_channel_out
+    if _segments(model):
+        return [f"label{value}" for value in model.config.labels]
     if model.config.probabilistic:
         return channel_names("mean", n) + channel_names("scale", n)
     return channel_names("channel", n)
@@ -70,8 +76,16 @@ def channel_names(stem, n):
 
 
 def maps_back(model, normalization):
-    """Whether the output is in the range of the input: CSBDeep maps back only between equal numbers of channels."""
-    return normalization.kind == "range" and model.config.n_channel_in == model.config.n_channel_out
+    """Whether the output is in the range of the input: CSBDeep maps back only between equal numbers of channels.
+
+    Probabilities of classes are in no such range, however many channels the input has.
+    """
+    equal = model.config.n_channel_in == model.config.n_channel_out
+    return normalization.kind == "range" and equal and not _segments(model)
+
+
+def _segments(model):
+    return model.spec.model_kind == "segmentation"
 
 
 def _axis_id(letter):

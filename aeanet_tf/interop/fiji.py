@@ -28,7 +28,8 @@ def export_fiji(model, path, target="tf1.15"):
     The zip holds ``saved_model.pb`` with the weights as constants, an empty ``variables/`` and ``meta.json`` with
     CSBDeep's keys ``type, version, probabilistic, axes, axes_div_by, tile_overlap``, and ``axes_out``. The tag is
     ``serve``, the signature ``serving_default`` with the input ``input`` and the output ``output``, float32, of free
-    sizes and known channels; scales of a probabilistic model are channels behind the means.
+    sizes and known channels; scales of a probabilistic model are channels behind the means. The channels of a
+    segmentation model are the probabilities of its classes, whose values ``meta.json`` lists as ``labels``.
 
     The file is checked before it gets its name: every operation and attribute against the list of what the runtime
     knows, and the result of the graph as written, on two images, against the network's.
@@ -67,6 +68,7 @@ def export_fiji(model, path, target="tf1.15"):
 def meta(model):
     """What ``meta.json`` holds: CSBDeep's description of the model."""
     axes = model.config.axes
+    labels = {"labels": list(model.config.labels)} if model.spec.model_kind == "segmentation" else {}
     return {
         "type": type(model).__name__,
         "version": aeanet_tf.__version__,
@@ -75,18 +77,26 @@ def meta(model):
         "axes_div_by": [int(n) for n in model._axes_div_by(axes)],
         "tile_overlap": [int(n) for n in model._axes_tile_overlap(axes)],
         "axes_out": model._axes_out,
+        **labels,
     }
 
 
 def settings(model):
-    """The plugin's fields for a model, in words: normalisation as in training, and one number for all axes."""
+    """The plugin's fields for a model, in words: normalisation as in training, and one number for all axes.
+
+    Of a segmentation model they are followed by what the channels of the result are.
+    """
     facts = meta(model)
     multiple, overlap = max(facts["axes_div_by"]), max(facts["tile_overlap"])
     # The plugin's tiles and overlaps are of this grid.
     overlap = -(-overlap // multiple) * multiple
+    result = ""
+    if "labels" in facts:
+        labels = ", ".join(map(str, facts["labels"]))
+        result = f"; the result's channels are the probabilities of the classes, in the order of their labels: {labels}"
     return (
         f"{_normalization(model)}; 'Number of tiles' 1 as long as memory allows, "
-        f"'Tile size has to be multiple of' {multiple}, 'Overlap between tiles' {overlap}"
+        f"'Tile size has to be multiple of' {multiple}, 'Overlap between tiles' {overlap}{result}"
     )
 
 
@@ -100,6 +110,11 @@ def _normalization(model):
     if section.kind == "range":
         return (
             f"'Normalize Input' off, after subtracting {section.low:g} and dividing by {section.high - section.low:g}"
+        )
+    if section.kind == "standard" and section.over == "nonzero":
+        return (
+            "'Normalize Input' off, after subtracting from each channel its mean and dividing it by its standard "
+            "deviation, both of the positions where any channel is above 0"
         )
     if section.kind == "standard":
         return "'Normalize Input' off, after subtracting the image's mean and dividing by its standard deviation"

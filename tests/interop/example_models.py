@@ -2,10 +2,16 @@
 
 import numpy as np
 
-from aeanet_tf.models import AEANetConfig, ProjectionAEANetConfig, SliceInterpolationConfig
+from aeanet_tf.models import (
+    AEANetConfig,
+    ProjectionAEANetConfig,
+    SegmentationAEANetConfig,
+    SliceInterpolationConfig,
+)
 from aeanet_tf.models.folder import model_class
 
 REFERENCES = {"attention": {"shared_references": 5}}
+_SOFTMAX = {"shared_references": 5, "normalization": "softmax"}
 EXAMPLES = {
     "em": lambda: AEANetConfig("YX", unet_n_first=8, network=REFERENCES),
     "care": lambda: AEANetConfig("ZYX", unet_n_first=4, network=REFERENCES),
@@ -18,8 +24,11 @@ EXAMPLES = {
         unet_n_first=4,
         network={"downsampling": "attention", "attention": {"residual": "v1", "normalization": "key_length"}},
     ),
-    "softmax": lambda: AEANetConfig("YX", unet_n_first=4, network={"attention": {"normalization": "softmax"}}),
     "unet": lambda: AEANetConfig("YX", preset="unet-em", unet_n_first=4),
+    # As many classes as channels, so that CSBDeep would map probabilities back; softmax in attention and at the end.
+    "labels": lambda: SegmentationAEANetConfig(
+        "YX", 2, 2, labels=[0, 255], unet_n_first=4, network={"attention": _SOFTMAX}
+    ),
     "flywing": lambda: ProjectionAEANetConfig("ZYX", unet_n_first=4, network={"filters": 4, **REFERENCES}),
     # With 8 filters keys have one channel.
     "slices": lambda: SliceInterpolationConfig(network={"filters": 8, "blocks": 1, "convolutions": 2, "growth": 4}),
@@ -31,7 +40,7 @@ def make_model(kind, basedir=None, name=None):
     """The model of an example; with ``basedir``, in a folder that holds its weights, so that `load_model` takes it."""
     config = EXAMPLES[kind]()
     config.train_seed = 0
-    model = model_class(config.spec.kind)(config, name or kind, None if basedir is None else str(basedir))
+    model = model_class(config.spec.model_kind)(config, name or kind, None if basedir is None else str(basedir))
     randomise(model.keras_model)
     if basedir is not None:
         model.keras_model.save_weights(str(model.logdir / "weights_best.h5"))
@@ -59,12 +68,17 @@ def images(model, factors=((2, 2, 2), (3, 2, 4), (2, 5, 3)), seed=1):
 
 
 def predictions(model, inputs):
-    """What Python predicts from images that are normalised already: arrays ``(*spatial, channels)``."""
+    """What Python predicts from images that are normalised already: arrays ``(*spatial, channels)``.
+
+    Of a segmentation model they are probabilities.
+    """
     axes, found = model.config.axes, []
     for x in inputs:
         if model.config.probabilistic:
             result = model.predict_probabilistic(x, axes, normalizer=None)
             found.append(np.concatenate([result.mean(), result.scale()], axis=-1))
+        elif model.spec.model_kind == "segmentation":
+            found.append(model.predict_probabilities(x, axes, normalizer=None, tiling="whole"))
         else:
             found.append(model.predict(x, axes, normalizer=None))
     return found

@@ -221,6 +221,16 @@ def test_normalisation_becomes_processing(core, tmp_path):
     assert list(before.kwargs.axes) == ["y", "x"] and after == []
 
 
+@pytest.fixture
+def without_graph(monkeypatch):
+    """The slowest part of a package, which refusals and descriptions do not need."""
+    import aeanet_tf.interop.fiji
+
+    monkeypatch.setattr(
+        aeanet_tf.interop.fiji, "export_fiji", lambda model, path: zipfile.ZipFile(path, "w").close() or path
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -232,13 +242,7 @@ def test_normalisation_becomes_processing(core, tmp_path):
         ({"test_image": np.zeros((80, 80, 3))}, "test_image: shape .* expected the axes YXC with 1"),
     ],
 )
-def test_what_the_specification_refuses_is_named_in_one_line(changes, message, core, tmp_path, monkeypatch):
-    import aeanet_tf.interop.fiji
-
-    # The refusals do not need the weights.
-    monkeypatch.setattr(
-        aeanet_tf.interop.fiji, "export_fiji", lambda model, path: zipfile.ZipFile(path, "w").close() or path
-    )
+def test_what_the_specification_refuses_is_named_in_one_line(changes, message, core, tmp_path, without_graph):
     options = {**FACTS, "normalization": PERCENTILE, **changes}
     with pytest.raises(InputError, match=message) as caught:
         export_bioimageio(make_model("unet"), tmp_path / "p.zip", **options)
@@ -313,6 +317,28 @@ def test_the_papers_of_the_network_are_cited():
     assert texts.citations(presets["unet-em"])[1] == texts.CARE
     assert first["ssan"] == texts.SSAN
     assert texts.citations(presets["ssan"].replace(attention="aea"))[:2] == [texts.SSAN, texts.AEANET]
+    of_mri = {name: texts.citations(spec, name)[:-1] for name, spec in presets.items() if name.endswith("-mri")}
+    assert of_mri.pop("aeanet-mri") == [texts.AEANET, texts.NONLOCAL]
+    assert set(of_mri) == {"nonlocal-unet-mri", "unet-mri"} and all(p == [texts.NONLOCAL] for p in of_mri.values())
+
+
+def test_a_model_that_segments_is_packed_as_such(core, tmp_path, without_graph):
+    """Probabilities, a channel a class; not mapped back, though there are as many classes as input channels."""
+    model = make_model("labels")
+    path = export_bioimageio(model, tmp_path / "p.zip", normalization=RANGE, **FACTS)
+    package = core.load_description(path)
+    (output,) = package.outputs
+    assert output.axes[-1].channel_names == ["label0", "label255"] and "probabilities" in output.description
+    assert {step.id for step in output.postprocessing} <= {"ensure_dtype"}
+    assert {"semantic-segmentation", "unet"} <= set(package.tags) and "image-restoration" not in package.tags
+    assert "segments 2D images" in package.description and package.config.bioimageio.task == "semantic segmentation"
+    with zipfile.ZipFile(path) as file:
+        text = io.TextIOWrapper(file.open("README.md"), "utf-8").read()
+        found = np.load(io.BytesIO(file.read("test_output.npy")))
+    assert "had the values 0, 255 in the label images" in text and "Dice ratio" in text
+    assert "intensities" not in text and "PSNR" not in text and "mapped back" not in text
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
+    assert found.std() > 0.01 and found.dtype == np.float32
 
 
 def test_a_model_that_interpolates_slices_is_packed_as_such(core, tmp_path):

@@ -8,7 +8,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.interop import tf1_graph
-from aeanet_tf.interop.fiji import export_fiji, run_saved_model, settings
+from aeanet_tf.interop.fiji import export_fiji, meta, run_saved_model, settings
 from aeanet_tf.models import AEANet, AEANetConfig
 from tests.interop.example_models import EXAMPLES, images, make_model, predictions, relative_error
 
@@ -179,6 +179,12 @@ def test_settings_name_the_plugins_fields(tmp_path):
     assert "'Percentile Bottom' 2, 'Percentile Top' 99.8" in text
     assert "'Tile size has to be multiple of' 16" in text
     assert int(text.rsplit(" ", 1)[1]) % 16 == 0
+
+
+def test_a_model_that_segments_names_its_classes():
+    model = make_model("labels")
+    assert meta(model)["labels"] == [0, 255] and "labels" not in meta(make_model("unet"))
+    assert settings(model).endswith("the probabilities of the classes, in the order of their labels: 0, 255")
 
 
 def test_settings_follow_the_normalisation_of_training(tmp_path):

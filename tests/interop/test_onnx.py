@@ -12,7 +12,7 @@ from tests.interop.example_models import images, make_model, predictions, relati
         "probabilistic",
         "variants",
         "labelfree",
-        "softmax",
+        "labels",
         "flywing",
         pytest.param("slices", marks=pytest.mark.slow),
     ],

@@ -44,6 +44,7 @@ OPTIONS = {
     "probabilistic": presets["gvtnet-care"].replace(dimension=2, probabilistic=True, last_activation="relu"),
     "softmax": presets["gvtnet-em"].replace(attention__normalization="softmax"),
     "channels": two_channels(presets["aeanet-em"]),
+    "classes": two_channels(presets["aeanet-em"]).replace(last_activation="softmax"),
     "channels projected": two_channels(presets["aeanet-flywing"]),
     "slices": presets["ssan"].replace(attention="aea"),
     "slices, not symmetric": presets["ssan"].replace(attention="none", symmetric=False, batch_norm=True),

@@ -1,5 +1,7 @@
 """Models of standardised images, as for label-free prediction, say so when they are exported."""
 
+import re
+
 import pytest
 
 from aeanet_tf.errors import InputError
@@ -11,6 +13,7 @@ from aeanet_tf.models.run_config import NormalizationSection
 from tests.interop.example_models import REFERENCES, randomise
 
 STANDARD = NormalizationSection(kind="standard")
+NONZERO = NormalizationSection(kind="standard", over="nonzero")
 
 
 def small_model(folder=None):
@@ -43,3 +46,17 @@ def test_the_fiji_plugin_is_given_standardised_images(tmp_path):
     model = small_model(tmp_path)
     save_normalization(tmp_path / "m", STANDARD)
     assert settings(model).startswith("'Normalize Input' off, after subtracting the image's mean and dividing by its")
+    save_normalization(tmp_path / "m", NONZERO)
+    wanted = "'Normalize Input' off, after subtracting from each channel its mean .* where any channel is above 0;"
+    assert re.match(wanted, settings(model))
+
+
+def test_a_package_cannot_say_which_positions_count(tmp_path):
+    try:
+        require_spec()
+    except InputError as error:
+        pytest.skip(str(error))
+    facts = {"authors": ["Ada Example"], "license": "CC-BY-4.0"}
+    with pytest.raises(InputError, match=r"^normalization\.over: 'nonzero', expected 'all': a package cannot say"):
+        export_bioimageio(small_model(), tmp_path / "package", normalization=NONZERO, **facts)
+    assert not list(tmp_path.iterdir())
