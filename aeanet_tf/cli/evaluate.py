@@ -15,7 +15,7 @@ protocols:
   plain          values as they are; PSNR, SSIM at --data-range (default: maximum - minimum of each GT), NRMSE
   em             values 0..255; PSNR, SSIM (Wang et al. 2004)
   label-free     Pearson correlation
-  mri            labels 0, 10, 150, 250 (iSeg-2017): Dice, modified Hausdorff distance of CSF, GM, WM
+  mri            labels 0, 10, 150, 250 (iSeg-2017): Dice, modified Hausdorff distance and 3D-MHD of CSF, GM, WM
   interpolation  values 0..255; PSNR, SSIM, IE (root mean square error)
   segmentation   labels of any classes: Dice of each class, mean Dice (all but class 0), pixels by class, confusion
                  matrix (with --output FILE.csv also in FILE_confusion.csv)"""

@@ -24,10 +24,14 @@ LABELS = {
     "mhd_csf": "MHD CSF",
     "mhd_gm": "MHD GM",
     "mhd_wm": "MHD WM",
+    "3d_mhd_csf": "3D-MHD CSF",
+    "3d_mhd_gm": "3D-MHD GM",
+    "3d_mhd_wm": "3D-MHD WM",
 }
 # A score of a class that neither the ground truth nor the image has is NaN; the mean is that of the other images.
-_OF_CLASSES = ("dice_", "mhd_")
-_DECIMALS = {"psnr": 2, "ie": 2, "mhd_csf": 3, "mhd_gm": 3, "mhd_wm": 3}
+_OF_CLASSES = ("dice_", "mhd_", "3d_mhd_")
+_DECIMALS = {"psnr": 2, "ie": 2}
+_DECIMALS |= {f"{kind}_{tissue}": 3 for kind in ("mhd", "3d_mhd") for tissue in ("csf", "gm", "wm")}
 
 
 @dataclass(frozen=True)

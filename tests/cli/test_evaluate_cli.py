@@ -134,8 +134,8 @@ def test_absent_tissues_are_noted(tmp_path, capsys):
     )
     run(*arguments(tmp_path, "--protocol", "mri"))
     printed = capsys.readouterr().out
-    assert "| Dice GM   | 1 | 1.0000" in printed and f"| Dice mean | 2 | {(1 + (2 / 3 + 1) / 2) / 2:.4f} ±" in printed
-    assert "(nan): Dice GM (1 of 2 images), MHD GM (1 of 2 images)" in printed
+    assert "| Dice GM    | 1 | 1.0000" in printed and f"| Dice mean  | 2 | {(1 + (2 / 3 + 1) / 2) / 2:.4f} ±" in printed
+    assert "(nan): Dice GM (1 of 2 images), MHD GM (1 of 2 images), 3D-MHD GM (1 of 2 images)" in printed
 
 
 def test_label_images_must_be_of_labels(tmp_path):

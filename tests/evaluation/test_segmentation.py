@@ -91,6 +91,7 @@ def test_the_mri_protocol_scores_every_tissue():
     assert scores["dice_gm"] == dice(gt, image, 150)
     assert scores["dice_mean"] == pytest.approx((scores["dice_csf"] + scores["dice_gm"] + scores["dice_wm"]) / 3)
     assert scores["mhd_wm"] == modified_hausdorff(gt, image, 250)
+    assert scores["3d_mhd_gm"] == slicewise_hausdorff(gt, image, 150)
     perfect = get_protocol("mri")(gt, gt)
     assert all(value == (1 if name.startswith("dice") else 0) for name, value in perfect.items())
     with pytest.raises(InputError, match=r"image to score: has the value 1, .* labels \(0, 10, 150, 250\)"):
