@@ -34,17 +34,30 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--input", metavar="DIR", help="folder or pattern of the inputs, scored for comparison")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="care", help="what to compute (default: care)")
     parser.add_argument("--data-range", type=float, metavar="L", help="span of the values (protocol plain)")
+    parser.add_argument(
+        "--background",
+        type=_label,
+        metavar="LABEL",
+        help="class that the mean leaves out, or none (protocol segmentation; default: 0)",
+    )
     parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
     parser.add_argument("--output", type=Path, metavar="FILE.csv", help="also write the scores of each image")
     parser.set_defaults(run=run)
 
 
+def _label(text: str) -> int | str:
+    return text if text == "none" else int(text)
+
+
 def run(args: argparse.Namespace) -> None:
     """Print the table and write the scores."""
+    from aeanet_tf.errors import InputError
     from aeanet_tf.evaluation.protocols import get_protocol
     from aeanet_tf.evaluation.tables import absence_note, summary_table, write_csv
 
     protocol = get_protocol(args.protocol)
+    if args.background is not None and protocol.name != "segmentation":
+        raise InputError(f"--background: got {args.background}, but it is for the protocol segmentation")
     if protocol.name == "segmentation":
         rows, confusion = _segmentation(args)
     else:
@@ -53,6 +66,8 @@ def run(args: argparse.Namespace) -> None:
         rows = score_folders(args.prediction, args.gt, protocol, args.input, args.data_range, args.axes)
         confusion = None
     print(f"protocol {protocol.name}: {protocol.description}")
+    if confusion is not None:
+        print(f"background {0 if args.background is None else args.background}")
     if args.data_range is not None:
         print(f"data range {args.data_range:g}")
     print(f"\n{summary_table(rows)}")
@@ -76,5 +91,6 @@ def _segmentation(args: argparse.Namespace) -> tuple:
 
     if args.data_range is not None:
         raise InputError(f"data_range: got {args.data_range}, but the protocol segmentation fixes it")
-    scored = score_segmentation(args.prediction, args.gt, args.input, args.axes)
+    background = {None: 0, "none": None}.get(args.background, args.background)
+    scored = score_segmentation(args.prediction, args.gt, args.input, args.axes, background)
     return scored.rows, scored.confusion

@@ -112,7 +112,7 @@ def run(args):
     options = PredictOptions(
         axes=axes,
         n_tiles=args.n_tiles,
-        tiling=_tiling(model, args),
+        tiling=args.tiling,
         context=args.context,
         max_memory=args.max_memory,
         scale=args.scale,
@@ -120,6 +120,8 @@ def run(args):
         precision=args.precision,
         probabilities=args.probabilities,
         channels=tuple(args.channels) if args.channels else None,
+        patch_size=args.patch_size,
+        step=args.step[0] if args.step and len(args.step) == 1 else args.step,
     )
     with _workers(args) as client:
         predict_files(model, args.input, args.output, normalization, options, client)
@@ -132,27 +134,6 @@ def _check(args):
         raise InputError(f"--n-tiles: {args.n_tiles}, expected numbers of at least 1")
     if args.workers is not None and args.workers < 1:
         raise InputError(f"--workers: {args.workers}, expected at least 1")
-
-
-def _tiling(model, args):
-    """The name of the tiling, or patches; an error for options of patches where there are none."""
-    from aeanet_tf.errors import InputError
-
-    tiling, segments = args.tiling, model.spec.model_kind == "segmentation"
-    if segments:
-        from aeanet_tf.models.segmentation import STEP
-
-        step = (args.step[0] if len(args.step) == 1 else args.step) if args.step else STEP
-        tiling = model.checked_tiling(args.tiling, args.patch_size, step)
-    elif tiling == "patches":
-        raise InputError("--tiling: patches, expected exact, overlap or whole: the model does not segment")
-    in_patches = not isinstance(tiling, (str, type(None)))
-    for name, value in (("--patch-size", args.patch_size), ("--step", args.step)):
-        if value is not None and not in_patches:
-            raise InputError(f"{name}: {value}, expected none without --tiling patches")
-    if in_patches and args.n_tiles is not None:
-        raise InputError(f"--n-tiles: {args.n_tiles}, expected none with --tiling patches")
-    return tiling or "exact"
 
 
 def _normalization(args):

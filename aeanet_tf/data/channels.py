@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.data.images import Image, find_images
+from aeanet_tf.data.nifti import check_same_place
 from aeanet_tf.data.stored import StoredArray, open_image
 from aeanet_tf.data.tiff import Slices
 from aeanet_tf.errors import InputError
@@ -99,8 +100,8 @@ def open_channels(path: str | Path, names: Sequence[str], axes: str | None = Non
         of the first channel.
 
     Raises:
-        InputError: as `channel_paths` and `open_image`; a file has channels itself, or another shape or other axes than
-            the first.
+        InputError: as `channel_paths` and `open_image`; a file has channels itself, or another shape, other axes or
+            another affine (`check_same_place`) than the first.
     """
     images = [open_image(channel, axes) for channel in channel_paths(path, names)]
     first = images[0]
@@ -114,6 +115,7 @@ def open_channels(path: str | Path, names: Sequence[str], axes: str | None = Non
                 f"{image.path}: shape {image.array.shape} ({image.axes}), expected {first.array.shape} ({first.axes}) "
                 f"as {first.path.name} has"
             )
+        check_same_place(first.path, image.path)
     return replace(first, array=ChannelArray(tuple(image.array for image in images)), axes=first.axes + "C")
 
 
@@ -130,10 +132,13 @@ def find_channel_images(patterns: str | Path | Sequence[str | Path], names: Sequ
         The paths, each once, sorted.
 
     Raises:
-        InputError: a pattern matches no image, or none of them is a first channel.
+        InputError: a pattern matches no image, none of them is a first channel, or one is another channel without its
+            first.
     """
     names, found = _checked(names), find_images(patterns)
     first = [path for path in found if _is_first(path, names)]
+    for path in found:
+        _check_first_beside(path, names)
     if not first:
         raise InputError(
             f"{found[0]}: neither it nor another of the {len(found)} images found is a first channel, expected "
@@ -146,6 +151,15 @@ def _checked(names: Sequence[str]) -> list[str]:
     if isinstance(names, str) or not names or not all(names) or len(set(names)) != len(names):
         raise InputError(f"channels: got {names!r}, expected a list of different words of the files' names")
     return list(names)
+
+
+def _check_first_beside(path: Path, names: list[str]) -> None:
+    """Refuse another channel whose first one is missing: its image would be left out without a word."""
+    for name in names[1:]:
+        if path.name.count(name) == 1 and not _is_first(path, names):
+            other = path.with_name(path.name.replace(name, names[0]))
+            if not other.exists():
+                raise InputError(f"{other}: no such file, expected channel {names[0]!r} beside {path.name}")
 
 
 def _is_first(path: Path, names: list[str]) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from aeanet_tf.data.images import NIFTI_SUFFIXES
 from aeanet_tf.data.labels import to_classes
-from aeanet_tf.data.nifti import Volume, read_nifti
+from aeanet_tf.data.nifti import Volume, check_same_place, read_nifti
 from aeanet_tf.errors import InputError
 
 Box = tuple[slice, slice, slice]
@@ -169,6 +169,7 @@ def _file(folder: Path, number: int, what: str) -> Path:
 
 
 def _check_shape(volume: Volume, t1: Volume) -> None:
+    check_same_place(t1.path, volume.path)
     if volume.array.shape != t1.array.shape:
         raise InputError(
             f"{volume.path}: shape {volume.array.shape} (ZYX), expected {t1.array.shape} as {t1.path.name} has"

@@ -125,6 +125,26 @@ def check_nifti(path: str | Path, shape: tuple[int, ...], like: Volume) -> None:
     _image_like(path, np.broadcast_to(np.uint8(0), (*shape[2::-1], *shape[3:])), like)
 
 
+def check_same_place(first: str | Path | None, other: str | Path | None) -> None:
+    """Check that two volumes have the same affine, where both files state one: NIfTI, not Analyze.
+
+    Volumes that were not resampled to each other, or are stored in another orientation, may have one shape, and would
+    be taken for images of the same voxels.
+
+    Raises:
+        InputError: entries of the affines differ by more than 0.01 mm.
+    """
+    if not all(path is not None and image_suffix(path) in NIFTI_SUFFIXES for path in (first, other)):
+        return
+    volumes = [_nibabel(Path(path), "reading").load(path) for path in (first, other)]
+    # The header of Analyze says nothing of the orientation.
+    stated = [one.affine for one in volumes if hasattr(one.header, "get_sform")]
+    if len(stated) == 2 and not np.allclose(*stated, rtol=0, atol=0.01):
+        raise InputError(
+            f"{other}: another affine than {Path(first).name}, expected the same place and orientation; resample it"
+        )
+
+
 def _nibabel(path: Path, doing: str) -> Any:
     try:
         import nibabel

@@ -188,7 +188,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "segmentation",
             ("dice_mean",),
-            "labels of any classes; Dice ratio of each class, mean over all classes but 0, the background",
+            "labels of any classes; Dice ratio of each class, mean over all but the background",
             _segmentation,
         ),
     )

@@ -8,6 +8,7 @@ from aeanet_tf.data.channels import channel_paths, open_channels
 from aeanet_tf.data.images import Image, check_finite, read_image
 from aeanet_tf.data.iseg import LABELS, cropped, iseg_subjects, label_values, read_subject
 from aeanet_tf.data.labels import to_classes
+from aeanet_tf.data.nifti import check_same_place
 from aeanet_tf.data.pairs import pair_folders
 from aeanet_tf.data.serial_stack import open_stack, parse_slices
 from aeanet_tf.errors import InputError
@@ -58,6 +59,7 @@ def _prepared(pair, network, normalizer):
         raise InputError(f"{labels.path}: axes {labels.axes}, expected {spatial}, labels without channels")
     to_classes(labels.array, network.labels, labels.path)
     y = labels.array.transpose([labels.axes.index(a) for a in spatial])[..., None]
+    check_same_place(image.path, labels.path)
     if y.shape[:-1] != x.shape[:-1]:
         raise InputError(
             f"{labels.path}: shape {y.shape[:-1]} ({spatial}), expected {x.shape[:-1]} as {image.path} has"
@@ -101,6 +103,9 @@ def _slices(data, network, root):
 def _files(data, network, root):
     """Pairs of files to train and to validate on, and how a pair is read."""
     chosen = held_out_pairs(data, root, pair_folders(root / data.low, root / data.GT, data.channels))
+    both = set.intersection(*({low.resolve() for low, _ in pairs} for pairs in chosen))
+    if both:
+        raise InputError(f"data.validation_low: {min(both)} is one of data.low, expected other images")
 
     def read(pair):
         path, labels = pair

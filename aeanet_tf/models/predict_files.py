@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,9 @@ class PredictOptions:
     Attributes:
         axes: of the files; by default those that they name.
         n_tiles: number of tiles along each axis of the images; ``None`` for as many as the memory asks for.
-        tiling, context: see `AEANet.predict`; the images of the call are a group. ``tiling`` may be `Patches`.
+        tiling, context: see `AEANet.predict`; the images of the call are a group. For a segmentation model also
+            ``"patches"``; ``None`` is its default, and ``"exact"`` for others.
+        patch_size, step: of patches; see `SegmentationAEANet.predict`.
         max_memory: what a process may hold in all; see `AEANet.predict`.
         scale: also write the scale of a probabilistic model, as ``<name>_scale``.
         probabilities: also write the probabilities of a segmentation model's classes, as ``<name>_probabilities``.
@@ -57,12 +59,12 @@ class PredictOptions:
             `aeanet_tf.data.channels`. Results have the names of the first.
         precision: ``"float32"`` or ``"bfloat16"``; see `AEANet.predict`.
         file_format: ``"tif"`` or ``"zarr"``; ``None`` writes a zarr for a zarr, NIfTI and Analyze for the same (with
-            their affine), and a tif for everything else.
+            their affine; from models of volumes), and a tif for everything else.
     """
 
     axes: str | None = None
     n_tiles: tuple[int, ...] | None = None
-    tiling: str = "exact"
+    tiling: str | None = None
     context: str = "image"
     max_memory: Any = None
     scale: bool = False
@@ -70,6 +72,8 @@ class PredictOptions:
     precision: str = "float32"
     probabilities: bool = False
     channels: tuple[str, ...] | None = None
+    patch_size: tuple[int, ...] | None = None
+    step: int | tuple[int, ...] | None = None
 
 
 def predict_files(model, inputs, output, normalization, options=None, client=None, **kwargs):
@@ -95,6 +99,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
             full. Images before it are written.
     """
     options = PredictOptions(**kwargs) if options is None else options
+    options = replace(options, tiling=_tiling(model, options))
     check_tiling(options.tiling, options.context)
     check_precision(options.precision)
     if options.scale and not model.config.probabilistic:
@@ -117,7 +122,8 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
         # Workers may have been started elsewhere.
         output, paths = output.resolve(), [path.resolve() for path in paths]
     _check_folder(output)
-    targets = [_targets(output, path, options) for path in paths]
+    volumes = "Z" in model.config.axes and "Z" in model._axes_out
+    targets = [_targets(output, path, options, volumes) for path in paths]
     _check_targets(paths, targets)
     # A network does not know the values of its classes.
     network = [network_digest(model), getattr(model.config, "labels", None)]
@@ -135,7 +141,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
         raise
     run.state.remove()
     written = [target for files in targets for target in files]
-    logger.info("%d images written to %s", len(written), output)
+    logger.info("%d images written to %s", len(paths), output)
     return written
 
 
@@ -150,10 +156,26 @@ def _predict_groups(run, groups):
             run.state.enter_finished(results)
 
 
-def _targets(output, path, options):
-    """Where the prediction of a file goes, and its scale where that is wanted."""
+def _tiling(model, options):
+    """The name of the tiling, or `Patches`."""
+    if model.spec.model_kind == "segmentation":
+        return model.checked_tiling(options.tiling, options.patch_size, options.step)
+    for name in ("patch_size", "step"):
+        if getattr(options, name) is not None:
+            raise InputError(f"{name}: {getattr(options, name)!r}, expected None: the model does not segment")
+    if options.tiling == "patches":
+        raise InputError("tiling: 'patches', expected exact, overlap or whole: the model does not segment")
+    return options.tiling or "exact"
+
+
+def _targets(output, path, options, volumes):
+    """Where the prediction of a file goes, and its scale or probabilities where they are wanted.
+
+    Args:
+        volumes: whether the model gives volumes, which is what NIfTI holds.
+    """
     suffix = image_suffix(path)
-    kept = suffix if suffix in (ZARR_SUFFIX, *NIFTI_SUFFIXES) else ".tif"
+    kept = suffix if suffix in (ZARR_SUFFIX, *(NIFTI_SUFFIXES if volumes else ())) else ".tif"
     suffix = kept if options.file_format is None else f".{options.file_format}"
     ends = [""] + ["_scale"] * options.scale + ["_probabilities"] * options.probabilities
     return [output / f"{image_stem(path)}{end}{suffix}" for end in ends]
@@ -267,7 +289,10 @@ class _Run:
 
     def _budget(self, images):
         free = shutil.disk_usage(_existing(images[0].targets[0].parent)).free
-        outputs = sum(4 * prod(image.image.array.shape) * len(image.targets) for image in images)
+        channels = len(images[0].targets)
+        if self.options.probabilities:
+            channels += self.model.config.n_channel_out
+        outputs = sum(4 * prod(image.image.array.shape) * channels for image in images)
         available = None if self.client is None else worker_memory(self.client)
         memory = memory_budget(self.options.max_memory, RESERVE, available)
         # Half of it: others write, too.

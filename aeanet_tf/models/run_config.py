@@ -148,6 +148,8 @@ class DataSection(_Section):
             "labels": ("stack", "label_stack", "train_slices", "validation_slices"),
             "iseg": ("train_subjects", "validation_subjects"),
         }.get(self.kind, ())
+        if self.channels and (self.kind != "labels" or self.stack):
+            raise ValueError(f"channels: {self.channels}, expected none but for folders of kind 'labels'")
         given = [name for name in wanted if getattr(self, name)]
         # Folders do without all of them.
         if len(given) < len(wanted) and (given or self.kind == "iseg"):

@@ -13,6 +13,7 @@ from aeanet_tf.models.tiled_prediction import predict_images
 from aeanet_tf.models.tiling import Patches
 from aeanet_tf.prediction.patch_average import patch_starts
 from aeanet_tf.prediction.stages import attends, can_be_swept
+from aeanet_tf.training.pairs import ImagePairs
 from aeanet_tf.training.segmentation_losses import get_segmentation_loss
 
 STEP = 8
@@ -54,38 +55,61 @@ class SegmentationAEANet(AEANet):
         """See `AEANet.prepare_for_training`; metrics are names of `get_segmentation_loss`, the accuracy by default."""
         super().prepare_for_training(optimizer, metrics)
 
-    def train(self, X, Y, validation_data, **kwargs):
+    def train(
+        self, X, Y, validation_data, epochs=None, steps_per_epoch=None, augmenter=None, *, resume=False, verbose=1
+    ):
         """Train the network.
 
         Args:
             X: as for `AEANet.train`.
             Y: label images of X: arrays of the same spatial shapes, without channels or with one, that hold the values
                 of ``config.labels``.
-            validation_data: pair ``(X, Y)`` in the same form. Whole images are validated in patches of the training's
-                size, side by side; a last one may overlap its neighbour.
-            kwargs: see `AEANet.train`.
+            validation_data: pair ``(X, Y)`` in the same form. With ``config.train_patch_size`` images are validated in
+                patches of that size, side by side; a last one along an axis may overlap its neighbour.
+            epochs, steps_per_epoch, augmenter, resume, verbose: see `AEANet.train`.
 
         Returns:
             Keras's ``History``; the network then has its best weights.
 
         Raises:
-            InputError: as `AEANet.train`; also labels of other values.
+            InputError: as `AEANet.train`; also labels of other values, and validation images smaller than a patch.
         """
         if not (isinstance(validation_data, (list, tuple)) and len(validation_data) == 2):
             raise InputError("validation_data: expected a pair (X, Y) of arrays or lists of images")
-        Y = self._indices("Y", Y, X)
-        held_out = validation_data[0], self._indices("validation_data", validation_data[1], validation_data[0])
-        size = self.config.train_patch_size
-        if size is not None:
-            held_out = tuple([one[box] for one in images for box in _grid(one.shape[:-1], size)] for images in held_out)
-        return super().train(X, Y, held_out, **kwargs)
+        Y, held_out = self._indices("Y", Y), self._validation(*validation_data)
+        options = {"augmenter": augmenter, "resume": resume, "verbose": verbose}
+        return super().train(X, Y, held_out, epochs, steps_per_epoch, **options)
 
-    def _indices(self, name, images, X):
+    def _validation(self, X, Y):
+        """Images and class indices to validate on, in patches where the training is."""
+        Y, size = self._indices("validation_data", Y), self.config.train_patch_size
+        if size is None:
+            return X, Y
+        try:
+            pairs = ImagePairs(X, Y)
+        except InputError as error:
+            raise InputError(f"validation_data: {error}") from None
+        found = [], []
+        for i, (x, y, shape) in enumerate(zip(pairs.x, pairs.y, pairs.shapes, strict=True)):
+            if len(shape) != len(size) or any(n < p for n, p in zip(shape, size, strict=True)):
+                raise InputError(
+                    f"validation_data: X[{i}] has {shape}, expected at least train_patch_size {tuple(size)}"
+                )
+            for box in _grid(shape, size):
+                found[0].append(x[box])
+                found[1].append(y[box])
+        return found
+
+    def _indices(self, name, images):
         """Label images as class indices with one channel."""
         values, spatial = self.config.labels, self.config.n_dim
+        if not hasattr(images, "__len__") or isinstance(images, (str, dict)):
+            raise InputError(
+                f"{name}: found {type(images).__name__}, expected label images, an array or a list of them"
+            )
         if isinstance(images, np.ndarray):
             found = to_classes(images, values, name)
-            return found if found.ndim == np.ndim(X) else found[..., None]
+            return found if found.ndim == spatial + 2 else found[..., None]
         found = [to_classes(image, values, f"{name}[{i}]") for i, image in enumerate(images)]
         return [image[..., None] if image.ndim == spatial else image for image in found]
 
@@ -101,7 +125,7 @@ class SegmentationAEANet(AEANet):
         context="image",
         precision="float32",
         patch_size=None,
-        step=STEP,
+        step=None,
     ):
         """The class of each pixel: the one with the highest probability, the first of those where several have it.
 
@@ -111,7 +135,8 @@ class SegmentationAEANet(AEANet):
                 with attention of its own, as published (Wang et al. 2020). By default ``"exact"``, and ``"patches"``
                 for networks whose attention tiles cannot share (softmax).
             patch_size: of ``"patches"``, pixels along each spatial axis of the model; that of training by default.
-            step: distance of ``"patches"`` along each axis, in pixels: a number, or one for each spatial axis.
+            step: distance of ``"patches"`` along each axis, in pixels: a number, or one for each spatial axis; 8 by
+                default, as published. With ``"patches"`` there are no ``n_tiles``, and ``max_memory`` says nothing.
 
         Returns:
             Array of ``config.labels``, uint8 or uint16, with the axes of ``img`` but C; a list for a list.
@@ -137,7 +162,7 @@ class SegmentationAEANet(AEANet):
         context="image",
         precision="float32",
         patch_size=None,
-        step=STEP,
+        step=None,
     ):
         """The probability of each class at each pixel; arguments and errors as of `predict`.
 
@@ -162,29 +187,35 @@ class SegmentationAEANet(AEANet):
         axes = axes_check_and_normalize(axes)
         return axes.index("C") if "C" in axes else -1
 
-    def checked_tiling(self, tiling, patch_size=None, step=STEP):
+    def checked_tiling(self, tiling, patch_size=None, step=None):
         """How to tile, decided and checked: a name, or `Patches`.
 
         Args:
             tiling, patch_size, step: see `predict`.
 
         Raises:
-            InputError: patches whose size the network does not take, or a step that leaves gaps.
+            InputError: patches whose size the network does not take, a step that leaves gaps, or either without
+                patches.
         """
         if tiling is None:
             shared = can_be_swept(self.keras_model) or not attends(self.keras_model)
             tiling = "exact" if shared else "patches"
+        if isinstance(tiling, Patches):
+            return tiling
         if tiling != "patches":
+            for name, value in (("patch_size", patch_size), ("step", step)):
+                if value is not None:
+                    raise InputError(f"{name}: {value!r}, expected None with tiling {tiling!r}; it is for 'patches'")
             return tiling
         size = self.config.train_patch_size if patch_size is None else patch_size
         if size is None:
             raise InputError("patch_size: missing, and the model's configuration has no train_patch_size")
-        return Patches.checked(size, step, self.spec.divisor)
+        return Patches.checked(size, STEP if step is None else step, self.spec.divisor)
 
 
 def _grid(shape, size):
     """Boxes of patches side by side that cover an image."""
-    starts = [patch_starts(n, min(p, n), min(p, n)) for n, p in zip(shape, size, strict=True)]
+    starts = [patch_starts(n, p, p) for n, p in zip(shape, size, strict=True)]
     boxes = [()]
     for axis, p in zip(starts, size, strict=True):
         boxes = [(*box, slice(start, start + p)) for box in boxes for start in axis]

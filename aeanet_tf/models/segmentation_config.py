@@ -39,13 +39,23 @@ class SegmentationAEANetConfig(AEANetConfig):
         kwargs.setdefault("train_kernel_l2", 2e-6)
         super().__init__(axes, n_channel_in, n_channel_out, probabilistic, allow_new_parameters, **kwargs)
         self.labels = check_labels(labels, self.n_channel_out)
-        check_class_weights(weights, self.n_channel_out)
-        self.train_class_weights = weights
+        self.train_class_weights = check_class_weights(weights, self.n_channel_out)
+
+    @classmethod
+    def from_csbdeep(cls, config):
+        """There is none: CARE's configurations know no classes.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            f"config: found {type(config).__name__}, expected SegmentationAEANetConfig, which names the classes"
+        )
 
     def _resolve(self, network, unet):
         spec = as_spec(self.preset)
-        if spec.kind != "unet":
-            raise InputError(f"preset: {self.preset!r} is no U-Net, which segmentation takes")
+        if spec.kind != "unet" or spec.input_size:
+            raise InputError(f"preset: {self.preset!r} is no U-Net for images of any size, which segmentation takes")
         if self.n_channel_out < 2:
             raise InputError(f"n_channel_out: {self.n_channel_out}, expected the number of classes, at least 2")
         end = network.get("last_activation", "softmax")

@@ -194,7 +194,13 @@ def patch_averages(model, source, patches, precision, progress=None):
     )
 
     def predict(images):
-        return np.stack([y for y, _ in stages.run_alike([[image] for image in images], inner)])
+        try:
+            return np.stack([y for y, _ in stages.run_alike([[image] for image in images], inner)])
+        except tf.errors.ResourceExhaustedError:
+            if len(images) == 1:
+                raise MemoryError(f"patch_size: memory runs out with a patch of {list(size)}") from None
+        logger.warning("out of memory, going on one by one")
+        return np.concatenate([predict(image[None]) for image in images])
 
     step = tuple(map(min, patches.step, size))
     return averaged_patches(source, predict, size, step, batch, progress)

@@ -7,6 +7,7 @@ returns ``(batch, *spatial)`` in float32 whatever the dtypes.
 from numbers import Real
 
 import keras
+import numpy as np
 from keras import ops
 
 from aeanet_tf.errors import InputError
@@ -30,7 +31,7 @@ def get_segmentation_loss(name, class_weights=None):
 
     Args:
         name: one of `SEGMENTATION_LOSSES`, or ``"accuracy"``.
-        class_weights: a number for each class, as Keras's ``class_weight`` takes them: not normalised. ``None`` for 1.
+        class_weights: a number for each class, not normalised; ``None`` for 1.
 
     Raises:
         InputError: another name.
@@ -41,12 +42,18 @@ def get_segmentation_loss(name, class_weights=None):
 
 
 def check_class_weights(weights, classes):
-    """Raise `InputError` unless ``weights`` is ``None`` or has a positive number for each of ``classes``."""
+    """Weights as a list, ``None`` as it is.
+
+    Raises:
+        InputError: they are not a positive number for each of ``classes``.
+    """
     if weights is None:
-        return
-    numbers = isinstance(weights, (list, tuple)) and all(isinstance(w, Real) and w > 0 for w in weights)
-    if not numbers or len(weights) != classes:
+        return None
+    given = list(weights) if isinstance(weights, (list, tuple, np.ndarray)) else []
+    numbers = [float(weight) for weight in given if isinstance(weight, Real)]
+    if not len(numbers) == len(given) == classes or min(numbers) <= 0:
         raise InputError(f"class_weights: found {weights!r}; expected {classes} positive numbers, one for each class")
+    return numbers
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")

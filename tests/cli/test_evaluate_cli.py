@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import re
 import subprocess
 import sys
 
@@ -120,6 +121,22 @@ def test_any_classes_are_scored_with_their_confusion(tmp_path, capsys):
         ("0", "1", "0"),
         ("0", "0", "0"),
     ]
+
+
+def test_the_background_is_what_it_is_said_to_be(tmp_path, capsys):
+    write_labels(tmp_path, {("GT", "a"): [[0, 0, 255, 255]], ("pred", "a"): [[0, 255, 255, 255]]})
+    ratios = {0: 2 / 3, 255: 4 / 5}
+    for options, mean in (
+        ([], ratios[255]),
+        (["--background", "255"], ratios[0]),
+        (["--background", "none"], np.mean(list(ratios.values()))),
+    ):
+        run(*arguments(tmp_path, "--protocol", "segmentation", *options))
+        printed = capsys.readouterr().out
+        assert re.search(rf"Dice mean +\| 1 \| {mean:.4f}", printed)
+        assert f"background {options[-1] if options else 0}\n" in printed
+    with pytest.raises(InputError, match="--background: got 0, but it is for the protocol segmentation"):
+        run(*arguments(tmp_path, "--background", "0"))
 
 
 def test_absent_tissues_are_noted(tmp_path, capsys):

@@ -163,11 +163,11 @@ def predict(model, *arguments, source="in/a-T1.tif"):
 @pytest.mark.parametrize(
     ("model", "arguments", "message"),
     [
-        ("segments", ["--step", "4"], r"--step: \[4\], expected none without --tiling patches"),
-        ("segments", ["--patch-size", "8", "8"], r"--patch-size: \[8, 8\], expected none without --tiling patches"),
-        ("restores", ["--step", "4"], r"--step: \[4\], expected none without --tiling patches"),
+        ("segments", ["--step", "4"], "step: 4, expected None with tiling 'exact'; it is for 'patches'"),
+        ("segments", ["--patch-size", "8", "8"], r"patch_size: \[8, 8\], expected None with tiling 'exact'"),
+        ("restores", ["--step", "4"], "step: 4, expected None: the model does not segment"),
         ("restores", ["--probabilities"], "--probabilities: the model does not segment, it has no classes"),
-        ("restores", ["--tiling", "patches"], "--tiling: patches, expected exact, overlap or whole"),
+        ("restores", ["--tiling", "patches"], "tiling: 'patches', expected exact, overlap or whole: the model"),
         (
             "segments",
             ["--tiling", "patches", "--patch-size", "15", "16"],
@@ -176,7 +176,7 @@ def predict(model, *arguments, source="in/a-T1.tif"):
         ("segments", ["--tiling", "patches", "--patch-size", "16"], r"patch_size: \[16\], expected a number"),
         ("segments", ["--tiling", "patches", "--step", "0"], r"step: .*, expected a number of at least 1 for each"),
         ("segments", ["--tiling", "patches", "--step", "4", "4", "4"], r"step: \[4, 4, 4\], expected a number"),
-        ("segments", ["--tiling", "patches", "--n-tiles", "2", "2"], r"--n-tiles: \[2, 2\], expected none"),
+        ("segments", ["--tiling", "patches", "--n-tiles", "2", "2"], r"n_tiles: \[2, 2\], expected None with patches"),
         ("segments", ["--tiling", "patches", "--context", "group"], "context: 'group', expected 'image' with patches"),
         ("segments", ["--tiling", "patches", "--max-memory", "100MB"], r"max_memory: 0\.10 GB, expected more than"),
         ("segments", ["--scale"], "--scale: the model is not probabilistic"),

@@ -122,3 +122,28 @@ def test_what_does_not_belong_together_is_named(tmp_path):
     for names in ([], ["T1", "T1"], ["T1", ""], "T1"):
         with pytest.raises(InputError, match=r"^channels: got .*, expected a list of different words"):
             channel_paths(first, names)
+
+
+def test_an_image_without_its_first_channel_is_not_left_out(tmp_path):
+    write(tmp_path, "a")
+    write(tmp_path, "b")
+    assert len(find_channel_images(tmp_path, NAMES)) == 2
+    (tmp_path / "b-T1.tif").unlink()
+    with pytest.raises(InputError, match=r"b-T1\.tif: no such file, expected channel 'T1' beside b-(T2|FLAIR)\.tif"):
+        find_channel_images(tmp_path, NAMES)
+
+
+def test_channels_of_another_place_are_refused(tmp_path):
+    nibabel = pytest.importorskip("nibabel")
+    array = np.zeros((4, 5, 6), np.float32)
+    for name, affine in (("T1", [1, 2, 3]), ("T2", [-1, 2, 3]), ("T3", [1.001, 2, 3])):
+        nibabel.Nifti1Image(array, np.diag([*affine, 1])).to_filename(tmp_path / f"a-{name}.nii")
+    with pytest.raises(InputError, match=r"a-T2\.nii: another affine than a-T1\.nii, expected the same place"):
+        open_channels(tmp_path / "a-T1.nii", ["T1", "T2"])
+    # What rounding of headers does is let pass, and Analyze states no orientation.
+    assert open_channels(tmp_path / "a-T1.nii", ["T1", "T3"]).axes == "ZYXC"
+    for name, zooms in (("T1", (1, 2, 3)), ("T2", (1, 2, 4))):
+        image = nibabel.AnalyzeImage(array, None)
+        image.header.set_zooms(zooms)
+        image.to_filename(tmp_path / f"b-{name}.hdr")
+    assert open_channels(tmp_path / "b-T1.hdr", ["T1", "T2"]).axes == "ZYXC"

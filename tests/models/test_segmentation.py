@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from csbdeep.data import PercentileNormalizer
+from csbdeep.models import Config
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig, SegmentationAEANet, SegmentationAEANetConfig
@@ -129,6 +130,13 @@ def test_patches_that_do_not_fit_are_told(model, options, message):
         model.predict(image(16, 16, 3), "YXC", tiling="patches", **options)
 
 
+def test_options_of_patches_are_refused_without_them(model):
+    """Who asks for the published step is not to get another prediction."""
+    for options in ({"step": 8}, {"patch_size": (16, 16)}, {"step": 8, "tiling": "whole"}):
+        with pytest.raises(InputError, match=r"expected None with tiling '(exact|whole)'; it is for 'patches'"):
+            model.predict(image(16, 16, 3), "YXC", **options)
+
+
 def test_patches_need_a_size():
     with pytest.raises(InputError, match="patch_size: missing"):
         model_of().predict(image(16, 16), "YX", tiling="patches")
@@ -154,7 +162,9 @@ def test_training_from_labels_finds_the_classes(tmp_path):
 
 def test_validation_is_in_patches_of_the_training_that_cover_the_images(monkeypatch):
     given = {}
-    monkeypatch.setattr(AEANet, "train", lambda self, X, Y, validation, **_: given.update(Y=Y, validation=validation))
+    monkeypatch.setattr(
+        AEANet, "train", lambda self, X, Y, validation, *_, **__: given.update(Y=Y, validation=validation)
+    )
     model = SegmentationAEANet(config(train_patch_size=(16, 8)), "m", basedir=None)
     x, y = stripes(2)
     model.train(list(x), list(y), (list(x), list(y)))
@@ -169,6 +179,28 @@ def test_validation_is_in_patches_of_the_training_that_cover_the_images(monkeypa
     assert seen.min() == 1
     # What is trained on are the indices of the classes.
     assert given["Y"][0].shape == (24, 24, 1) and set(np.unique(given["Y"][0])) == {0, 1, 2}
+
+
+def test_validation_images_and_labels_that_do_not_fit_are_told():
+    model = SegmentationAEANet(config(train_patch_size=(16, 16)), "m", basedir=None)
+    x, y = stripes(2)
+    for held_out, message in (
+        # As many patches, but from other places.
+        ((x, y[:, :, :20]), r"validation_data: Y\[0\]: found shape \(24, 20, 1\); expected \(24, 24, 1\)"),
+        ((x[..., 0], y), r"validation_data: X.*found (an image of )?shape \(24, 24\)"),
+        ((x[:, :12], y[:, :12]), r"validation_data: X\[0\] has \(12, 24\), expected at least train_patch_size"),
+        ((x, None), "validation_data: found NoneType, expected label images"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.train(list(x), list(y), held_out)
+    with pytest.raises(InputError, match="Y: found NoneType"):
+        model.train(x, None, (x, y))
+
+
+def test_configurations_of_other_models_are_refused():
+    for other in (Config("YX", 1, 2), AEANetConfig("YX", 1, 2)):
+        with pytest.raises(InputError, match="expected SegmentationAEANetConfig, which names the classes"):
+            SegmentationAEANet(other, "m", basedir=None)
 
 
 def test_labels_that_are_not_of_the_model_are_told():
@@ -197,6 +229,7 @@ def test_labels_that_are_not_of_the_model_are_told():
         ({"labels": None, "n_channel_out": 1}, "n_channel_out: 1, expected the number of classes, at least 2"),
         ({"train_class_weights": [1, 2]}, "class_weights: .*expected 3 positive numbers"),
         ({"preset": "ssan"}, "preset: 'ssan' is no U-Net"),
+        ({"preset": "learned-query-em"}, "preset: 'learned-query-em' is no U-Net for images of any size"),
         ({"preset": "aeanet-flywing"}, "preset: 'aeanet-flywing' is no U-Net"),
         ({"probabilistic": True}, "network: probabilistic: True, expected False"),
         ({"network": {"last_activation": "relu"}}, "network.last_activation: 'relu', expected 'softmax'"),
