@@ -50,6 +50,18 @@ def test_names_pixel_size_and_values(model, tmp_path, image):
         np.testing.assert_allclose(found.array, expected, rtol=1e-5)
 
 
+def test_what_a_2d_model_makes_of_nifti_is_a_tif(model, tmp_path, image):
+    nibabel = pytest.importorskip("nibabel")
+    stack = np.stack([image, image[::-1], 2 * image])
+    nibabel.Nifti1Image(stack.T, np.diag([0.5, 0.5, 3, 1])).to_filename(tmp_path / "s.nii.gz")
+    (written,) = predict_files(model, tmp_path / "s.nii.gz", tmp_path / "out", PERCENTILES, axes="TYX")
+    assert written.name == "s.tif"
+    found = read_image(written)
+    assert found.axes == "TYX"
+    expected = [model.predict(plane, "YX", PercentileNormalizer(2, 99.8)) for plane in stack]
+    np.testing.assert_allclose(found.array, np.stack(expected), rtol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("section", "normalizer"),
     [
