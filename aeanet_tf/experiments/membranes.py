@@ -15,7 +15,8 @@ from aeanet_tf.experiments.report import Cell, write_report
 from aeanet_tf.experiments.scores import by_image
 
 METHODS = (Method("AEANet", "aeanet", "aeanet-em"), Method("U-Net", "unet", "unet-em"))
-CLASSES = {0: "membrane", 255: "inside"}
+INSIDE = 255
+CLASSES = {0: "membrane", INSIDE: "inside"}
 COLUMNS = {"dice_0": "Dice of membranes", "dice_255": "Dice of inside", "accuracy": "pixel accuracy"}
 TESTED = range(24, 30)
 PICTURED = 3
@@ -31,7 +32,9 @@ def run(lab):
         for label, runs in configs.items():
             scores[label].append(lab.score(runs[number], tests, membrane_scores))
     flat = [config for runs in configs.values() for config in runs]
-    tables = _tables(lab, configs, scores)
+    # What a network has to surpass in whatever is shown of it: most of a slice is inside.
+    nothing = lab.score_inputs(tests, membrane_scores, lambda image: np.full(image.shape, INSIDE))
+    tables = _tables(lab, configs, scores, nothing)
     path = write_report(lab, "membranes", "Membranes of ISBI 2012", tables, _notes(tests), flat)
     draw_curves(lab, "membranes", configs)
     shown = [
@@ -81,8 +84,9 @@ def membrane_scores(gt, image, _):
     return {**class_scores(tuple(CLASSES), matrix, None), "accuracy": np.trace(matrix) / matrix.sum()}
 
 
-def _tables(lab, configs, scores):
-    rows = {
+def _tables(lab, configs, scores, nothing):
+    rows = {"all inside": _intervals([nothing])}
+    rows |= {
         label: {"parameters": Cell(lab.parameters(runs[0])), **_intervals(scores[label])}
         for label, runs in configs.items()
     }
