@@ -96,6 +96,7 @@ def test_scores_of_membranes():
     )
 
 
+@pytest.mark.slow
 @EAGER
 def test_membranes(data, tmp_path):
     with eager_tensorflow():

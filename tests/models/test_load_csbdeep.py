@@ -5,8 +5,10 @@ import sys
 
 
 def test_what_is_imported_later_works():
+    # Where scikit-learn is installed, Keras imports it, and with it all of SciPy.
     code = """
 import sys
+sys.modules["sklearn"] = None
 from aeanet_tf.models import AEANet
 later = [name for name in ("scipy.stats", "scipy.ndimage") if name in sys.modules]
 import numpy as np

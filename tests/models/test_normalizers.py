@@ -16,8 +16,8 @@ from aeanet_tf.models.normalizers import (
     fit_normalizer,
     make_normalizer,
 )
-from aeanet_tf.models.run import network_image
 from aeanet_tf.models.run_config import NormalizationSection
+from aeanet_tf.models.run_data import network_image
 
 
 def test_a_range_is_mapped_to_0_and_1_and_back():

@@ -146,7 +146,7 @@ def test_patches_need_a_size():
 
 def test_training_from_labels_finds_the_classes(tmp_path):
     x, y = stripes(6)
-    fields = {"train_epochs": 2, "train_steps_per_epoch": 12, "train_batch_size": 4, "train_learning_rate": 0.03}
+    fields = {"train_epochs": 2, "train_steps_per_epoch": 8, "train_batch_size": 4, "train_learning_rate": 0.04}
     fields |= {"train_batch_norm_batches": 2, "train_seed": 1}
     # With TensorBoard, whose images of predictions are for restoration.
     model = SegmentationAEANet(config(**fields), "m", str(tmp_path))
