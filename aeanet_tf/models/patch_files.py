@@ -1,15 +1,11 @@
 """Prediction of image files in overlapping patches, slab by slab."""
 
-import logging
-
 from tqdm import tqdm
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.tiled_prediction import follow, patch_averages
 from aeanet_tf.models.tiling import RESERVE, memory_budget
 from aeanet_tf.prediction.patch_average import averaging_bytes
-
-logger = logging.getLogger("aeanet_tf")
 
 
 def predict_in_patches(model, images, normalization, options, tag):
