@@ -1,6 +1,7 @@
 """Convolutions by number of spatial axes, and the float32 projection of the attention operators."""
 
 import keras
+import numpy as np
 from keras import ops
 
 _CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: keras.layers.Conv3D}
@@ -9,6 +10,9 @@ _TRANSPOSED = {
     2: keras.layers.Conv2DTranspose,
     3: keras.layers.Conv3DTranspose,
 }
+
+TRANSPOSED = tuple(_TRANSPOSED.values())
+"""Keras's transposed convolutions."""
 
 
 def convolution(rank, filters, kernel_size, strides=1, transposed=False, use_bias=False, **kwargs):
@@ -20,6 +24,33 @@ def convolution(rank, filters, kernel_size, strides=1, transposed=False, use_bia
     if rank not in table:
         raise ValueError(f"expected features of shape (batch, *spatial, channels) with 1 to 3 spatial axes, got {rank}")
     return table[rank](filters, kernel_size, strides=strides, padding="same", use_bias=use_bias, **kwargs)
+
+
+def start_phases_alike(layer):
+    """Give a new transposed convolution of stride 2 a kernel with which constant features give constant ones.
+
+    A kernel drawn element by element gives each of the ``2^rank`` phases of the output a sum of its own, a lattice of
+    period 2 that training has to remove and, in flat regions, hardly does. Here it is nearest-neighbour up-sampling
+    followed by a convolution: the sum of neighbouring elements of a kernel one smaller, which is the drawn one without
+    its last row along each axis, scaled so that the features keep their variance on average. Like `ICNR` for
+    sub-pixel convolutions (Aitken et al. 2017).
+
+    Args:
+        layer: a built Keras ``Conv1DTranspose``, ``Conv2DTranspose`` or ``Conv3DTranspose``; left as it is where a
+            stride is not 2 or a kernel smaller than 2.
+    """
+    rank = len(layer.kernel_size)
+    if set(layer.strides) != {2} or min(layer.kernel_size) < 2:
+        return
+    kernel = ops.convert_to_numpy(layer.kernel)
+    for axis in range(rank):
+        size = kernel.shape[axis]
+        inner = np.take(kernel, range(size - 1), axis) * (size / 2 / (size - 1))
+        edges = [(0, 0)] * kernel.ndim
+        before, after = list(edges), list(edges)
+        before[axis], after[axis] = (1, 0), (0, 1)
+        kernel = np.pad(inner, before) + np.pad(inner, after)
+    layer.kernel.assign(kernel)
 
 
 def times_matrix(x, matrix):

@@ -12,14 +12,18 @@ from csbdeep.utils import axes_check_and_normalize
 from csbdeep.utils.tf import CARETensorBoardImage
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.baselines import write_filters
 from aeanet_tf.models.config import AEANetConfig
+from aeanet_tf.models.ensemble_prediction import predict_ensemble
+from aeanet_tf.models.filters import can_be_filtered, compare_with_filters
 from aeanet_tf.models.folder import weight_files
 from aeanet_tf.models.precision import warn_if_emulated
 from aeanet_tf.models.tiled_prediction import predict_images
-from aeanet_tf.models.training_data import training_data
+from aeanet_tf.models.training_data import training_data, warn_of_small_batches
 from aeanet_tf.networks import build_network, check_precision, receptive_radius
 from aeanet_tf.prediction.stages import OwnAttention, Stages
 from aeanet_tf.training import (
+    AveragedWeights,
     BestWeights,
     CSVHistory,
     ReestimateBatchNorm,
@@ -30,6 +34,7 @@ from aeanet_tf.training import (
     reduce_on_plateau,
     seed_everything,
     staircase,
+    warmup_cosine,
 )
 from aeanet_tf.training.devices import find_devices, log_devices, make_strategy
 from aeanet_tf.training.regularisation import penalise_kernels
@@ -65,7 +70,7 @@ class AEANet(CARE):
         if isinstance(config, self._config_class):
             find_devices(config.train_devices, config.train_batch_size)
         self._from_disk = config is None
-        self._stages, self._half = {}, None
+        self._stages, self._half, self._steps = {}, None, None
         super().__init__(config=config, name=name, basedir=basedir)
 
     @property
@@ -105,14 +110,21 @@ class AEANet(CARE):
         """
         config = self.config
         if optimizer is None:
-            rate, decay = config.train_learning_rate, config.train_learning_rate_decay
-            rate = rate if decay is None else staircase(rate, decay["rate"], decay["steps"])
-            optimizer = adam(rate, config.train_beta_1, config.train_beta_2)
+            optimizer = adam(
+                self._learning_rate(),
+                config.train_beta_1,
+                config.train_beta_2,
+                clip_norm=config.train_clip_norm,
+                weight_decay=config.train_weight_decay,
+                average=config.train_average,
+            )
         self._trained = self._network_to_train()
         # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
         loss, metrics = self._loss(config.train_loss), [self._loss(name) for name in metrics]
         self._trained.compile(optimizer, loss, metrics=metrics, jit_compile=False)
         self.callbacks = [StopAtNaN()]
+        if optimizer.use_ema:
+            self.callbacks.append(AveragedWeights())
         if config.train_reduce_lr is not None:
             self.callbacks.insert(0, reduce_on_plateau(**{"verbose": 1, **config.train_reduce_lr}))
         if self.basedir is not None and config.train_tensorboard:
@@ -123,6 +135,16 @@ class AEANet(CARE):
             # One for all calls of train: a second call does not overwrite better weights of the first.
             self._best_weights = BestWeights(self.logdir / config.train_checkpoint, self.keras_model.save_weights)
         self._model_prepared = True
+
+    def _learning_rate(self):
+        """The configuration's learning rate, or its schedule over the steps of the training."""
+        config, rate = self.config, self.config.train_learning_rate
+        if config.train_learning_rate_decay is not None:
+            return staircase(rate, **config.train_learning_rate_decay)
+        if config.train_learning_rate_cosine is not None:
+            steps = self._steps or config.train_epochs * config.train_steps_per_epoch
+            return warmup_cosine(rate, steps, **config.train_learning_rate_cosine)
+        return rate
 
     def _loss(self, name):
         """The loss or metric called ``name``."""
@@ -180,7 +202,10 @@ class AEANet(CARE):
             " x ".join(map(str, validation.size)),
             sampler.seed,
         )
+        warn_of_small_batches(self.config)
         if not self._model_prepared:
+            # What `epochs` and `steps_per_epoch` come to, a schedule is to end with.
+            self._steps = epochs * sampler.steps
             self.prepare_for_training()
         callbacks, state = self._training_callbacks(sampler, validation_data)
         network, first = self._trained, 0
@@ -213,9 +238,21 @@ class AEANet(CARE):
         if losses and not np.isfinite(losses[-1]):
             logger.error("training stopped in epoch %d: the loss is not a number", history.epoch[-1] + 1)
         self._training_finished()
+        self._compare_with_filters(validation)
         if state is not None:
             state.clear()
         return history
+
+    def _compare_with_filters(self, validation):
+        """Say what simple filters reach on the validation images, and keep the filters with the model."""
+        if not (self.config.train_baselines and can_be_filtered(self.config)):
+            return
+        comparison = compare_with_filters(self.keras_model, validation, self.config.n_channel_out)
+        if comparison is None:
+            return
+        comparison.log()
+        if self.basedir is not None:
+            write_filters(self.logdir, comparison.filters)
 
     def _training_callbacks(self, sampler, validation_data):
         """All callbacks of a run in their order, and the one that makes it resumable (None without a folder)."""
@@ -223,6 +260,9 @@ class AEANet(CARE):
         if self._trained is not self.keras_model:
             callbacks.insert(0, CollectWeights(self.keras_model))
             replicas = getattr(self._trained, "replicas", 1)
+        averaged = [callback for callback in callbacks if isinstance(callback, AveragedWeights)]
+        # Before whatever looks at the weights of an epoch.
+        callbacks = [*averaged, *(callback for callback in callbacks if callback not in averaged)]
         batches = self.config.train_batch_norm_batches
         if batches and self.config.restoration.batch_norm:
             until = round(10 / (1 - self.config.restoration.momentum))
@@ -257,6 +297,7 @@ class AEANet(CARE):
         max_memory=None,
         context="image",
         precision="float32",
+        ensemble=None,
     ):
         """Restore an image; as ``csbdeep.models.CARE.predict``, but tiles share the attention of the whole image.
 
@@ -279,15 +320,19 @@ class AEANet(CARE):
                 and ours: docs/large_images.md.
             precision: ``"float32"``, or ``"bfloat16"`` to compute in half precision with the same weights, which is
                 faster where the processor or the GPU has instructions for it and costs what docs/performance.md says.
+            ensemble: ``"flips"`` predicts the image in its 8 orientations in YX (4 for a network whose grid is not the
+                same in Y and X), turns each prediction back and gives their mean; ``"flips-z"`` also with Z reversed,
+                which makes it 16. It takes as many times as long, and one more array (docs/ensembles.md).
 
         Returns:
             The restored image (the mean, for probabilistic models), axes as in CSBDeep; a list for a list.
 
         Raises:
-            InputError: an unknown ``tiling``, ``context`` or ``precision``, ``n_tiles`` that do not fit the image,
-                ``max_memory`` that does not suffice.
+            InputError: an unknown ``tiling``, ``context``, ``precision`` or ``ensemble``, ``n_tiles`` that do not fit
+                the image, ``max_memory`` that does not suffice.
         """
-        found = self._predict(img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
+        options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
+        found = self._predict(img, axes, *options, ensemble=ensemble, scale=False)
         return [mean for mean, _ in found] if isinstance(img, (list, tuple)) else found[0]
 
     def predict_probabilistic(
@@ -301,22 +346,33 @@ class AEANet(CARE):
         max_memory=None,
         context="image",
         precision="float32",
+        ensemble=None,
     ):
         """Restore an image as a distribution for each pixel: CSBDeep's ``ProbabilisticPrediction``; see `predict`.
+
+        With an ``ensemble`` the distribution has the mean and the variance of the mixture of all predictions, see
+        `EnsembleStatistics`.
 
         Raises:
             ValueError: the model is not probabilistic.
         """
         if not self.config.probabilistic:
             raise ValueError("This is not a probabilistic model.")
-        found = self._predict(img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
+        options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
+        found = self._predict(img, axes, *options, ensemble=ensemble)
         if isinstance(img, (list, tuple)):
             return [ProbabilisticPrediction(*one) for one in found]
         return ProbabilisticPrediction(*found)
 
-    def _predict(self, img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context, precision):
-        """``(mean, scale)`` of an image, or a list of them."""
-        return predict_images(self, img, axes, normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
+    def _predict(self, img, axes, *options, ensemble=None, scale=True):
+        """``(mean, scale)`` of an image, or a list of them; an ensemble's scale is ``None`` where it is not wanted.
+
+        The options are those of `predict_images`.
+        """
+        if ensemble is None:
+            return predict_images(self, img, axes, *options)
+        found = predict_ensemble([self], img, axes, [options], ensemble, scale and self.config.probabilistic)
+        return [one[:2] for one in found] if isinstance(img, (list, tuple)) else found[:2]
 
     def network(self, precision="float32"):
         """The network as prediction uses it, with the weights of `keras_model`.

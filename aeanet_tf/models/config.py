@@ -8,11 +8,13 @@ from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.networks import PRECISIONS, as_spec
 from aeanet_tf.training.interpolation_losses import INTERPOLATION_LOSSES
+from aeanet_tf.training.losses import LOSSES
 
 _OTHER_MODELS = {
     "projection": "projects 3D to 2D, use ProjectionAEANet",
     "ssan": "interpolates slices, use SliceInterpolationNet",
 }
+_SCHEDULES = ("train_learning_rate_decay", "train_learning_rate_cosine", "train_reduce_lr")
 _UNET_KEYS = ("unet_residual", "unet_n_depth", "unet_n_first", "unet_last_activation")
 
 
@@ -23,10 +25,11 @@ class AEANetConfig(Config):
         axes: of the images, as in CSBDeep (``"YX"``, ``"ZYX"``; a channel axis is added at the end).
         n_channel_in, n_channel_out: channels of input and output.
         probabilistic: predict a Laplace distribution for each pixel.
-        preset: name in `aeanet_tf.networks.presets`; ``"aeanet-em"`` in 2D and ``"aeanet-care"`` in 3D by default.
+        preset: name in `aeanet_tf.networks.presets`; ``"aeanet-care"`` by default, which has no batch norm and predicts
+            a correction of its input: intensities are learned from few images (docs/training.md).
             The number of spatial axes follows from ``axes``, so any preset serves 2D and 3D.
         network: dict of spec fields that differ from the preset, for instance
-            ``{"attention": {"shared_references": 16}}``.
+            ``{"attention": {"shared_references": 16}}`` or ``{"depth": 4}``, which fills in the blocks.
         kwargs: CSBDeep's attributes. ``unet_residual``, ``unet_n_depth``, ``unet_n_first`` and
             ``unet_last_activation`` change the network where given; otherwise the preset decides.
 
@@ -34,6 +37,20 @@ class AEANetConfig(Config):
         train_beta_1, train_beta_2: of Adam, 0.9 and 0.999.
         train_learning_rate_decay: ``{"rate": 0.5, "steps": 10000}`` multiplies the learning rate by ``rate`` every
             ``steps`` steps, or ``None``. Excludes ``train_reduce_lr``, which is then ``None`` unless given.
+        train_learning_rate_cosine: ``{"warmup": 0.1, "final": 0}``: the learning rate rises over this share of all
+            steps (``train_epochs`` times ``train_steps_per_epoch``) and falls as half a cosine to this share of
+            itself; or ``None``. Of the three schedules at most one is given.
+        train_clip_norm: largest norm of all gradients together; ``None`` for no limit.
+        train_weight_decay: of AdamW on kernels; ``None`` for Adam.
+        train_average: momentum of an exponential moving average of the weights, such as 0.99, which is then validated
+            and kept in place of the weights themselves; ``None`` for none.
+
+    Where none of the three schedules is given, restoration is trained as was best for equal time (docs/training.md):
+    learning rate 2e-3, warm-up and cosine, ``train_clip_norm`` 1. CSBDeep's configurations keep CSBDeep's.
+
+        train_match_targets: whether each target, image or patch, is fitted to its input by gain and offset, so that
+            predictions have the intensities of the input (docs/training.md, `aeanet_tf.training.matching`). ``False``.
+        train_baselines: whether the trained model is compared with simple filters on the validation images. ``True``.
         train_augment: random flips and rotations by 90 degrees in YX. ``False``, as in CARE.
         train_patch_size: spatial size of random crops when training from lists of whole images.
         train_seed: seeds weights, order of patches, crops and augmentation; ``None`` draws from the system.
@@ -52,7 +69,13 @@ class AEANetConfig(Config):
         InputError: an unknown preset, or a network field that is wrong (the field is named).
     """
 
-    _default_presets = {2: "aeanet-em", 3: "aeanet-care"}  # noqa: RUF012  read-only; a tuple of pairs would be no clearer
+    _default_presets = {2: "aeanet-care", 3: "aeanet-care"}  # noqa: RUF012  read-only; pairs would be no clearer
+    # What was best for restoration where no schedule is given.
+    _default_training = {  # noqa: RUF012  read-only
+        "train_learning_rate": 2e-3,
+        "train_learning_rate_cosine": {"warmup": 0.1, "final": 0.0},
+        "train_clip_norm": 1.0,
+    }
 
     def __init__(
         self, axes="YX", n_channel_in=1, n_channel_out=1, probabilistic=False, allow_new_parameters=False, **kwargs
@@ -68,7 +91,10 @@ class AEANetConfig(Config):
         self._check_agreement()
         self.train_beta_1 = 0.9
         self.train_beta_2 = 0.999
-        self.train_learning_rate_decay = None
+        self.train_learning_rate_decay = self.train_learning_rate_cosine = None
+        self.train_clip_norm = self.train_weight_decay = self.train_average = None
+        self.train_match_targets = False
+        self.train_baselines = True
         self.train_augment = False
         self.train_patch_size = None
         self.train_seed = None
@@ -76,7 +102,9 @@ class AEANetConfig(Config):
         self.train_precision = "float32"
         self.train_kernel_l2 = 0.0
         self.train_batch_norm_batches = 16
-        if kwargs.get("train_learning_rate_decay") is not None:
+        if not any(name in kwargs for name in _SCHEDULES):
+            kwargs = {**self._default_training, **kwargs}
+        if any(kwargs.get(name) is not None for name in _SCHEDULES[:2]):
             kwargs.setdefault("train_reduce_lr", None)
         for derived in ("n_dim", "unet_input_shape", "unet_kern_size"):
             kwargs.pop(derived, None)
@@ -132,13 +160,29 @@ class AEANetConfig(Config):
 
     def is_valid(self, return_invalid=False):
         """Whether all values are valid; with ``return_invalid`` also the names of those that are not."""
-        valid, invalid = super().is_valid(return_invalid=True)
-        decay, reduce_lr = self.train_learning_rate_decay, self.train_reduce_lr
+        _, invalid = super().is_valid(return_invalid=True)
+        # CSBDeep knows other losses.
+        invalid = [key for key in invalid if key != "train_loss"]
+        decay, cosine = self.train_learning_rate_decay, self.train_learning_rate_cosine
+        schedules = [getattr(self, name) for name in _SCHEDULES]
         ok = {
             "train_beta_1": _is_number(self.train_beta_1) and 0 <= self.train_beta_1 < 1,
             "train_beta_2": _is_number(self.train_beta_2) and 0 <= self.train_beta_2 < 1,
             "train_learning_rate_decay": decay is None or (isinstance(decay, dict) and set(decay) == {"rate", "steps"}),
-            "train_reduce_lr": decay is None or reduce_lr is None,
+            "train_learning_rate_cosine": cosine is None
+            or (
+                isinstance(cosine, dict) and set(cosine) <= {"warmup", "final"} and all(map(_is_share, cosine.values()))
+            ),
+            "train_reduce_lr": sum(schedule is not None for schedule in schedules) <= 1,
+            "train_loss": self.train_loss in self._losses,
+            **{
+                name: getattr(self, name) is None or (_is_number(getattr(self, name)) and getattr(self, name) > 0)
+                for name in ("train_clip_norm", "train_weight_decay")
+            },
+            "train_average": self.train_average is None
+            or (_is_number(self.train_average) and 0 < self.train_average < 1),
+            "train_match_targets": isinstance(self.train_match_targets, bool),
+            "train_baselines": isinstance(self.train_baselines, bool),
             "train_augment": isinstance(self.train_augment, bool),
             "train_patch_size": self.train_patch_size is None or len(self.train_patch_size) == self.n_dim,
             "train_seed": self.train_seed is None or (isinstance(self.train_seed, int) and self.train_seed >= 0),
@@ -149,7 +193,12 @@ class AEANetConfig(Config):
             and self.train_batch_norm_batches >= 0,
         }
         invalid = tuple(dict.fromkeys((*invalid, *(key for key, good in ok.items() if not good))))
-        return (not invalid, invalid) if return_invalid else valid and not invalid
+        return (not invalid, invalid) if return_invalid else not invalid
+
+    @property
+    def _losses(self):
+        """Names of the losses that it can be trained with."""
+        return ("laplace",) if self.probabilistic else tuple(name for name in LOSSES if name != "laplace")
 
 
 class ProjectionAEANetConfig(AEANetConfig):
@@ -203,6 +252,7 @@ class SliceInterpolationConfig(AEANetConfig):
     """
 
     _default_presets = {2: "ssan"}  # noqa: RUF012  read-only, as above
+    _default_training = {}  # noqa: RUF012  read-only; CSBDeep's
 
     def __init__(
         self, axes="YX", n_channel_in=2, n_channel_out=1, probabilistic=False, allow_new_parameters=False, **kwargs
@@ -222,14 +272,7 @@ class SliceInterpolationConfig(AEANetConfig):
         self.unet_residual, self.unet_n_depth, self.unet_kern_size = False, 1, 3
         self.unet_n_first, self.unet_last_activation = spec.filters, "linear"
 
-    def is_valid(self, return_invalid=False):
-        """See `AEANetConfig.is_valid`."""
-        _, invalid = super().is_valid(return_invalid=True)
-        # CSBDeep knows other losses.
-        invalid = [key for key in invalid if key != "train_loss"]
-        if self.train_loss not in INTERPOLATION_LOSSES:
-            invalid.append("train_loss")
-        return (not invalid, tuple(invalid)) if return_invalid else not invalid
+    _losses = tuple(INTERPOLATION_LOSSES)
 
 
 def customised(spec, config, dimension, network, unet):
@@ -252,8 +295,16 @@ def customised(spec, config, dimension, network, unet):
 
 
 def replaced(spec, changes):
-    """``spec`` with fields changed; `InputError` names one that is wrong."""
+    """``spec`` with fields changed; `InputError` names one that is wrong.
+
+    A ``depth`` fills in the blocks and up-samplings of the resolutions, which other fields may then change.
+    """
     try:
+        if isinstance(changes.get("depth"), int) and changes["depth"] >= 2:
+            spec = spec.with_depth(changes["depth"])
+        inner = changes.get("restoration")
+        if isinstance(inner, dict) and isinstance(inner.get("depth"), int):
+            changes = {**changes, "restoration": replaced(spec.restoration, inner).model_dump()}
         return spec.replace(**changes)
     except ValidationError as error:
         raise from_validation(error, "network") from None
@@ -264,6 +315,10 @@ def _are_devices(value):
         return count_devices(value) > 0
     except ValueError:
         return False
+
+
+def _is_share(value):
+    return _is_number(value) and 0 <= value < 1
 
 
 def _is_number(value):

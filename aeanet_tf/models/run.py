@@ -7,7 +7,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.models.folder import config_class, load_run, model_class, save_run, weight_files
 from aeanet_tf.models.label_data import LABEL_KINDS, load_labels
 from aeanet_tf.models.run_config import is_same_run
-from aeanet_tf.models.run_data import find_root, load_data
+from aeanet_tf.models.run_data import find_root, load_data, pair_names
 from aeanet_tf.models.slice_data import TRIPLETS_FILE, load_slices, save_triplets
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import as_spec
@@ -15,6 +15,7 @@ from aeanet_tf.training import ResumableState, reduce_on_plateau
 from aeanet_tf.training.devices import find_devices
 from aeanet_tf.training.interpolation_losses import INTERPOLATION_LOSSES, get_interpolation_loss
 from aeanet_tf.training.losses import LOSSES
+from aeanet_tf.training.matching import MatchError
 from aeanet_tf.training.segmentation_losses import SEGMENTATION_LOSSES
 
 logger = logging.getLogger("aeanet_tf")
@@ -44,7 +45,12 @@ def model_config(config):
         train_beta_1=training.beta_1,
         train_beta_2=training.beta_2,
         train_learning_rate_decay=training.learning_rate_decay and training.learning_rate_decay.model_dump(),
+        train_learning_rate_cosine=training.learning_rate_cosine and training.learning_rate_cosine.model_dump(),
         train_reduce_lr=training.reduce_learning_rate,
+        train_clip_norm=training.clip_norm,
+        train_weight_decay=training.weight_decay,
+        train_average=training.average,
+        train_match_targets=config.data.match_targets,
         train_augment=training.augment,
         train_seed=training.seed,
         train_devices=training.devices,
@@ -129,7 +135,7 @@ def train_run(config, overwrite=False, verbose=1):
         X, Y, validation = load_labels(config.data, network, find_root(config.data.root))
     else:
         X, Y, validation = load_data(config, network)
-    training_data(network, X, Y, validation)
+    _check_images(config, network, X, Y, validation)
     # Built only now: making the model writes its folder.
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -144,6 +150,17 @@ def train_run(config, overwrite=False, verbose=1):
     logger.info("%s: %d trainable parameters, %s", folder, count_parameters(model), config.model.preset)
     model.train(X, Y, validation, resume=resume, verbose=verbose)
     return model
+
+
+def _check_images(config, network, X, Y, validation):
+    """Refuse images that cannot be trained on before anything is written; a pair by the name of its file."""
+    try:
+        training_data(network, X, Y, validation)
+    except MatchError as error:
+        names = pair_names(config.data)[bool(error.data)]
+        raise InputError(
+            f"{names[error.index]}: {error.reason}; data.match_targets=false leaves them as they are"
+        ) from None
 
 
 def _remove_training(folder):

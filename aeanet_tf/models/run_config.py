@@ -100,6 +100,8 @@ class DataSection(_Section):
         train_subjects, validation_subjects: of ``iseg``, such as "1-8".
         triplets: how they are made.
         normalization: of all images but those of an ``npz``.
+        match_targets: whether each ground truth is fitted to its input by gain and offset, and normalised as that
+            (docs/training.md): per image, per patch for an ``npz``. Predictions then have the intensities of the input.
     """
 
     kind: Literal["folders", "npz", "sample", "paired_em", "label_free", "slices", "labels", "iseg"] = "folders"
@@ -125,6 +127,7 @@ class DataSection(_Section):
     validation_subjects: str | None = None
     triplets: TripletSection = TripletSection()
     normalization: NormalizationSection = NormalizationSection()
+    match_targets: bool = False
 
     @_field_validator("train_slices", "validation_slices", "train_subjects", "validation_subjects", mode="before")
     @classmethod
@@ -158,6 +161,13 @@ class DataSection(_Section):
         return self
 
     @_model_validator(mode="after")
+    def _targets_can_match(self):
+        unlike = {"label_free": "another unit", "slices": "other slices", "labels": "classes", "iseg": "classes"}
+        if self.match_targets and self.kind in unlike:
+            raise ValueError(f"match_targets: true, expected false with kind {self.kind!r}, {unlike[self.kind]}")
+        return self
+
+    @_model_validator(mode="after")
     def _structure_named(self):
         if self.kind == "label_free" and not self.structure:
             raise ValueError("structure: missing; label_free images are those of one structure, such as 'dna'")
@@ -179,7 +189,7 @@ class ModelSection(_Section):
 
     name: Annotated[str, Field(min_length=1)]
     basedir: str = "models"
-    preset: str = "aeanet-em"
+    preset: str = "aeanet-care"
     axes: str = "YX"
     n_channel_in: PositiveInt = 1
     n_channel_out: PositiveInt = 1
@@ -203,11 +213,21 @@ class DecaySection(_Section):
     steps: PositiveInt
 
 
+class CosineSection(_Section):
+    """The learning rate rises over ``warmup``, a share of all steps, and falls as half a cosine to ``final``, a share of
+    itself."""
+
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    final: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
 class TrainingSection(_Section):
     """Length, batches and optimisation.
 
     ``steps`` are rounded up to whole epochs of ``steps_per_epoch``; an epoch ends with a validation. Of
-    ``learning_rate_decay`` and ``reduce_learning_rate`` (CSBDeep's reduce on plateau) at most one is given.
+    ``learning_rate_decay``, ``learning_rate_cosine`` and ``reduce_learning_rate`` (CSBDeep's reduce on plateau) at most
+    one is given. ``clip_norm`` is the largest norm of all gradients together, ``weight_decay`` makes Adam AdamW, and
+    ``average`` is the momentum of an exponential moving average of the weights, which is validated and kept.
     ``devices`` are as for `aeanet_tf.training.devices.find_devices`; each gets its share of the ``batch_size`` patches.
     ``precision`` is what the layers compute in; the trained model is one in float32 either way. The losses "pixel",
     "feature" and "style" are those of slice interpolation; the latter two need VGG-16, whose file is ``vgg_weights``.
@@ -222,7 +242,16 @@ class TrainingSection(_Section):
     precision: Literal["float32", "bfloat16"] = "float32"
     patch_size: tuple[PositiveInt, ...] | None = None
     loss: Literal[
-        "mae", "mse", "laplace", "pixel", "feature", "style", "cross_entropy", "dice", "cross_entropy_dice"
+        "mae",
+        "mse",
+        "charbonnier",
+        "laplace",
+        "pixel",
+        "feature",
+        "style",
+        "cross_entropy",
+        "dice",
+        "cross_entropy_dice",
     ] = "mae"
     class_weights: list[PositiveFloat] | None = None
     kernel_l2: NonNegativeFloat | None = None
@@ -231,7 +260,11 @@ class TrainingSection(_Section):
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     learning_rate_decay: DecaySection | None = None
+    learning_rate_cosine: CosineSection | None = None
     reduce_learning_rate: dict[str, Any] | None = None
+    clip_norm: PositiveFloat | None = None
+    weight_decay: PositiveFloat | None = None
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None
     augment: bool = True
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     batch_norm_batches: NonNegativeInt = 16
@@ -246,8 +279,10 @@ class TrainingSection(_Section):
 
     @_model_validator(mode="after")
     def _one_schedule(self):
-        if self.learning_rate_decay and self.reduce_learning_rate:
-            raise ValueError("learning_rate_decay, reduce_learning_rate: give at most one")
+        names = ("learning_rate_decay", "learning_rate_cosine", "reduce_learning_rate")
+        given = [name for name in names if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"{', '.join(given)}: give at most one")
         return self
 
     @property

@@ -38,6 +38,23 @@ def load_data(config, network):
     return (*train, validation)
 
 
+def pair_names(data):
+    """What messages call the pairs that `load_data` gives: those to train on, and those to validate on.
+
+    Args:
+        data: a `DataSection`.
+    """
+    if data.kind == "npz":
+        (file,) = _npz_files(data)
+        patches = [f"{file}: patch {i}" for i in range(len(np.load(file)["X"]))]
+        held_out = round(len(patches) * data.validation_split)
+        return patches[: len(patches) - held_out], patches[len(patches) - held_out :]
+    if data.kind == "sample":
+        return tuple([f"sample {kind} image {i}" for i in range(3)] for kind in ("training", "validation"))
+    root = find_root(data.root)
+    return tuple([str(low) for low, *_ in pairs] for pairs in held_out_pairs(data, root, _pairs(data, root)))
+
+
 def held_out_pairs(data, root, pairs):
     """Pairs to train on, and those to validate on: of the folders that the section names, or a share of ``pairs``."""
     if data.validation_low is not None:
@@ -66,11 +83,16 @@ def _split(pairs, n, spread):
     return [pairs[i] for i in range(count) if i not in held], [pairs[i] for i in sorted(held)]
 
 
-def _npz(data, network):
+def _npz_files(data):
     pattern = str(find_root(data.root) / data.npz)
     files = sorted(glob.glob(pattern))
     if len(files) != 1:
         raise InputError(f"data.npz: {pattern} matches {len(files)} files, expected one")
+    return files
+
+
+def _npz(data, network):
+    files = _npz_files(data)
     (X, Y), validation, axes = read_npz(files[0], data.validation_split, axes=data.axes)
     if axes != "S" + network.axes:
         raise InputError(f"{files[0]}: axes {axes}, expected {'S' + network.axes} for model.axes {network.axes}")

@@ -30,6 +30,7 @@ class SegmentationAEANetConfig(AEANetConfig):
     """
 
     _default_presets = {2: "aeanet-mri", 3: "aeanet-mri"}  # noqa: RUF012  read-only, as in AEANetConfig
+    _default_training = {}  # noqa: RUF012  read-only; CSBDeep's
 
     def __init__(
         self, axes="YX", n_channel_in=1, n_channel_out=2, probabilistic=False, allow_new_parameters=False, **kwargs
@@ -70,14 +71,7 @@ class SegmentationAEANetConfig(AEANetConfig):
         # CSBDeep knows no softmax.
         self.unet_last_activation = "linear"
 
-    def is_valid(self, return_invalid=False):
-        """See `AEANetConfig.is_valid`."""
-        _, invalid = super().is_valid(return_invalid=True)
-        # CSBDeep knows other losses.
-        invalid = [key for key in invalid if key != "train_loss"]
-        if self.train_loss not in SEGMENTATION_LOSSES:
-            invalid.append("train_loss")
-        return (not invalid, tuple(invalid)) if return_invalid else not invalid
+    _losses = tuple(SEGMENTATION_LOSSES)
 
 
 def check_labels(labels, classes):

@@ -1,5 +1,7 @@
 """What a model is trained and validated on: arrays or images, checked against the network, as Keras data sets."""
 
+import logging
+
 import numpy as np
 from csbdeep.utils import axes_check_and_normalize
 
@@ -7,6 +9,23 @@ from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.tiling import on_accelerator
 from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
+from aeanet_tf.training.matching import MatchError
+
+logger = logging.getLogger("aeanet_tf")
+
+# Patches from which batch norm's statistics say little of images that differ in brightness and noise.
+FEW_PATCHES = 16
+
+
+def warn_of_small_batches(config):
+    """Say where batch norm is to learn intensities from few patches at a time (DESIGN section 13)."""
+    patches = config.train_batch_size // count_devices(config.train_devices)
+    if config.spec.model_kind in ("unet", "projection") and config.restoration.batch_norm and patches <= FEW_PATCHES:
+        logger.warning(
+            "batch norm with %d patches a batch: the scale of features depends on which patches come together, and "
+            "intensities are hard to learn; network.batch_norm=false or another preset (aeanet-care) does without",
+            patches,
+        )
 
 
 def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
@@ -27,6 +46,11 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     if not (isinstance(validation_data, (list, tuple)) and len(validation_data) == 2):
         raise InputError("validation_data: expected a pair (X, Y) of arrays or lists of images")
     spec = config.spec
+    if config.train_match_targets and (spec.model_kind != "unet" or config.n_channel_in != config.n_channel_out):
+        raise InputError(
+            "match_targets: True, expected False for this model: only images of the same axes and channels as their "
+            "input can have its intensities"
+        )
     _check_patch_size(config, spec, X)
     seed = config.train_seed
     if seed is None:
@@ -42,19 +66,24 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
         augment=config.train_augment if augmenter is None else augmenter,
         seed=seed,
         projected_axis=projected_axis,
+        match_targets=config.train_match_targets,
     )
     _check_gradients(config, spec)
     # A validation batch is for one device, as large as its share of a training batch.
     share = max(1, sampler.positions // count_devices(config.train_devices))
     # A learned query takes images of one size only.
     fixed = getattr(spec, "input_size", None)
-    validation = (TripletValidationSet if triplets else ValidationSet)(
-        *validation_data,
-        div_by=fixed or spec.divisor,
-        max_positions=share,
-        projected_axis=projected_axis,
-        at_most=fixed,
-    )
+    try:
+        validation = (TripletValidationSet if triplets else ValidationSet)(
+            *validation_data,
+            div_by=fixed or spec.divisor,
+            max_positions=share,
+            projected_axis=projected_axis,
+            match_targets=config.train_match_targets,
+            at_most=fixed,
+        )
+    except MatchError as error:
+        raise MatchError(error.index, error.reason, "validation_data") from None
     return sampler, validation
 
 

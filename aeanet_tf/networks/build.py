@@ -6,6 +6,7 @@ import keras
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from aeanet_tf.errors import InputError, from_validation
+from aeanet_tf.layers.convolution import TRANSPOSED, start_phases_alike
 from aeanet_tf.networks.presets import presets
 from aeanet_tf.networks.projection import projection
 from aeanet_tf.networks.spec import NetworkSpec, ProjectionSpec, SSANSpec
@@ -56,7 +57,8 @@ def build_network(spec, name=None, precision=None):
         A functional ``keras.Model`` from ``(batch, *spatial, in_channels)`` to ``(batch, *spatial, out_channels)``
         in float32 (twice the channels, mean then scale, for probabilistic networks; without z for projections).
         Spatial sizes are free; they must be divisible by ``spec.divisor``. Weights follow the global Keras seed
-        (``keras.utils.set_random_seed``).
+        (``keras.utils.set_random_seed``); transposed convolutions start with all phases alike
+        (`aeanet_tf.layers.convolution.start_phases_alike`).
     """
     spec = as_spec(spec)
     with _global_policy(precision):
@@ -66,7 +68,11 @@ def build_network(spec, name=None, precision=None):
             output = unet(spec.restoration, projection(spec, image))
         else:
             output = (ssan if isinstance(spec, SSANSpec) else unet)(spec, image)
-        return keras.Model(image, output, name=name)
+        network = keras.Model(image, output, name=name)
+    for layer in network._flatten_layers(include_self=False, recursive=True):
+        if isinstance(layer, TRANSPOSED):
+            start_phases_alike(layer)
+    return network
 
 
 @contextmanager

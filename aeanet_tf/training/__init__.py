@@ -6,15 +6,16 @@ load_backend()
 
 # ruff: noqa: E402  the backend comes first
 from aeanet_tf.training.batch_norm import ReestimateBatchNorm, reestimate
-from aeanet_tf.training.callbacks import BestWeights, CSVHistory, StopAtNaN, read_history
-from aeanet_tf.training.losses import get_loss, laplace, mae, mse
+from aeanet_tf.training.callbacks import AveragedWeights, BestWeights, CSVHistory, StopAtNaN, read_history
+from aeanet_tf.training.losses import charbonnier, get_loss, laplace, mae, mse
 from aeanet_tf.training.patches import PatchSampler, ValidationSet
 from aeanet_tf.training.resume import ResumableState
-from aeanet_tf.training.schedules import adam, reduce_on_plateau, staircase
+from aeanet_tf.training.schedules import adam, reduce_on_plateau, staircase, warmup_cosine
 from aeanet_tf.training.seeding import seed_everything
 from aeanet_tf.training.triplets import TripletSampler, TripletValidationSet
 
 __all__ = [
+    "AveragedWeights",
     "BestWeights",
     "CSVHistory",
     "PatchSampler",
@@ -25,6 +26,7 @@ __all__ = [
     "TripletValidationSet",
     "ValidationSet",
     "adam",
+    "charbonnier",
     "get_loss",
     "laplace",
     "mae",
@@ -34,4 +36,5 @@ __all__ = [
     "reestimate",
     "seed_everything",
     "staircase",
+    "warmup_cosine",
 ]

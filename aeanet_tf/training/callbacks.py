@@ -22,6 +22,28 @@ class StopAtNaN(keras.callbacks.TerminateOnNaN):
     async_safe = True
 
 
+class AveragedWeights(keras.callbacks.SwapEMAWeights):
+    """Callback: validate, save and leave behind the average of the weights that the optimiser keeps (``use_ema``).
+
+    From the end of an epoch to the beginning of the next one the network has the averaged weights, so callbacks after
+    this one save these; training goes on with its own.
+
+    Attributes: ``averaged``, whether the network has the average now; it survives a resumption
+    (:class:`ResumableState`), whose weights are then the average and those of training its second copy.
+    """
+
+    def __init__(self):
+        super().__init__(swap_on_epoch=True)
+
+    @property
+    def averaged(self):
+        return self._ema_weights_in_model
+
+    @averaged.setter
+    def averaged(self, value):
+        self._ema_weights_in_model = bool(value)
+
+
 class BestWeights(keras.callbacks.Callback):
     """Callback: save the weights whenever the monitored loss reaches a new minimum.
 

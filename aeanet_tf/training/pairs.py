@@ -3,6 +3,7 @@
 import numpy as np
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.training.matching import match_target
 
 
 def _as_list(name, images):
@@ -23,15 +24,18 @@ class ImagePairs:
             are, in their own dtype; anything with ``shape`` and slicing will do.
         projected_axis: index of the spatial axis of X that Y lacks or has with length 1 (0 for z of a
             projection), None where both have the same spatial shape.
+        match_targets: whether each image of Y is brought into the intensities of its input by gain and offset
+            (`aeanet_tf.training.matching`); targets are then cropped in float32. Not with a projected axis.
 
     Attributes:
         x, y: lists of arrays. ``shapes``: spatial shape of each input. ``ndim``: spatial axes of the inputs.
         target_has_axis: whether Y keeps the projected axis with length 1.
 
-    Raises ``InputError`` for empty data, lengths, ranks, channels or spatial shapes that do not agree.
+    Raises ``InputError`` for empty data, lengths, ranks, channels or spatial shapes that do not agree; ``MatchError``
+    for a pair that cannot be matched.
     """
 
-    def __init__(self, X, Y, projected_axis=None):
+    def __init__(self, X, Y, projected_axis=None, match_targets=False):
         self.x, self.y = _as_list("X", X), _as_list("Y", Y)
         if len(self.x) != len(self.y):
             raise InputError(f"Y: found {len(self.y)} images; expected {len(self.x)}, as many as X has")
@@ -45,6 +49,12 @@ class ImagePairs:
         for i, (x, y) in enumerate(zip(self.x, self.y, strict=True)):
             self._check(i, x.shape, y.shape)
         self.shapes = [tuple(x.shape[:-1]) for x in self.x]
+        self.matches = None
+        if match_targets:
+            if projected_axis is not None:
+                raise InputError("match_targets: found True for a projection; expected False, X and Y differ in shape")
+            pairs = zip(self.x, self.y, strict=True)
+            self.matches = [match_target(x, y, index) for index, (x, y) in enumerate(pairs)]
 
     def _check(self, i, x, y):
         channels = self.x[0].shape[-1]
@@ -65,9 +75,10 @@ class ImagePairs:
         return tuple(spatial[: self.projected_axis]) + kept + tuple(spatial[self.projected_axis + 1 :])
 
     def crop(self, i, start, size):
-        """Views of pair ``i``, the box from ``start`` of shape ``size``; all of Y along a projected axis."""
+        """Views of pair ``i`` (of a matched target a copy), the box from ``start`` of shape ``size``; all of Y along a projected axis."""
         box = [slice(int(s), int(s) + n) for s, n in zip(start, size, strict=True)]
         target = list(box)
         if self.projected_axis is not None:
             target[self.projected_axis : self.projected_axis + 1] = [slice(None)] * self.target_has_axis
-        return self.x[i][tuple(box)], self.y[i][tuple(target)]
+        x, y = self.x[i][tuple(box)], self.y[i][tuple(target)]
+        return x, y if self.matches is None else self.matches[i].apply(y)

@@ -13,7 +13,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing, write_text
 
 # What the callbacks of Keras (plateau, early stopping, checkpoint) and of this package carry on.
-_CARRIED = ("best", "monitored", "wait", "cooldown_counter", "best_epoch", "stopped_epoch")
+_CARRIED = ("best", "monitored", "wait", "cooldown_counter", "best_epoch", "stopped_epoch", "averaged")
 
 
 class ResumableState(keras.callbacks.Callback):

@@ -1,9 +1,10 @@
-"""Optimiser and learning rates of the papers."""
+"""Optimisers and learning rates: those of the papers, and those that restore best on a small budget (docs/training.md)."""
 
 import inspect
 import numbers
 
 import keras
+import numpy as np
 
 from aeanet_tf.errors import InputError
 
@@ -33,25 +34,72 @@ def staircase(initial, rate, steps):
     )
 
 
-def adam(learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, **kwargs):
-    """Adam as the original TensorFlow 1 programs ran it.
+def warmup_cosine(peak, steps, warmup=0.1, final=0.0):
+    """Learning rate that rises in a line to ``peak`` over the first steps and falls as half a cosine to the last.
+
+    The rise begins at ``peak / 100``: Adam's first steps, whose moments are of few gradients, are as large as any.
+
+    Args:
+        peak: the highest learning rate.
+        steps: optimiser steps of the whole training; afterwards it stays where it has come to.
+        warmup: share of the steps that it rises over, 0 to less than 1.
+        final: share of the peak that is left at the end, 0 to 1.
+
+    Returns:
+        A ``keras.optimizers.schedules.CosineDecay``.
+
+    Raises ``InputError`` for a value out of these ranges, or ``steps`` that is no whole number.
+    """
+    if _positive("steps", steps) != int(steps):
+        raise InputError(f"steps: found {steps!r}; expected a whole number")
+    for name, value, below in (("warmup", warmup, 1), ("final", final, np.nextafter(1, 2))):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < below:
+            raise InputError(f"{name}: found {value!r}; expected a share, at least 0 and below 1")
+    peak, rising = _positive("peak", peak), min(round(warmup * steps), int(steps) - 1)
+    falling = keras.optimizers.schedules.CosineDecay
+    if not rising:
+        return falling(peak, int(steps), alpha=float(final))
+    return falling(peak / 100, int(steps) - rising, alpha=float(final), warmup_target=peak, warmup_steps=rising)
+
+
+def adam(
+    learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-8, *, clip_norm=None, weight_decay=None, average=None, **kwargs
+):
+    """Adam as the original TensorFlow 1 programs ran it, with what has been found to help since, each off by default.
 
     ``epsilon`` defaults to 1e-8, TensorFlow 1's value, where Keras 3 has 1e-7: with images scaled to [0, 1]
     gradients get small enough for that to change the steps. Both put it beside the square root of the raw
     second moment ("epsilon hat"), so the value carries over.
 
     Args:
-        learning_rate: a number, or a schedule such as :func:`staircase` returns.
+        learning_rate: a number, or a schedule such as :func:`staircase` or :func:`warmup_cosine` returns.
         beta_1: 0.9; the CARE and label-free runs of the papers used 0.5.
         beta_2, epsilon: as above.
-        kwargs: further arguments of ``keras.optimizers.Adam``, such as ``clipnorm``.
+        clip_norm: the norm of all gradients together that is not exceeded; ``None`` for no limit.
+        weight_decay: AdamW's: share of each kernel, times the learning rate, that a step takes away; biases and the
+            other vectors are left alone. ``None`` for Adam.
+        average: momentum of an exponential moving average of the weights, such as 0.99, which Keras keeps beside them;
+            :class:`AveragedWeights` validates and saves it. ``None`` for none.
+        kwargs: further arguments of ``keras.optimizers.Adam``.
 
-    Raises ``InputError`` for a learning rate or an epsilon that is not above 0.
+    Raises ``InputError`` for a learning rate, an epsilon, a norm or a decay that is not above 0, or an average that is
+    not between 0 and 1.
     """
     if not isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
         learning_rate = _positive("learning_rate", learning_rate)
-    epsilon = _positive("epsilon", epsilon)
-    return keras.optimizers.Adam(learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **kwargs)
+    kwargs |= {"beta_1": beta_1, "beta_2": beta_2, "epsilon": _positive("epsilon", epsilon)}
+    if clip_norm is not None:
+        kwargs["global_clipnorm"] = _positive("clip_norm", clip_norm)
+    if average is not None:
+        if not (isinstance(average, numbers.Real) and 0 < average < 1):
+            raise InputError(f"average: found {average!r}; expected a number between 0 and 1")
+        kwargs |= {"use_ema": True, "ema_momentum": float(average)}
+    if weight_decay is None:
+        return keras.optimizers.Adam(learning_rate, **kwargs)
+    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=_positive("weight_decay", weight_decay), **kwargs)
+    # Names of vectors: of biases, of batch norm, of references.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "nl_library"])
+    return optimizer
 
 
 def reduce_on_plateau(**params):

@@ -1,0 +1,93 @@
+"""What simple filters reach on the validation images of a model: said at the end of training, kept with the model."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.baselines import Filters, care_psnr, choose_filters
+
+logger = logging.getLogger("aeanet_tf")
+
+# Pixels that are compared: a handful of images of 512 x 512, seconds.
+MOST_PIXELS = 1 << 21
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """PSNR (dB, care protocol: gain and offset do not count) on validation images.
+
+    Attributes:
+        images: number of images, channels apart.
+        input: of the inputs themselves.
+        model: of the model's predictions.
+        filters: `Filters` with the parameters that are best for these images, and what they reach.
+    """
+
+    images: int
+    input: float
+    model: float
+    filters: Filters
+
+    @property
+    def scored_filters(self):
+        """Label and PSNR of each filter."""
+        scores = (self.filters.gaussian_score, self.filters.non_local_means_score)
+        return [(label, score) for (label, _), score in zip(self.filters, scores, strict=False)]
+
+    def log(self):
+        """One line with all scores; a warning where a filter does as well as the model."""
+        others = ", ".join(f"{label} {score:.2f}" for label, score in self.scored_filters)
+        logger.info(
+            "validation, care protocol, %d images: input %.2f dB, %s, model %.2f dB",
+            self.images,
+            self.input,
+            others,
+            self.model,
+        )
+        label, score = max(self.scored_filters, key=lambda pair: pair[1])
+        if not self.model > score:
+            logger.warning(
+                "the model is NOT better than a filter on the validation images: %s %.2f dB, model %.2f dB; it needs "
+                "longer training, more data or other settings",
+                label,
+                score,
+                self.model,
+            )
+
+
+def can_be_filtered(config):
+    """Whether a model's input is an image of what it predicts, which a filter could make as well."""
+    return config.spec.model_kind == "unet" and config.n_channel_in == config.n_channel_out
+
+
+def compare_with_filters(network, validation, channels):
+    """Score a network's predictions beside filters on validation images, up to `MOST_PIXELS`, spread over all.
+
+    Args:
+        network: the Keras model.
+        validation: a `ValidationSet`.
+        channels: of the images, without the scale of probabilistic models.
+
+    Returns:
+        A `Comparison`; ``None`` where no image has contrast.
+    """
+    count = min(len(validation), max(1, MOST_PIXELS // (validation.batch_size * int(np.prod(validation.size)))))
+    inputs, truths, predictions = [], [], []
+    for index in np.unique(np.linspace(0, len(validation) - 1, count).astype(int)):
+        x, y = validation[int(index)]
+        # Not compiled: it is called a few times.
+        found = np.asarray(network(x, training=False))[..., :channels]
+        for collected, batch in ((inputs, x), (truths, y), (predictions, found)):
+            collected += [np.ascontiguousarray(image[..., c]) for image in batch for c in range(channels)]
+    there = [i for i, truth in enumerate(truths) if np.ptp(np.percentile(truth, (0.1, 99.9))) > 0]
+    if not there:
+        return None
+    pairs = [(inputs[i], truths[i]) for i in there]
+    try:
+        filters = choose_filters(pairs)
+    except InputError:
+        return None
+    scores = (float(np.mean([care_psnr(truths[i], images[i]) for i in there])) for images in (inputs, predictions))
+    return Comparison(len(there), *scores, filters)
