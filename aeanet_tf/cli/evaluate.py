@@ -12,13 +12,17 @@ Prints mean ± standard deviation over the images; channels and time points coun
 
 protocols:
   care           GT by percentiles 0.1 / 99.9, image fitted to it in gain and offset; PSNR, SSIM, NRMSE at range 1
-  plain          values as they are; PSNR, SSIM at --data-range (default: maximum - minimum of each GT), NRMSE
+  plain          values as they are; PSNR, SSIM at --data-range (default: maximum - minimum of each GT), NRMSE,
+                 signal ratio (mean of the prediction over that of the GT, both less --offset; 1 is right)
   em             values 0..255; PSNR, SSIM (Wang et al. 2004)
   label-free     Pearson correlation
   mri            labels 0, 10, 150, 250 (iSeg-2017): Dice, modified Hausdorff distance and 3D-MHD of CSF, GM, WM
   interpolation  values 0..255; PSNR, SSIM, IE (root mean square error)
   segmentation   labels of any classes: Dice of each class, mean Dice (all but class 0), pixels by class, confusion
-                 matrix (with --output FILE.csv also in FILE_confusion.csv)"""
+                 matrix (with --output FILE.csv also in FILE_confusion.csv)
+
+With --baselines the inputs are also filtered, by a Gaussian and by non-local means, and scored beside the predictions
+(protocols care, plain, em, interpolation). A restoration worth having is better than these."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -34,6 +38,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--input", metavar="DIR", help="folder or pattern of the inputs, scored for comparison")
     parser.add_argument("--protocol", choices=PROTOCOLS, default="care", help="what to compute (default: care)")
     parser.add_argument("--data-range", type=float, metavar="L", help="span of the values (protocol plain)")
+    parser.add_argument(
+        "--offset", type=float, metavar="V", help="the camera's value without light (protocol plain; default: 0)"
+    )
+    parser.add_argument(
+        "--baselines",
+        nargs="?",
+        const="",
+        metavar="MODEL_DIR",
+        help="also score simple filters of the --input, as chosen on the validation images of this model; without "
+        "a folder as they are best for these very images",
+    )
     parser.add_argument(
         "--background",
         type=_label,
@@ -58,18 +73,27 @@ def run(args: argparse.Namespace) -> None:
     protocol = get_protocol(args.protocol)
     if args.background is not None and protocol.name != "segmentation":
         raise InputError(f"--background: got {args.background}, but it is for the protocol segmentation")
+    if args.offset is not None and not protocol.takes_offset:
+        raise InputError(f"--offset: found {args.offset:g}, but it is for the protocol plain")
+    filters = None if args.baselines is None else _filters(args, protocol)
     if protocol.name == "segmentation":
         rows, confusion = _segmentation(args)
     else:
         from aeanet_tf.evaluation.folders import score_folders
 
-        rows = score_folders(args.prediction, args.gt, protocol, args.input, args.data_range, args.axes)
+        rows = score_folders(
+            args.prediction, args.gt, protocol, args.input, args.data_range, args.axes, args.offset, filters
+        )
         confusion = None
     print(f"protocol {protocol.name}: {protocol.description}")
     if confusion is not None:
         print(f"background {0 if args.background is None else args.background}")
     if args.data_range is not None:
         print(f"data range {args.data_range:g}")
+    if args.offset is not None:
+        print(f"offset {args.offset:g}")
+    if args.baselines:
+        print(f"filters chosen on the validation images of {args.baselines}")
     print(f"\n{summary_table(rows)}")
     if (note := absence_note(rows)) is not None:
         print(f"\n{note}")
@@ -82,6 +106,16 @@ def run(args: argparse.Namespace) -> None:
             path = args.output.with_name(f"{args.output.stem}_confusion{args.output.suffix}")
             confusion.write(path)
             print(f"confusion matrix in {path}")
+
+
+def _filters(args: argparse.Namespace, protocol) -> dict:
+    """Functions of an image by label."""
+    from aeanet_tf.errors import InputError
+    from aeanet_tf.evaluation.folders import choose_for_folders
+
+    if args.input is None:
+        raise InputError("--baselines: found no --input, expected the images to filter")
+    return choose_for_folders(args.input, args.gt, protocol, args.baselines or None, args.axes)
 
 
 def _segmentation(args: argparse.Namespace) -> tuple:

@@ -1,19 +1,42 @@
 """Scoring a folder of predictions against a folder of ground truths."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
 from aeanet_tf.data.images import Image, image_stem, read_image
 from aeanet_tf.data.pairs import pair_folders
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.protocols import Protocol
+from aeanet_tf.evaluation import metrics
+from aeanet_tf.evaluation.baselines import Filter, choose_filters, read_filters
+from aeanet_tf.evaluation.protocols import Protocol, care_psnr
 from aeanet_tf.evaluation.tables import Row
 
 T = TypeVar("T")
+
+# Of these the PSNR says how well a filter restores.
+FILTERED = ("care", "plain", "em", "interpolation")
+
+
+@dataclass(frozen=True)
+class Compared(Generic[T]):
+    """What comparing an image with its ground truth gave.
+
+    Attributes:
+        name: of the file, with the channel or time point where there are several.
+        prediction: result for the prediction.
+        input: result for the input, None where there is none.
+        filtered: results for the filtered input, by label of the filter.
+    """
+
+    name: str
+    prediction: T
+    input: T | None = None
+    filtered: dict[str, T] = field(default_factory=dict)
 
 
 def score_folders(
@@ -23,6 +46,8 @@ def score_folders(
     input: str | Path | None = None,
     data_range: float | None = None,
     axes: str | None = None,
+    offset: float | None = None,
+    filters: Mapping[str, Filter] | None = None,
 ) -> list[Row]:
     """Score every prediction against the ground truth of the same name.
 
@@ -34,15 +59,63 @@ def score_folders(
         data_range: span of the values, where the protocol leaves it open.
         axes: axes of the files; None takes those they state. A prediction that states the same axes in
             another order is read as it states.
+        offset: value of no signal, where the protocol compares intensities.
+        filters: functions of an image (YX or ZYX) by label; the input as each of them filters it is scored, too.
 
     Returns:
-        One row an image, sorted by name.
+        One row an image, sorted by name; scores of the filters in ``others``.
 
     Raises:
         InputError: names, axes or shapes do not match, an image cannot be read, or the protocol refuses it.
     """
-    compared = compare_folders(prediction, gt, lambda gt, image: protocol(gt, image, data_range), input, axes)
-    return [Row(name, scores, baseline) for name, scores, baseline in compared]
+    compared = compare_folders(
+        prediction, gt, lambda gt, image: protocol(gt, image, data_range, offset), input, axes, filters
+    )
+    return [Row(one.name, one.prediction, one.input, others=one.filtered) for one in compared]
+
+
+def choose_for_folders(
+    input: str | Path, gt: str | Path, protocol: Protocol, model: str | Path | None = None, axes: str | None = None
+) -> dict[str, Filter]:
+    """Filters of the inputs by label, for `score_folders`.
+
+    Args:
+        input, gt, axes: as `score_folders` takes them.
+        protocol: the filters that are best by its PSNR are chosen.
+        model: folder of a model, whose filters were chosen on validation images; None chooses those that are best on
+            these very images, one sigma and one strength for all of them, and the labels say so.
+
+    Raises:
+        InputError: the protocol is not one of images, the folder has no filters, or the images do not match.
+    """
+    if protocol.name not in FILTERED:
+        raise InputError(f"baselines: found the protocol {protocol.name}, expected one of {', '.join(FILTERED)}")
+    if model is not None:
+        return dict(read_filters(model))
+    # The data range of the other protocols shifts the scores of an image by the same for all filters.
+    score = care_psnr if protocol.name == "care" else lambda gt, image: metrics.psnr(gt, image, 1.0)
+    return choose_filters(FolderPairs(input, gt, axes), score).named("best for this truth")
+
+
+@dataclass(frozen=True)
+class FolderPairs:
+    """The spatial images of two folders, (input, ground truth); read anew whenever they are gone through.
+
+    Attributes:
+        input, gt: folder, pattern or file.
+        axes: of the files, None for those they state.
+    """
+
+    input: str | Path
+    gt: str | Path
+    axes: str | None = None
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for input_path, gt_path in pair_folders(self.input, self.gt):
+            truth = read_image(gt_path, self.axes)
+            image = _read_like(truth, input_path, self.axes)
+            for _, index in _single_images(truth):
+                yield image[index], truth.array[index]
 
 
 def compare_folders(
@@ -51,42 +124,58 @@ def compare_folders(
     compare: Callable[[np.ndarray, np.ndarray], T],
     input: str | Path | None = None,
     axes: str | None = None,
-) -> list[tuple[str, T, T | None]]:
+    filters: Mapping[str, Filter] | None = None,
+) -> list[Compared[T]]:
     """Compare every prediction with the ground truth of the same name, as `score_folders` does.
 
     Args:
-        prediction, gt, input, axes: as `score_folders` takes them.
+        prediction, gt, input, axes, filters: as `score_folders` takes them.
         compare: (gt, image) -> anything; arrays of the same shape, 2D or 3D.
 
     Returns:
-        (name, result for the prediction, result for the input or None) an image, sorted by name.
+        What was found for each image, sorted by name.
 
     Raises:
-        InputError: names, axes or shapes do not match, an image cannot be read, or ``compare`` refuses it.
+        InputError: names, axes or shapes do not match, an image cannot be read, ``compare`` refuses it, or there are
+            filters and no input.
     """
+    if filters and input is None:
+        raise InputError("filters: found no input, expected the images to filter")
     inputs: dict[str, Path] = {}
     if input is not None:
         inputs = {image_stem(path): path for path, _ in pair_folders(input, gt)}
-    results: list[tuple[str, T, T | None]] = []
+    results: list[Compared[T]] = []
     for prediction_path, gt_path in pair_folders(prediction, gt):
         truth = read_image(gt_path, axes)
-        predicted = _compared(truth, prediction_path, compare, axes)
+        predicted = _compared(truth, prediction_path, _read_like(truth, prediction_path, axes), compare)
         baseline: dict[str, T] = {}
+        filtered: dict[str, dict[str, T]] = {}
         if input is not None:
-            baseline = _compared(truth, inputs[image_stem(gt_path)], compare, axes)
-        for label, result in predicted.items():
-            results.append((prediction_path.name + label, result, baseline.get(label)))
+            path = inputs[image_stem(gt_path)]
+            image = _read_like(truth, path, axes)
+            baseline = _compared(truth, path, image, compare)
+            filtered = {
+                label: _compared(truth, path, image, compare, function) for label, function in (filters or {}).items()
+            }
+        for place, result in predicted.items():
+            others = {label: found[place] for label, found in filtered.items()}
+            results.append(Compared(prediction_path.name + place, result, baseline.get(place), others))
     return results
 
 
 def _compared(
-    truth: Image, path: Path, compare: Callable[[np.ndarray, np.ndarray], T], axes: str | None
+    truth: Image,
+    path: Path,
+    image: np.ndarray,
+    compare: Callable[[np.ndarray, np.ndarray], T],
+    function: Filter | None = None,
 ) -> dict[str, T]:
-    image = _read_like(truth, path, axes)
+    """Results for the image of ``path``, filtered by ``function`` if there is one, by label of channel and time."""
     results = {}
     for label, index in _single_images(truth):
         try:
-            results[label] = compare(truth.array[index], image[index])
+            chosen = image[index] if function is None else function(image[index])
+            results[label] = compare(truth.array[index], chosen)
         except InputError as error:
             raise InputError(f"{path}{label} against {truth.path}: {error}") from error
     return results

@@ -68,6 +68,27 @@ def pearson(gt: np.ndarray, image: np.ndarray) -> float:
     return float(pearsonr(gt.ravel(), image.ravel()).statistic)
 
 
+def signal_ratio(gt: np.ndarray, image: np.ndarray, offset: float = 0.0) -> float:
+    """Mean signal of an image over that of the ground truth: 1 where intensities are right on the whole.
+
+    Args:
+        gt: ground truth.
+        image: image to score.
+        offset: the value of no signal, such as a camera's without light, subtracted from both.
+
+    Returns:
+        mean(image - offset) / mean(gt - offset); NaN if the latter is 0.
+
+    Raises:
+        InputError: shapes differ, or the offset is not finite.
+    """
+    gt, image = same_shape(gt, image)
+    if not np.isfinite(offset):
+        raise InputError(f"offset: found {offset}, expected a number")
+    signal = gt.mean(dtype=np.float64) - offset
+    return float((image.mean(dtype=np.float64) - offset) / signal) if signal != 0 else float("nan")
+
+
 def interpolation_error(gt: np.ndarray, image: np.ndarray) -> float:
     """Interpolation error (IE) of an image put between two others: root mean square error, in the images' own units.
 

@@ -25,33 +25,42 @@ class Protocol:
         name: by which it is chosen.
         scores: names of the scores it gives, in their order; ``segmentation`` gives one more a class, before them.
         description: one line on the normalisation and the data range, for the head of a table.
-        function: (gt, image, data_range) -> scores by name.
+        function: (gt, image, data_range) -> scores by name; with ``takes_offset`` (gt, image, data_range, offset).
         takes_data_range: whether the caller may choose the data range.
+        takes_offset: whether the caller may state the camera's value without light.
     """
 
     name: str
     scores: tuple[str, ...]
     description: str
-    function: Callable[[np.ndarray, np.ndarray, float | None], Scores]
+    function: Callable[..., Scores]
     takes_data_range: bool = False
+    takes_offset: bool = False
 
-    def __call__(self, gt: np.ndarray, image: np.ndarray, data_range: float | None = None) -> Scores:
+    def __call__(
+        self, gt: np.ndarray, image: np.ndarray, data_range: float | None = None, offset: float | None = None
+    ) -> Scores:
         """Score ``image`` against ``gt``: spatial arrays (2D or 3D) of the same shape.
 
         Args:
             gt: ground truth.
             image: prediction, or the input as the baseline.
             data_range: span of the values, for protocols that leave it open; None takes their default.
+            offset: the value of no signal, for protocols that compare intensities; None is 0.
 
         Raises:
             InputError: shapes differ, an image is too small for SSIM, values are not what the protocol
-                expects, or a data range is given where the protocol fixes it.
+                expects, or a data range or an offset is given where the protocol has no use for it.
         """
         if data_range is not None and not self.takes_data_range:
             raise InputError(f"data_range: got {data_range}, but the protocol {self.name} fixes it")
+        if offset is not None and not self.takes_offset:
+            raise InputError(f"offset: found {offset}, but the protocol {self.name} expects none, only plain takes one")
         gt, image = np.asarray(gt), np.asarray(image)
         if gt.shape != image.shape:
             raise InputError(f"image to score: shape {image.shape}, expected {gt.shape} as the ground truth's")
+        if self.takes_offset:
+            return self.function(gt, image, data_range, 0.0 if offset is None else offset)
         return self.function(gt, image, data_range)
 
 
@@ -80,6 +89,15 @@ def align_care(gt: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return gt.astype(np.float32), (scale * image).astype(np.float32)
 
 
+def care_psnr(gt: np.ndarray, image: np.ndarray) -> float:
+    """The PSNR of the protocol ``care`` alone, in dB, without its SSIM, which takes most of the time.
+
+    Raises:
+        InputError: shapes differ, or the ground truth has no contrast.
+    """
+    return metrics.psnr(*align_care(*metrics.same_shape(gt, image)), 1.0)
+
+
 def _care(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
     gt, image = align_care(gt, image)
     return {
@@ -89,7 +107,7 @@ def _care(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores
     }
 
 
-def _plain(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
+def _plain(gt: np.ndarray, image: np.ndarray, data_range: float | None, offset: float) -> Scores:
     if data_range is None:
         data_range = float(gt.max()) - float(gt.min())
         if data_range == 0:
@@ -98,6 +116,7 @@ def _plain(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Score
         "psnr": metrics.psnr(gt, image, data_range),
         "ssim": metrics.ssim(gt, image, data_range),
         "nrmse": metrics.nrmse(gt, image),
+        "signal_ratio": metrics.signal_ratio(gt, image, offset),
     }
 
 
@@ -164,10 +183,11 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             "plain",
-            ("psnr", "ssim", "nrmse"),
-            "values as they are; data range as given, by default maximum - minimum of each GT",
+            ("psnr", "ssim", "nrmse", "signal_ratio"),
+            "values as they are; data range as given, by default maximum - minimum of each GT; signal ratio of means",
             _plain,
             takes_data_range=True,
+            takes_offset=True,
         ),
         Protocol("em", ("psnr", "ssim"), "values as they are, data range 255, SSIM of Wang et al. (2004)", _em),
         Protocol("label-free", ("pearson",), "Pearson correlation of all pixels", _label_free),

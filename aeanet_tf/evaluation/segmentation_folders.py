@@ -98,17 +98,17 @@ def score_segmentation(
     """
     found = compare_folders(prediction, gt, _confusion, input, axes)
     labels = tuple(
-        sorted({label for _, *sides in found for side in sides if side is not None for label in side.labels})
+        sorted({label for one in found for side in (one.prediction, one.input) if side for label in side.labels})
     )
     if len(labels) > MAX_CLASSES:
         raise InputError(f"{prediction}: {len(labels)} different values, expected at most {MAX_CLASSES} classes")
     rows, total = [], np.zeros((len(labels), len(labels)), np.int64)
-    for name, predicted, baseline in found:
-        one = predicted.over(labels)
+    for image in found:
+        one = image.prediction.over(labels)
         total += one.matrix
         scores = class_scores(labels, one.matrix, background)
-        other = None if baseline is None else class_scores(labels, baseline.over(labels).matrix, background)
-        rows.append(Row(name, scores, other, _counts(one)))
+        other = None if image.input is None else class_scores(labels, image.input.over(labels).matrix, background)
+        rows.append(Row(image.name, scores, other, _counts(one)))
     return SegmentationScores(rows, Confusion(labels, total))
 
 

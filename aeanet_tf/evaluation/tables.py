@@ -15,6 +15,7 @@ LABELS = {
     "psnr": "PSNR (dB)",
     "ssim": "SSIM",
     "nrmse": "NRMSE",
+    "signal_ratio": "signal ratio",
     "pearson": "Pearson r",
     "ie": "IE",
     "dice_csf": "Dice CSF",
@@ -30,7 +31,7 @@ LABELS = {
 }
 # A score of a class that neither the ground truth nor the image has is NaN; the mean is that of the other images.
 _OF_CLASSES = ("dice_", "mhd_", "3d_mhd_")
-_DECIMALS = {"psnr": 2, "ie": 2}
+_DECIMALS = {"psnr": 2, "ie": 2, "signal_ratio": 3}
 _DECIMALS |= {f"{kind}_{tissue}": 3 for kind in ("mhd", "3d_mhd") for tissue in ("csf", "gm", "wm")}
 
 
@@ -43,46 +44,64 @@ class Row:
         prediction: score by name.
         input: the same scores of the network's input, None if it was not given.
         counts: numbers by name that go to the file and not into the summary, the same names in all rows.
+        others: the same scores of further images by label, such as of the input after a simple filter; the same labels
+            in all rows.
     """
 
     file: str
     prediction: dict[str, float]
     input: dict[str, float] | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    others: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def by_label(self) -> dict[str, dict[str, float]]:
+        """Scores of input, others and prediction by label, in the order in which tables show them."""
+        start = {} if self.input is None else {"input": self.input}
+        return {**start, **self.others, "prediction": self.prediction}
 
 
 def summary_table(rows: Sequence[Row]) -> str:
-    """Summarise scores as a Markdown table: mean ± standard deviation over images, one line a score.
+    """Summarise scores as a Markdown table: mean ± standard deviation over images.
+
+    A line a score: the input's where all rows have them, the prediction's, and the difference prediction - input,
+    taken image by image. With ``others`` the table is turned, since their labels are long: a line for the input, each
+    of the others and the prediction, then a line for each difference, prediction less one of these.
 
     Scores of classes leave out images in which they are NaN, since neither the ground truth nor the prediction has the
     class: n is the number of images left, and `absence_note` says which scores that concerns. Where inputs are scored
-    an image counts if both scores are there.
+    an image counts if all of its scores are there.
 
-    The standard deviation is that of the sample (n - 1), left out for a single image. Where all rows have input
-    scores, the table also shows the input's and the difference prediction - input, taken image by image.
+    The standard deviation is that of the sample (n - 1), left out for a single image.
 
     Raises:
-        InputError: there are no rows, their scores differ, or only some have input scores.
+        InputError: there are no rows, their scores differ, or only some have input scores or one of the others.
     """
-    names, with_input = _columns(rows)
-    header = ["score", "n", *(("input",) if with_input else ()), "prediction"]
-    header += ["difference"] if with_input else []
-    lines = [header]
-    for name in names:
-        prediction = np.array([row.prediction[name] for row in rows])
-        baseline = np.array([row.input[name] for row in rows if row.input is not None])
-        there = _there(name, prediction) & (_there(name, baseline) if with_input else True)
-        prediction = prediction[there]
-        line = [label_of(name), str(len(prediction))]
-        if with_input:
-            baseline = baseline[there]
-            with np.errstate(invalid="ignore"):
-                difference = prediction - baseline
-            line += [cell(name, baseline), cell(name, prediction), cell(name, difference, signed=True)]
-        else:
-            line.append(cell(name, prediction))
-        lines.append(line)
-    return markdown(lines)
+    names, labels = _columns(rows)
+    columns = {name: _summary(name, [row.by_label() for row in rows]) for name in names}
+    if rows[0].others:
+        lines = [["", "n", *(label_of(name) for name in names)]]
+        differences = [f"prediction - {label}" for label in labels[:-1]]
+        for label in [*labels, *differences]:
+            # An image may count for one score and not for another.
+            counts = sorted({columns[name]["n"] for name in names}, key=int)
+            lines.append([label, " to ".join(counts[:1] + counts[1:][-1:]), *(columns[name][label] for name in names)])
+        return markdown(lines)
+    header = ["n", *labels, *(["difference"] if len(labels) > 1 else [])]
+    keys = ["n", *labels, *(["prediction - input"] if len(labels) > 1 else [])]
+    return markdown([["score", *header], *([label_of(name), *(columns[name][key] for key in keys)] for name in names)])
+
+
+def _summary(name: str, rows: Sequence[dict[str, dict[str, float]]]) -> dict[str, str]:
+    """The cells of a score: n, those by label, and the differences."""
+    values = {label: np.array([row[label][name] for row in rows]) for label in rows[0]}
+    there = np.logical_and.reduce([_there(name, found) for found in values.values()])
+    values = {label: found[there] for label, found in values.items()}
+    cells = {"n": str(np.count_nonzero(there)), **{label: cell(name, found) for label, found in values.items()}}
+    prediction = values.pop("prediction")
+    for label, found in values.items():
+        with np.errstate(invalid="ignore"):
+            cells[f"prediction - {label}"] = cell(name, prediction - found, signed=True)
+    return cells
 
 
 def absence_note(rows: Sequence[Row]) -> str | None:
@@ -90,7 +109,7 @@ def absence_note(rows: Sequence[Row]) -> str | None:
     names, _ = _columns(rows)
     missing = []
     for name in names:
-        sides = [[row.prediction, *([row.input] if row.input is not None else [])] for row in rows]
+        sides = [row.by_label().values() for row in rows]
         absent = sum(any(not _there(name, np.array(scores[name])) for scores in side) for side in sides)
         if absent:
             missing.append(f"{label_of(name)} ({absent} of {len(rows)} images)")
@@ -120,36 +139,42 @@ def _there(name: str, values: np.ndarray) -> np.ndarray:
 
 
 def write_csv(path: str | Path, rows: Sequence[Row]) -> None:
-    """Write one line an image: file, scores of the prediction, counts, and with inputs ``input_<score>`` columns.
+    """Write one line an image: file, scores of the prediction, counts, ``input_<score>``, ``<label>_<score>``.
 
-    Numbers are written so that reading them gives the same floats. The file appears only when it is whole.
+    The last are those of the others. Numbers are written so that reading them gives the same floats. The file
+    appears only when it is whole.
 
     Raises:
         InputError: as ``summary_table``, or the file cannot be written.
     """
-    names, with_input = _columns(rows)
+    names, labels = _columns(rows)
+    beside = labels[:-1]
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["file", *names, *rows[0].counts, *([f"input_{name}" for name in names] if with_input else [])])
+        writer.writerow(["file", *names, *rows[0].counts, *(f"{label}_{name}" for label in beside for name in names)])
         for row in rows:
+            scores = row.by_label()
             line = [row.file, *(repr(float(row.prediction[name])) for name in names)]
             line += [row.counts[name] for name in rows[0].counts]
-            if row.input is not None:
-                line += [repr(float(row.input[name])) for name in names]
+            line += [repr(float(scores[label][name])) for label in beside for name in names]
             writer.writerow(line)
 
 
-def _columns(rows: Sequence[Row]) -> tuple[list[str], bool]:
+def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+    """Names of the scores, and labels of what was scored, the prediction last."""
     if not rows:
         raise InputError("scores: got no images, expected at least one")
-    names = list(rows[0].prediction)
-    with_input = rows[0].input is not None
+    names, first = list(rows[0].prediction), rows[0]
     for row in rows:
-        if set(row.prediction) != set(names) or (row.input is not None and set(row.input) != set(names)):
-            raise InputError(f"{row.file}: its scores differ from those of {rows[0].file} ({', '.join(names)})")
-        if (row.input is not None) != with_input:
+        if any(set(scores) != set(names) for scores in row.by_label().values()):
+            raise InputError(f"{row.file}: its scores differ from those of {first.file} ({', '.join(names)})")
+        if (row.input is not None) != (first.input is not None):
             raise InputError(f"{row.file}: expected input scores for all images or for none")
-    return names, with_input
+        if set(row.others) != set(first.others):
+            raise InputError(
+                f"{row.file}: expected scores of {', '.join(first.others) or 'nothing else'}, as the first"
+            )
+    return names, list(first.by_label())
 
 
 def cell(name: str, values: np.ndarray, signed: bool = False) -> str:

@@ -9,11 +9,14 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from scipy.ndimage import gaussian_filter
 from skimage.io import imsave
+from skimage.restoration import denoise_nl_means
 
 from aeanet_tf.cli import evaluate
 from aeanet_tf.data.images import write_image
 from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.baselines import SIGMAS, STRENGTHS, Filters, noise_sigma, write_filters
 from aeanet_tf.evaluation.protocols import PROTOCOLS, get_protocol
 
 
@@ -70,6 +73,123 @@ def test_protocol_and_data_range_are_followed(folders, capsys):
     assert f"{np.mean(expected):.2f} ±" in printed
     run(*arguments(folders, "--protocol", "label-free"))
     assert "Pearson r" in capsys.readouterr().out
+
+
+def microscopy(folder, shape=(40, 44), axes="YX"):
+    """Smooth truths, noisy inputs in another unit, and predictions; as the files have them."""
+    pairs = {}
+    for number, stem in enumerate(("a", "b")):
+        rng = np.random.default_rng(number)
+        gt = gaussian_filter(rng.random(shape), 2) * 4000
+        low = (0.5 * gt + 100 + rng.normal(0, 100 + 100 * number, shape)).astype(np.uint16)
+        for side, array in (("GT", gt), ("low", low), ("pred", gt + rng.normal(0, 10, shape))):
+            write_image(folder / side / f"{stem}.tif", array.astype(np.float32), axes)
+        pairs[stem] = low, gt.astype(np.float32)
+    return pairs
+
+
+def read_columns(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def nlm(image, strength, size=5, distance=6):
+    """Non-local means of scikit-image as they are called for an image."""
+    sigma = noise_sigma(image)
+    options = {"h": strength * sigma, "sigma": sigma, "preserve_range": True}
+    return denoise_nl_means(image.astype(float), size, distance, **options)
+
+
+@pytest.mark.parametrize("protocol", ["care", "plain"])
+def test_the_best_filters_stand_beside_the_prediction(tmp_path, capsys, protocol):
+    pairs = microscopy(tmp_path)
+    more = ["--input", tmp_path / "low", "--output", tmp_path / "s.csv", "--protocol", protocol]
+    run(*arguments(tmp_path, *more, "--baselines"))
+    score = get_protocol(protocol)
+    sigma = max(
+        SIGMAS, key=lambda s: np.mean([score(gt, gaussian_filter(1.0 * x, s))["psnr"] for x, gt in pairs.values()])
+    )
+    strength = max(STRENGTHS, key=lambda h: np.mean([score(gt, nlm(x, h))["psnr"] for x, gt in pairs.values()]))
+    labels = [
+        f"Gaussian (sigma {sigma:g}; best for this truth)",
+        f"non-local means ({strength:g}; best for this truth)",
+    ]
+    lines = read_columns(tmp_path / "s.csv")
+    for line, (low, gt) in zip(lines, pairs.values(), strict=True):
+        for label, filtered in zip(labels, (gaussian_filter(1.0 * low, sigma), nlm(low, strength)), strict=True):
+            found = {name: float(line[f"{label}_{name}"]) for name in score.scores}
+            assert found == pytest.approx(score(gt, filtered.astype(np.float32)), rel=1e-4)
+    printed = capsys.readouterr().out
+    mean = np.mean([float(line[f"{labels[0]}_psnr"]) for line in lines])
+    assert re.search(rf"\| {re.escape(labels[0])} +\| 2 \| {mean:.2f} ± ", printed)
+    assert f"| prediction - {labels[1]} " in printed and "filters chosen" not in printed
+
+
+def test_filters_of_a_model_are_taken_as_they_are(tmp_path, capsys):
+    pairs = microscopy(tmp_path)
+    write_filters(tmp_path / "model", Filters(5.0, 0.5))
+    more = ["--input", tmp_path / "low", "--output", tmp_path / "s.csv"]
+    run(*arguments(tmp_path, *more, "--baselines", tmp_path / "model"))
+    for line, (low, gt) in zip(read_columns(tmp_path / "s.csv"), pairs.values(), strict=True):
+        for label, filtered in (
+            ("Gaussian (sigma 5)", gaussian_filter(1.0 * low, 5)),
+            ("non-local means (0.5)", nlm(low, 0.5)),
+        ):
+            assert float(line[f"{label}_psnr"]) == pytest.approx(get_protocol("care")(gt, filtered)["psnr"], rel=1e-4)
+    assert f"filters chosen on the validation images of {tmp_path / 'model'}\n" in capsys.readouterr().out
+    write_filters(tmp_path / "model", Filters(5.0))
+    run(*arguments(tmp_path, *more, "--baselines", tmp_path / "model"))
+    assert "non-local" not in capsys.readouterr().out
+
+
+def test_volumes_and_channels_are_filtered_one_by_one(tmp_path):
+    pairs = microscopy(tmp_path, (2, 9, 20, 22), "CZYX")
+    write_filters(tmp_path / "model", Filters(1.5))
+    more = ["--input", tmp_path / "low", "--output", tmp_path / "s.csv"]
+    run(*arguments(tmp_path, *more, "--baselines", tmp_path / "model"))
+    lines = {line["file"]: line for line in read_columns(tmp_path / "s.csv")}
+    assert list(lines) == ["a.tif [C=0]", "a.tif [C=1]", "b.tif [C=0]", "b.tif [C=1]"]
+    for channel in range(2):
+        low, gt = (array[channel] for array in pairs["b"])
+        expected = get_protocol("care")(gt, gaussian_filter(low.astype(float), 1.5))
+        found = float(lines[f"b.tif [C={channel}]"]["Gaussian (sigma 1.5)_psnr"])
+        assert found == pytest.approx(expected["psnr"], rel=1e-5)
+
+
+def test_filters_that_cannot_be_are_refused(tmp_path):
+    microscopy(tmp_path)
+    more = ["--input", tmp_path / "low"]
+    output = tmp_path / "s.csv"
+    for options, message in (
+        (["--baselines"], "--baselines: found no --input, expected the images to filter"),
+        ([*more, "--baselines", tmp_path], r"filters\.json: cannot be read .*, expected the filters of a model"),
+        (
+            [*more, "--baselines", "--protocol", "label-free"],
+            "baselines: found the protocol label-free, expected one of",
+        ),
+        ([*more, "--baselines", "--protocol", "segmentation"], "baselines: found the protocol segmentation"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run(*arguments(tmp_path, *options, "--output", output))
+    write_image(tmp_path / "low" / "b.tif", np.zeros((40, 45), np.float32), "YX")
+    with pytest.raises(InputError, match=r"low.b\.tif: shape \(40, 45\)"):
+        run(*arguments(tmp_path, *more, "--baselines", "--output", output))
+    assert not output.exists()
+
+
+def test_intensities_are_compared_above_the_offset(tmp_path, capsys):
+    gt = image(0).astype(np.float32)
+    write_image(tmp_path / "GT" / "a.tif", gt + 100, "YX")
+    write_image(tmp_path / "pred" / "a.tif", 1.5 * gt + 100, "YX")
+    run(*arguments(tmp_path, "--protocol", "plain", "--offset", "100"))
+    printed = capsys.readouterr().out
+    assert re.search(r"\| signal ratio +\| 1 \| 1\.500 ", printed) and "\noffset 100\n" in printed
+    run(*arguments(tmp_path, "--protocol", "plain"))
+    printed = capsys.readouterr().out
+    assert f"| {(1.5 * gt + 100).mean() / (gt + 100).mean():.3f} " in printed and "\noffset" not in printed
+    for protocol in ("care", "segmentation"):
+        with pytest.raises(InputError, match="--offset: found 0, but it is for the protocol plain"):
+            run(*arguments(tmp_path, "--protocol", protocol, "--offset", "0"))
 
 
 def test_labels_are_scored_by_tissue(tmp_path, capsys):

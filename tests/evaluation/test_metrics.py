@@ -109,6 +109,23 @@ def test_care_of_the_w2s_input_is_the_published_number():
     assert np.mean([row.prediction["ssim"] for row in rows]) == pytest.approx(0.303, abs=0.0005)
 
 
+def test_plain_says_whether_intensities_are_right(pair):
+    """A camera's offset is no signal: what is 20 % too bright is 20 % too bright above it."""
+    plain, offset = get_protocol("plain"), 100
+    gt = np.round(pair[0]).astype(np.uint16)
+    image = offset + 1.2 * (gt - 100.0)
+    assert plain(gt, image, offset=offset)["signal_ratio"] == pytest.approx(1.2)
+    assert plain(gt, image)["signal_ratio"] == pytest.approx(image.mean() / gt.mean())
+    assert plain(gt, image)["signal_ratio"] < 1.2
+    # Sums of large images in single precision would be off.
+    wide = np.full((3000, 3000), 1000.1, np.float32)
+    assert metrics.signal_ratio(wide, wide * 2) == pytest.approx(2, rel=1e-6)
+    assert np.isnan(metrics.signal_ratio(np.full((4, 4), 7), np.ones((4, 4)), 7))
+    with pytest.raises(InputError, match="offset: found nan, expected a number"):
+        plain(gt, image, offset=np.nan)
+    assert tuple(plain(gt, image)) == plain.scores
+
+
 def test_plain_takes_the_span_of_the_ground_truth_unless_told(pair):
     gt, image = pair
     plain = get_protocol("plain")
@@ -183,7 +200,12 @@ def test_a_volume_is_compared_in_3d():
 
 def test_equal_images_are_perfect(pair):
     gt, _ = pair
-    assert get_protocol("plain")(gt, gt) == {"psnr": np.inf, "ssim": pytest.approx(1), "nrmse": 0}
+    assert get_protocol("plain")(gt, gt) == {
+        "psnr": np.inf,
+        "ssim": pytest.approx(1),
+        "nrmse": 0,
+        "signal_ratio": 1,
+    }
 
 
 def test_what_cannot_be_scored_is_refused(pair):
@@ -193,6 +215,8 @@ def test_what_cannot_be_scored_is_refused(pair):
             get_protocol(name)(gt, image[:, 1:])
     with pytest.raises(InputError, match="protocol care fixes it"):
         get_protocol("care")(gt, image, 1.0)
+    with pytest.raises(InputError, match=r"offset: found 100, but the protocol em expects none"):
+        get_protocol("em")(gt, image, offset=100)
     with pytest.raises(InputError, match="data_range: got 0"):
         get_protocol("plain")(gt, image, 0)
     with pytest.raises(InputError, match=r"constant"):
