@@ -7,29 +7,34 @@ import numpy as np
 from aeanet_tf.files import replacing
 
 _CURVES = (("loss", "training"), ("val_loss", "validation"))
+# Colour of a profile and how far to the front it is drawn; what has another name comes between.
+_STYLES = {"input": ("0.75", 0), "truth": ("k", 2), "prediction": ("C3", 3)}
 
 
-def restoration_figure(path, low, prediction, gt, scores, history, title=""):
-    """One picture of a restoration: input, prediction, truth with their scores, and the learning curve.
+def restoration_figure(path, images, scores, history, title=""):
+    """One picture of a restoration: images with their scores, a profile through them, and the learning curve.
 
     Args:
         path: PNG to write.
-        low, prediction, gt: 2D arrays of one shape. Each is shown between its percentiles 1 and 99.8, because input
-            and truth may have different units.
-        scores: dict ``{"input": {...}, "prediction": {...}}`` of score name to value, PSNR in dB.
+        images: 2D arrays of one shape by name, such as "input", a filter's, "prediction" and "truth", in the order in
+            which they are shown. Each is shown between its percentiles 1 and 99.8, because input and truth may have
+            different units.
+        scores: dict ``{"input": {...}, "prediction": {...}}`` of score name to value, PSNR in dB, by name of the image.
         history: rows of `aeanet_tf.training.read_history`.
         title: above the picture.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 7.6), layout="constrained")
-    axes = figure.subplot_mosaic([["input", "prediction", "truth"], ["curve", "curve", "detail"]], height_ratios=(3, 2))
-    for name, image in (("input", low), ("prediction", prediction), ("truth", gt)):
+    figure = Figure(figsize=(13 / 3 * len(images), 7.6), layout="constrained")
+    half = len(images) // 2
+    below = ["curve"] * half + ["detail"] * (len(images) - half)
+    axes = figure.subplot_mosaic([list(images), below], height_ratios=(3, 2))
+    for name, image in images.items():
         axes[name].imshow(image, cmap="gray", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99.8))
         axes[name].set_title(_caption(name, scores.get(name)), fontsize=10)
         axes[name].set_axis_off()
     _curve(axes["curve"], history)
-    _profile(axes["detail"], low, prediction, gt)
+    _profile(axes["detail"], images)
     figure.suptitle(title)
     with replacing(Path(path)) as temporary:
         figure.savefig(temporary, dpi=110)
@@ -59,11 +64,13 @@ def _curve(axes, history):
         axes.legend()
 
 
-def _profile(axes, low, prediction, gt):
-    """The middle row of the three images, each scaled to its own percentiles: noise and lost edges show here."""
-    for name, image, style in (("input", low, "0.75"), ("truth", gt, "k"), ("prediction", prediction, "C3")):
+def _profile(axes, images):
+    """The middle row of the images, each scaled to its own percentiles: noise and lost edges show here."""
+    for number, (name, image) in enumerate(images.items()):
         dark, bright = np.percentile(image, (1, 99.8))
-        axes.plot((image[image.shape[0] // 2] - dark) / max(bright - dark, 1e-9), color=style, lw=1, label=name)
+        color, above = _STYLES.get(name, (f"C{number - 1}", 1))
+        line = (image[image.shape[0] // 2] - dark) / max(bright - dark, 1e-9)
+        axes.plot(line, color=color, lw=1, label=name, zorder=2 + above / 10)
     axes.set_xlabel("x (pixels), middle row")
     axes.set_ylabel("scaled intensity")
     axes.legend(fontsize=8)

@@ -3,14 +3,18 @@
 import csv
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from skimage.io import imread
 
 from aeanet_tf.cli.main import main
+from aeanet_tf.cli.quickstart import _report
 from aeanet_tf.data.images import read_image
 from aeanet_tf.data.samples import load_sample_pairs
+from aeanet_tf.evaluation.baselines import Filters, write_filters
+from aeanet_tf.evaluation.lattice import lattice
 from aeanet_tf.training import CSVHistory, read_history
 from tests.models import EAGER, contents, eager_tensorflow
 
@@ -38,7 +42,7 @@ def test_picture_scores_and_images(tmp_path, monkeypatch, capfd):
     expected = {f"{kind}/sample_{i}.tif" for kind in ("low", "GT", "prediction") for i in range(3)}
     assert set(contents(Path("result"))) == expected | {"quickstart.png", "scores.csv"}
     picture = imread("result/quickstart.png")
-    assert picture.shape[:2] == (836, 1430) and picture[..., :3].std() > 20
+    assert picture.shape[:2] == (836, 1906) and picture[..., :3].std() > 20
     with open("result/scores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == ["sample_0.tif", "sample_1.tif", "sample_2.tif"]
@@ -47,7 +51,12 @@ def test_picture_scores_and_images(tmp_path, monkeypatch, capfd):
     assert read_image("result/prediction/sample_0.tif").array.shape == load_sample_pairs()["test"][0][0].shape
     printed = capfd.readouterr().out
     assert "3 held-out images, protocol care" in printed and "picture: result/quickstart.png" in printed
+    assert re.search(r"\| Gaussian \(sigma 1; best for this truth\) +\| 3 \| 26\.71 ± ", printed)
+    assert re.search(r"\| prediction - non-local means \([0-9.]+; best for this truth\) +\| 3 \| [-+]", printed)
+    truth = np.mean([lattice(image) for image in load_sample_pairs()["test"][1]])
+    assert re.search(rf"lattice of period 2 .*: prediction [0-9.]+, ground truth {truth:.2f}\n", printed)
     assert len(read_history("models/quickstart/history.csv")) == 2
+    report_with_filters(capfd)
 
     # Again, interrupted after the first epoch, then with another setting: it begins anew.
     def stop(self, batch, logs=None):
@@ -62,6 +71,15 @@ def test_picture_scores_and_images(tmp_path, monkeypatch, capfd):
     assert [row["epoch"] for row in read_history("models/quickstart/history.csv")] == [0, 1]
     with open("result/scores.csv", newline="") as file:
         assert [row["psnr"] for row in csv.DictReader(file)] != [row["psnr"] for row in rows]
+
+
+def report_with_filters(capfd):
+    """Filters that the training chose stand beside those that are best."""
+    write_filters("models/quickstart", Filters(3.0))
+    names = [f"sample_{number}.tif" for number in range(3)]
+    _report(Path("result"), SimpleNamespace(logdir=Path("models/quickstart")), names)
+    printed = capfd.readouterr().out
+    assert "| Gaussian (sigma 3) " in printed and "| Gaussian (sigma 1; best for this truth) " in printed
 
 
 def test_other_data_are_refused(tmp_path, monkeypatch, capfd):

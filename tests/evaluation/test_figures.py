@@ -9,7 +9,7 @@ from aeanet_tf.evaluation.figures import restoration_figure
 
 RNG = np.random.default_rng(0)
 GT = RNG.random((30, 40))
-IMAGES = GT + RNG.normal(0, 0.3, GT.shape), GT + 0.01, GT
+IMAGES = {"input": GT + RNG.normal(0, 0.3, GT.shape), "prediction": GT + 0.01, "truth": GT}
 SCORES = {"input": {"psnr": 20.0, "ssim": 0.5}, "prediction": {"psnr": 30.0, "ssim": 0.9}}
 HISTORY = [{"epoch": 0, "loss": 0.5, "val_loss": 0.4}, {"epoch": 1, "loss": 0.3}, {"epoch": 2, "loss": 0.2}]
 
@@ -24,10 +24,10 @@ def drawn(tmp_path, monkeypatch):
 
     def draw(images=IMAGES, scores=SCORES, history=HISTORY, title="a title"):
         path = tmp_path / "new" / "a.png"
-        restoration_figure(path, *images, scores, history, title)
+        restoration_figure(path, images, scores, history, title)
         assert [file.name for file in path.parent.iterdir()] == ["a.png"]
         picture = imread(path)
-        assert picture.shape[:2] == (836, 1430) and picture[..., :3].std() > 5
+        assert picture.shape[:2] == (836, int(1430 * len(images) / 3)) and picture[..., :3].std() > 5
         return {axes.get_label(): axes for axes in figure[-1].axes}
 
     return draw
@@ -46,13 +46,28 @@ def test_images_scores_and_curve(drawn):
     assert axes["input"].get_title() == "input\nPSNR 20.00 dB, SSIM 0.500"
     assert axes["prediction"].get_title() == "prediction\nPSNR 30.00 dB, SSIM 0.900"
     assert axes["truth"].get_title() == "truth"
-    for name, image in zip(("input", "prediction", "truth"), IMAGES, strict=True):
+    for name, image in IMAGES.items():
         np.testing.assert_array_equal(axes[name].images[0].get_array(), image)
     training, validation = axes["curve"].get_lines()
     np.testing.assert_array_equal(training.get_xydata(), [(1, 0.5), (2, 0.3), (3, 0.2)])
     # An epoch without validation is a gap.
     np.testing.assert_array_equal(validation.get_ydata(), [0.4, np.nan, np.nan])
     assert axes["curve"].get_yscale() == "log"
+
+
+def test_further_images_stand_where_they_were_put(drawn):
+    label = "Gaussian (sigma 2)"
+    images = {"input": IMAGES["input"], label: GT * 3, "prediction": IMAGES["prediction"], "truth": GT}
+    axes = drawn(images=images, scores={**SCORES, label: {"psnr": 25.0, "ssim": 0.7}})
+    assert [name for name in axes if name in images] == list(images)
+    left = [axes[name].get_position().x0 for name in images]
+    assert left == sorted(left) and len(set(left)) == 4
+    assert axes[label].get_title() == f"{label}\nPSNR 25.00 dB, SSIM 0.700"
+    lines = {line.get_label(): line for line in axes["detail"].get_lines()}
+    assert list(lines) == list(images) and len({line.get_color() for line in lines.values()}) == 4
+    # Each by its own percentiles: three times the truth is the truth.
+    np.testing.assert_allclose(lines[label].get_ydata(), lines["truth"].get_ydata())
+    assert max(lines.values(), key=lambda line: line.get_zorder()) is lines["prediction"]
 
 
 @pytest.mark.filterwarnings("error")
@@ -66,7 +81,7 @@ def test_what_is_missing_is_left_out(drawn):
 @pytest.mark.filterwarnings("error")
 def test_a_negative_loss_and_constant_images_are_drawn(drawn):
     history = [{"epoch": 0, "loss": 0.5, "val_loss": -0.4}, {"epoch": 1, "loss": -0.3, "val_loss": -0.8}]
-    axes = drawn(images=[np.zeros((20, 20))] * 3, history=history)
+    axes = drawn(images=dict.fromkeys(IMAGES, np.zeros((20, 20))), history=history)
     assert axes["curve"].get_yscale() == "linear"
     assert len(axes["curve"].get_lines()) == 2
 
@@ -81,5 +96,5 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(drawn, tmp_path, mo
 
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
     with pytest.raises(InputError, match=r"a\.png: cannot be written \(No space"):
-        restoration_figure(path, *IMAGES, SCORES, HISTORY)
+        restoration_figure(path, IMAGES, SCORES, HISTORY)
     assert path.read_bytes() == before
