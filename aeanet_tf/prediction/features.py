@@ -40,6 +40,10 @@ class Features:
             reserve(partial, 4 * prod(shape))
             os.replace(partial, path)
 
+    def has(self, name):
+        """Whether there is an array of this name."""
+        return name in self._arrays if self.folder is None else self._path(name).exists()
+
     def write(self, name, shape, slices, values):
         """Write a piece of the array, which has this shape; different pieces may be written at the same time.
 
