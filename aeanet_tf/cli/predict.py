@@ -12,7 +12,13 @@ def add_parser(subparsers):
         "NIfTI for NIfTI) of the same names; axes, pixel size and affine are kept. Models that segment write labels. "
         "Images are normalised as in training. A run that was stopped goes on when the same command is given again.",
     )
-    parser.add_argument("--model", required=True, metavar="DIR", help="model folder")
+    parser.add_argument(
+        "--model",
+        required=True,
+        nargs="+",
+        metavar="DIR",
+        help="model folder; of several the mean is written, and their standard deviation as NAME_disagreement",
+    )
     parser.add_argument(
         "--input", required=True, nargs="+", metavar="PATH", help="images, OME-Zarrs, folders or quoted patterns"
     )
@@ -24,6 +30,11 @@ def add_parser(subparsers):
         choices=("float32", "bfloat16"),
         default="float32",
         help="float32 (default), or bfloat16: faster where the processor or GPU has instructions for it",
+    )
+    parser.add_argument(
+        "--ensemble",
+        choices=("flips", "flips-z"),
+        help="average over the 8 orientations in YX, or the 16 with Z reversed, too (docs/ensembles.md)",
     )
     parser.add_argument("--scale", action="store_true", help="also write the scale of a probabilistic model")
     parser.add_argument(
@@ -91,7 +102,6 @@ def run(args):
     """Predict; see `aeanet_tf.models.predict_files.predict_files`."""
     from aeanet_tf.data.channels import channel_paths, find_channel_images
     from aeanet_tf.data.images import check_axes, find_images
-    from aeanet_tf.models.folder import load_model
     from aeanet_tf.startup import load_backend
 
     _check(args)
@@ -102,11 +112,7 @@ def run(args):
             channel_paths(path, args.channels)
     normalization = _normalization(args)
     load_backend()
-    model = load_model(args.model)
-    if hasattr(model, "interpolate"):
-        from aeanet_tf.errors import InputError
-
-        raise InputError(f"{args.model}: a model that interpolates slices; use aeanet interpolate")
+    model = _model(args.model)
     from aeanet_tf.models.predict_files import PredictOptions, predict_files
 
     options = PredictOptions(
@@ -122,6 +128,7 @@ def run(args):
         channels=tuple(args.channels) if args.channels else None,
         patch_size=args.patch_size,
         step=args.step[0] if args.step and len(args.step) == 1 else args.step,
+        ensemble=args.ensemble,
     )
     with _workers(args) as client:
         predict_files(model, args.input, args.output, normalization, options, client)
@@ -136,17 +143,31 @@ def _check(args):
         raise InputError(f"--workers: {args.workers}, expected at least 1")
 
 
+def _model(folders):
+    """The model of a folder, or the ensemble of several."""
+    from aeanet_tf.errors import InputError
+    from aeanet_tf.models.ensemble import Ensemble
+    from aeanet_tf.models.folder import load_model
+
+    models = [load_model(folder) for folder in folders]
+    for folder, model in zip(folders, models, strict=True):
+        if hasattr(model, "interpolate"):
+            raise InputError(f"{folder}: a model that interpolates slices; use aeanet interpolate")
+    return models[0] if len(models) == 1 else Ensemble(models)
+
+
 def _normalization(args):
+    """For each model that of its training, or the one given for all."""
     from aeanet_tf.errors import InputError
     from aeanet_tf.models.folder import prediction_normalization
     from aeanet_tf.models.run_config import NormalizationSection
 
     if args.percentiles is None:
-        return prediction_normalization(args.model)
+        return [prediction_normalization(folder) for folder in args.model]
     low, high = args.percentiles
     if not 0 <= low < high <= 100:
         raise InputError(f"--percentiles: {low} {high}, expected 0 <= LOW < HIGH <= 100")
-    return NormalizationSection(low=low, high=high)
+    return [NormalizationSection(low=low, high=high)] * len(args.model)
 
 
 def _workers(args):

@@ -3,6 +3,7 @@
 _LAZY = {
     "AEANet": "aeanet_tf.models.aeanet",
     "AEANetConfig": "aeanet_tf.models.config",
+    "Ensemble": "aeanet_tf.models.ensemble",
     "ProjectionAEANet": "aeanet_tf.models.projection",
     "ProjectionAEANetConfig": "aeanet_tf.models.config",
     "SegmentationAEANet": "aeanet_tf.models.segmentation",

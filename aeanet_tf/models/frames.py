@@ -7,6 +7,7 @@ import numpy as np
 from aeanet_tf.data.images import check_finite, check_fits
 from aeanet_tf.data.labels import to_labels
 from aeanet_tf.errors import InputError
+from aeanet_tf.prediction.orientations import mirrored
 
 
 def frames_of(image, net_axes):
@@ -182,6 +183,10 @@ class FrameTarget:
         return mean, scale
 
     def _put(self, writer, places, values, without=""):
+        writer.write(*self._as_stored(places, values, without))
+
+    def _as_stored(self, places, values, without=""):
+        """Slices of the file's array, and values in its order of axes, without an axis that it lacks."""
         channels = values.shape[-1]
         axes = _file_axes(self.image_axes, self.net_axes, self.net_out_axes, channels).replace(without, "")
         if self.frame is not None:
@@ -192,7 +197,7 @@ class FrameTarget:
             values, held = values[..., 0], held.replace("C", "")
         places = places | {"C": slice(0, channels)}
         values = values.transpose([held.index(a) for a in axes]).astype("float32", copy=False)
-        writer.write(tuple(places[a] for a in axes), values)
+        return tuple(places[a] for a in axes), values
 
 
 class LabelTarget(FrameTarget):
@@ -215,6 +220,35 @@ class LabelTarget(FrameTarget):
         self._put(self.mean, places, labels, without="C")
         if self.probabilities is not None:
             self._put(self.probabilities, places, y)
+
+
+class MemberTarget(FrameTarget):
+    """Takes the network's output for pieces of a turned image, as one member of an ensemble.
+
+    Args:
+        source: the `FrameSource` of the image turned.
+        net_out_axes: see `FrameTarget`.
+        turn: its `Orientation`.
+        add: ``add(slices, mean, scale)`` is given what the member predicts, and where it belongs in an array of
+            `output_layout` of the image as it is; the scale is ``None`` for a model without.
+        probabilistic: see `FrameTarget`.
+        labels: whether the output is the probabilities of classes, which are not mapped back to the image's range.
+    """
+
+    def __init__(self, source, net_out_axes, turn, add, probabilistic=False, labels=False):
+        super().__init__(source, net_out_axes, None, probabilistic=probabilistic)
+        self.turn, self.add, self.labels = turn, add, labels
+
+    def _write_cropped(self, places, y):
+        turned = self.net_out_axes.replace("C", "")
+        dimensions = self.turn.dimensions(turned)
+        there = mirrored([places[a] for a in turned], [self._sizes[a][0] for a in turned], dimensions)
+        places = dict(zip(turned, there, strict=True))
+        mean, scale = (y, None) if self.labels else self._restored(y)
+        parts = [None if part is None else np.flip(part, dimensions) for part in (mean, scale)]
+        # As they are called now, the image's dimensions are in their own order.
+        slices, mean = self._as_stored(places, parts[0])
+        self.add(slices, mean, None if scale is None else self._as_stored(places, parts[1])[1])
 
 
 def _file_axes(image_axes, net_axes, net_out_axes, channels):

@@ -1,13 +1,15 @@
 """One image file being predicted: where its pieces come from and go to."""
 
-from math import ceil
+from contextlib import contextmanager
+from math import ceil, prod
 
-from aeanet_tf.data.channels import open_channels
+import numpy as np
+
 from aeanet_tf.data.images import NIFTI_SUFFIXES, check_fits, image_suffix
 from aeanet_tf.data.labels import label_dtype
 from aeanet_tf.data.nifti_target import NiftiTarget
-from aeanet_tf.data.stored import open_image
 from aeanet_tf.data.targets import ImageTarget
+from aeanet_tf.errors import InputError, UnfinishedError
 from aeanet_tf.models.frames import FrameSource, FrameTarget, LabelTarget, frame_image, frames_of, output_layout
 from aeanet_tf.models.normalizers import fit_normalizer
 from aeanet_tf.prediction import cut_evenly
@@ -22,18 +24,15 @@ class ImageRun:
 
     Args:
         model: an `AEANet`.
-        path: of the image.
+        image: an `Image` that is left where it is stored.
         targets: path of the prediction, and of the scale, or the probabilities of classes, where they are wanted.
-        axes: of the image; ``None`` for those that the file names.
-        channels: names of the channels where each is a file of its own, see `open_channels`.
 
     Raises:
-        InputError: an image that cannot be read or does not fit the model.
+        InputError: an image that does not fit the model.
     """
 
-    def __init__(self, model, path, targets, axes, channels=None):
-        self.model, self.path, self.targets = model, path, targets
-        self.image = open_channels(path, channels, axes) if channels else open_image(path, axes)
+    def __init__(self, model, image, targets):
+        self.model, self.image, self.path, self.targets = model, image, image.path, targets
         config = model.config
         check_fits(self.image, config.axes, config.n_channel_in, frames=True)
         self.frames = frames_of(self.image, config.axes)
@@ -78,17 +77,30 @@ class ImageRun:
 
     def _target(self, index, plan, tag, reopen=False):
         """The file of the prediction, or the second one beside it."""
-        path, config = self.targets[index], self.model.config
-        shape, axes = output_layout(self.image, config.axes, self.model._axes_out, config.n_channel_out)
-        dtype = "float32"
-        if self.segments and index == 0:
-            dtype = label_dtype(config.labels)
-            shape, axes = tuple(n for n, a in zip(shape, axes, strict=True) if a != "C"), axes.replace("C", "")
+        path, (shape, axes, dtype) = self.targets[index], self._layout(index)
         if image_suffix(path) in NIFTI_SUFFIXES:
             make = NiftiTarget.reopen if reopen else NiftiTarget.create
             return make(path, shape, axes, self.path, tag, dtype)
         make = ImageTarget.reopen if reopen else ImageTarget.create
         return make(path, shape, axes, *self._calibration(axes), self._chunk_shape(axes, shape, plan), tag, dtype)
+
+    def layout(self):
+        """Shape and axes of the prediction, with all its channels."""
+        config = self.model.config
+        return output_layout(self.image, config.axes, self.model._axes_out, config.n_channel_out)
+
+    def _layout(self, index):
+        """Shape, axes and dtype of the prediction's file, or the second one beside it."""
+        shape, axes = self.layout()
+        if self.segments and index == 0:
+            kept = [(n, a) for n, a in zip(shape, axes, strict=True) if a != "C"]
+            return tuple(n for n, _ in kept), axes.replace("C", ""), label_dtype(self.model.config.labels)
+        return shape, axes, np.dtype("float32")
+
+    def bytes_to_write(self):
+        """Of the files of the prediction, before they are compressed."""
+        layouts = [self._layout(index) for index in range(len(self.targets))]
+        return sum(prod(shape) * dtype.itemsize for shape, _, dtype in layouts)
 
     def _calibration(self, axes):
         sizes = {a: s for a, s in self.image.pixel_size.items() if a in axes}
@@ -140,3 +152,16 @@ class ImageRun:
 
     def _chunks(self, plan):
         return [chunk for _, chunk in self._lengths(plan)]
+
+
+@contextmanager
+def discarding(images):
+    """Bad input leaves nothing of the images behind; a full disk leaves what is done."""
+    try:
+        yield
+    except UnfinishedError:
+        raise
+    except (InputError, MemoryError):
+        for image in images:
+            image.discard()
+        raise

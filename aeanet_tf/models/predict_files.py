@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import shutil
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
@@ -14,10 +13,15 @@ from typing import Any
 import tensorflow as tf
 from tqdm import tqdm
 
-from aeanet_tf.data.channels import channel_paths, find_channel_images
+from aeanet_tf.data.channels import channel_paths, find_channel_images, open_channels
 from aeanet_tf.data.images import NIFTI_SUFFIXES, ZARR_SUFFIX, find_images, image_stem, image_suffix
+from aeanet_tf.data.stored import open_image
 from aeanet_tf.errors import InputError, UnfinishedError, WriteError
-from aeanet_tf.models.image_run import ImageRun
+from aeanet_tf.files import folder_made
+from aeanet_tf.models.ensemble import Ensemble, check_units
+from aeanet_tf.models.ensemble_files import EnsembleRun
+from aeanet_tf.models.ensemble_prediction import model_orientations
+from aeanet_tf.models.image_run import ImageRun, discarding
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.patch_files import predict_in_patches
 from aeanet_tf.models.run_state import RunState, file_facts, network_digest
@@ -29,6 +33,7 @@ from aeanet_tf.models.tiling import (
     memory_budget,
     remembering_pool,
     tiles_by_axis,
+    tiling_of,
 )
 from aeanet_tf.networks import check_precision
 from aeanet_tf.prediction import run_job
@@ -60,6 +65,7 @@ class PredictOptions:
         precision: ``"float32"`` or ``"bfloat16"``; see `AEANet.predict`.
         file_format: ``"tif"`` or ``"zarr"``; ``None`` writes a zarr for a zarr, NIfTI and Analyze for the same (with
             their affine; from models of volumes), and a tif for everything else.
+        ensemble: ``"flips"``, ``"flips-z"`` or ``None``; see `AEANet.predict`.
     """
 
     axes: str | None = None
@@ -74,6 +80,7 @@ class PredictOptions:
     channels: tuple[str, ...] | None = None
     patch_size: tuple[int, ...] | None = None
     step: int | tuple[int, ...] | None = None
+    ensemble: str | None = None
 
 
 def predict_files(model, inputs, output, normalization, options=None, client=None, **kwargs):
@@ -83,11 +90,13 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
     No image is in memory whole: pieces are read, restored and written. What is written has a hidden name until it is
     complete. A run that was stopped goes on with the first tile that is not finished when it is started again.
 
+    Several models give the mean of their predictions, and ``<name>_disagreement``, their standard deviation.
+
     Args:
-        model: an `AEANet`.
+        model: an `AEANet`, or an `Ensemble`.
         inputs: file, folder or pattern, or several.
         output: folder, made where it is missing.
-        normalization: a `NormalizationSection`.
+        normalization: a `NormalizationSection`; or a list of them, one for each model of an ensemble.
         options: `PredictOptions`; its fields can also be given as keywords.
         client: a ``distributed.Client`` whose workers evaluate the tiles; ``None`` for this process.
 
@@ -99,7 +108,51 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
             full. Images before it are written.
     """
     options = PredictOptions(**kwargs) if options is None else options
-    options = replace(options, tiling=_tiling(model, options))
+    models = list(model.models) if isinstance(model, Ensemble) else [model]
+    sections = _for_each(models, normalization)
+    patches = options.patch_size, options.step
+    each = [replace(options, tiling=tiling_of(one, options.tiling, *patches)) for one in models]
+    for one, section, own in zip(models, sections, each, strict=True):
+        _check_options(one, section, own, client)
+    check_units(models, sections)
+    turns = model_orientations(models, options.ensemble)
+    output = Path(output)
+    paths = find_channel_images(inputs, options.channels) if options.channels else find_images(inputs)
+    if client is not None:
+        # Workers may have been started elsewhere.
+        output, paths = output.resolve(), [path.resolve() for path in paths]
+    _check_folder(output)
+    volumes = "Z" in models[0].config.axes and "Z" in models[0]._axes_out
+    targets = [_targets(output, path, options, volumes, len(models) > 1) for path in paths]
+    _check_targets(paths, targets)
+    state = RunState(output, _facts(models, sections, each, paths))
+    run = _run_of([_Run(*own, client, state) for own in zip(models, sections, each, strict=True)], turns, options.scale)
+    pairs = list(zip(paths, targets, strict=True))
+    with folder_made(output):
+        try:
+            _predict_groups(run, [pairs] if options.context == "group" else [[pair] for pair in pairs])
+        except UnfinishedError:
+            # What is done stays, for when there is space.
+            raise
+        except (InputError, MemoryError):
+            state.remove()
+            raise
+    state.remove()
+    written = [target for files in targets for target in files]
+    logger.info("%d images written to %s", len(paths), output)
+    return written
+
+
+def _for_each(models, normalization):
+    """A list with the normalisation of each model."""
+    sections = normalization if isinstance(normalization, (list, tuple)) else [normalization] * len(models)
+    if len(sections) != len(models):
+        raise InputError(f"normalization: found {len(sections)}, expected one for each of {len(models)} models")
+    return list(sections)
+
+
+def _check_options(model, normalization, options, client):
+    """Refuse options that do not fit a model."""
     check_tiling(options.tiling, options.context)
     check_precision(options.precision)
     if options.scale and not model.config.probabilistic:
@@ -116,33 +169,25 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
         raise InputError(f"n_tiles: {options.n_tiles!r}, expected None with patches, which have a size of their own")
     if options.max_memory is not None:
         parse_bytes(options.max_memory)
-    output = Path(output)
-    paths = find_channel_images(inputs, options.channels) if options.channels else find_images(inputs)
-    if client is not None:
-        # Workers may have been started elsewhere.
-        output, paths = output.resolve(), [path.resolve() for path in paths]
-    _check_folder(output)
-    volumes = "Z" in model.config.axes and "Z" in model._axes_out
-    targets = [_targets(output, path, options, volumes) for path in paths]
-    _check_targets(paths, targets)
+
+
+def _facts(models, sections, options, paths):
+    """What decides the results of a call, for its `RunState`."""
     # A network does not know the values of its classes.
-    network = [network_digest(model), getattr(model.config, "labels", None)]
-    facts = [*network, json.loads(normalization.model_dump_json()), asdict(options)]
-    files = [one for path in paths for one in (channel_paths(path, options.channels) if options.channels else [path])]
-    run = _Run(model, normalization, options, client, RunState(output, [*facts, *map(file_facts, files)]))
-    pairs = list(zip(paths, targets, strict=True))
-    try:
-        _predict_groups(run, [pairs] if options.context == "group" else [[pair] for pair in pairs])
-    except UnfinishedError:
-        # What is done stays, for when there is space.
-        raise
-    except (InputError, MemoryError):
-        run.state.remove()
-        raise
-    run.state.remove()
-    written = [target for files in targets for target in files]
-    logger.info("%d images written to %s", len(paths), output)
-    return written
+    networks = [[network_digest(model), getattr(model.config, "labels", None)] for model in models]
+    how = [[json.loads(section.model_dump_json()) for section in sections], [asdict(own) for own in options]]
+    names = options[0].channels
+    files = [one for path in paths for one in (channel_paths(path, names) if names else [path])]
+    return [networks, *how, *map(file_facts, files)]
+
+
+def _run_of(runs, turns, scale):
+    """What predicts with the runs of all models in all orientations."""
+    members = len(runs) * len(turns)
+    if members == 1:
+        return runs[0]
+    logger.info("an ensemble of %d (models: %d, orientations: %d)", members, len(runs), len(turns))
+    return EnsembleRun(runs, turns, scale, len(runs) > 1)
 
 
 def _predict_groups(run, groups):
@@ -156,28 +201,18 @@ def _predict_groups(run, groups):
             run.state.enter_finished(results)
 
 
-def _tiling(model, options):
-    """The name of the tiling, or `Patches`."""
-    if model.spec.model_kind == "segmentation":
-        return model.checked_tiling(options.tiling, options.patch_size, options.step)
-    for name in ("patch_size", "step"):
-        if getattr(options, name) is not None:
-            raise InputError(f"{name}: {getattr(options, name)!r}, expected None: the model does not segment")
-    if options.tiling == "patches":
-        raise InputError("tiling: 'patches', expected exact, overlap or whole: the model does not segment")
-    return options.tiling or "exact"
-
-
-def _targets(output, path, options, volumes):
+def _targets(output, path, options, volumes, several=False):
     """Where the prediction of a file goes, and its scale or probabilities where they are wanted.
 
     Args:
         volumes: whether the model gives volumes, which is what NIfTI holds.
+        several: whether there are several models, whose disagreement is written, too.
     """
     suffix = image_suffix(path)
     kept = suffix if suffix in (ZARR_SUFFIX, *(NIFTI_SUFFIXES if volumes else ())) else ".tif"
     suffix = kept if options.file_format is None else f".{options.file_format}"
     ends = [""] + ["_scale"] * options.scale + ["_probabilities"] * options.probabilities
+    ends += ["_disagreement"] * several
     return [output / f"{image_stem(path)}{end}{suffix}" for end in ends]
 
 
@@ -207,7 +242,7 @@ def _check_targets(paths, targets):
 
 @dataclass
 class _Run:
-    """What all images of a call share."""
+    """What all images of a call share that one model predicts."""
 
     model: Any
     normalization: Any
@@ -215,18 +250,23 @@ class _Run:
     client: Any
     state: RunState
 
+    def open(self, path):
+        """The `Image` of a file, left where it is stored."""
+        axes, channels = self.options.axes, self.options.channels
+        return open_channels(path, channels, axes) if channels else open_image(path, axes)
+
     def image(self, path, targets):
-        """The `ImageRun` of an image."""
-        return ImageRun(self.model, path, targets, self.options.axes, self.options.channels)
+        """The `ImageRun` of a file."""
+        return ImageRun(self.model, self.open(path), targets)
 
     def predict(self, number, images):
         """Predict a group of images with the tiles that fit, halved whenever memory runs out."""
         if isinstance(self.options.tiling, Patches):
-            with self._cleaning(images):
+            with discarding(images):
                 predict_in_patches(self.model, images, self.normalization, self.options, self.state.digest)
             return
         given = None
-        with self._cleaning(images):
+        with discarding(images):
             while True:
                 plan = self._begin(number, images, given)
                 try:
@@ -240,18 +280,6 @@ class _Run:
         for image in images:
             image.finish()
         self.state.forget(number)
-
-    @contextmanager
-    def _cleaning(self, images):
-        """Bad input leaves nothing behind; a full disk leaves what is done."""
-        try:
-            yield
-        except UnfinishedError:
-            raise
-        except (InputError, MemoryError):
-            for image in images:
-                image.discard()
-            raise
 
     def _begin(self, number, images, given):
         """The plan of a group, with files to write to: those of a run that was stopped, or new ones."""
@@ -289,10 +317,7 @@ class _Run:
 
     def _budget(self, images):
         free = shutil.disk_usage(_existing(images[0].targets[0].parent)).free
-        channels = len(images[0].targets)
-        if self.options.probabilities:
-            channels += self.model.config.n_channel_out
-        outputs = sum(4 * prod(image.image.array.shape) * channels for image in images)
+        outputs = sum(image.bytes_to_write() for image in images)
         available = None if self.client is None else worker_memory(self.client)
         memory = memory_budget(self.options.max_memory, RESERVE, available)
         # Half of it: others write, too.

@@ -9,7 +9,6 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.models.aeanet import AEANet
 from aeanet_tf.models.normalizers import OneWayNormalizer
 from aeanet_tf.models.segmentation_config import SegmentationAEANetConfig
-from aeanet_tf.models.tiled_prediction import predict_images
 from aeanet_tf.models.tiling import Patches
 from aeanet_tf.prediction.patch_average import patch_starts
 from aeanet_tf.prediction.stages import attends, can_be_swept
@@ -126,6 +125,7 @@ class SegmentationAEANet(AEANet):
         precision="float32",
         patch_size=None,
         step=None,
+        ensemble=None,
     ):
         """The class of each pixel: the one with the highest probability, the first of those where several have it.
 
@@ -137,6 +137,7 @@ class SegmentationAEANet(AEANet):
             patch_size: of ``"patches"``, pixels along each spatial axis of the model; that of training by default.
             step: distance of ``"patches"`` along each axis, in pixels: a number, or one for each spatial axis; 8 by
                 default, as published. With ``"patches"`` there are no ``n_tiles``, and ``max_memory`` says nothing.
+            ensemble: see `AEANet.predict`; probabilities are averaged over the orientations.
 
         Returns:
             Array of ``config.labels``, uint8 or uint16, with the axes of ``img`` but C; a list for a list.
@@ -144,7 +145,7 @@ class SegmentationAEANet(AEANet):
         Raises:
             InputError: as `AEANet.predict`; also patches that do not fit the network.
         """
-        options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision, patch_size, step)
+        options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision, patch_size, step, ensemble)
         found = self.predict_probabilities(img, axes, *options)
         if isinstance(img, (list, tuple)):
             return [self.labels_of(one, self._channel_axis(axes)) for one in found]
@@ -163,6 +164,7 @@ class SegmentationAEANet(AEANet):
         precision="float32",
         patch_size=None,
         step=None,
+        ensemble=None,
     ):
         """The probability of each class at each pixel; arguments and errors as of `predict`.
 
@@ -171,7 +173,7 @@ class SegmentationAEANet(AEANet):
         """
         tiling = self.checked_tiling(tiling, patch_size, step)
         options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
-        found = predict_images(self, img, axes, *options)
+        found = self._predict(img, axes, *options, ensemble=ensemble, scale=False)
         return [one for one, _ in found] if isinstance(img, (list, tuple)) else found[0]
 
     def _check_normalizer_resizer(self, normalizer, resizer):
