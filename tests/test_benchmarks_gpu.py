@@ -236,10 +236,12 @@ def test_a_run_that_its_time_cuts_off_has_a_curve_and_no_scores(packed, tmp_path
 
 @needs_jax
 @pytest.mark.slow
-def test_everything_is_timed_and_runs_take_the_same_time(packed, tmp_path):
+def test_everything_is_timed_and_time_decides_on_the_steps(packed, tmp_path):
     found = run(packed, tmp_path / "gpu.json", *"--minutes 10 --seeds 0 1 --seconds 2 --share 1".split())
     assert found["finished"] and len(found["runs"]) == 6
-    assert all(1 < entry["seconds"] < 4 for entry in found["runs"])
+    for entry in found["runs"]:
+        # As many steps as would take 2 seconds, by what a few took before; here other tests run meanwhile.
+        assert entry["steps"] == max(1, round(2 / entry["seconds_a_step_before"]))
     tasks = [(row["task"], tuple(row["size"])) for row in found["timings"][::6]]
     assert tasks == [
         ("predict", (1, 48, 48)),

@@ -187,6 +187,14 @@ class Learner:
                 return seconds / count
             count = max(2 * count, math.ceil(0.8 * least * count / max(seconds, 1e-6)))
 
+    def seconds_of_predictions(self):
+        """Measured: what a run spends on the validations and on restoring the test images."""
+        state, inputs = self.initial(0), self.material.inputs
+        self.validate(state)
+        start = perf_counter()
+        self.validate(state)
+        return (perf_counter() - start) * (VALIDATIONS + len(inputs["test"]) / len(inputs["val"]))
+
     def _timed(self, state, key, first, count, total):
         start = perf_counter()
         result = self._advance(state, self.material.train, key, *map(jnp.int32, (first, count, total)))
