@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from math import prod
 from pathlib import Path
@@ -128,7 +129,8 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
     state = RunState(output, _facts(models, sections, each, paths))
     run = _run_of([_Run(*own, client, state) for own in zip(models, sections, each, strict=True)], turns, options.scale)
     pairs = list(zip(paths, targets, strict=True))
-    with folder_made(output):
+    # An ensemble's files are made before its first member is planned, which may fail.
+    with folder_made(output) if isinstance(run, EnsembleRun) else nullcontext():
         try:
             _predict_groups(run, [pairs] if options.context == "group" else [[pair] for pair in pairs])
         except UnfinishedError:
