@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from aeanet_tf.experiments.registry import EXPERIMENTS
+from aeanet_tf.experiments.registry import EXPERIMENTS, TIMED
 
 DESCRIPTION = """\
 Train, predict, score, and write the table of a paper with the published figures beside ours: NAME.md, NAME.csv,
@@ -32,7 +32,18 @@ def add_parser(subparsers):
         default="full",
         help="full (default), a fraction of the published steps such as 0.01, or tiny: 2 steps, to see that all runs",
     )
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings of each network (default: 1)")
+    parser.add_argument(
+        "--seeds",
+        default="1",
+        metavar="N",
+        help="trainings of each network (default: 1), or their seeds, such as 0,2",
+    )
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        metavar="M",
+        help="what each training has of this machine's time (w2s, volume; default: the steps of the configuration)",
+    )
     parser.add_argument("--configs", type=Path, default=Path("configs"), metavar="DIR", help="run configurations")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a field of every configuration"
@@ -47,8 +58,11 @@ def run(args):
     from aeanet_tf.startup import load_backend
 
     budget = parse_budget(args.budget)
-    if args.seeds < 1:
-        raise InputError(f"--seeds: {args.seeds}, expected at least 1")
+    seeds = _seeds(args.seeds)
+    if args.minutes is not None and not args.minutes > 0:
+        raise InputError(f"--minutes: found {args.minutes:g}, expected a number above 0")
+    if args.minutes is not None and args.name not in TIMED:
+        raise InputError(f"--minutes: found it for {args.name}, expected one of {', '.join(TIMED)}")
     if not args.data.is_dir():
         raise InputError(f"--data: {args.data}: no such folder")
     if args.output.exists() and not args.output.is_dir():
@@ -58,7 +72,19 @@ def run(args):
     from aeanet_tf.experiments.registry import run_experiment
 
     verbose = 1 if sys.stderr.isatty() else 2
-    lab = Laboratory(args.data, args.output, budget, tuple(range(args.seeds)), args.configs, tuple(args.set), verbose)
+    lab = Laboratory(args.data, args.output, budget, seeds, args.configs, tuple(args.set), verbose, args.minutes)
     path = run_experiment(args.name, lab)
     print(path.read_text(encoding="utf-8"))
     print(f"report in {path}")
+
+
+def _seeds(text):
+    from aeanet_tf.errors import InputError
+
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0 or numbers == [0] or len(set(numbers)) < len(numbers):
+        raise InputError(f"--seeds: {text!r}, expected a number of at least 1, or different seeds such as 0,2")
+    return tuple(range(numbers[0])) if len(numbers) == 1 else tuple(numbers)

@@ -38,20 +38,30 @@ def run(args):
     # The same command goes on with an interrupted run; anything else begins anew.
     unfinished = (folder / "resume" / "state.json").is_file() and load_run(folder) == config
     model = train_run(config, overwrite=not unfinished, verbose=1 if sys.stderr.isatty() else 2)
-    names = _write_samples(output)
+    names = _write_samples(output, config.model.n_channel_in)
     predict_files(model, output / "low", output / "prediction", config.data.normalization)
     _report(output, model, names)
 
 
-def _write_samples(output):
+def _write_samples(output, channels):
     from aeanet_tf.data.images import write_image
-    from aeanet_tf.data.samples import load_sample_pairs
+    from aeanet_tf.data.samples import as_channels, load_sample_pairs
 
     low, gt = load_sample_pairs()["test"]
+    axes = "YX"
+    if channels == 3:
+        low, gt, axes = as_channels(low), as_channels(gt), "YXC"
     names = [f"sample_{i}.tif" for i in range(len(low))]
+    # Those of another run may be more.
+    for path in [
+        *output.glob("low/sample_*.tif"),
+        *output.glob("GT/sample_*.tif"),
+        *output.glob("prediction/sample_*.tif"),
+    ]:
+        path.unlink()
     for folder, images in (("low", low), ("GT", gt)):
         for name, image in zip(names, images, strict=True):
-            write_image(output / folder / name, image, "YX")
+            write_image(output / folder / name, image, axes)
     return names
 
 
@@ -64,7 +74,7 @@ def _report(output, model, names):
     from aeanet_tf.evaluation.folders import choose_for_folders, score_folders
     from aeanet_tf.evaluation.lattice import lattice
     from aeanet_tf.evaluation.protocols import get_protocol
-    from aeanet_tf.evaluation.tables import summary_table, write_csv
+    from aeanet_tf.evaluation.tables import mean_scores, summary_table, write_csv
     from aeanet_tf.training import read_history
 
     protocol = get_protocol("care")
@@ -76,21 +86,37 @@ def _report(output, model, names):
     rows = score_folders(output / "prediction", output / "GT", protocol, output / "low", filters={**best, **chosen})
     write_csv(output / "scores.csv", rows)
 
-    images = {kind: [read_image(output / kind / name).array for name in names] for kind in ("low", "prediction", "GT")}
-    low, prediction, truth = (arrays[0] for arrays in images.values())
+    images = {
+        kind: [_planes(read_image(output / kind / name)) for name in names] for kind in ("low", "prediction", "GT")
+    }
     label, gaussian = next(iter(best.items()))
+    low, prediction, truth = (arrays[0] for arrays in images.values())
+    filtered = np.stack([gaussian(plane) for plane in low])
+    shown = {"input": low, label: filtered, "prediction": prediction, "truth": truth}
     restoration_figure(
         output / "quickstart.png",
-        {"input": low, label: gaussian(low), "prediction": prediction, "truth": truth},
-        rows[0].by_label(),
+        # Channels last, as colours; one alone in grey.
+        {name: np.moveaxis(planes, 0, -1).squeeze() for name, planes in shown.items()},
+        mean_scores(rows[: len(low)]),
         read_history(model.logdir / "history.csv"),
         title="Quickstart: held-out tissue (scikit-image, immunohistochemistry), simulated low exposure",
     )
     print(f"\n{len(rows)} held-out images, protocol {protocol.name}: {protocol.description}\n")
     print(summary_table(rows))
     of_prediction, of_truth = (
-        np.mean([lattice(image, gt) for image, gt in zip(images[kind], images["GT"], strict=True)])
+        np.mean(
+            [lattice(*pair) for pair in zip(np.concatenate(images[kind]), np.concatenate(images["GT"]), strict=True)]
+        )
         for kind in ("prediction", "GT")
     )
     print(f"\nlattice of period 2 (about 1: none): prediction {of_prediction:.2f}, ground truth {of_truth:.2f}")
     print(f"\npicture: {output / 'quickstart.png'}    scores: {output / 'scores.csv'}    model: {model.logdir}")
+
+
+def _planes(image):
+    """An image of two spatial axes as an array CYX, of one channel where it has no axis C."""
+    import numpy as np
+
+    array = image.array if "C" in image.axes else image.array[None]
+    axes = image.axes if "C" in image.axes else "C" + image.axes
+    return np.transpose(array, [axes.index(axis) for axis in "CYX"])

@@ -16,9 +16,9 @@ def restoration_figure(path, images, scores, history, title=""):
 
     Args:
         path: PNG to write.
-        images: 2D arrays of one shape by name, such as "input", a filter's, "prediction" and "truth", in the order in
+        images: arrays of one shape by name, ``(y, x)`` or in colours ``(y, x, 3)``, such as "input", a filter's, "prediction" and "truth", in the order in
             which they are shown. Each is shown between its percentiles 1 and 99.8, because input and truth may have
-            different units.
+            different units; colours together.
         scores: dict ``{"input": {...}, "prediction": {...}}`` of score name to value, PSNR in dB, by name of the image.
         history: rows of `aeanet_tf.training.read_history`.
         title: above the picture.
@@ -30,7 +30,8 @@ def restoration_figure(path, images, scores, history, title=""):
     below = ["curve"] * half + ["detail"] * (len(images) - half)
     axes = figure.subplot_mosaic([list(images), below], height_ratios=(3, 2))
     for name, image in images.items():
-        axes[name].imshow(image, cmap="gray", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99.8))
+        dark, bright = np.percentile(image, (1, 99.8))
+        axes[name].imshow(np.clip((image - dark) / max(bright - dark, 1e-9), 0, 1), cmap="gray", vmin=0, vmax=1)
         axes[name].set_title(_caption(name, scores.get(name)), fontsize=10)
         axes[name].set_axis_off()
     _curve(axes["curve"], history)
@@ -65,7 +66,8 @@ def _curve(axes, history):
 
 
 def _profile(axes, images):
-    """The middle row of the images, each scaled to its own percentiles: noise and lost edges show here."""
+    """The middle row of the images (of colours, green), each scaled to its own percentiles: noise and lost edges show."""
+    images = {name: image if image.ndim == 2 else image[..., 1] for name, image in images.items()}
     for number, (name, image) in enumerate(images.items()):
         dark, bright = np.percentile(image, (1, 99.8))
         color, above = _STYLES.get(name, (f"C{number - 1}", 1))

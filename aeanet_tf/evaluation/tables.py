@@ -104,6 +104,15 @@ def _summary(name: str, rows: Sequence[dict[str, dict[str, float]]]) -> dict[str
     return cells
 
 
+def mean_scores(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Scores of the input, the prediction and whatever stands beside them, averaged over rows, by their labels."""
+    labelled = [row.by_label() for row in rows]
+    return {
+        label: {name: float(np.mean([one[label][name] for one in labelled])) for name in scores}
+        for label, scores in labelled[0].items()
+    }
+
+
 def absence_note(rows: Sequence[Row]) -> str | None:
     """One line on the images that `summary_table` leaves out for want of a class; None where there are none."""
     names, _ = _columns(rows)

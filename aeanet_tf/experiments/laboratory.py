@@ -86,6 +86,8 @@ class Laboratory:
         configs: folder of the run configurations.
         overrides: strings ``section.key=value`` that change every configuration, after method and budget.
         verbose: Keras's.
+        minutes: what each training has of this machine's time, for experiments with a budget of time; ``None`` for as
+            many steps as the configuration says.
     """
 
     data: Path
@@ -95,6 +97,7 @@ class Laboratory:
     configs: Path = Path("configs")
     overrides: tuple[str, ...] = ()
     verbose: int = 0
+    minutes: float | None = None
     _models: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -201,27 +204,32 @@ class Laboratory:
         Returns:
             List of dicts: ``image``, ``condition`` and the scores.
         """
-        path = self.output / "scores" / f"{config.model.name}{kind and '-'}{kind}.csv"
+        folder = self.folder(config)
+        weights = weight_files(folder) if self.is_trained(config) else []
+        predict = self.predict if predict is None else predict
+        return self.score_other(config.model.name, lambda: self.model(config), weights, tests, protocol, kind, predict)
+
+    def score_other(self, name, load, weights, tests, protocol, kind, predict):
+        """Scores of any model, computed once and kept for as long as its weights are older than they.
+
+        Args:
+            name: of the model.
+            load: function without arguments that gives it; not called where nothing is missing.
+            weights: its files; none where it is not trained yet.
+            tests, protocol, kind, predict: see `score`.
+        """
+        path = self.output / "scores" / f"{name}{kind and '-'}{kind}.csv"
         keys = [test.key for test in tests]
-        rows = self._kept(config, path)
+        rows = _kept(path, weights)
         missing = [(key, test) for key, test in zip(keys, tests, strict=True) if key not in rows]
         if missing:
-            model, predict = self.model(config), self.predict if predict is None else predict
+            model = load()
             logger.info("scoring %s", path.stem)
             scored = _scored([test for _, test in missing], protocol, lambda image, axes: predict(model, image, axes))
             for (key, _), scores in zip(missing, scored, strict=True):
                 rows[key] = {"image": key[0], "condition": key[1], "data": key[2], **scores}
                 write_scores(path, [rows[key] for key in keys if key in rows])
         return [rows[key] for key in keys]
-
-    def _kept(self, config, path):
-        """key of a `Case` -> scores, of those that are younger than the weights."""
-        if not self.is_trained(config) or not path.is_file():
-            return {}
-        newest = max(file.stat().st_mtime for file in weight_files(self.folder(config)))
-        if path.stat().st_mtime < newest:
-            return {}
-        return {(row["image"], row["condition"], row.get("data")): row for row in read_scores(path)}
 
     def score_inputs(self, tests, protocol, show=None):
         """Scores of the inputs themselves; ``show`` makes an image of an input where it is none (a projection)."""
@@ -240,6 +248,15 @@ class Laboratory:
         path = self.output / name
         write_text(path, text)
         return path
+
+
+def _kept(path, weights):
+    """key of a `Case` -> scores, of a file that is younger than the weights that they are of."""
+    if not weights or not path.is_file():
+        return {}
+    if path.stat().st_mtime < max(file.stat().st_mtime for file in weights):
+        return {}
+    return {(row["image"], row["condition"], row.get("data")): row for row in read_scores(path)}
 
 
 @contextmanager

@@ -24,9 +24,15 @@ EXPERIMENTS = {
         "care", "run_transfer", "GVTNet paper, figure 5: trained on one data set, tested on another"
     ),
     "labelfree": Experiment("label_free", "run", "GVTNet paper, figure 2: fluorescence from transmitted light"),
-    "w2s": Experiment("w2s", "run", "ours: five networks on W2S, several seeds, intervals"),
+    "w2s": Experiment("w2s", "run", "ours: CARE, U-Net, GVTNet and AEANets beside filters on W2S, one budget"),
+    "volume": Experiment(
+        "volume", "run", "ours: CARE and AEANet in 3D beside filters, a template of a brain as few photons"
+    ),
     "membranes": Experiment("membranes", "run", "ours: AEANet and U-Net on the membranes of ISBI 2012"),
 }
+
+TIMED = ("w2s", "volume")
+"""Those that can give each training the same time."""
 
 
 def run_experiment(name, lab):

@@ -1,14 +1,15 @@
-"""U-Net, GVTNet and AEANet on W2S under one budget: several seeds, intervals, paired differences."""
+"""CARE, U-Net, GVTNet and AEANets on W2S under one budget, beside filters: several seeds, intervals, differences."""
 
 from functools import partial
 
-import numpy as np
 from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.data.images import image_stem, read_image
 from aeanet_tf.data.pairs import pair_folders
+from aeanet_tf.evaluation.baselines import best_gaussian, choose_filters, gaussian
 from aeanet_tf.evaluation.protocols import align_care
-from aeanet_tf.evaluation.statistics import mean_interval, paired_difference
+from aeanet_tf.experiments.care_rival import CareRival
+from aeanet_tf.experiments.comparison import Comparison, interval
 from aeanet_tf.experiments.laboratory import Case, Method
 from aeanet_tf.experiments.patchwise import predict_in_patches
 from aeanet_tf.experiments.pictures import draw_curves, draw_panels
@@ -23,129 +24,186 @@ from aeanet_tf.experiments.turning import (
     turning_table,
 )
 from aeanet_tf.models.folder import prediction_normalization
+from aeanet_tf.training.matching import MatchError, match_target
 
 METHODS = (
-    Method("U-Net", "unet", "unet-em"),
-    Method("GVTNet", "gvtnet", "gvtnet-em"),
-    Method("AEANet, references only", "aeanet-references", "aeanet-em", {"attention": {"batch_aware": False}}),
-    Method("AEANet, batch-aware only", "aeanet-batch", "aeanet-em", {"attention": {"shared_references": 0}}),
-    Method("AEANet", "aeanet", "aeanet-em"),
+    CareRival("CARE", "w2s-care", matched=False),
+    CareRival("CARE, matched targets", "w2s-care-matched", matched=True),
+    Method("U-Net", "unet", "unet-care"),
+    Method("GVTNet", "gvtnet", "gvtnet-care"),
+    Method("AEANet, references only (default)", "aeanet-references", "aeanet-care"),
+    Method(
+        "AEANet, batch-aware only",
+        "aeanet-batch",
+        "aeanet-care",
+        {"attention": {"shared_references": 0, "batch_aware": True}},
+    ),
+    Method("AEANet, both", "aeanet", "aeanet-care", {"attention": {"batch_aware": True}}),
 )
 COLUMNS = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4)}
+# A Noise2Noise U-Net as ImageJ plugin, on the same 30 images (DESIGN section 11).
+PUBLISHED = {"published denoiser (Noise2Noise U-Net)": {"psnr": 33.04, "ssim": 0.862}}
+CHANNELS = ("c0", "c1", "c2")
 # Of patches that are predicted; that of training is the last.
 SIZES = (256, 128)
 PICTURED = 3
+# Whose differences to the others are shown.
+BASELINES = ("CARE", "U-Net")
 
 
 def run(lab):
     """Train every method with every seed, score the test pairs by the care protocol, write ``w2s.md``."""
-    tests, protocol = lab.budget.some(test_images(lab.data)), scorer("care")
-    inputs = lab.score_inputs(tests, protocol)
-    scores, configs = {}, []
-    # Seed by seed: whoever stops early has a comparison of the first.
-    for seed in lab.seeds:
-        for method in METHODS:
-            config = lab.config("w2s", method, seed)
-            configs.append(config)
-            scores.setdefault(method.label, []).append(lab.score(config, tests, protocol))
+    tests = lab.budget.some(test_images(lab.data))
+    comparison = Comparison(lab, "w2s", METHODS, partial(_pairs, lab, "train"), partial(_pairs, lab, "val"))
+    protocol = scorer("care")
+    scores = comparison.score(tests, protocol)
+    others = _filters(lab, tests, protocol)
     tables = [
-        ("Mean over seeds and images, with the 95 % interval over images.", *_means(lab, inputs, scores, configs)),
-        (
-            "Means of each seed, PSNR (dB).",
-            {f"seed {seed}": 2 for seed in lab.seeds},
-            {
-                label: {f"seed {s}": Cell(_mean(rows, "psnr")) for s, rows in zip(lab.seeds, runs, strict=True)}
-                for label, runs in scores.items()
-            },
+        _means(comparison, others, scores),
+        _by_channel(others, scores),
+        comparison.seeds_table(scores, "psnr", 2),
+        *(
+            comparison.differences(scores, score, title, decimals, BASELINES)
+            for score, (title, decimals) in COLUMNS.items()
         ),
-        *_differences(scores, lab.seeds),
+        _intensities(comparison, tests),
+        _patch_sizes(comparison, tests, scores, protocol),
     ]
-    tables.append(_patch_sizes(lab, tests, configs, scores, protocol))
-    table, verdict = _equivariance(lab, tests, configs)
-    notes = [*_notes(lab, tests), verdict]
+    table, verdict = _equivariance(comparison, tests)
+    notes = [*_notes(lab, tests, comparison), verdict]
+    configs = comparison.configs()
     path = write_report(lab, "w2s", "W2S denoising under one budget", [*tables, table], notes, configs)
-    draw_curves(lab, "w2s", {method.label: configs[i :: len(METHODS)] for i, method in enumerate(METHODS)})
-    draw_panels(lab, "w2s", tests[:PICTURED], dict(zip(scores, configs, strict=False)), protocol, align_care)
+    ours = {method.label: comparison.configs_of(method) for method in comparison.ours}
+    draw_curves(lab, "w2s", ours)
+    first = {label: configs[0] for label, configs in ours.items()}
+    draw_panels(lab, "w2s", tests[:PICTURED], first, protocol, align_care)
     return path
 
 
 def test_images(root):
     """The pairs of ``test/low`` and ``test/GT``, a `Case` each."""
     return [
-        Case(
-            image_stem(low),
-            lambda low=low, gt=gt: (read_image(low, "YX").array, read_image(gt, "YX").array),
-            "YX",
-            files=(low, gt),
-        )
+        Case(image_stem(low), partial(_read, low, gt), "YX", files=(low, gt))
         for low, gt in pair_folders(root / "test" / "low", root / "test" / "GT")
     ]
 
 
-def _mean(rows, score):
-    return float(np.mean([row[score] for row in rows]))
+def _read(low, gt):
+    return read_image(low, "YX").array, read_image(gt, "YX").array
 
 
-def _means(lab, inputs, scores, configs):
-    columns = {"parameters": 0, **{f"{title}": decimals for title, decimals in COLUMNS.values()}}
-    rows = {"input": {title: _interval([row[s] for row in inputs]) for s, (title, _) in COLUMNS.items()}}
-    for (label, runs), config in zip(scores.items(), configs, strict=False):
-        rows[label] = {title: _interval(by_image(runs, s)) for s, (title, _) in COLUMNS.items()}
-        rows[label]["parameters"] = Cell(lab.parameters(config))
-    return columns, rows
+def _pairs(lab, split):
+    """Images to train or to validate on, as arrays; as many as of test images where the budget is tiny."""
+    pairs = pair_folders(lab.data / split / "low", lab.data / split / "GT")
+    return [_read(*pair) for pair in lab.budget.some(pairs)]
 
 
-def _interval(values):
-    return Cell(*mean_interval(values)[:2])
+def _filters(lab, tests, protocol):
+    """Scores of the input and of filters, by label: with parameters of the validation images, and of the truth."""
+    found = {"input": lab.score_inputs(tests, protocol)}
+    for label, function in choose_filters(_pairs(lab, "val")).named("of validation").items():
+        found[label] = lab.score_inputs(tests, protocol, function)
+    sigmas = [sigma for sigma, _ in best_gaussian(test.read() for test in tests)]
+    best = iter(sigmas)
+    label = "Gaussian, the best sigma of each test image"
+    found[label] = lab.score_inputs(tests, protocol, lambda image: gaussian(image, next(best)))
+    return found
 
 
-def _differences(scores, seeds):
-    """Tables of the paired differences to U-Net and to GVTNet: over the images, and over the seeds."""
-    for score, (title, decimals) in COLUMNS.items():
-        columns, rows = {}, {label: {} for label in scores}
-        for baseline in ("U-Net", "GVTNet"):
-            over_images, over_seeds = f"to {baseline}, over images", f"to {baseline}, over seeds"
-            columns[over_images] = decimals
-            if len(seeds) > 1:
-                columns[over_seeds] = decimals
-            for label, runs in scores.items():
-                if label == baseline:
-                    continue
-                pair = [by_image(r, score) for r in (runs, scores[baseline])]
-                rows[label][over_images] = Cell(*paired_difference(*pair)[:2])
-                if len(seeds) > 1:
-                    pair = [[_mean(rows_, score) for rows_ in r] for r in (runs, scores[baseline])]
-                    rows[label][over_seeds] = Cell(*paired_difference(*pair)[:2])
-        yield (
-            f"Paired differences, {title}, with 95 % intervals: over the images (each averaged over the seeds), and "
-            "over the seeds (each averaged over the images).",
-            columns,
-            rows,
-        )
+def _means(comparison, others, scores):
+    columns = {"parameters": 0, "steps": 0, "s a step": 2, **dict(COLUMNS.values())}
+    rows = {
+        label: {title: interval([row[s] for row in found]) for s, (title, _) in COLUMNS.items()}
+        for label, found in others.items()
+    }
+    for label, found in PUBLISHED.items():
+        rows[label] = {title: Cell(found[s]) for s, (title, _) in COLUMNS.items()}
+    for method in comparison.methods:
+        runs = scores[method.label]
+        rows[method.label] = {title: interval(by_image(runs, s)) for s, (title, _) in COLUMNS.items()}
+        rows[method.label] |= comparison.costs(method)
+    return "Mean over seeds and images, with the 95 % interval over images.", columns, rows
 
 
-def _patch_sizes(lab, tests, configs, scores, protocol):
+def _by_channel(others, scores):
+    columns = {f"{channel}, {title}": decimals for channel in CHANNELS for title, decimals in COLUMNS.values()}
+    rows = {}
+    for label, runs in {**{label: [found] for label, found in others.items()}, **scores}.items():
+        rows[label] = {
+            f"{channel}, {title}": mean(values)
+            for channel in CHANNELS
+            for score, (title, _) in COLUMNS.items()
+            if len(values := _of_channel(runs, score, channel))
+        }
+    return "By channel (the name of an image ends in it).", columns, rows
+
+
+def _of_channel(runs, score, channel):
+    chosen = [[row for row in rows if row["image"].endswith(channel)] for rows in runs]
+    return by_image(chosen, score) if chosen[0] else []
+
+
+def _intensities(comparison, tests):
+    """The plain protocol against the truth in the intensities of the input."""
+    plain, rows = scorer("plain"), {}
+
+    def score(gt, image, low):
+        found = plain(_fitted(low, gt), image, low)
+        return {"psnr": found["psnr"], "ssim": found["ssim"], "ratio": found["signal_ratio"]}
+
+    # Images whose truth cannot be fitted have no intensities to compare.
+    tests = [test for test in tests if _can_be_fitted(*test.read())]
+    titles = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4), "ratio": ("signal ratio", 3)}
+    for label, runs in comparison.score(tests, score, "plain").items():
+        rows[label] = {title: interval(by_image(runs, s)) for s, (title, _) in titles.items()}
+    caption = (
+        f"Protocol plain, {len(tests)} test images: predictions as they are against the truth fitted to the input by "
+        "gain and offset, data range that truth's maximum - minimum. Methods that do not match targets predict other "
+        "intensities than the input's."
+    )
+    return caption, dict(titles.values()), rows
+
+
+def _fitted(low, gt):
+    return match_target(low[..., None], gt[..., None]).apply(gt[..., None].astype("float32"))[..., 0]
+
+
+def _can_be_fitted(low, gt):
+    try:
+        _fitted(low, gt)
+    except MatchError:
+        return False
+    return True
+
+
+def _patch_sizes(comparison, tests, scores, protocol):
     """Figure 9 for these networks: PSNR by the size of what is predicted at a time."""
-    rows = {label: {"whole": mean(by_image(runs, "psnr"))} for label, runs in scores.items()}
-    for size in SIZES:
-        found = {}
-        for config, method in zip(configs, METHODS * len(lab.seeds), strict=True):
+    lab, rows = comparison.lab, {}
+    for method in comparison.ours:
+        rows[method.label] = {"whole": mean(by_image(scores[method.label][:1], "psnr"))}
+        config = comparison.configs_of(method)[0]
+        for size in SIZES:
             predict = partial(predict_in_patches, size=size)
-            found.setdefault(method.label, []).append(lab.score(config, tests, protocol, f"patches{size}", predict))
-        for label, runs in found.items():
-            rows[label][f"{size} x {size}"] = mean(by_image(runs, "psnr"))
-    caption = "PSNR (dB) by the size of the patches that are predicted, each with attention of its own."
+            found = lab.score(config, tests, protocol, f"patches{size}", predict)
+            rows[method.label][f"{size} x {size}"] = mean(by_image([found], "psnr"))
+    caption = (
+        f"PSNR (dB) by the size of the patches that are predicted, each with attention of its own; seed {lab.seeds[0]}."
+    )
     return caption, {"whole": 2, **{f"{size} x {size}": 2 for size in SIZES}}, rows
 
 
-def _equivariance(lab, tests, configs):
+def _equivariance(comparison, tests):
     """Table V for these networks; of the self-attention that of GVTNet."""
-    labels = {"gvtnet": BASELINE, "aeanet": OURS, "unet": "U-Net"}
-    cases, errors, scores = middle_patches(tests), turning_errors(_normalised), {}
-    for config, method in zip(configs, METHODS * len(lab.seeds), strict=True):
-        if method.key in labels:
-            found = lab.score(config, cases, errors_alone, "equivariance", errors)
-            scores.setdefault(labels[method.key], []).append(found)
+    labels = {"gvtnet": BASELINE, "aeanet-references": OURS, "unet": "U-Net"}
+    cases, errors = middle_patches(tests), turning_errors(_normalised)
+    scores = {
+        labels[method.key]: [
+            comparison.lab.score(config, cases, errors_alone, "equivariance", errors)
+            for config in comparison.configs_of(method)[:1]
+        ]
+        for method in comparison.ours
+        if method.key in labels
+    }
     return turning_table(scores, cases)
 
 
@@ -154,10 +212,19 @@ def _normalised(model, image, axes):
     return model.predict(image, axes, normalizer=PercentileNormalizer(section.low, section.high, do_after=False))
 
 
-def _notes(lab, tests):
-    return [
+def _notes(lab, tests, comparison):
+    notes = [
         f"{len(tests)} test images, care protocol; {len(lab.seeds)} seeds. Of each run the weights with the lowest "
         "validation loss. The interval over images takes these as independent, which three channels of one field are "
         "not quite; that over seeds has few degrees of freedom. The learned query is left out: it fixes the input size "
-        "to that of training."
+        "to that of training.",
+        "CARE: CSBDeep's default network (depth 2, 32 first filters, kernels of 5), Adam at 4e-4, patches of 128 x 128 "
+        "from its create_patches (16 an image) in batches of 8 as ours, 10 epochs, learning rate halved after one that "
+        "brings nothing; matched: the same with targets fitted to the inputs as ours.",
     ]
+    if lab.minutes is not None:
+        notes.append(
+            f"Each training was given {lab.minutes:g} minutes: the steps that fit, by the time of a step measured on "
+            "this machine for all methods in turn; reading data, validation and scoring come on top for all."
+        )
+    return notes

@@ -136,6 +136,11 @@ class AEANet(CARE):
             self._best_weights = BestWeights(self.logdir / config.train_checkpoint, self.keras_model.save_weights)
         self._model_prepared = True
 
+    @property
+    def trained_network(self):
+        """The compiled network that training changes, after `prepare_for_training`: `keras_model`, or one beside it."""
+        return self._trained
+
     def _learning_rate(self):
         """The configuration's learning rate, or its schedule over the steps of the training."""
         config, rate = self.config, self.config.train_learning_rate

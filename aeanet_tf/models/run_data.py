@@ -11,7 +11,7 @@ from aeanet_tf.data.images import check_fits
 from aeanet_tf.data.label_free import LabelFreeImage, label_free_images
 from aeanet_tf.data.paired_em import prepare_paired_em, sub_images
 from aeanet_tf.data.pairs import pair_folders, read_npz, read_pair
-from aeanet_tf.data.samples import load_sample_pairs
+from aeanet_tf.data.samples import as_channels, load_sample_pairs
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.normalizers import make_normalizer
 
@@ -50,7 +50,8 @@ def pair_names(data):
         held_out = round(len(patches) * data.validation_split)
         return patches[: len(patches) - held_out], patches[len(patches) - held_out :]
     if data.kind == "sample":
-        return tuple([f"sample {kind} image {i}" for i in range(3)] for kind in ("training", "validation"))
+        # Three images, or one.
+        return tuple([f"{kind} sample {i}" for i in range(3)] for kind in ("training", "validation"))
     root = find_root(data.root)
     return tuple([str(low) for low, *_ in pairs] for pairs in held_out_pairs(data, root, _pairs(data, root)))
 
@@ -129,7 +130,11 @@ def network_image(image, axes, n_channel, normalizer):
 
 
 def _normalised(pair, network, normalizer):
-    return tuple([normalizer.before(image[..., None], network.axes) for image in images] for images in pair)
+    """The samples as three images, or as one where the network takes their channels together."""
+    pair = (
+        as_channels(images) if network.n_channel_in == 3 else [image[..., None] for image in images] for images in pair
+    )
+    return tuple([normalizer.before(image, network.axes) for image in images] for images in pair)
 
 
 def find_root(root):

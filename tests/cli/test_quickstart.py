@@ -39,16 +39,17 @@ def quickstart(*changes):
 def test_picture_scores_and_images(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert quickstart() == 0
-    expected = {f"{kind}/sample_{i}.tif" for kind in ("low", "GT", "prediction") for i in range(3)}
+    expected = {f"{kind}/sample_0.tif" for kind in ("low", "GT", "prediction")}
     assert set(contents(Path("result"))) == expected | {"quickstart.png", "scores.csv"}
     picture = imread("result/quickstart.png")
     assert picture.shape[:2] == (836, 1906) and picture[..., :3].std() > 20
     with open("result/scores.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["file"] for row in rows] == ["sample_0.tif", "sample_1.tif", "sample_2.tif"]
+    assert [row["file"] for row in rows] == [f"sample_0.tif [C={channel}]" for channel in range(3)]
     for row in rows:
         assert np.isfinite(float(row["psnr"])) and np.isfinite(float(row["input_psnr"]))
-    assert read_image("result/prediction/sample_0.tif").array.shape == load_sample_pairs()["test"][0][0].shape
+    image = read_image("result/prediction/sample_0.tif")
+    assert image.array.shape == (3, *load_sample_pairs()["test"][0][0].shape) and image.axes == "CYX"
     printed = capfd.readouterr().out
     assert "3 held-out images, protocol care" in printed and "picture: result/quickstart.png" in printed
     assert re.search(r"\| Gaussian \(sigma 1; best for this truth\) +\| 3 \| 26\.71 ± ", printed)
@@ -57,6 +58,10 @@ def test_picture_scores_and_images(tmp_path, monkeypatch, capfd):
     assert re.search(rf"lattice of period 2 .*: prediction [0-9.]+, ground truth {truth:.2f}\n", printed)
     assert len(read_history("models/quickstart/history.csv")) == 2
     report_with_filters(capfd)
+
+    # The exposures one by one, as three images.
+    assert quickstart("model.n_channel_in=1", "model.n_channel_out=1") == 0
+    assert read_image("result/prediction/sample_2.tif").axes == "YX"
 
     # Again, interrupted after the first epoch, then with another setting: it begins anew.
     def stop(self, batch, logs=None):
@@ -76,8 +81,7 @@ def test_picture_scores_and_images(tmp_path, monkeypatch, capfd):
 def report_with_filters(capfd):
     """Filters that the training chose stand beside those that are best."""
     write_filters("models/quickstart", Filters(3.0))
-    names = [f"sample_{number}.tif" for number in range(3)]
-    _report(Path("result"), SimpleNamespace(logdir=Path("models/quickstart")), names)
+    _report(Path("result"), SimpleNamespace(logdir=Path("models/quickstart")), ["sample_0.tif"])
     printed = capfd.readouterr().out
     assert "| Gaussian (sigma 3) " in printed and "| Gaussian (sigma 1; best for this truth) " in printed
 

@@ -1,0 +1,118 @@
+"""CSBDeep's own CARE, trained and predicted as its examples do, to compare with."""
+
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from csbdeep.data import PercentileNormalizer, RawData, create_patches
+from csbdeep.models import CARE, Config
+
+from aeanet_tf.experiments.step_times import random_batch
+from aeanet_tf.training import seed_everything
+from aeanet_tf.training.matching import match_target
+
+logger = logging.getLogger("aeanet_tf")
+
+# Validations, with each of which the learning rate may fall; CSBDeep's 100 epochs and their patience of 10, a tenth.
+EPOCHS, PATIENCE = 10, 1
+
+
+@dataclass(frozen=True)
+class CareRival:
+    """A CARE with CSBDeep's default network, optimiser and patches, trained for a number of steps.
+
+    Attributes:
+        label, key: see `Method`.
+        matched: whether its targets are fitted to the inputs as ours are (`aeanet_tf.training.matching`); otherwise
+            CSBDeep's ``create_patches`` normalises both by percentiles of their own, its default.
+        axes: of the images.
+        patch_size: of the training patches, one number an axis.
+        per_image: patches cut from each image.
+        batch_size: patches a step: as many as ours, since CSBDeep's 16 would leave it half of the steps in equal time.
+    """
+
+    label: str
+    key: str
+    matched: bool
+    axes: str = "YX"
+    patch_size: tuple[int, ...] = (128, 128)
+    per_image: int = 16
+    batch_size: int = 8
+
+    def config(self, steps=400):
+        """CSBDeep's configuration for so many steps in all."""
+        epochs = min(EPOCHS, steps)
+        return Config(
+            self.axes,
+            train_epochs=epochs,
+            train_batch_size=self.batch_size,
+            train_steps_per_epoch=max(1, steps // epochs),
+            train_reduce_lr={"factor": 0.5, "patience": PATIENCE, "min_delta": 0},
+            train_tensorboard=False,
+        )
+
+    def step(self):
+        """Network and batch for `seconds_per_step`."""
+        model = CARE(self.config(), self.key, None)
+        model.prepare_for_training()
+        return model.keras_model, *random_batch(model.config.train_batch_size, self.patch_size)
+
+    def name(self, lab, seed):
+        """Of the model folder."""
+        budget = "" if lab.budget.name == "full" else f"-{lab.budget.name}"
+        return f"{self.key}-seed{seed}{budget}"
+
+    def trained(self, lab, seed, steps, training, validation):
+        """The trained model; read from its folder where an earlier run finished it.
+
+        Args:
+            lab: `Laboratory`.
+            seed: of weights, patches and their order.
+            steps: of training, rounded down to `EPOCHS` equal epochs.
+            training, validation: functions without arguments that give lists of pairs (input, truth), arrays.
+        """
+        basedir, name = lab.output / "models", self.name(lab, seed)
+        if not (basedir / name).is_dir():
+            logger.info("training %s, %d steps", name, steps)
+            partial = f".partial-{name}"
+            shutil.rmtree(basedir / partial, ignore_errors=True)
+            seed_everything(seed)
+            np.random.seed(seed)  # noqa: NPY002  CSBDeep's patches are drawn from it
+            model = CARE(self.config(steps), partial, str(basedir))
+            X, Y = self._patches(training(), self.per_image)
+            # A quarter as many of each: validation is not to take longer than training.
+            model.train(X, Y, validation_data=self._patches(validation(), max(1, self.per_image // 4)))
+            del model
+            (basedir / partial).rename(basedir / name)
+        return CARE(None, name, str(basedir))
+
+    def _patches(self, pairs, per_image):
+        normalization = {}
+        if self.matched:
+            pairs, normalization = [_matched(*pair, self.axes) for pair in pairs], {"normalization": None}
+        X, Y, _ = create_patches(
+            _raw_data(pairs, self.axes), self.patch_size, per_image, verbose=False, **normalization
+        )
+        # CSBDeep's C is the second axis.
+        return np.moveaxis(X, 1, -1), np.moveaxis(Y, 1, -1)
+
+    @staticmethod
+    def predict(model, image, axes):
+        """The prediction of a whole image, with CSBDeep's default percentiles."""
+        return model.predict(image, axes, normalizer=PercentileNormalizer())
+
+
+def weights_of(folder):
+    """Weight files of CSBDeep's model folder."""
+    return sorted(Path(folder).glob("weights_*.h5"))
+
+
+def _raw_data(pairs, axes):
+    return RawData(lambda: ((x, y, axes, None) for x, y in pairs), len(pairs), "pairs of images")
+
+
+def _matched(low, gt, axes):
+    x = PercentileNormalizer().before(low, axes)
+    return x, match_target(x[..., None], gt[..., None]).apply(gt[..., None])[..., 0]

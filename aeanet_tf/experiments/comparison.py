@@ -1,0 +1,151 @@
+"""Several methods, ours and others, trained with the same seeds under one budget of steps or of time."""
+
+import numpy as np
+
+from aeanet_tf.evaluation.statistics import mean_interval, paired_difference
+from aeanet_tf.experiments.care_rival import CareRival, weights_of
+from aeanet_tf.experiments.report import Cell
+from aeanet_tf.experiments.scores import by_image
+from aeanet_tf.experiments.step_times import random_batch, seconds_per_step, steps_in
+
+
+class Comparison:
+    """The methods of an experiment, trained when they are scored.
+
+    Args:
+        lab: `Laboratory`.
+        file: name of the run configuration of our methods.
+        methods: `Method` and `CareRival`, in the order of the tables.
+        training, validation: functions without arguments that give the images of `CareRival`, see there.
+    """
+
+    def __init__(self, lab, file, methods, training, validation):
+        self.lab, self.file, self.methods = lab, file, methods
+        self.training, self.validation = training, validation
+        self.ours = [method for method in methods if not isinstance(method, CareRival)]
+        # What CARE may take beside: as long as ours by default.
+        self._plain = lab.config(file, self.ours[0], lab.seeds[0])
+        self.seconds = self._seconds() if lab.minutes is not None else None
+        self._parameters = {}
+
+    def _seconds(self):
+        candidates = {
+            method.key: method.step
+            if isinstance(method, CareRival)
+            else lambda method=method: _own_step(self.lab.config(self.file, method, self.lab.seeds[0]))
+            for method in self.methods
+        }
+        return seconds_per_step(self.lab.output / f"{self.file}_step_times.json", candidates)
+
+    def steps(self, method):
+        """Optimiser steps of a method."""
+        if self.seconds is None:
+            return self._plain.training.steps
+        return steps_in(self.lab.minutes, self.seconds[method.key])
+
+    def config(self, method, seed):
+        """The `RunConfig` of one of our methods."""
+        config = self.lab.config(self.file, method, seed)
+        if self.seconds is None:
+            return config
+        steps, epochs = self.steps(method), config.training.epochs
+        length = max(1, steps // epochs)
+        training = config.training.model_copy(update={"steps": length * epochs, "steps_per_epoch": length})
+        return config.model_copy(update={"training": training})
+
+    def configs_of(self, method):
+        """Those of all seeds."""
+        return [self.config(method, seed) for seed in self.lab.seeds]
+
+    def configs(self):
+        """All of ours, seed by seed."""
+        return [self.config(method, seed) for seed in self.lab.seeds for method in self.ours]
+
+    def score(self, tests, protocol, kind=""):
+        """Label of a method -> list of scores by image, one a seed; see `Laboratory.score`."""
+        scores = {}
+        # Seed by seed: whoever stops early has a comparison of the first.
+        for seed in self.lab.seeds:
+            for method in self.methods:
+                one = self._score_rival if isinstance(method, CareRival) else self._score_own
+                scores.setdefault(method.label, []).append(one(method, seed, tests, protocol, kind))
+        return scores
+
+    def _score_own(self, method, seed, tests, protocol, kind):
+        config = self.config(method, seed)
+        found = self.lab.score(config, tests, protocol, kind)
+        return found
+
+    def _score_rival(self, method, seed, tests, protocol, kind):
+        name = method.name(self.lab, seed)
+        folder = self.lab.output / "models" / name
+
+        def load():
+            return method.trained(self.lab, seed, self.steps(method), self.training, self.validation)
+
+        weights = weights_of(folder) if folder.is_dir() else []
+        return self.lab.score_other(name, load, weights, tests, protocol, kind, method.predict)
+
+    def costs(self, method):
+        """Cells of parameters, steps, and seconds a step where they were measured."""
+        if method.key not in self._parameters:
+            if isinstance(method, CareRival):
+                network, *_ = method.step()
+                self._parameters[method.key] = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+            else:
+                self._parameters[method.key] = self.lab.parameters(self.config(method, self.lab.seeds[0]))
+        cells = {"parameters": Cell(self._parameters[method.key]), "steps": Cell(self.steps(method))}
+        return cells if self.seconds is None else {**cells, "s a step": Cell(self.seconds[method.key])}
+
+    def seeds_table(self, scores, score, decimals):
+        """Table of the means of each seed."""
+        seeds = self.lab.seeds
+        return (
+            f"Means of each seed, {score.upper()}.",
+            {f"seed {seed}": decimals for seed in seeds},
+            {
+                label: {f"seed {s}": Cell(_mean(rows, score)) for s, rows in zip(seeds, runs, strict=True)}
+                for label, runs in scores.items()
+            },
+        )
+
+    def differences(self, scores, score, title, decimals, baselines):
+        """Table of the paired differences to some of the methods: over the images, and over the seeds."""
+        columns, rows = {}, {label: {} for label in scores}
+        several = len(self.lab.seeds) > 1
+        for baseline in baselines:
+            over_images, over_seeds = f"to {baseline}, over images", f"to {baseline}, over seeds"
+            columns |= {over_images: decimals} | ({over_seeds: decimals} if several else {})
+            for label, runs in scores.items():
+                if label == baseline:
+                    continue
+                pair = [by_image(r, score) for r in (runs, scores[baseline])]
+                rows[label][over_images] = Cell(*paired_difference(*pair)[:2])
+                if several:
+                    pair = [[_mean(rows_, score) for rows_ in r] for r in (runs, scores[baseline])]
+                    rows[label][over_seeds] = Cell(*paired_difference(*pair)[:2])
+        caption = (
+            f"Paired differences, {title}, with 95 % intervals: over the images (each averaged over the seeds), and "
+            "over the seeds (each averaged over the images)."
+        )
+        return caption, columns, rows
+
+
+def interval(values):
+    """`Cell` of a mean and its 95 % interval."""
+    return Cell(*mean_interval(values)[:2])
+
+
+def _mean(rows, score):
+    return float(np.mean([row[score] for row in rows]))
+
+
+def _own_step(config):
+    from aeanet_tf.models.folder import model_class
+    from aeanet_tf.models.run import model_config
+
+    network = model_config(config)
+    model = model_class(network.spec.model_kind)(network, config.model.name, None)
+    model.prepare_for_training()
+    channels = config.model.n_channel_in, config.model.n_channel_out
+    return model.trained_network, *random_batch(config.training.batch_size, config.training.patch_size, channels)

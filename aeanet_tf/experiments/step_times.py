@@ -1,0 +1,63 @@
+"""One budget of time for networks that differ in cost: how many steps each does in so many minutes."""
+
+import json
+import logging
+import time
+
+import numpy as np
+
+from aeanet_tf.files import write_text
+
+logger = logging.getLogger("aeanet_tf")
+
+# Steps before and while the clock runs, and how often all networks are gone through: what else the machine does
+# for a while is to slow none of them alone.
+WARM, TIMED, ROUNDS = 2, 4, 3
+
+
+def steps_in(minutes, seconds):
+    """Whole optimiser steps of ``seconds`` each in ``minutes``, at least 1."""
+    return max(1, int(60 * minutes / seconds))
+
+
+def seconds_per_step(path, candidates):
+    """Seconds of a training step of each candidate on this machine: measured once and kept.
+
+    All candidates are timed in turn, several rounds; the least median of a round counts. Reading data and validation
+    are not in it.
+
+    Args:
+        path: JSON file that keeps them; those in it are not measured again.
+        candidates: dict of a key to a function without arguments that gives ``(network, x, y)``, a compiled Keras model
+            and a training batch.
+
+    Returns:
+        dict of each key to seconds.
+    """
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    missing = {key: make for key, make in candidates.items() if key not in kept}
+    if missing:
+        logger.info("timing training steps: %s", ", ".join(missing))
+        ready = {key: make() for key, make in missing.items()}
+        for network, x, y in ready.values():
+            for _ in range(WARM):
+                network.train_on_batch(x, y)
+        rounds = [{key: _median(*one) for key, one in ready.items()} for _ in range(ROUNDS)]
+        kept |= {key: min(found[key] for found in rounds) for key in ready}
+        write_text(path, json.dumps(kept, indent=2) + "\n")
+    return {key: kept[key] for key in candidates}
+
+
+def _median(network, x, y):
+    times = []
+    for _ in range(TIMED):
+        start = time.perf_counter()
+        network.train_on_batch(x, y)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def random_batch(batch_size, patch_size, channels=(1, 1), seed=0):
+    """Input and target of a training step whose values do not matter, float32 ``(batch, *spatial, channels)``."""
+    rng = np.random.default_rng(seed)
+    return tuple(rng.random((batch_size, *patch_size, n), "float32") for n in channels)
