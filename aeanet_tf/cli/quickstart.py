@@ -53,12 +53,9 @@ def _write_samples(output, channels):
         low, gt, axes = as_channels(low), as_channels(gt), "YXC"
     names = [f"sample_{i}.tif" for i in range(len(low))]
     # Those of another run may be more.
-    for path in [
-        *output.glob("low/sample_*.tif"),
-        *output.glob("GT/sample_*.tif"),
-        *output.glob("prediction/sample_*.tif"),
-    ]:
-        path.unlink()
+    for folder in ("low", "GT", "prediction"):
+        for path in (output / folder).glob("sample_*.tif"):
+            path.unlink()
     for folder, images in (("low", low), ("GT", gt)):
         for name, image in zip(names, images, strict=True):
             write_image(output / folder / name, image, axes)
@@ -103,10 +100,9 @@ def _report(output, model, names):
     )
     print(f"\n{len(rows)} held-out images, protocol {protocol.name}: {protocol.description}\n")
     print(summary_table(rows))
+    planes = {kind: [plane for image in arrays for plane in image] for kind, arrays in images.items()}
     of_prediction, of_truth = (
-        np.mean(
-            [lattice(*pair) for pair in zip(np.concatenate(images[kind]), np.concatenate(images["GT"]), strict=True)]
-        )
+        np.mean([lattice(*pair) for pair in zip(planes[kind], planes["GT"], strict=True)])
         for kind in ("prediction", "GT")
     )
     print(f"\nlattice of period 2 (about 1: none): prediction {of_prediction:.2f}, ground truth {of_truth:.2f}")

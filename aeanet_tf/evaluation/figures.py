@@ -16,9 +16,9 @@ def restoration_figure(path, images, scores, history, title=""):
 
     Args:
         path: PNG to write.
-        images: arrays of one shape by name, ``(y, x)`` or in colours ``(y, x, 3)``, such as "input", a filter's, "prediction" and "truth", in the order in
-            which they are shown. Each is shown between its percentiles 1 and 99.8, because input and truth may have
-            different units; colours together.
+        images: arrays of one shape by name, ``(y, x)`` or in colours ``(y, x, 3)``, such as "input", a filter's,
+            "prediction" and "truth", in the order in which they are shown. Each is shown between its percentiles 1 and
+            99.8, colours together, because input and truth may have different units.
         scores: dict ``{"input": {...}, "prediction": {...}}`` of score name to value, PSNR in dB, by name of the image.
         history: rows of `aeanet_tf.training.read_history`.
         title: above the picture.
@@ -66,7 +66,7 @@ def _curve(axes, history):
 
 
 def _profile(axes, images):
-    """The middle row of the images (of colours, green), each scaled to its own percentiles: noise and lost edges show."""
+    """The middle row of the images (of colours, green), each scaled to its percentiles: noise and lost edges show."""
     images = {name: image if image.ndim == 2 else image[..., 1] for name, image in images.items()}
     for number, (name, image) in enumerate(images.items()):
         dark, bright = np.percentile(image, (1, 99.8))

@@ -26,7 +26,7 @@ EXPERIMENTS = {
     "labelfree": Experiment("label_free", "run", "GVTNet paper, figure 2: fluorescence from transmitted light"),
     "w2s": Experiment("w2s", "run", "ours: CARE, U-Net, GVTNet and AEANets beside filters on W2S, one budget"),
     "volume": Experiment(
-        "volume", "run", "ours: CARE and AEANet in 3D beside filters, a template of a brain as few photons"
+        "volume", "run", "ours: CARE, U-Net and AEANet on a stack with simulated noise, beside filters"
     ),
     "membranes": Experiment("membranes", "run", "ours: AEANet and U-Net on the membranes of ISBI 2012"),
 }

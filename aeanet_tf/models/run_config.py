@@ -214,8 +214,8 @@ class DecaySection(_Section):
 
 
 class CosineSection(_Section):
-    """The learning rate rises over ``warmup``, a share of all steps, and falls as half a cosine to ``final``, a share of
-    itself."""
+    """The learning rate rises over ``warmup``, a share of all steps, and falls as half a cosine to ``final``, a share
+    of itself."""
 
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     final: Annotated[float, Field(ge=0, lt=1)] = 0.0

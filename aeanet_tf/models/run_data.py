@@ -131,9 +131,10 @@ def network_image(image, axes, n_channel, normalizer):
 
 def _normalised(pair, network, normalizer):
     """The samples as three images, or as one where the network takes their channels together."""
-    pair = (
-        as_channels(images) if network.n_channel_in == 3 else [image[..., None] for image in images] for images in pair
-    )
+    if network.n_channel_in == 3:
+        pair = map(as_channels, pair)
+    else:
+        pair = ([image[..., None] for image in images] for images in pair)
     return tuple([normalizer.before(image, network.axes) for image in images] for images in pair)
 
 

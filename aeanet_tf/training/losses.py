@@ -82,7 +82,7 @@ LOSSES = {"mae": mae, "mse": mse, "charbonnier": charbonnier, "laplace": laplace
 
 
 def get_loss(name):
-    """The loss function called ``name`` (``"mae"``, ``"mse"``, ``"charbonnier"``, ``"laplace"``); ``InputError`` for another."""
+    """The loss function called ``name``, a key of ``LOSSES``; ``InputError`` for another."""
     if not isinstance(name, str) or name not in LOSSES:
         raise InputError(f"loss: found {name!r}; expected one of {', '.join(map(repr, LOSSES))}")
     return LOSSES[name]

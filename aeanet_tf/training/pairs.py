@@ -75,7 +75,8 @@ class ImagePairs:
         return tuple(spatial[: self.projected_axis]) + kept + tuple(spatial[self.projected_axis + 1 :])
 
     def crop(self, i, start, size):
-        """Views of pair ``i`` (of a matched target a copy), the box from ``start`` of shape ``size``; all of Y along a projected axis."""
+        """Views of pair ``i`` (of a matched target a copy), the box from ``start`` of shape ``size``; all of Y along a
+        projected axis."""
         box = [slice(int(s), int(s) + n) for s, n in zip(start, size, strict=True)]
         target = list(box)
         if self.projected_axis is not None:

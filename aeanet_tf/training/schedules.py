@@ -1,4 +1,4 @@
-"""Optimisers and learning rates: those of the papers, and those that restore best on a small budget (docs/training.md)."""
+"""Optimisers and learning rates: those of the papers, and those that restore best in little time."""
 
 import inspect
 import numbers
