@@ -47,7 +47,7 @@ def load_sample_pairs(seed: int = 0) -> dict[str, tuple[list[np.ndarray], list[n
     brown (DAB) and nuclei blue (hematoxylin), 512 x 512 pixels, acquired at the Center for Microscopy And
     Molecular Imaging (CMMI); scikit-image states "No known copyright restrictions". Its red, green and blue
     exposures serve as three images, or as the channels of one (`as_channels`), 1 being white. Only the noise is
-    simulated, by ``simulate_low_exposure``: 100 photons in a white pixel, read noise 3, camera offset 100. Both images are in
+    simulated, by ``simulate_low_exposure``: 100 photons in a white pixel, read noise 3, camera offset 100. Both are in
     the camera's counts: the ground truth is the mean of infinitely many such exposures, 100 to 200.
 
     The three exposures show one tissue, so the split is by area and the same for all of them, with 8

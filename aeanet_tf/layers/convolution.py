@@ -1,7 +1,6 @@
 """Convolutions by number of spatial axes, and the float32 projection of the attention operators."""
 
 import keras
-import numpy as np
 from keras import ops
 
 _CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: keras.layers.Conv3D}
@@ -42,14 +41,13 @@ def start_phases_alike(layer):
     rank = len(layer.kernel_size)
     if set(layer.strides) != {2} or min(layer.kernel_size) < 2:
         return
-    kernel = ops.convert_to_numpy(layer.kernel)
+    kernel = ops.convert_to_tensor(layer.kernel)
     for axis in range(rank):
         size = kernel.shape[axis]
-        inner = np.take(kernel, range(size - 1), axis) * (size / 2 / (size - 1))
-        edges = [(0, 0)] * kernel.ndim
-        before, after = list(edges), list(edges)
+        inner = ops.take(kernel, range(size - 1), axis) * (size / 2 / (size - 1))
+        before, after = [[(0, 0)] * len(kernel.shape) for _ in range(2)]
         before[axis], after[axis] = (1, 0), (0, 1)
-        kernel = np.pad(inner, before) + np.pad(inner, after)
+        kernel = ops.pad(inner, before) + ops.pad(inner, after)
     layer.kernel.assign(kernel)
 
 

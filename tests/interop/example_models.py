@@ -13,10 +13,12 @@ from aeanet_tf.models.folder import model_class
 REFERENCES = {"attention": {"shared_references": 5}}
 _SOFTMAX = {"shared_references": 5, "normalization": "softmax"}
 EXAMPLES = {
-    "em": lambda: AEANetConfig("YX", unet_n_first=8, network=REFERENCES),
+    "em": lambda: AEANetConfig("YX", preset="aeanet-em", unet_n_first=8, network=REFERENCES),
     "care": lambda: AEANetConfig("ZYX", unet_n_first=4, network=REFERENCES),
     "probabilistic": lambda: AEANetConfig("ZYX", probabilistic=True, unet_n_first=4, network=REFERENCES),
-    "probabilistic-2d": lambda: AEANetConfig("YX", 2, 2, probabilistic=True, unet_n_first=4, network=REFERENCES),
+    "probabilistic-2d": lambda: AEANetConfig(
+        "YX", 2, 2, probabilistic=True, preset="aeanet-em", unet_n_first=4, network=REFERENCES
+    ),
     "labelfree": lambda: AEANetConfig("ZYX", preset="gvtnet-labelfree", unet_n_first=4),
     "variants": lambda: AEANetConfig(
         "YX",
