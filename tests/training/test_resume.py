@@ -6,6 +6,7 @@ import pytest
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.training import (
+    AveragedWeights,
     BestWeights,
     CSVHistory,
     PatchSampler,
@@ -17,6 +18,7 @@ from aeanet_tf.training import (
     read_history,
     reduce_on_plateau,
     staircase,
+    warmup_cosine,
 )
 
 STEPS = 3
@@ -33,8 +35,11 @@ def _model(rate, channels=2):
             keras.layers.Conv2D(1, 1),
         ]
     )
-    rate = staircase(1e-2, 0.5, 4) if rate == "staircase" else 1e-2
-    model.compile(adam(rate), mae)
+    options = {"clip_norm": 0.5, "weight_decay": 1e-2} if rate in ("averaged", "decayed") else {}
+    options |= {"average": 0.8} if rate == "averaged" else {}
+    schedules = {"staircase": staircase(1e-2, 0.5, 4), "averaged": warmup_cosine(1e-2, 12)}
+    schedules["decayed"] = schedules["averaged"]
+    model.compile(adam(schedules.get(rate, 1e-2), **options), mae)
     return model
 
 
@@ -45,6 +50,7 @@ def _train(folder, epochs, rate="plateau", stop=None, state=None):
     state = state or ResumableState(folder / "state")
     sampler = PatchSampler(images, images, 2, STEPS, (6, 6), seed=2)
     callbacks = [
+        *([AveragedWeights()] if rate == "averaged" else []),
         ReestimateBatchNorm(lambda: sampler.sample(2), until_step=100),
         # So demanding that the rate falls every second epoch: waiting must carry over a stop after any epoch.
         *([reduce_on_plateau(patience=2, min_delta=10)] if rate == "plateau" else []),
@@ -94,6 +100,38 @@ def test_resumed_equals_uninterrupted(tmp_path, rate):
 
 class _Killed(BaseException):
     pass
+
+
+class _KillAt(keras.callbacks.Callback):
+    """Stops when an epoch begins."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            raise _Killed
+
+
+def test_averaged_weights_resume(tmp_path):
+    """The weights of training and their average, which change places at every validation, are both carried on."""
+    a, b = tmp_path / "a", tmp_path / "b"
+    whole, _, _ = _train(a, 4, "averaged")
+    for epoch in (1, 3):
+        with pytest.raises(_Killed):
+            _train(b, 4, "averaged", [_KillAt(epoch)])
+    resumed, first, _ = _train(b, 4, "averaged")
+    assert first == 3
+    _assert_same(a, whole, b, resumed)
+    # What is kept is what was validated: the average, which training's own weights are not.
+    images = [np.random.default_rng(i).uniform(size=(12, 10, 1)).astype("float32") for i in range(3)]
+    best = min(row["val_loss"] for row in read_history(a / "history.csv"))
+    whole.load_weights(a / "best.weights.h5")
+    found = whole.evaluate(ValidationSet(images, images, div_by=2), verbose=0)
+    assert found == pytest.approx(best, abs=1e-6)
+    plain, _, _ = _train(tmp_path / "c", 4, "decayed")
+    assert np.abs(plain.get_weights()[0] - whole.get_weights()[0]).max() > 1e-3
 
 
 class _Kill(ResumableState):
