@@ -6,7 +6,12 @@ import pytest
 from csbdeep.models import Config, ProjectionConfig
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.models import AEANetConfig, ProjectionAEANetConfig
+from aeanet_tf.models import (
+    AEANetConfig,
+    ProjectionAEANetConfig,
+    SegmentationAEANetConfig,
+    SliceInterpolationConfig,
+)
 from aeanet_tf.networks import presets
 
 
@@ -15,7 +20,9 @@ def reloaded(config):
 
 
 def test_defaults_name_the_published_networks():
-    assert AEANetConfig("YX").spec == presets["aeanet-em"]
+    assert AEANetConfig("YX").spec == presets["aeanet-care"].replace(dimension=2)
+    assert not AEANetConfig("YX").spec.batch_norm and AEANetConfig("YX").spec.output_offset
+    assert AEANetConfig("YX", preset="aeanet-em").spec == presets["aeanet-em"]
     assert AEANetConfig("ZYX").spec == presets["aeanet-care"]
     assert ProjectionAEANetConfig("ZYX").spec == presets["aeanet-flywing"]
 
@@ -45,7 +52,9 @@ def test_a_configuration_survives_its_json(config):
 
 def test_network_fields_and_unet_attributes_change_the_spec():
     config = AEANetConfig("YX", network={"attention": {"shared_references": 16}}, unet_n_first=8, unet_residual=True)
-    expected = presets["aeanet-em"].replace(first_filters=8, output_offset=True, attention={"shared_references": 16})
+    expected = presets["aeanet-care"].replace(
+        dimension=2, first_filters=8, output_offset=True, attention={"shared_references": 16}
+    )
     assert config.spec == expected
     # What CARE's code reads says the same.
     assert (config.unet_n_first, config.unet_residual, config.unet_n_depth) == (8, True, 2)
@@ -58,6 +67,38 @@ def test_depth_repeats_or_drops_inner_levels():
         (3, (1, 1, 0), (1, 1)),
         (5, (1, 1, 1, 1, 0), (1, 1, 1, 1)),
     ]
+
+
+def test_depth_fills_in_what_is_not_given():
+    assert AEANetConfig("YX", network={"depth": 4}).spec == AEANetConfig("YX", unet_n_depth=3).spec
+    given = AEANetConfig("YX", network={"depth": 4, "encoding_blocks": [2, 1, 1, 0]}).spec
+    assert given.encoding_blocks == (2, 1, 1, 0) and given.decoding_blocks == (1, 1, 1)
+    flywing = ProjectionAEANetConfig("ZYX", network={"restoration": {"depth": 2, "first_filters": 8}}).spec
+    assert flywing.restoration.encoding_blocks == (1, 0) and flywing.restoration.first_filters == 8
+    with pytest.raises(InputError, match=r"network: depth: .*greater than or equal to 2"):
+        AEANetConfig("YX", network={"depth": 1})
+    with pytest.raises(InputError, match="encoding_blocks: 2 entries, expected 4"):
+        AEANetConfig("YX", network={"depth": 4, "encoding_blocks": [1, 0]})
+
+
+def test_restoration_is_trained_as_measured_unless_a_schedule_is_given():
+    ours, care = AEANetConfig("YX"), Config("YX")
+    assert (ours.train_learning_rate, ours.train_clip_norm, ours.train_reduce_lr) == (2e-3, 1.0, None)
+    assert ours.train_learning_rate_cosine == {"warmup": 0.1, "final": 0.0}
+    assert AEANetConfig("YX", train_learning_rate=1e-4).train_learning_rate == 1e-4
+    others = [
+        AEANetConfig.from_csbdeep(care),
+        AEANetConfig("YX", train_reduce_lr=care.train_reduce_lr),
+        AEANetConfig("YX", train_learning_rate_decay={"rate": 0.5, "steps": 9}),
+        SegmentationAEANetConfig("YX"),
+        SliceInterpolationConfig(),
+    ]
+    for config in others:
+        assert config.train_learning_rate == care.train_learning_rate
+        assert config.train_learning_rate_cosine is None and config.train_clip_norm is None
+    # A folder of before has a schedule in its configuration, and keeps it.
+    kept = {key: value for key, value in vars(others[0]).items() if key not in ("train_clip_norm", "train_average")}
+    assert AEANetConfig(**kept).train_reduce_lr == care.train_reduce_lr
 
 
 def test_a_care_configuration_is_taken_over():
@@ -99,6 +140,13 @@ def test_wrong_fields_are_named(make, message):
         ("train_devices", ["GPU"]),
         ("train_batch_norm_batches", 1.5),
         ("train_loss", "laplace"),
+        ("train_loss", "pixel"),
+        ("train_learning_rate_cosine", {"warmup": 1}),
+        ("train_clip_norm", 0),
+        ("train_weight_decay", -1),
+        ("train_average", 1),
+        ("train_match_targets", "yes"),
+        ("train_baselines", None),
     ],
 )
 def test_invalid_training_values_are_found(field, value):
@@ -111,3 +159,7 @@ def test_staircase_and_plateau_exclude_each_other():
     assert AEANetConfig("YX", train_learning_rate_decay=decay).train_reduce_lr is None
     both = AEANetConfig("YX", train_learning_rate_decay=decay, train_reduce_lr={"patience": 3})
     assert both.is_valid(return_invalid=True) == (False, ("train_reduce_lr",))
+    cosine = AEANetConfig("YX", train_learning_rate_cosine={"warmup": 0.2})
+    assert cosine.is_valid() and cosine.train_reduce_lr is None
+    cosine.train_learning_rate_decay = decay
+    assert not cosine.is_valid()
