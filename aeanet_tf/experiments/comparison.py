@@ -97,6 +97,34 @@ class Comparison:
         cells = {"parameters": Cell(self._parameters[method.key]), "steps": Cell(self.steps(method))}
         return cells if self.seconds is None else {**cells, "s a step": Cell(self.seconds[method.key])}
 
+    def notes(self):
+        """Paragraphs on the budget."""
+        if self.seconds is None:
+            return []
+        return [
+            f"Each training was given {self.lab.minutes:g} minutes: the steps that fit, by the time of a step measured "
+            "on this machine for all methods in turn; reading data, validation and scoring come on top for all."
+        ]
+
+    def means_table(self, scores, columns, others, costs=True):
+        """Table of the means over seeds and images, with intervals over images.
+
+        Args:
+            scores: what `score` gives.
+            columns: dict of a score to its title and decimals.
+            others: label -> list of scores by image (filters), or a row of `Cell` by title; these stand first.
+            costs: whether parameters, steps and seconds a step are shown, too.
+        """
+        rows = {}
+        for label, found in others.items():
+            rows[label] = found if isinstance(found, dict) else _intervals([found], columns)
+        for method in self.methods:
+            rows[method.label] = _intervals(scores[method.label], columns) | (self.costs(method) if costs else {})
+        # A column that nothing is known for is left out.
+        spent = {"parameters": 0, "steps": 0, **({} if self.seconds is None else {"s a step": 2})} if costs else {}
+        caption = "Mean over seeds and images, with the 95 % interval over images."
+        return caption, {**spent, **dict(columns.values())}, rows
+
     def seeds_table(self, scores, score, decimals):
         """Table of the means of each seed."""
         seeds = self.lab.seeds
@@ -134,6 +162,10 @@ class Comparison:
 def interval(values):
     """`Cell` of a mean and its 95 % interval."""
     return Cell(*mean_interval(values)[:2])
+
+
+def _intervals(runs, columns):
+    return {title: interval(by_image(runs, score)) for score, (title, _) in columns.items()}
 
 
 def _mean(rows, score):

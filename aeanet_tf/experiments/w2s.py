@@ -4,13 +4,12 @@ from functools import partial
 
 from csbdeep.data import PercentileNormalizer
 
-from aeanet_tf.data.images import image_stem, read_image
-from aeanet_tf.data.pairs import pair_folders
 from aeanet_tf.evaluation.baselines import best_gaussian, choose_filters, gaussian
 from aeanet_tf.evaluation.protocols import align_care
 from aeanet_tf.experiments.care_rival import CareRival
-from aeanet_tf.experiments.comparison import Comparison, interval
-from aeanet_tf.experiments.laboratory import Case, Method
+from aeanet_tf.experiments.comparison import Comparison
+from aeanet_tf.experiments.laboratory import Method
+from aeanet_tf.experiments.paired_folders import cases_of, filter_scores, pairs_of
 from aeanet_tf.experiments.patchwise import predict_in_patches
 from aeanet_tf.experiments.pictures import draw_curves, draw_panels
 from aeanet_tf.experiments.report import Cell, mean, write_report
@@ -53,13 +52,13 @@ BASELINES = ("CARE", "U-Net")
 
 def run(lab):
     """Train every method with every seed, score the test pairs by the care protocol, write ``w2s.md``."""
-    tests = lab.budget.some(test_images(lab.data))
-    comparison = Comparison(lab, "w2s", METHODS, partial(_pairs, lab, "train"), partial(_pairs, lab, "val"))
+    tests = cases_of(lab, "test", "YX")
+    comparison = Comparison(lab, "w2s", METHODS, *(partial(pairs_of, lab, split, "YX") for split in ("train", "val")))
     protocol = scorer("care")
     scores = comparison.score(tests, protocol)
     others = _filters(lab, tests, protocol)
     tables = [
-        _means(comparison, others, scores),
+        comparison.means_table(scores, COLUMNS, {**others, **_published()}),
         _by_channel(others, scores),
         comparison.seeds_table(scores, "psnr", 2),
         *(
@@ -80,49 +79,16 @@ def run(lab):
     return path
 
 
-def test_images(root):
-    """The pairs of ``test/low`` and ``test/GT``, a `Case` each."""
-    return [
-        Case(image_stem(low), partial(_read, low, gt), "YX", files=(low, gt))
-        for low, gt in pair_folders(root / "test" / "low", root / "test" / "GT")
-    ]
-
-
-def _read(low, gt):
-    return read_image(low, "YX").array, read_image(gt, "YX").array
-
-
-def _pairs(lab, split):
-    """Images to train or to validate on, as arrays; as many as of test images where the budget is tiny."""
-    pairs = pair_folders(lab.data / split / "low", lab.data / split / "GT")
-    return [_read(*pair) for pair in lab.budget.some(pairs)]
-
-
 def _filters(lab, tests, protocol):
     """Scores of the input and of filters, by label: with parameters of the validation images, and of the truth."""
-    found = {"input": lab.score_inputs(tests, protocol)}
-    for label, function in choose_filters(_pairs(lab, "val")).named("of validation").items():
-        found[label] = lab.score_inputs(tests, protocol, function)
-    sigmas = [sigma for sigma, _ in best_gaussian(test.read() for test in tests)]
-    best = iter(sigmas)
-    label = "Gaussian, the best sigma of each test image"
-    found[label] = lab.score_inputs(tests, protocol, lambda image: gaussian(image, next(best)))
-    return found
+    filters = choose_filters(pairs_of(lab, "val", "YX")).named("of validation")
+    best = iter([sigma for sigma, _ in best_gaussian(test.read() for test in tests)])
+    filters["Gaussian, the best sigma of each test image"] = lambda image: gaussian(image, next(best))
+    return filter_scores(lab, tests, protocol, filters)
 
 
-def _means(comparison, others, scores):
-    columns = {"parameters": 0, "steps": 0, "s a step": 2, **dict(COLUMNS.values())}
-    rows = {
-        label: {title: interval([row[s] for row in found]) for s, (title, _) in COLUMNS.items()}
-        for label, found in others.items()
-    }
-    for label, found in PUBLISHED.items():
-        rows[label] = {title: Cell(found[s]) for s, (title, _) in COLUMNS.items()}
-    for method in comparison.methods:
-        runs = scores[method.label]
-        rows[method.label] = {title: interval(by_image(runs, s)) for s, (title, _) in COLUMNS.items()}
-        rows[method.label] |= comparison.costs(method)
-    return "Mean over seeds and images, with the 95 % interval over images.", columns, rows
+def _published():
+    return {label: {title: Cell(found[s]) for s, (title, _) in COLUMNS.items()} for label, found in PUBLISHED.items()}
 
 
 def _by_channel(others, scores):
@@ -145,7 +111,7 @@ def _of_channel(runs, score, channel):
 
 def _intensities(comparison, tests):
     """The plain protocol against the truth in the intensities of the input."""
-    plain, rows = scorer("plain"), {}
+    plain = scorer("plain")
 
     def score(gt, image, low):
         found = plain(_fitted(low, gt), image, low)
@@ -153,15 +119,15 @@ def _intensities(comparison, tests):
 
     # Images whose truth cannot be fitted have no intensities to compare.
     tests = [test for test in tests if _can_be_fitted(*test.read())]
-    titles = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4), "ratio": ("signal ratio", 3)}
-    for label, runs in comparison.score(tests, score, "plain").items():
-        rows[label] = {title: interval(by_image(runs, s)) for s, (title, _) in titles.items()}
+    columns = {**COLUMNS, "ratio": ("signal ratio", 3)}
+    found = comparison.score(tests, score, "plain")
+    _, titles, rows = comparison.means_table(found, columns, {}, costs=False)
     caption = (
         f"Protocol plain, {len(tests)} test images: predictions as they are against the truth fitted to the input by "
         "gain and offset, data range that truth's maximum - minimum. Methods that do not match targets predict other "
         "intensities than the input's."
     )
-    return caption, dict(titles.values()), rows
+    return caption, titles, rows
 
 
 def _fitted(low, gt):
@@ -213,7 +179,7 @@ def _normalised(model, image, axes):
 
 
 def _notes(lab, tests, comparison):
-    notes = [
+    return [
         f"{len(tests)} test images, care protocol; {len(lab.seeds)} seeds. Of each run the weights with the lowest "
         "validation loss. The interval over images takes these as independent, which three channels of one field are "
         "not quite; that over seeds has few degrees of freedom. The learned query is left out: it fixes the input size "
@@ -221,10 +187,5 @@ def _notes(lab, tests, comparison):
         "CARE: CSBDeep's default network (depth 2, 32 first filters, kernels of 5), Adam at 4e-4, patches of 128 x 128 "
         "from its create_patches (16 an image) in batches of 8 as ours, 10 epochs, learning rate halved after one that "
         "brings nothing; matched: the same with targets fitted to the inputs as ours.",
+        *comparison.notes(),
     ]
-    if lab.minutes is not None:
-        notes.append(
-            f"Each training was given {lab.minutes:g} minutes: the steps that fit, by the time of a step measured on "
-            "this machine for all methods in turn; reading data, validation and scoring come on top for all."
-        )
-    return notes

@@ -3,6 +3,7 @@
 import csv
 import json
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,19 @@ def experiment(name, data, output, *options):
     """Run the command; the Markdown and the rows of the CSV."""
     arguments = ["experiment", name, "--data", str(data), "--output", str(output), "--budget", "tiny"]
     assert main([*arguments, *SMALL, *options]) == 0
-    with open(output / f"{name}.csv", newline="") as file:
-        rows = {row["method"]: row for row in csv.DictReader(file)}
+    rows = rows_of(output / f"{name}.csv")
     text = (output / f"{name}.md").read_text()
     assert "a trial run" in text
     runs = json.loads((output / f"{name}_configurations.json").read_text())
     assert set(runs) <= {path.name for path in (output / "models").iterdir()}
     assert all(run["training"]["steps"] == 2 for run in runs.values())
     return text, rows
+
+
+def rows_of(path):
+    """Rows of a table by method."""
+    with open(path, newline="") as file:
+        return {row["method"]: row for row in csv.DictReader(file)}
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +103,7 @@ def test_table1_and_table5_share_their_models(em):
     text, rows = experiment("table1", data, results)
     assert float(rows["AEANet"]["Δ PSNR (dB) published"]) == 2.10 and rows["RCAN"]["Δ SSIM"] == ""
     assert all(np.isfinite(float(rows[m]["Δ PSNR (dB)"])) for m in ("U-Net", "GVTNet", "Learned query", "AEANet"))
-    with open(results / "table1_2.csv", newline="") as file:
-        regions = {row["method"]: row for row in csv.DictReader(file)}
+    regions = rows_of(results / "table1_2.csv")
     assert np.isfinite(float(regions["AEANet"]["Foreground"])) and "6 sub-images" in text
     before = {path: path.stat().st_mtime_ns for path in (results / "models").rglob("weights_best.h5")}
     text, rows = experiment("table5", data, results)
@@ -134,27 +139,60 @@ def test_labelfree(tmp_path):
 @EAGER
 @pytest.mark.slow
 def test_w2s(tmp_path, monkeypatch):
-    # What the other two have of their own are settings of the last one.
-    monkeypatch.setattr(w2s, "METHODS", (*w2s.METHODS[:2], w2s.METHODS[-1]))
+    chosen = {method.label: method for method in w2s.METHODS}
+    # What is left out are settings of these.
+    care = replace(chosen["CARE"], patch_size=(32, 32), per_image=4, batch_size=2)
+    default = "AEANet, references only (default)"
+    monkeypatch.setattr(w2s, "METHODS", (care, *(chosen[label] for label in ("U-Net", "GVTNet", default))))
     rng = np.random.default_rng(0)
     for split, count in (("train", 3), ("val", 2), ("test", 3)):
         for i in range(count):
             gt = rng.random((8, 8)).repeat(16, 0).repeat(16, 1)
-            write_image(tmp_path / "data" / split / "GT" / f"{i}.tif", (200 * gt).astype("uint8"), "YX")
+            write_image(tmp_path / "data" / split / "GT" / f"fov0_c{i}.tif", (200 * gt).astype("uint8"), "YX")
             low = 200 * gt + rng.normal(0, 20, gt.shape)
-            write_image(tmp_path / "data" / split / "low" / f"{i}.tif", low.clip(0, 255).astype("uint8"), "YX")
+            write_image(tmp_path / "data" / split / "low" / f"fov0_c{i}.tif", low.clip(0, 255).astype("uint8"), "YX")
+    results = tmp_path / "results"
+    results.mkdir()
+    # 0.06 s; with as many steps as the budget has without a clock.
+    seconds = {"w2s-care": 0.06, "unet": 0.03, "gvtnet": 0.025, "aeanet-references": 0.021}
+    (results / "w2s_step_times.json").write_text(json.dumps(seconds))
     options = ["--seeds", "2", "--set", "model.network.first_filters=4", "--set", "training.patch_size=[32,32]"]
     with eager_tensorflow():
-        text, rows = experiment("w2s", tmp_path / "data", tmp_path / "results", *options)
-    assert [*rows][:1] == ["input"] and [*rows][-1] == "AEANet" and len(rows) == 4
-    with open(tmp_path / "results" / "w2s_3.csv", newline="") as file:
-        differences = {row["method"]: row for row in csv.DictReader(file)}
+        text, rows = experiment("w2s", tmp_path / "data", results, *options, "--minutes", "0.001")
+    labels = ["CARE", "U-Net", "GVTNet", default]
+    filters, methods = list(rows)[:-4], list(rows)[-4:]
+    assert methods == labels and [label.partition(" (")[0] for label in filters] == [
+        "input",
+        "Gaussian",
+        "non-local means",
+        "Gaussian, the best sigma of each test image",
+        "published denoiser",
+    ]
+    assert all("of validation" in label for label in filters[1:3])
+    assert float(rows[filters[3]]["PSNR (dB)"]) >= float(rows[filters[1]]["PSNR (dB)"])
+    assert [(float(rows[label]["steps"]), float(rows[label]["s a step"])) for label in labels] == [
+        (steps, seconds[key]) for key, steps in (("w2s-care", 1), ("unet", 2), ("gvtnet", 2), ("aeanet-references", 2))
+    ]
+    channels, seeds, psnr, _, intensities, patches, turned = (
+        rows_of(results / f"w2s_{number}.csv") for number in range(2, 9)
+    )
+    # The budget has two images, of a channel each.
+    for label in labels:
+        found = [float(channels[label][f"c{i}, PSNR (dB)"]) for i in range(2)]
+        assert np.mean(found) == pytest.approx(float(rows[label]["PSNR (dB)"]))
+        by_seed = [float(seeds[label][f"seed {seed}"]) for seed in range(2)]
+        assert np.mean(by_seed) == pytest.approx(float(rows[label]["PSNR (dB)"]))
     expected = float(rows["GVTNet"]["PSNR (dB)"]) - float(rows["U-Net"]["PSNR (dB)"])
-    assert float(differences["GVTNet"]["to U-Net, over images"]) == pytest.approx(expected)
-    assert float(differences["GVTNet"]["to U-Net, over seeds"]) == pytest.approx(expected)
-    assert differences["U-Net"]["to U-Net, over images"] == "" and "seed 1" in text
-    assert "Equivariance: mean absolute difference" in text and "self-attention's" in text
-    scores = (tmp_path / "results" / "scores" / "w2s-aeanet-seed1-tiny.csv").read_text().splitlines()
+    assert float(psnr["GVTNet"]["to U-Net, over images"]) == pytest.approx(expected)
+    assert float(psnr["GVTNet"]["to U-Net, over seeds"]) == pytest.approx(expected)
+    assert psnr["U-Net"]["to U-Net, over images"] == "" and psnr["U-Net"]["to CARE, over seeds"]
+    assert list(intensities) == labels
+    assert all(np.isfinite(float(intensities[label]["signal ratio"])) for label in labels)
+    assert list(patches) == labels[1:]
+    # The images have 128 x 128 pixels.
+    assert all(row["whole"] == row["256 x 256"] == row["128 x 128"] for row in patches.values())
+    assert len(turned) == 3 and "self-attention's" in text and "Each training was given 0.001 minutes" in text
+    scores = (results / "scores" / "w2s-aeanet-references-seed1-tiny.csv").read_text().splitlines()
     assert len(scores) == 3
 
 
@@ -182,7 +220,10 @@ def test_mistakes_are_one_line(tmp_path, capsys):
     data, output = ["--data", str(tmp_path / "data")], ["--output", str(tmp_path / "out")]
     for arguments, message in (
         (["table2", *data, *output, "--budget", "small"], "--budget: 'small', expected full, tiny, or a fraction"),
-        (["table2", *data, *output, "--seeds", "0"], "--seeds: 0, expected at least 1"),
+        (["table2", *data, *output, "--seeds", "0"], "--seeds: '0', expected a number of at least 1, or different"),
+        (["table2", *data, *output, "--seeds", "2,2"], "--seeds: '2,2', expected a number of at least 1, or different"),
+        (["w2s", *data, *output, "--minutes", "0"], "--minutes: found 0, expected a number above 0"),
+        (["table2", *data, *output, "--minutes", "1"], "--minutes: found it for table2, expected one of w2s, volume"),
         (["table2", "--data", str(tmp_path / "none"), *output], "none: no such folder"),
         (["table2", *data, "--output", str(tmp_path / "file")], "file: is a file, expected a folder"),
         (["table2", *data, *output], "has no Denoising_Planaria/train_data and no train_data;"),
@@ -190,6 +231,7 @@ def test_mistakes_are_one_line(tmp_path, capsys):
         (["labelfree", *data, *output], "has a table of none of the 13 structures"),
         (["table4", *data, *output], "no subject in it, expected subject-<i>-T1.hdr"),
         (["membranes", *data, *output], "slices.tif: no such file"),
+        (["volume", *data, *output], "slices.tif: no such file, expected a stack (ZYX)"),
     ):
         assert main(["experiment", *arguments]) == 2
         error = capsys.readouterr().err.strip().splitlines()

@@ -1,6 +1,5 @@
 """The stack with simulated noise: areas that do not touch, photons that are known, and the table."""
 
-import csv
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from aeanet_tf.data.images import read_image, write_image
 from aeanet_tf.errors import InputError, WriteError
 from aeanet_tf.experiments import simulated_stack, volume
 from aeanet_tf.experiments.simulated_stack import GAP, OFFSET, PHOTONS, READ_NOISE, areas, prepare_pairs
-from tests.experiments.test_experiments import experiment
+from tests.experiments.test_experiments import experiment, rows_of
 from tests.models import EAGER, eager_tensorflow
 
 SHAPE = (8, 64, 88)
@@ -164,11 +163,11 @@ def test_volume(data, tmp_path, monkeypatch):
     assert next(iter(rows)) == "input" and [*rows][-3:] == ["CARE, 3D default", "U-Net", "AEANet"]
     assert all(np.isfinite(float(row["PSNR (dB)"])) and np.isfinite(float(row["SSIM"])) for row in rows.values())
     assert [rows[label]["steps"] for label in ("CARE, 3D default", "AEANet")] == ["2.0", "2.0"]
-    plain = table(tmp_path / "volume_2.csv")
+    plain = rows_of(tmp_path / "volume_2.csv")
     assert list(plain) == list(rows)
     assert float(plain["input"]["signal ratio"]) == pytest.approx(1, abs=0.02)
     assert all(np.isfinite(float(row["signal ratio"])) for row in plain.values())
-    differences = table(tmp_path / "volume_4.csv")
+    differences = rows_of(tmp_path / "volume_4.csv")
     assert float(differences["AEANet"]["to CARE, 3D default, over images"]) == pytest.approx(
         float(rows["AEANet"]["PSNR (dB)"]) - float(rows["CARE, 3D default"]["PSNR (dB)"])
     )
@@ -176,9 +175,3 @@ def test_volume(data, tmp_path, monkeypatch):
     # Two of the test volumes are scored, one is drawn.
     assert len(list((tmp_path / "volume" / "test" / "low").iterdir())) == 4
     assert len(list(tmp_path.glob("volume_y*-x*.png"))) == 1
-
-
-def table(path):
-    """Rows of a CSV by method."""
-    with open(path, newline="") as file:
-        return {row["method"]: row for row in csv.DictReader(file)}
