@@ -6,7 +6,7 @@ from aeanet_tf.evaluation.statistics import mean_interval, paired_difference
 from aeanet_tf.experiments.care_rival import CareRival, weights_of
 from aeanet_tf.experiments.report import Cell
 from aeanet_tf.experiments.scores import by_image
-from aeanet_tf.experiments.step_times import random_batch, seconds_per_step, steps_in
+from aeanet_tf.experiments.step_times import of_length, seconds_per_step, steps_in, training_step
 
 
 class Comparison:
@@ -32,7 +32,7 @@ class Comparison:
         candidates = {
             method.key: method.step
             if isinstance(method, CareRival)
-            else lambda method=method: _own_step(self.lab.config(self.file, method, self.lab.seeds[0]))
+            else lambda method=method: training_step(self.lab.config(self.file, method, self.lab.seeds[0]))
             for method in self.methods
         }
         return seconds_per_step(self.lab.output / f"{self.file}_step_times.json", candidates)
@@ -48,10 +48,7 @@ class Comparison:
         config = self.lab.config(self.file, method, seed)
         if self.seconds is None:
             return config
-        steps, epochs = self.steps(method), config.training.epochs
-        length = max(1, steps // epochs)
-        training = config.training.model_copy(update={"steps": length * epochs, "steps_per_epoch": length})
-        return config.model_copy(update={"training": training})
+        return of_length(config, self.steps(method))
 
     def configs_of(self, method):
         """Those of all seeds."""
@@ -170,14 +167,3 @@ def _intervals(runs, columns):
 
 def _mean(rows, score):
     return float(np.mean([row[score] for row in rows]))
-
-
-def _own_step(config):
-    from aeanet_tf.models.folder import model_class
-    from aeanet_tf.models.run import model_config
-
-    network = model_config(config)
-    model = model_class(network.spec.model_kind)(network, config.model.name, None)
-    model.prepare_for_training()
-    channels = config.model.n_channel_in, config.model.n_channel_out
-    return model.trained_network, *random_batch(config.training.batch_size, config.training.patch_size, channels)

@@ -61,3 +61,23 @@ def random_batch(batch_size, patch_size, channels=(1, 1), seed=0):
     """Input and target of a training step whose values do not matter, float32 ``(batch, *spatial, channels)``."""
     rng = np.random.default_rng(seed)
     return tuple(rng.random((batch_size, *patch_size, n), "float32") for n in channels)
+
+
+def training_step(config):
+    """What `seconds_per_step` times of a `RunConfig`: its network, compiled for training, and a batch."""
+    from aeanet_tf.models.folder import model_class
+    from aeanet_tf.models.run import model_config
+
+    network = model_config(config)
+    model = model_class(network.spec.model_kind)(network, config.model.name, None)
+    model.prepare_for_training()
+    channels = config.model.n_channel_in, config.model.n_channel_out
+    return model.trained_network, *random_batch(config.training.batch_size, config.training.patch_size, channels)
+
+
+def of_length(config, steps):
+    """A `RunConfig` of at most so many steps in as many epochs as it has, but at least one step an epoch."""
+    epochs = config.training.epochs
+    length = max(1, steps // epochs)
+    training = config.training.model_copy(update={"steps": length * epochs, "steps_per_epoch": length})
+    return config.model_copy(update={"training": training})
