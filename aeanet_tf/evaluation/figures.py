@@ -31,7 +31,9 @@ def restoration_figure(path, images, scores, history, title=""):
     axes = figure.subplot_mosaic([list(images), below], height_ratios=(3, 2))
     for name, image in images.items():
         dark, bright = np.percentile(image, (1, 99.8))
-        axes[name].imshow(np.clip((image - dark) / max(bright - dark, 1e-9), 0, 1), cmap="gray", vmin=0, vmax=1)
+        # Matplotlib scales no colours.
+        shown = image if image.ndim == 2 else np.clip((image - dark) / max(bright - dark, 1e-9), 0, 1)
+        axes[name].imshow(shown, cmap="gray", vmin=dark, vmax=bright)
         axes[name].set_title(_caption(name, scores.get(name)), fontsize=10)
         axes[name].set_axis_off()
     _curve(axes["curve"], history)

@@ -12,10 +12,8 @@ from csbdeep.utils import axes_check_and_normalize
 from csbdeep.utils.tf import CARETensorBoardImage
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.baselines import write_filters
 from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.ensemble_prediction import predict_ensemble
-from aeanet_tf.models.filters import can_be_filtered, compare_with_filters
 from aeanet_tf.models.folder import weight_files
 from aeanet_tf.models.precision import warn_if_emulated
 from aeanet_tf.models.tiled_prediction import predict_images
@@ -250,6 +248,10 @@ class AEANet(CARE):
 
     def _compare_with_filters(self, validation):
         """Say what simple filters reach on the validation images, and keep the filters with the model."""
+        # What only training needs, and SciPy with it.
+        from aeanet_tf.evaluation.baselines import write_filters
+        from aeanet_tf.models.filters import can_be_filtered, compare_with_filters
+
         if not (self.config.train_baselines and can_be_filtered(self.config)):
             return
         comparison = compare_with_filters(self.keras_model, validation, self.config.n_channel_out)

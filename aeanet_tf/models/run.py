@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.models.folder import config_class, load_run, model_class, save_run, weight_files
+from aeanet_tf.models.folder import FILTERS_FILE, config_class, load_run, model_class, save_run, weight_files
 from aeanet_tf.models.label_data import LABEL_KINDS, load_labels
 from aeanet_tf.models.run_config import is_same_run
 from aeanet_tf.models.run_data import find_root, load_data, pair_names
@@ -166,7 +166,7 @@ def _check_images(config, network, X, Y, validation):
 def _remove_training(folder):
     """Remove what a former training left, lest its weights pass for those of the new one if that is killed early."""
     ResumableState(folder / "resume").clear()
-    for path in (*weight_files(folder), folder / "history.csv", folder / TRIPLETS_FILE):
+    for path in (*weight_files(folder), folder / "history.csv", folder / TRIPLETS_FILE, folder / FILTERS_FILE):
         path.unlink(missing_ok=True)
 
 

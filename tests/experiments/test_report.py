@@ -46,7 +46,7 @@ def test_markdown_has_published_figures_in_brackets(tmp_path):
         "| AEANet | 30.13 ± 1.50 [32.08 ± 1.70] | 0.5000 [0.7933] | 1,347,328 |",
         "| RCAN | – [1.59] | nan | – |",
     ]
-    assert any("`a-seed0`: aeanet-em, 7 steps" in line for line in lines)
+    assert any("`a-seed0`: aeanet-care, 7 steps" in line for line in lines)
     assert "diverged" not in "\n".join(lines) and "diverged in epoch 1 of 2" in report(tmp_path, epochs=1)
     assert "trial run" not in "\n".join(lines) and "trial run" in report(tmp_path, "0.1")
 

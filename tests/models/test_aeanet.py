@@ -87,7 +87,7 @@ def test_training_writes_the_folder_and_a_new_process_would_load_it(tiny, patche
     history = model.train(X[8:], Y[8:], validation_data=(X[:8], Y[:8]))
     assert set(history.history) >= {"loss", "mse", "mae", "val_loss", "val_mse", "val_mae"}
     files = {p.name for p in (tmp_path / "m").iterdir()}
-    assert files == {"config.json", "weights_best.h5", "weights_last.h5", "history.csv", "logs"}
+    assert files == {"config.json", "weights_best.h5", "weights_last.h5", "history.csv", "filters.json", "logs"}
     again = AEANet(None, "m", str(tmp_path))
     np.testing.assert_array_equal(again.predict(image, "YX"), model.predict(image, "YX"))
     # The network in hand is the best, not the last.
@@ -98,7 +98,9 @@ def test_training_writes_the_folder_and_a_new_process_would_load_it(tiny, patche
 
 def test_training_on_does_not_lose_better_weights(tiny, patches, tmp_path):
     X, Y = patches
-    model = AEANet(tiny(train_epochs=3), "m", str(tmp_path))
+    # A learning rate that can be set.
+    plateau = {"factor": 0.5, "patience": 10}
+    model = AEANet(tiny(train_epochs=3, train_reduce_lr=plateau), "m", str(tmp_path))
     model.train(X[8:], Y[8:], validation_data=(X[:8], Y[:8]), verbose=0)
     best = [np.array(v) for v in model.keras_model.trainable_variables]
     model.keras_model.optimizer.learning_rate = 100.0
@@ -166,10 +168,16 @@ def test_resumed_training_equals_uninterrupted_training(tiny, patches, tmp_path)
 def test_batch_norm_statistics_do_not_ruin_short_runs(tiny, patches):
     """With a momentum of 0.997, 30 steps leave the moving statistics where they began."""
     X, Y = patches
-    X = 10 * X + 30  # far from mean 0 and variance 1, where the moving statistics begin
+    X = 30 * X + 90  # far from mean 0 and variance 1, where the moving statistics begin
     losses = {}
     for batches in (0, 4):
-        config = tiny(train_batch_norm_batches=batches, train_epochs=3, train_steps_per_epoch=10)
+        config = tiny(
+            preset="aeanet-em",
+            train_learning_rate=4e-4,
+            train_batch_norm_batches=batches,
+            train_epochs=3,
+            train_steps_per_epoch=10,
+        )
         model = AEANet(config, basedir=None)
         history = model.train(X[8:], Y[8:], validation_data=(X[:8], Y[:8]), verbose=0).history
         losses[batches] = history["val_loss"][-1] / history["loss"][-1]

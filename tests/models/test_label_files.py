@@ -33,11 +33,11 @@ def _eagerly():
         yield
 
 
-def made(axes="YX", channels=1, kind=SegmentationAEANet):
+def made(axes="YX", channels=1, kind=SegmentationAEANet, seed=0):
     if kind is SegmentationAEANet:
         size = (16,) * len(axes)
         config = SegmentationAEANetConfig(
-            axes, channels, 3, labels=VALUES, network=NETWORK, train_patch_size=size, train_seed=0
+            axes, channels, 3, labels=VALUES, network=NETWORK, train_patch_size=size, train_seed=seed
         )
     else:
         config = AEANetConfig(axes, channels, network=NETWORK, train_seed=0)
@@ -143,7 +143,7 @@ def test_a_time_lapse_is_segmented_frame_by_frame(model, image, tmp_path, patche
 
 
 def test_labels_have_no_channels_though_the_image_has(tmp_path):
-    model = made(channels=2)
+    model = made(channels=2, seed=4)
     image = np.stack([textured((24, 26)), textured((24, 26), 1)[:, ::-1]], -1)
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="minisblack", planarconfig="contig")
     assert open_image(tmp_path / "a.tif").axes == "YXC"

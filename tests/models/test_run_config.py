@@ -155,7 +155,7 @@ def test_a_later_override_wins_and_sections_may_be_missing(tmp_path):
         ("training.seed=4294967296", r"training\.seed"),
         ("training.patch_size=16", r"training\.patch_size: .*received 16"),
         ("training.patch_size=[16]", r"training\.patch_size: \[16\], expected one number for each of the axes YX"),
-        ("training.loss=ssim", r"training\.loss: .*'mae', 'mse', 'laplace', 'pixel'.*received 'ssim'"),
+        ("training.loss=ssim", r"training\.loss: .*'mae', 'mse', 'charbonnier', 'laplace', 'pixel'.*received 'ssim'"),
         ("training.devices=0", r"training\.devices: 0, expected a number of GPUs from 1, or a list"),
         ("training.devices=GPU:0", r"training\.devices: 'GPU:0', expected"),
         ("training.devices=3", r"training\.devices: 3 devices, expected a number that divides the batch size 2"),
