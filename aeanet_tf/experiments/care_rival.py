@@ -1,5 +1,6 @@
 """CSBDeep's own CARE, trained and predicted as its examples do, to compare with."""
 
+import json
 import logging
 import shutil
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import numpy as np
 from csbdeep.data import PercentileNormalizer, RawData, create_patches
 from csbdeep.models import CARE, Config
 
+from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.step_times import random_batch
 from aeanet_tf.training import seed_everything
 from aeanet_tf.training.matching import match_target
@@ -17,6 +19,8 @@ logger = logging.getLogger("aeanet_tf")
 
 # Validations, with each of which the learning rate may fall; CSBDeep's 100 epochs and their patience of 10, a tenth.
 EPOCHS, PATIENCE = 10, 1
+# Fields of CSBDeep's configuration by which the model of another run is known.
+_TOLD_BY = ("axes", "train_epochs", "train_steps_per_epoch", "train_batch_size")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,11 @@ class CareRival:
             train_tensorboard=False,
         )
 
+    def steps(self, steps):
+        """Steps that are trained of so many: those of `EPOCHS` equal epochs."""
+        config = self.config(steps)
+        return config.train_epochs * config.train_steps_per_epoch
+
     def step(self):
         """Network and batch for `seconds_per_step`."""
         model = CARE(self.config(), self.key, None)
@@ -64,6 +73,27 @@ class CareRival:
         budget = "" if lab.budget.name == "full" else f"-{lab.budget.name}"
         return f"{self.key}-seed{seed}{budget}"
 
+    def is_trained(self, folder, steps):
+        """Whether a model folder holds the model of so many steps.
+
+        Raises:
+            InputError: it holds another one.
+        """
+        if not folder.is_dir():
+            return False
+        expected = self.config(steps)
+        try:
+            found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            same = all(found[name] == getattr(expected, name) for name in _TOLD_BY)
+        except (OSError, ValueError, KeyError, TypeError):
+            same = False
+        if not same:
+            raise InputError(
+                f"{folder}: holds another model, expected a CARE of {self.steps(steps)} steps of {self.batch_size}; "
+                "remove it, or take another --output"
+            )
+        return True
+
     def trained(self, lab, seed, steps, training, validation):
         """The trained model; read from its folder where an earlier run finished it.
 
@@ -72,9 +102,12 @@ class CareRival:
             seed: of weights, patches and their order.
             steps: of training, rounded down to `EPOCHS` equal epochs.
             training, validation: functions without arguments that give lists of pairs (input, truth), arrays.
+
+        Raises:
+            InputError: the folder holds another model.
         """
         basedir, name = lab.output / "models", self.name(lab, seed)
-        if not (basedir / name).is_dir():
+        if not self.is_trained(basedir / name, steps):
             logger.info("training %s, %d steps", name, steps)
             partial = f".partial-{name}"
             shutil.rmtree(basedir / partial, ignore_errors=True)

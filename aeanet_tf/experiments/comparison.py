@@ -38,7 +38,7 @@ class Comparison:
         return seconds_per_step(self.lab.output / f"{self.file}_step_times.json", candidates)
 
     def steps(self, method):
-        """Optimiser steps of a method."""
+        """Optimiser steps that a method may have; it is trained for as many of them as make equal epochs."""
         if self.seconds is None:
             return self._plain.training.steps
         return steps_in(self.lab.minutes, self.seconds[method.key])
@@ -69,9 +69,7 @@ class Comparison:
         return scores
 
     def _score_own(self, method, seed, tests, protocol, kind):
-        config = self.config(method, seed)
-        found = self.lab.score(config, tests, protocol, kind)
-        return found
+        return self.lab.score(self.config(method, seed), tests, protocol, kind)
 
     def _score_rival(self, method, seed, tests, protocol, kind):
         name = method.name(self.lab, seed)
@@ -80,18 +78,20 @@ class Comparison:
         def load():
             return method.trained(self.lab, seed, self.steps(method), self.training, self.validation)
 
-        weights = weights_of(folder) if folder.is_dir() else []
+        weights = weights_of(folder) if method.is_trained(folder, self.steps(method)) else []
         return self.lab.score_other(name, load, weights, tests, protocol, kind, method.predict)
 
     def costs(self, method):
-        """Cells of parameters, steps, and seconds a step where they were measured."""
+        """Cells of parameters, steps as they were trained, and seconds a step where they were measured."""
+        own = None if isinstance(method, CareRival) else self.config(method, self.lab.seeds[0])
         if method.key not in self._parameters:
-            if isinstance(method, CareRival):
+            if own is None:
                 network, *_ = method.step()
                 self._parameters[method.key] = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
             else:
-                self._parameters[method.key] = self.lab.parameters(self.config(method, self.lab.seeds[0]))
-        cells = {"parameters": Cell(self._parameters[method.key]), "steps": Cell(self.steps(method))}
+                self._parameters[method.key] = self.lab.parameters(own)
+        steps = method.steps(self.steps(method)) if own is None else own.training.steps
+        cells = {"parameters": Cell(self._parameters[method.key]), "steps": Cell(steps)}
         return cells if self.seconds is None else {**cells, "s a step": Cell(self.seconds[method.key])}
 
     def notes(self):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from csbdeep.models import Config
 
+from aeanet_tf.errors import InputError
 from aeanet_tf.experiments import care_rival, step_times
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.care_rival import EPOCHS, CareRival, weights_of
@@ -101,6 +102,7 @@ def test_configuration_of_care(tmp_path):
             assert getattr(config, name) == getattr(default, name)
         assert config.unet_kern_size == kernel and config.train_batch_size == rival.batch_size
         assert (config.train_epochs, config.train_steps_per_epoch) == (EPOCHS, 12)
+        assert rival.steps(127) == 120
     assert (CARE.config(3).train_epochs, CARE.config(3).train_steps_per_epoch) == (3, 1)
     assert CARE.name(laboratory(tmp_path), 4) == "care-seed4"
     assert CARE.name(laboratory(tmp_path, "tiny"), 4) == "care-seed4-tiny"
@@ -136,6 +138,7 @@ class FakeCARE:
             raise KeyboardInterrupt
         FakeCARE.trained.append(self.config.train_epochs * self.config.train_steps_per_epoch)
         (self.logdir / "weights_best.h5").write_text("")
+        (self.logdir / "config.json").write_text(json.dumps(vars(self.config)))
 
 
 def test_a_finished_training_is_read_and_a_stopped_one_begins_anew(tmp_path, monkeypatch):
@@ -160,3 +163,10 @@ def test_a_finished_training_is_read_and_a_stopped_one_begins_anew(tmp_path, mon
     assert FakeCARE.trained == [40]
     CARE.trained(lab, 1, 40, pairs, pairs)
     assert sorted(path.name for path in models.iterdir()) == ["care-seed0", "care-seed1"]
+    # As many equal epochs of both.
+    assert CARE.is_trained(models / "care-seed1", 47) and not CARE.is_trained(models / "none", 40)
+    with pytest.raises(InputError, match="care-seed1: holds another model, expected a CARE of 50 steps of 2; remove"):
+        CARE.trained(lab, 1, 50, never, never)
+    (models / "care-seed1" / "config.json").unlink()
+    with pytest.raises(InputError, match="care-seed1: holds another model"):
+        CARE.trained(lab, 1, 40, never, never)
