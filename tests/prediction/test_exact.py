@@ -18,7 +18,7 @@ from tests.interop.example_models import randomise
 REFERENCES = {"attention": {"shared_references": 5}}
 DOWN = {"downsampling": "attention", "attention": {"residual": "v1"}}
 CASES = {
-    "em": (AEANetConfig, {"axes": "YX", "network": REFERENCES}, (100, 76), (3, 2)),
+    "em": (AEANetConfig, {"axes": "YX", "preset": "aeanet-em", "network": REFERENCES}, (100, 76), (3, 2)),
     "care": (AEANetConfig, {"axes": "ZYX", "network": REFERENCES}, (24, 44, 48), (2, 3, 2)),
     "gvtnet down v1": (AEANetConfig, {"axes": "YX", "preset": "gvtnet-care", "network": DOWN}, (72, 100), (2, 3)),
     "gvtnet down v2": (
@@ -27,7 +27,12 @@ CASES = {
         (72, 100),
         (2, 3),
     ),
-    "probabilistic": (AEANetConfig, {"axes": "YX", "probabilistic": True, "network": REFERENCES}, (60, 76), (3, 2)),
+    "probabilistic": (
+        AEANetConfig,
+        {"axes": "YX", "preset": "aeanet-em", "probabilistic": True, "network": REFERENCES},
+        (60, 76),
+        (3, 2),
+    ),
     "labelfree": (AEANetConfig, {"axes": "YX", "preset": "gvtnet-labelfree"}, (128, 136), (2, 3)),
     "siamese": (
         SliceInterpolationConfig,
@@ -151,7 +156,8 @@ def test_a_halo_one_step_shorter_would_show(stage):
     # The smallest that is shorter after rounding to the grid.
     stages.stages[stage].radius = tuple(-(-r // 4) * 4 - 4 for r in radius)
     found = predict_exact(model.keras_model, model.spec, image, n_tiles, stages)
-    assert np.abs(found - whole).max() > 1e-5 * np.ptp(whole)
+    # What agrees differs by a tenth of that.
+    assert np.abs(found - whole).max() > 3e-6 * np.ptp(whole)
     assert radius == ((10, 10), (22, 22))[stage]
 
 
