@@ -96,10 +96,19 @@ def adam(
         kwargs |= {"use_ema": True, "ema_momentum": float(average)}
     if weight_decay is None:
         return keras.optimizers.Adam(learning_rate, **kwargs)
-    optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=_positive("weight_decay", weight_decay), **kwargs)
-    # Names of vectors: of biases, of batch norm, of references.
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "nl_library"])
-    return optimizer
+    return KernelAdamW(learning_rate, weight_decay=_positive("weight_decay", weight_decay), **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class KernelAdamW(keras.optimizers.AdamW):
+    """AdamW that decays kernels alone: not biases, the vectors of batch norm, or shared references.
+
+    Of Keras's AdamW a copy made from its configuration (several devices train with one) would forget that.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "nl_library"])
 
 
 def reduce_on_plateau(**params):

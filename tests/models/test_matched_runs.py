@@ -131,7 +131,7 @@ def test_options_of_a_configuration_reach_the_optimiser(workplace):
     model = run("training.steps=4", "model.network.depth=3", *(f"training.{change}" for change in changes))
     assert model.spec.depth == 3 and model.spec.encoding_blocks == (1, 1, 0)
     optimizer = model.trained_network.optimizer
-    assert type(optimizer).__name__ == "AdamW" and optimizer.weight_decay == 0.01
+    assert type(optimizer).__name__ == "KernelAdamW" and optimizer.weight_decay == 0.01
     assert optimizer.global_clipnorm == 0.5 and optimizer.use_ema and optimizer.ema_momentum == 0.9
     # Warmed up and fallen to 0 after the 4 steps that there are.
     assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-9)

@@ -55,6 +55,13 @@ def test_weight_decay_is_of_kernels_alone():
     np.testing.assert_array_equal(bias, 0)
     _, (references, _) = _step(zero, names=("nl_library", "beta"), weight_decay=0.5)
     np.testing.assert_array_equal(references, 0)
+    # Also of a copy.
+    optimizer, _ = _step(zero, weight_decay=0.5)
+    copy = type(optimizer).from_config(optimizer.get_config())
+    bias = keras.Variable(np.ones(3, "float32"), name="bias")
+    copy.build([bias])
+    copy.apply([keras.ops.zeros(3)], [bias])
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(bias), 1)
 
 
 def test_the_average_is_kept_beside_the_weights():
