@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from aeanet_tf.data.images import read_image
 from aeanet_tf.data.pairs import pair_folders
-from aeanet_tf.training.matching import match_target
+from aeanet_tf.training.matching import matched_truth
 
 # Pairs shown, spread over all, and values of the truth between two of which the input is averaged.
 PAIRS, BINS = 12, 11
@@ -36,8 +36,7 @@ def main(low_folder, gt_folder, path):
     pairs = pair_folders(low_folder, gt_folder)
     for low_path, gt_path in pairs[:: -(-len(pairs) // PAIRS)]:
         low, gt = (read_image(one, "YX").array.astype("float64") for one in (low_path, gt_path))
-        matched = match_target(low[..., None], gt[..., None]).apply(gt[..., None])[..., 0]
-        for axes, truth in ((before, normalised(gt, gt)), (after, normalised(matched, low))):
+        for axes, truth in ((before, normalised(gt, gt)), (after, normalised(matched_truth(low, gt), low))):
             axes.plot(*zip(*means(truth, normalised(low, low)), strict=True), lw=1, marker=".", ms=3)
     for axes, label in ((before, "truth normalised by its own percentiles"), (after, "truth matched to its input")):
         axes.plot([0, 1.2], [0, 1.2], "k--", lw=1)

@@ -12,22 +12,15 @@ from aeanet_tf.experiments import step_times
 from aeanet_tf.models.folder import load_model
 from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.models.run import model_config
-from tests.models import EAGER, eager_tensorflow, write_pairs
+from tests.models import EAGER, eager_tensorflow, small_settings, write_pairs
 from tests.test_benchmarks import BENCHMARKS, rows_of
 
-SMALL = [
-    f"--set={field}"
-    for field in (
-        "model.network.first_filters=4",
-        "model.network.depth=2",
-        "model.network.encoding_blocks=[1,0]",
-        "model.network.decoding_blocks=[1]",
-        "training.patch_size=[16,16]",
-        "training.batch_size=2",
-        "training.steps=2",
-        "training.steps_per_epoch=1",
-    )
-]
+SMALL = small_settings(
+    "training.patch_size=[16,16]",
+    "training.batch_size=2",
+    "training.steps=2",
+    "training.steps_per_epoch=1",
+)
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ def _write_samples(output, channels):
 
 def _report(output, model, names):
     import numpy as np
+    from csbdeep.utils import move_image_axes
 
     from aeanet_tf.data.images import read_image
     from aeanet_tf.evaluation.baselines import FILTERS_FILE
@@ -83,9 +84,10 @@ def _report(output, model, names):
     rows = score_folders(output / "prediction", output / "GT", protocol, output / "low", filters={**best, **chosen})
     write_csv(output / "scores.csv", rows)
 
-    images = {
-        kind: [_planes(read_image(output / kind / name)) for name in names] for kind in ("low", "prediction", "GT")
-    }
+    images = {}
+    for kind in ("low", "prediction", "GT"):
+        found = [read_image(output / kind / name) for name in names]
+        images[kind] = [move_image_axes(image.array, image.axes, "CYX", True) for image in found]
     label, gaussian = next(iter(best.items()))
     low, prediction, truth = (arrays[0] for arrays in images.values())
     filtered = np.stack([gaussian(plane) for plane in low])
@@ -107,12 +109,3 @@ def _report(output, model, names):
     )
     print(f"\nlattice of period 2 (about 1: none): prediction {of_prediction:.2f}, ground truth {of_truth:.2f}")
     print(f"\npicture: {output / 'quickstart.png'}    scores: {output / 'scores.csv'}    model: {model.logdir}")
-
-
-def _planes(image):
-    """An image of two spatial axes as an array CYX, of one channel where it has no axis C."""
-    import numpy as np
-
-    array = image.array if "C" in image.axes else image.array[None]
-    axes = image.axes if "C" in image.axes else "C" + image.axes
-    return np.transpose(array, [axes.index(axis) for axis in "CYX"])

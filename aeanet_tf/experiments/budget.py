@@ -48,6 +48,11 @@ class Budget:
             }
         return changed
 
+    @property
+    def suffix(self):
+        """What the names of models end in that are not trained in full."""
+        return "" if self.name == "full" else f"-{self.name}"
+
     def some(self, images):
         """The first of a list of test images; all of them where the budget does not limit them."""
         return images[: self.images]

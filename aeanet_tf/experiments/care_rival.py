@@ -4,7 +4,6 @@ import json
 import logging
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from csbdeep.data import PercentileNormalizer, RawData, create_patches
@@ -13,7 +12,7 @@ from csbdeep.models import CARE, Config
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.step_times import random_batch
 from aeanet_tf.training import seed_everything
-from aeanet_tf.training.matching import match_target
+from aeanet_tf.training.matching import matched_truth
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -62,16 +61,19 @@ class CareRival:
         config = self.config(steps)
         return config.train_epochs * config.train_steps_per_epoch
 
+    def untrained(self):
+        """A new CARE, without a folder."""
+        return CARE(self.config(), self.key, None)
+
     def step(self):
         """Network and batch for `seconds_per_step`."""
-        model = CARE(self.config(), self.key, None)
+        model = self.untrained()
         model.prepare_for_training()
         return model.keras_model, *random_batch(model.config.train_batch_size, self.patch_size)
 
     def name(self, lab, seed):
         """Of the model folder."""
-        budget = "" if lab.budget.name == "full" else f"-{lab.budget.name}"
-        return f"{self.key}-seed{seed}{budget}"
+        return f"{self.key}-seed{seed}{lab.budget.suffix}"
 
     def is_trained(self, folder, steps):
         """Whether a model folder holds the model of so many steps.
@@ -137,15 +139,10 @@ class CareRival:
         return model.predict(image, axes, normalizer=PercentileNormalizer())
 
 
-def weights_of(folder):
-    """Weight files of CSBDeep's model folder."""
-    return sorted(Path(folder).glob("weights_*.h5"))
-
-
 def _raw_data(pairs, axes):
     return RawData(lambda: ((x, y, axes, None) for x, y in pairs), len(pairs), "pairs of images")
 
 
 def _matched(low, gt, axes):
     x = PercentileNormalizer().before(low, axes)
-    return x, match_target(x[..., None], gt[..., None]).apply(gt[..., None])[..., 0]
+    return x, matched_truth(x, gt)

@@ -3,10 +3,12 @@
 import numpy as np
 
 from aeanet_tf.evaluation.statistics import mean_interval, paired_difference
-from aeanet_tf.experiments.care_rival import CareRival, weights_of
+from aeanet_tf.experiments.care_rival import CareRival
 from aeanet_tf.experiments.report import Cell
 from aeanet_tf.experiments.scores import by_image
 from aeanet_tf.experiments.step_times import of_length, seconds_per_step, steps_in, training_step
+from aeanet_tf.models.folder import weight_files
+from aeanet_tf.models.run import count_parameters
 
 
 class Comparison:
@@ -78,18 +80,15 @@ class Comparison:
         def load():
             return method.trained(self.lab, seed, self.steps(method), self.training, self.validation)
 
-        weights = weights_of(folder) if method.is_trained(folder, self.steps(method)) else []
+        weights = weight_files(folder) if method.is_trained(folder, self.steps(method)) else []
         return self.lab.score_other(name, load, weights, tests, protocol, kind, method.predict)
 
     def costs(self, method):
         """Cells of parameters, steps as they were trained, and seconds a step where they were measured."""
         own = None if isinstance(method, CareRival) else self.config(method, self.lab.seeds[0])
         if method.key not in self._parameters:
-            if own is None:
-                network, *_ = method.step()
-                self._parameters[method.key] = sum(int(np.prod(v.shape)) for v in network.trainable_variables)
-            else:
-                self._parameters[method.key] = self.lab.parameters(own)
+            model = method.untrained() if own is None else self.lab.model(own)
+            self._parameters[method.key] = count_parameters(model)
         steps = method.steps(self.steps(method)) if own is None else own.training.steps
         cells = {"parameters": Cell(self._parameters[method.key]), "steps": Cell(steps)}
         return cells if self.seconds is None else {**cells, "s a step": Cell(self.seconds[method.key])}

@@ -134,8 +134,7 @@ class Laboratory:
             model = data["model"]
             model["preset"], model["network"] = method.preset, _merged(model["network"], method.network)
             model["basedir"] = str(self.output / "models")
-            budget = "" if self.budget.name == "full" else f"-{self.budget.name}"
-            model["name"] = f"{file.replace('/', '-')}-{method.key}{part and '-'}{part}-seed{seed}{budget}"
+            model["name"] = f"{file.replace('/', '-')}-{method.key}{part and '-'}{part}-seed{seed}{self.budget.suffix}"
             for override in self.overrides:
                 apply_override(data, override)
             return RunConfig.model_validate(data)

@@ -23,7 +23,7 @@ from aeanet_tf.experiments.turning import (
     turning_table,
 )
 from aeanet_tf.models.folder import prediction_normalization
-from aeanet_tf.training.matching import MatchError, match_target
+from aeanet_tf.training.matching import MatchError, matched_truth
 
 METHODS = (
     CareRival("CARE", "w2s-care", matched=False),
@@ -40,7 +40,7 @@ METHODS = (
     Method("AEANet, both", "aeanet", "aeanet-care", {"attention": {"batch_aware": True}}),
 )
 COLUMNS = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4)}
-# A Noise2Noise U-Net as ImageJ plugin, on the same 30 images (DESIGN section 11).
+# A Noise2Noise U-Net as ImageJ plugin, on the same 30 images.
 PUBLISHED = {"published denoiser (Noise2Noise U-Net)": {"psnr": 33.04, "ssim": 0.862}}
 CHANNELS = ("c0", "c1", "c2")
 # Of patches that are predicted; that of training is the last.
@@ -114,7 +114,7 @@ def _intensities(comparison, tests):
     plain = scorer("plain")
 
     def score(gt, image, low):
-        found = plain(_fitted(low, gt), image, low)
+        found = plain(matched_truth(low, gt), image, low)
         return {"psnr": found["psnr"], "ssim": found["ssim"], "ratio": found["signal_ratio"]}
 
     # Images whose truth cannot be fitted have no intensities to compare.
@@ -130,13 +130,9 @@ def _intensities(comparison, tests):
     return caption, titles, rows
 
 
-def _fitted(low, gt):
-    return match_target(low[..., None], gt[..., None]).apply(gt[..., None].astype("float32"))[..., 0]
-
-
 def _can_be_fitted(low, gt):
     try:
-        _fitted(low, gt)
+        matched_truth(low, gt)
     except MatchError:
         return False
     return True

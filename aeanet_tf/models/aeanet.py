@@ -121,8 +121,6 @@ class AEANet(CARE):
         loss, metrics = self._loss(config.train_loss), [self._loss(name) for name in metrics]
         self._trained.compile(optimizer, loss, metrics=metrics, jit_compile=False)
         self.callbacks = [StopAtNaN()]
-        if optimizer.use_ema:
-            self.callbacks.append(AveragedWeights())
         if config.train_reduce_lr is not None:
             self.callbacks.insert(0, reduce_on_plateau(**{"verbose": 1, **config.train_reduce_lr}))
         if self.basedir is not None and config.train_tensorboard:
@@ -248,12 +246,12 @@ class AEANet(CARE):
 
     def _compare_with_filters(self, validation):
         """Say what simple filters reach on the validation images, and keep the filters with the model."""
+        if not (self.config.train_baselines and self.config.restores):
+            return
         # What only training needs, and SciPy with it.
         from aeanet_tf.evaluation.baselines import write_filters
-        from aeanet_tf.models.filters import can_be_filtered, compare_with_filters
+        from aeanet_tf.models.filters import compare_with_filters
 
-        if not (self.config.train_baselines and can_be_filtered(self.config)):
-            return
         comparison = compare_with_filters(self.keras_model, validation, self.config.n_channel_out)
         if comparison is None:
             return
@@ -267,9 +265,9 @@ class AEANet(CARE):
         if self._trained is not self.keras_model:
             callbacks.insert(0, CollectWeights(self.keras_model))
             replicas = getattr(self._trained, "replicas", 1)
-        averaged = [callback for callback in callbacks if isinstance(callback, AveragedWeights)]
-        # Before whatever looks at the weights of an epoch.
-        callbacks = [*averaged, *(callback for callback in callbacks if callback not in averaged)]
+        if self._trained.optimizer.use_ema:
+            # Before whatever looks at the weights of an epoch.
+            callbacks.insert(0, AveragedWeights())
         batches = self.config.train_batch_norm_batches
         if batches and self.config.restoration.batch_norm:
             until = round(10 / (1 - self.config.restoration.momentum))

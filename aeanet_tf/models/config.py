@@ -44,10 +44,6 @@ class AEANetConfig(Config):
         train_weight_decay: of AdamW on kernels; ``None`` for Adam.
         train_average: momentum of an exponential moving average of the weights, such as 0.99, which is then validated
             and kept in place of the weights themselves; ``None`` for none.
-
-    Where none of the three schedules is given, restoration is trained as was best for equal time (docs/training.md):
-    learning rate 2e-3, warm-up and cosine, ``train_clip_norm`` 1. CSBDeep's configurations keep CSBDeep's.
-
         train_match_targets: whether each target, image or patch, is fitted to its input by gain and offset, so that
             predictions have the intensities of the input (docs/training.md, `aeanet_tf.training.matching`). ``False``.
         train_baselines: whether the trained model is compared with simple filters on the validation images. ``True``.
@@ -64,6 +60,9 @@ class AEANetConfig(Config):
             (`aeanet_tf.training.regularisation`).
         train_batch_norm_batches: training batches from which batch-norm statistics are estimated before each
             validation of the first steps (docs/networks.md), 16; 0 for off.
+
+    Where none of the three schedules is given, restoration has warm-up and cosine to a learning rate of 2e-3, and
+    ``train_clip_norm`` 1 (docs/training.md). CSBDeep's configurations keep CSBDeep's.
 
     Raises:
         InputError: an unknown preset, or a network field that is wrong (the field is named).
@@ -130,6 +129,12 @@ class AEANetConfig(Config):
     def restoration(self):
         """The spec of the U-Net: the network itself, or the one behind the projection."""
         return self.spec
+
+    @property
+    def restores(self):
+        """Whether predictions are images of the axes and channels of the input, which can have its intensities and
+        which a filter could make as well."""
+        return self.spec.model_kind == "unet" and self.n_channel_in == self.n_channel_out
 
     def _resolve(self, network, unet):
         spec = as_spec(self.preset)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.baselines import Filters, care_psnr, choose_filters
 
 logger = logging.getLogger("aeanet_tf")
@@ -57,11 +56,6 @@ class Comparison:
             )
 
 
-def can_be_filtered(config):
-    """Whether a model's input is an image of what it predicts, which a filter could make as well."""
-    return config.spec.model_kind == "unet" and config.n_channel_in == config.n_channel_out
-
-
 def compare_with_filters(network, validation, channels):
     """Score a network's predictions beside filters on validation images, up to `MOST_PIXELS`, spread over all.
 
@@ -84,10 +78,6 @@ def compare_with_filters(network, validation, channels):
     there = [i for i, truth in enumerate(truths) if np.ptp(np.percentile(truth, (0.1, 99.9))) > 0]
     if not there:
         return None
-    pairs = [(inputs[i], truths[i]) for i in there]
-    try:
-        filters = choose_filters(pairs)
-    except InputError:
-        return None
+    filters = choose_filters([(inputs[i], truths[i]) for i in there])
     scores = (float(np.mean([care_psnr(truths[i], images[i]) for i in there])) for images in (inputs, predictions))
     return Comparison(len(there), *scores, filters)

@@ -14,8 +14,6 @@ logger = logging.getLogger("aeanet_tf")
 
 RUN_FILE = "run.json"
 NORMALIZATION_FILE = "normalization.json"
-# Written and read by `aeanet_tf.evaluation.baselines`, which takes SciPy to import.
-FILTERS_FILE = "filters.json"
 # Names of model and configuration, by a spec's `model_kind`.
 MODEL_CLASSES = {
     "unet": ("AEANet", "AEANetConfig"),

@@ -4,7 +4,8 @@ import logging
 from pathlib import Path
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.models.folder import FILTERS_FILE, config_class, load_run, model_class, save_run, weight_files
+from aeanet_tf.evaluation.baselines import FILTERS_FILE
+from aeanet_tf.models.folder import config_class, load_run, model_class, save_run, weight_files
 from aeanet_tf.models.label_data import LABEL_KINDS, load_labels
 from aeanet_tf.models.run_config import is_same_run
 from aeanet_tf.models.run_data import find_root, load_data, pair_names

@@ -45,7 +45,7 @@ def pair_names(data):
         data: a `DataSection`.
     """
     if data.kind == "npz":
-        (file,) = _npz_files(data)
+        file = _npz_file(data)
         patches = [f"{file}: patch {i}" for i in range(len(np.load(file)["X"]))]
         held_out = round(len(patches) * data.validation_split)
         return patches[: len(patches) - held_out], patches[len(patches) - held_out :]
@@ -84,22 +84,22 @@ def _split(pairs, n, spread):
     return [pairs[i] for i in range(count) if i not in held], [pairs[i] for i in sorted(held)]
 
 
-def _npz_files(data):
+def _npz_file(data):
     pattern = str(find_root(data.root) / data.npz)
     files = sorted(glob.glob(pattern))
     if len(files) != 1:
         raise InputError(f"data.npz: {pattern} matches {len(files)} files, expected one")
-    return files
+    return files[0]
 
 
 def _npz(data, network):
-    files = _npz_files(data)
-    (X, Y), validation, axes = read_npz(files[0], data.validation_split, axes=data.axes)
+    file = _npz_file(data)
+    (X, Y), validation, axes = read_npz(file, data.validation_split, axes=data.axes)
     if axes != "S" + network.axes:
-        raise InputError(f"{files[0]}: axes {axes}, expected {'S' + network.axes} for model.axes {network.axes}")
+        raise InputError(f"{file}: axes {axes}, expected {'S' + network.axes} for model.axes {network.axes}")
     for name, array, n in (("X", X, network.n_channel_in), ("Y", Y, network.n_channel_out)):
         if array.shape[-1] != n:
-            raise InputError(f"{files[0]}: {name} has {array.shape[-1]} channels, the model is configured for {n}")
+            raise InputError(f"{file}: {name} has {array.shape[-1]} channels, the model is configured for {n}")
     return X, Y, validation
 
 

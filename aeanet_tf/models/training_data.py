@@ -18,7 +18,7 @@ FEW_PATCHES = 16
 
 
 def warn_of_small_batches(config):
-    """Say where batch norm is to learn intensities from few patches at a time (DESIGN section 13)."""
+    """Say where batch norm is to learn intensities from few patches at a time (docs/training.md)."""
     patches = config.train_batch_size // count_devices(config.train_devices)
     if config.spec.model_kind in ("unet", "projection") and config.restoration.batch_norm and patches <= FEW_PATCHES:
         logger.warning(
@@ -46,7 +46,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     if not (isinstance(validation_data, (list, tuple)) and len(validation_data) == 2):
         raise InputError("validation_data: expected a pair (X, Y) of arrays or lists of images")
     spec = config.spec
-    if config.train_match_targets and (spec.model_kind != "unet" or config.n_channel_in != config.n_channel_out):
+    if config.train_match_targets and not config.restores:
         raise InputError(
             "match_targets: True, expected False for this model: only images of the same axes and channels as their "
             "input can have its intensities"

@@ -1,4 +1,4 @@
-"""Matched targets: the truth in the intensities of its input, as far as gain and offset go (DESIGN section 13)."""
+"""Matched targets: the truth in the intensities of its input, as far as gain and offset go (docs/training.md)."""
 
 import math
 from typing import NamedTuple
@@ -81,6 +81,16 @@ def match_target(x, y, index=0):
     gain = sums["xy"] / sums["yy"]
     offset = sums["x"] - gain * sums["y"]
     return Match(gain.astype("float32"), offset.astype("float32"), correlation)
+
+
+def matched_truth(low, truth):
+    """The truth of a pair of images without channel axis, float32 in the intensities of its input; see `match_target`.
+
+    Raises:
+        MatchError: as `match_target`.
+    """
+    low, truth = low[..., None], truth[..., None]
+    return match_target(low, truth).apply(truth.astype("float32"))[..., 0]
 
 
 def _moments(x, y):

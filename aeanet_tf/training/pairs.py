@@ -30,6 +30,7 @@ class ImagePairs:
     Attributes:
         x, y: lists of arrays. ``shapes``: spatial shape of each input. ``ndim``: spatial axes of the inputs.
         target_has_axis: whether Y keeps the projected axis with length 1.
+        matches: the `Match` of each pair, None where targets are as given.
 
     Raises ``InputError`` for empty data, lengths, ranks, channels or spatial shapes that do not agree; ``MatchError``
     for a pair that cannot be matched.

@@ -103,11 +103,6 @@ class PatchSampler(keras.utils.PyDataset):
         return patch_size
 
     @property
-    def matches(self):
-        """The `Match` of each pair, ``None`` where targets are as given."""
-        return self._pairs.matches
-
-    @property
     def num_batches(self):
         """None: endless to Keras. An epoch's length is ``len(sampler)``."""
         return None

@@ -4,7 +4,6 @@ import inspect
 import numbers
 
 import keras
-import numpy as np
 
 from aeanet_tf.errors import InputError
 
@@ -43,7 +42,7 @@ def warmup_cosine(peak, steps, warmup=0.1, final=0.0):
         peak: the highest learning rate.
         steps: optimiser steps of the whole training; afterwards it stays where it has come to.
         warmup: share of the steps that it rises over, 0 to less than 1.
-        final: share of the peak that is left at the end, 0 to 1.
+        final: share of the peak that is left at the end, 0 to less than 1.
 
     Returns:
         A ``keras.optimizers.schedules.CosineDecay``.
@@ -52,8 +51,8 @@ def warmup_cosine(peak, steps, warmup=0.1, final=0.0):
     """
     if _positive("steps", steps) != int(steps):
         raise InputError(f"steps: found {steps!r}; expected a whole number")
-    for name, value, below in (("warmup", warmup, 1), ("final", final, np.nextafter(1, 2))):
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < below:
+    for name, value in (("warmup", warmup), ("final", final)):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
             raise InputError(f"{name}: found {value!r}; expected a share, at least 0 and below 1")
     peak, rising = _positive("peak", peak), min(round(warmup * steps), int(steps) - 1)
     falling = keras.optimizers.schedules.CosineDecay

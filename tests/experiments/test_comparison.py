@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from csbdeep.models import Config
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments import care_rival, step_times
 from aeanet_tf.experiments.budget import parse_budget
-from aeanet_tf.experiments.care_rival import EPOCHS, CareRival, weights_of
+from aeanet_tf.experiments.care_rival import EPOCHS, CareRival
 from aeanet_tf.experiments.comparison import Comparison
 from aeanet_tf.experiments.laboratory import Laboratory, Method
 from aeanet_tf.experiments.step_times import random_batch, seconds_per_step, steps_in
+from aeanet_tf.models.folder import weight_files
 
 CARE = CareRival("CARE", "care", matched=False, patch_size=(16, 16), per_image=3, batch_size=2)
 UNET, AEANET = Method("U-Net", "unet", "unet-care"), Method("AEANet", "aeanet", "aeanet-care")
@@ -129,7 +131,7 @@ class FakeCARE:
 
     def __init__(self, config, name, basedir):
         self.config, self.folder = config, basedir and f"{basedir}/{name}"
-        self.logdir = care_rival.Path(self.folder)
+        self.logdir = Path(self.folder)
         self.logdir.mkdir(parents=True, exist_ok=True)
 
     def train(self, X, Y, validation_data):
@@ -153,7 +155,7 @@ def test_a_finished_training_is_read_and_a_stopped_one_begins_anew(tmp_path, mon
     monkeypatch.setattr(FakeCARE, "stops", False)
     model = CARE.trained(lab, 0, 40, pairs, pairs)
     assert model.logdir == models / "care-seed0" and FakeCARE.trained == [40]
-    assert [path.name for path in weights_of(model.logdir)] == ["weights_best.h5"]
+    assert [path.name for path in weight_files(model.logdir)] == ["weights_best.h5"]
     assert not (model.logdir / "left").exists()
 
     def never():

@@ -17,24 +17,17 @@ from aeanet_tf.models.folder import load_model, load_run
 from aeanet_tf.models.normalizers import own_normalizer
 from tests.data.published import write_iseg
 from tests.experiments.test_experiments import experiment
-from tests.models import EAGER, eager_tensorflow
+from tests.models import EAGER, eager_tensorflow, small_settings
 
 nibabel = pytest.importorskip("nibabel")
 
 SUBJECTS = range(1, 11)
-SMALL = [
-    f"--set={field}"
-    for field in (
-        "model.network.first_filters=4",
-        "model.network.depth=2",
-        "model.network.encoding_blocks=[1,0]",
-        "model.network.decoding_blocks=[1]",
-        "model.network.upsampling=transposed_convolution",
-        "training.patch_size=[8,12,8]",
-        "training.steps_per_epoch=2",
-        "training.batch_size=8",
-    )
-]
+SMALL = small_settings(
+    "model.network.upsampling=transposed_convolution",
+    "training.patch_size=[8,12,8]",
+    "training.steps_per_epoch=2",
+    "training.batch_size=8",
+)
 LABELS = {"CSF": 10, "GM": 150, "WM": 250}
 
 

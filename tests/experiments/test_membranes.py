@@ -15,22 +15,15 @@ from aeanet_tf.models.folder import load_model
 from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.models.run_config import DataSection
 from tests.experiments.test_experiments import experiment
-from tests.models import EAGER, eager_tensorflow
+from tests.models import EAGER, eager_tensorflow, small_settings
 
 FIELDS = {"stack": "slices.tif", "label_stack": "membranes.tif", "train_slices": "0-20", "validation_slices": "21-23"}
-SMALL = [
-    f"--set={field}"
-    for field in (
-        "model.network.first_filters=4",
-        "model.network.depth=2",
-        "model.network.encoding_blocks=[1,0]",
-        "model.network.decoding_blocks=[1]",
-        "training.patch_size=[32,32]",
-        "training.steps_per_epoch=2",
-        "training.batch_size=4",
-        "data.validation_slices=21-21",
-    )
-]
+SMALL = small_settings(
+    "training.patch_size=[32,32]",
+    "training.steps_per_epoch=2",
+    "training.batch_size=4",
+    "data.validation_slices=21-21",
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,20 +11,11 @@ from aeanet_tf.errors import InputError, WriteError
 from aeanet_tf.experiments import simulated_stack, volume
 from aeanet_tf.experiments.simulated_stack import GAP, OFFSET, PHOTONS, READ_NOISE, areas, prepare_pairs
 from tests.experiments.test_experiments import experiment, rows_of
-from tests.models import EAGER, eager_tensorflow
+from tests.models import EAGER, eager_tensorflow, small_settings
 
 SHAPE = (8, 64, 88)
 SPLITS = ("train", "val", "test")
-SMALL = [
-    f"--set={field}"
-    for field in (
-        "model.network.first_filters=4",
-        "model.network.depth=2",
-        "model.network.encoding_blocks=[1,0]",
-        "model.network.decoding_blocks=[1]",
-        "training.patch_size=[8,16,16]",
-    )
-]
+SMALL = small_settings("training.patch_size=[8,16,16]")
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,14 @@ NETWORK = {
     "attention": {"shared_references": 4},
 }
 
+SMALL_NETWORK = ("first_filters=4", "depth=2", "encoding_blocks=[1,0]", "decoding_blocks=[1]")
+
+
+def small_settings(*fields):
+    """Words of a command line that make the network of a configuration small, and change further fields."""
+    return [f"--set={field}" for field in (*(f"model.network.{field}" for field in SMALL_NETWORK), *fields)]
+
+
 # TensorFlow remarks that what it reads data with is compiled all the same.
 EAGER = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
 

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from aeanet_tf.evaluation.baselines import SIGMAS, care_psnr, gaussian, read_filters
 from aeanet_tf.models import AEANet, AEANetConfig
-from aeanet_tf.models.filters import can_be_filtered, compare_with_filters
+from aeanet_tf.models.filters import compare_with_filters
 from aeanet_tf.training import ValidationSet
 from tests.models import EAGER, eager_tensorflow
 
@@ -86,5 +86,5 @@ def test_training_keeps_the_filters_with_the_model(tmp_path, caplog):
 
 
 def test_only_restorations_can_be_filtered():
-    assert can_be_filtered(AEANetConfig("YX"))
-    assert not can_be_filtered(AEANetConfig("YX", 2, 1))
+    assert AEANetConfig("YX").restores
+    assert not AEANetConfig("YX", 2, 1).restores

@@ -99,7 +99,9 @@ def test_batches_hold_matched_targets():
         np.testing.assert_allclose(x, y, atol=1e-5)
         x, y = PatchSampler(X, Y, 8, 2, **kwargs)[0]
         assert np.abs(x - y).max() > 0.2
-    np.testing.assert_allclose([match.gain[0] for match in matched.matches], gains, rtol=1e-5)
+    np.testing.assert_allclose(
+        [match.gain[0] for match in ImagePairs(X, Y, match_targets=True).matches], gains, rtol=1e-5
+    )
     x, y = ValidationSet(X, Y, 16, match_targets=True)[2]
     np.testing.assert_allclose(x, y, atol=1e-5)
     with pytest.raises(InputError, match="match_targets: found True for a projection"):
