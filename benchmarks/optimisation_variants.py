@@ -13,6 +13,7 @@ SAMPLE = "sample"
 DEFAULT = "default"
 # In an override: a quarter of the steps, which are known last.
 QUARTER = "QUARTER"
+_NETWORK = "model.network"
 
 
 class Variant(NamedTuple):
@@ -60,6 +61,16 @@ VARIANTS = {
     **{loss: Variant(f"loss {loss}", (f"training.loss={loss}",)) for loss in ("mae", "mse", "charbonnier")},
     "batch-norm": Variant("batch norm (aeanet-em)", ("model.preset=aeanet-em",)),
     "unmatched": Variant("targets not matched", ("data.match_targets=false",)),
+    "no-attention": Variant("no attention (unet-care)", ("model.preset=unet-care",)),
+    "attention-at-bottom": Variant("attention at the bottom alone", (f"{_NETWORK}.upsampling=transposed_convolution",)),
+    "attention-everywhere": Variant("attention in down-sampling, too", (f"{_NETWORK}.downsampling=attention",)),
+    "attention-twice": Variant("two attention blocks at the bottom", (f'{_NETWORK}.bottom=["attention","attention"]',)),
+    **{f"heads-{n}": Variant(f"{n} heads", (f"{_NETWORK}.attention.num_heads={n}",)) for n in (1, 4)},
+    **{
+        f"references-{n}": Variant(f"{n} references", (f"{_NETWORK}.attention.shared_references={n}",))
+        for n in (0, 16, 256)
+    },
+    "batch-aware": Variant("batch-aware attention", (f"{_NETWORK}.attention.batch_aware=true",)),
 }
 
 
