@@ -47,7 +47,7 @@ def main(argv=None):
 
 def _write_image(path, size):
     """Noise that gets brighter to the right, written plane by plane or in bands."""
-    from aeanet_tf.data.targets import ImageTarget
+    from aeanet_tf.io.write import ImageTarget
 
     target = ImageTarget.create(path, size, "ZYX"[-len(size) :])
     rng = np.random.default_rng(0)
@@ -78,9 +78,9 @@ def _run(args, way):
 
 def _child(args):
     from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
-    from aeanet_tf.models.predict_files import predict_files
-    from aeanet_tf.models.run_config import NormalizationSection
     from aeanet_tf.networks import as_spec
+    from aeanet_tf.runs.config import NormalizationSection
+    from aeanet_tf.runs.predict_files import predict_files
 
     projects = as_spec(args.preset).kind == "projection"
     make_config, make = (ProjectionAEANetConfig, ProjectionAEANet) if projects else (AEANetConfig, AEANet)
@@ -102,7 +102,7 @@ def _child(args):
 
 def _difference(folder):
     """Largest difference of the exact tiles to the whole image, relative to the range, read in bands."""
-    from aeanet_tf.data.stored import open_image
+    from aeanet_tf.io.read import open_image
 
     whole, exact = (open_image(folder / way / "image.tif").array for way in ("whole", "exact"))
     largest, low, high = 0.0, np.inf, -np.inf

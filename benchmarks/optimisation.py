@@ -28,9 +28,8 @@ from hardware import facts, line
 from optimisation_variants import DEFAULT, SAMPLE, VARIANTS, Study
 from tables import ABSENT, digits, markdown, quiet, run_script, section, write_results
 
-from aeanet_tf.data.images import image_stem
-from aeanet_tf.data.pairs import pair_folders, read_pair
-from aeanet_tf.data.samples import as_channels, load_sample_pairs
+from aeanet_tf.datasets.pairs import pair_folders, read_pair
+from aeanet_tf.datasets.samples import as_channels, load_sample_pairs
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.baselines import choose_filters
 from aeanet_tf.evaluation.statistics import mean_interval, paired_difference
@@ -38,8 +37,9 @@ from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Case, Laboratory
 from aeanet_tf.experiments.scores import scorer
 from aeanet_tf.experiments.step_times import steps_in
-from aeanet_tf.models.run import train_run
-from aeanet_tf.models.run_data import find_root, held_out_pairs
+from aeanet_tf.io.image import image_stem
+from aeanet_tf.runs.image_data import find_root, held_out_pairs
+from aeanet_tf.runs.train import train_run
 from aeanet_tf.training import read_history
 
 SCORES = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4)}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.step_times import of_length, seconds_per_step, training_step
-from aeanet_tf.models.run_config import load_run_config
+from aeanet_tf.runs.config import load_run_config
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SAMPLE = "sample"

@@ -20,11 +20,11 @@ import numpy as np
 from tables import markdown, run_script
 from tqdm import tqdm
 
-from aeanet_tf.data.images import check_fits
-from aeanet_tf.data.pairs import pair_folders, read_pair
+from aeanet_tf.datasets.pairs import pair_folders, read_pair
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.files import write_text
+from aeanet_tf.io.image import check_fits
 
 CARE = get_protocol("care")
 

@@ -11,9 +11,9 @@ import sys
 import numpy as np
 from csbdeep.data import PercentileNormalizer
 
-from aeanet_tf.data.images import read_image
-from aeanet_tf.data.pairs import pair_folders
+from aeanet_tf.datasets.pairs import pair_folders
 from aeanet_tf.evaluation.protocols import get_protocol
+from aeanet_tf.io.image import read_image
 from aeanet_tf.models.folder import load_model
 
 

@@ -11,7 +11,7 @@ from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.experiments import step_times
 from aeanet_tf.models.folder import load_model
 from aeanet_tf.models.normalizers import own_normalizer
-from aeanet_tf.models.run import model_config
+from aeanet_tf.runs.train import model_config
 from tests.models import EAGER, eager_tensorflow, small_settings, write_pairs
 from tests.test_benchmarks import BENCHMARKS, rows_of
 

@@ -51,7 +51,7 @@ def test_links_between_documents_lead_somewhere():
 
 
 def test_every_field_of_a_run_configuration_is_documented():
-    from aeanet_tf.models.run_config import DataSection, ModelSection, TrainingSection
+    from aeanet_tf.runs.config import DataSection, ModelSection, TrainingSection
 
     text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     sections = dict(re.findall(r"## `(\w+)`\n(.*?)(?=\n## |\Z)", text, re.DOTALL))

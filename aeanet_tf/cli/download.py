@@ -25,7 +25,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """List, or fetch one after the other."""
-    from aeanet_tf.data.download_catalogue import DATASETS, get_dataset
+    from aeanet_tf.datasets.catalogue import DATASETS, get_dataset
     from aeanet_tf.errors import InputError
 
     if args.list:
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     # All names before the first download, which may take hours.
     datasets = [get_dataset(name) for name in args.names]
 
-    from aeanet_tf.data.downloads import download
+    from aeanet_tf.datasets.download import download
 
     for dataset in datasets:
         result = download(dataset, args.output)

@@ -39,7 +39,7 @@ def add_parser(subparsers):
 
 def run(args):
     """Evaluate the operator on all images, then draw and write."""
-    from aeanet_tf.data.images import check_axes, find_images
+    from aeanet_tf.io.image import check_axes, find_images
     from aeanet_tf.models.folder import load_model, prediction_normalization
     from aeanet_tf.startup import load_backend
 
@@ -109,8 +109,8 @@ def _targets(output, paths):
     """What will be written: ``{"relevance": png, path: (tif, png), ...}``; refuses to write over an input."""
     from pathlib import Path
 
-    from aeanet_tf.data.images import image_stem
     from aeanet_tf.errors import InputError
+    from aeanet_tf.io.image import image_stem
 
     if len(paths) > MOST_IMAGES:
         raise InputError(f"--input: {len(paths)} images, expected at most {MOST_IMAGES}, the rows of one figure")
@@ -131,9 +131,9 @@ def _targets(output, paths):
 
 def _read(model, path, axes, normalization):
     """The `Image` and the network's normalised input ``(1, *spatial, channels)``."""
-    from aeanet_tf.data.images import read_image
+    from aeanet_tf.io.image import read_image
     from aeanet_tf.models.normalizers import make_normalizer
-    from aeanet_tf.models.run_data import network_image
+    from aeanet_tf.runs.image_data import network_image
 
     image = read_image(path, axes)
     config = model.config
@@ -182,9 +182,9 @@ def _naming(path):
 
 
 def _relevance(model, operator, images, maps, wanted, targets):
-    from aeanet_tf.data.images import write_image
     from aeanet_tf.evaluation import attention_maps, map_correlations, map_figures
     from aeanet_tf.evaluation.drawing import save_figure
+    from aeanet_tf.io.image import write_image
 
     correlations = map_correlations.map_correlations(maps)
     kind, found, seed = wanted

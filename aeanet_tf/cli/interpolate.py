@@ -71,11 +71,11 @@ def _add_tiling(parser):
 
 
 def run(args):
-    """Interpolate; see `aeanet_tf.models.interpolate_stack`."""
+    """Interpolate; see `aeanet_tf.runs.repair_stack`."""
     # Before TensorFlow is loaded: most mistakes are in the arguments.
     _check(args)
-    from aeanet_tf.data.serial_stack import open_stack, parse_slices
-    from aeanet_tf.models.interpolate_stack import check_missing, check_task, output_path, repair_stack
+    from aeanet_tf.runs.repair_stack import check_missing, check_task, output_path, repair_stack
+    from aeanet_tf.sections.stack import open_stack, parse_slices
 
     stack = open_stack(args.input, args.axes, args.dataset)
     if args.test is not None:
@@ -108,9 +108,9 @@ def _check(args):
 def _check_folder(stack, output):
     from pathlib import Path
 
-    from aeanet_tf.data.images import TIFF_SUFFIXES, ZARR_SUFFIX
     from aeanet_tf.errors import InputError
-    from aeanet_tf.models.interpolate_stack import check_apart
+    from aeanet_tf.io.image import TIFF_SUFFIXES, ZARR_SUFFIX
+    from aeanet_tf.runs.repair_stack import check_apart
 
     output = Path(output)
     if output.suffix.lower() in (*TIFF_SUFFIXES, ZARR_SUFFIX) or (output.exists() and not output.is_dir()):
@@ -177,11 +177,11 @@ def _test(stack, slices, model, args):
 
     from tqdm import tqdm
 
-    from aeanet_tf.data.images import write_image
     from aeanet_tf.evaluation.drawing import save_figure
     from aeanet_tf.evaluation.slice_report import score_table, slice_figure, write_scores
-    from aeanet_tf.models.interpolate_stack import leave_out
-    from aeanet_tf.prediction.slice_baselines import average, registered, smoothed_average
+    from aeanet_tf.io.image import write_image
+    from aeanet_tf.runs.repair_stack import leave_out
+    from aeanet_tf.sections.baselines import average, registered, smoothed_average
 
     # Aligned and matched before, for all methods alike.
     methods = {
@@ -209,7 +209,7 @@ def _test(stack, slices, model, args):
 
 def _options(stack, model, args):
     """How slices are aligned and matched for a test."""
-    from aeanet_tf.data.triplets import TripletOptions
+    from aeanet_tf.sections.triplets import TripletOptions
 
     prepared = model.preparation(stack.shape)
     shift = prepared.max_shift if args.max_shift is None else args.max_shift

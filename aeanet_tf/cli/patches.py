@@ -50,7 +50,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Cut, write the patches and the picture."""
-    from aeanet_tf.data.patches import PatchSettings, cut_patches, draw_patches, save_patches
+    from aeanet_tf.datasets.patches import PatchSettings, cut_patches, draw_patches, save_patches
     from aeanet_tf.errors import InputError
 
     settings = PatchSettings(

@@ -99,9 +99,9 @@ def _add_segmentation(parser):
 
 
 def run(args):
-    """Predict; see `aeanet_tf.models.predict_files.predict_files`."""
-    from aeanet_tf.data.channels import channel_paths, find_channel_images
-    from aeanet_tf.data.images import check_axes, find_images
+    """Predict; see `aeanet_tf.runs.predict_files.predict_files`."""
+    from aeanet_tf.io.channels import channel_paths, find_channel_images
+    from aeanet_tf.io.image import check_axes, find_images
     from aeanet_tf.startup import load_backend
 
     _check(args)
@@ -113,7 +113,7 @@ def run(args):
     normalization = _normalization(args)
     load_backend()
     model = _model(args.model)
-    from aeanet_tf.models.predict_files import PredictOptions, predict_files
+    from aeanet_tf.runs.predict_files import PredictOptions, predict_files
 
     options = PredictOptions(
         axes=axes,
@@ -160,7 +160,7 @@ def _normalization(args):
     """For each model that of its training, or the one given for all."""
     from aeanet_tf.errors import InputError
     from aeanet_tf.models.folder import prediction_normalization
-    from aeanet_tf.models.run_config import NormalizationSection
+    from aeanet_tf.runs.config import NormalizationSection
 
     if args.percentiles is None:
         return [prediction_normalization(folder) for folder in args.model]

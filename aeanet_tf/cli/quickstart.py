@@ -20,7 +20,7 @@ def add_parser(subparsers):
 
 def run(args):
     """Train, predict, evaluate, draw; every step is what the other subcommands do."""
-    from aeanet_tf.models.run_config import load_run_config
+    from aeanet_tf.runs.config import load_run_config
     from aeanet_tf.startup import load_backend
 
     config = load_run_config(args.config, args.set)
@@ -30,8 +30,8 @@ def run(args):
         raise InputError(f"{args.config}: data.kind is {config.data.kind!r}, the quickstart takes 'sample'")
     load_backend()
     from aeanet_tf.models.folder import load_run
-    from aeanet_tf.models.predict_files import predict_files
-    from aeanet_tf.models.run import train_run
+    from aeanet_tf.runs.predict_files import predict_files
+    from aeanet_tf.runs.train import train_run
 
     output = Path(args.output)
     folder = Path(config.model.basedir) / config.model.name
@@ -44,8 +44,8 @@ def run(args):
 
 
 def _write_samples(output, channels):
-    from aeanet_tf.data.images import write_image
-    from aeanet_tf.data.samples import as_channels, load_sample_pairs
+    from aeanet_tf.datasets.samples import as_channels, load_sample_pairs
+    from aeanet_tf.io.image import write_image
 
     low, gt = load_sample_pairs()["test"]
     axes = "YX"
@@ -66,13 +66,13 @@ def _report(output, model, names):
     import numpy as np
     from csbdeep.utils import move_image_axes
 
-    from aeanet_tf.data.images import read_image
     from aeanet_tf.evaluation.baselines import FILTERS_FILE
     from aeanet_tf.evaluation.figures import restoration_figure
     from aeanet_tf.evaluation.folders import choose_for_folders, score_folders
     from aeanet_tf.evaluation.lattice import lattice
     from aeanet_tf.evaluation.protocols import get_protocol
     from aeanet_tf.evaluation.tables import mean_scores, summary_table, write_csv
+    from aeanet_tf.io.image import read_image
     from aeanet_tf.training import read_history
 
     protocol = get_protocol("care")

@@ -25,15 +25,15 @@ def add_parser(subparsers):
 
 
 def run(args):
-    """Train; see `aeanet_tf.models.run.train_run`."""
-    from aeanet_tf.models.run_config import load_run_config
+    """Train; see `aeanet_tf.runs.train.train_run`."""
+    from aeanet_tf.runs.config import load_run_config
     from aeanet_tf.startup import load_backend
 
     short = {"data.root": args.data, "training.precision": args.precision}
     overrides = [*args.set, *(f"{key}={json.dumps(value)}" for key, value in short.items() if value is not None)]
     config = load_run_config(args.config, overrides)
     load_backend()
-    from aeanet_tf.models.run import train_run
+    from aeanet_tf.runs.train import train_run
 
     model = train_run(config, args.overwrite, verbose=1 if sys.stderr.isatty() else 2)
     print(f"trained model in {model.logdir}")

@@ -8,13 +8,13 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from aeanet_tf.data.images import Image, image_stem, read_image
-from aeanet_tf.data.pairs import pair_folders
+from aeanet_tf.datasets.pairs import pair_folders
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation import metrics
 from aeanet_tf.evaluation.baselines import Filter, choose_filters, read_filters
 from aeanet_tf.evaluation.protocols import Protocol, care_psnr
 from aeanet_tf.evaluation.tables import Row
+from aeanet_tf.io.image import Image, image_stem, read_image
 
 T = TypeVar("T")
 

@@ -4,9 +4,9 @@ from textwrap import wrap
 
 import numpy as np
 
-from aeanet_tf.data.labels import to_classes
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.drawing import COLOURS, bare, limits
+from aeanet_tf.io.labels import to_classes
 
 _WIDTH = 2.6
 # The first class, the background of most images, then those that any colour vision tells apart.

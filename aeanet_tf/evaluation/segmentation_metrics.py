@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from aeanet_tf.data.labels import to_classes
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.metrics import label_masks, mean_of_classes, same_shape
+from aeanet_tf.io.labels import to_classes
 
 MAX_CLASSES = 256
 """More values than this are taken for grey levels, or numbers of single objects, which are no classes."""

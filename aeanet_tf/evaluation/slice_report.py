@@ -19,7 +19,7 @@ def slice_figure(one, title):
     """The neighbours, the true slice and what each method makes of it; below, how far it is from the true one.
 
     Args:
-        one: an `aeanet_tf.models.interpolate_stack.LeftOut`.
+        one: an `aeanet_tf.runs.repair_stack.LeftOut`.
         title: what the picture is of, such as the name of the stack.
 
     Returns:

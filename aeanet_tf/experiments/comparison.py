@@ -8,7 +8,7 @@ from aeanet_tf.experiments.report import Cell
 from aeanet_tf.experiments.scores import by_image
 from aeanet_tf.experiments.step_times import of_length, seconds_per_step, steps_in, training_step
 from aeanet_tf.models.folder import weight_files
-from aeanet_tf.models.run import count_parameters
+from aeanet_tf.runs.train import count_parameters
 
 
 class Comparison:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aeanet_tf.data.iseg import (
+from aeanet_tf.datasets.iseg import (
     CLASSES,
     LABELS,
     brain_box,
@@ -19,8 +19,8 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.drawing import plane
 from aeanet_tf.evaluation.metrics import mean_of_classes
 from aeanet_tf.evaluation.segmentation_metrics import class_scores, confusion, slicewise_hausdorff
+from aeanet_tf.experiments.figures import draw_curves, draw_labels
 from aeanet_tf.experiments.laboratory import Case, Method
-from aeanet_tf.experiments.pictures import draw_curves, draw_labels
 from aeanet_tf.experiments.published import TABLE4
 from aeanet_tf.experiments.report import Cell, mean_and_deviation, write_report
 from aeanet_tf.experiments.scores import by_image
@@ -117,7 +117,7 @@ def labelled_subjects(folder, patch_size=None):
 
     Raises:
         InputError: there are fewer than three, one to train on, to choose weights by, and to test each; or one cannot
-            be read, see `aeanet_tf.data.iseg.read_subject`, or is too small.
+            be read, see `aeanet_tf.datasets.iseg.read_subject`, or is too small.
     """
     found = [number for number in iseg_subjects(folder) if any(folder.glob(f"subject-{number}-label.*"))]
     if len(found) < FEWEST_SUBJECTS:

@@ -1,12 +1,12 @@
 """Label-free prediction (GVTNet paper, section 2.2): Pearson correlation for each structure, and paired t-tests."""
 
-from aeanet_tf.data.label_free import label_free_images, structures_in
+from aeanet_tf.datasets.label_free import label_free_images, structures_in
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.chart_figures import group_chart
 from aeanet_tf.evaluation.drawing import save_figure
 from aeanet_tf.evaluation.statistics import paired_t_test
+from aeanet_tf.experiments.figures import draw_curves
 from aeanet_tf.experiments.laboratory import Case, Method
-from aeanet_tf.experiments.pictures import draw_curves
 from aeanet_tf.experiments.report import Cell, mean_and_deviation, write_report
 from aeanet_tf.experiments.scores import by_image, scorer
 

@@ -17,7 +17,7 @@ from aeanet_tf.experiments.scores import fingerprint, read_scores, write_scores
 from aeanet_tf.files import write_text
 from aeanet_tf.models.folder import load_model, load_run, weight_files
 from aeanet_tf.models.normalizers import own_normalizer
-from aeanet_tf.models.run_config import RunConfig, apply_override, is_same_run, read_fields
+from aeanet_tf.runs.config import RunConfig, apply_override, is_same_run, read_fields
 from aeanet_tf.training import read_history
 
 logger = logging.getLogger("aeanet_tf")
@@ -166,7 +166,7 @@ class Laboratory:
         return True
 
     def _train(self, config):
-        from aeanet_tf.models.run import train_run
+        from aeanet_tf.runs.train import train_run
 
         logger.info("training %s", config.model.name)
         model = train_run(config, verbose=self.verbose)
@@ -186,7 +186,7 @@ class Laboratory:
 
     def parameters(self, config):
         """Number of trainable parameters."""
-        from aeanet_tf.models.run import count_parameters
+        from aeanet_tf.runs.train import count_parameters
 
         return count_parameters(self.model(config))
 

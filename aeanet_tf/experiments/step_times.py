@@ -66,7 +66,7 @@ def random_batch(batch_size, patch_size, channels=(1, 1), seed=0):
 def training_step(config):
     """What `seconds_per_step` times of a `RunConfig`: its network, compiled for training, and a batch."""
     from aeanet_tf.models.folder import model_class
-    from aeanet_tf.models.run import model_config
+    from aeanet_tf.runs.train import model_config
 
     network = model_config(config)
     model = model_class(network.spec.model_kind)(network, config.model.name, None)

@@ -9,9 +9,9 @@ from aeanet_tf.evaluation.baselines import best_gaussian, choose_filters, gaussi
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.experiments.care_rival import CareRival
 from aeanet_tf.experiments.comparison import Comparison
+from aeanet_tf.experiments.figures import draw_curves, draw_panels
 from aeanet_tf.experiments.laboratory import Method
 from aeanet_tf.experiments.paired_folders import cases_of, filter_scores, pairs_of
-from aeanet_tf.experiments.pictures import draw_curves, draw_panels
 from aeanet_tf.experiments.report import write_report
 from aeanet_tf.experiments.scores import by_image, scorer
 from aeanet_tf.experiments.simulated_stack import GAP, OFFSET, PHOTONS, READ_NOISE, STACK, prepare_pairs

@@ -13,8 +13,8 @@ import tensorflow as tf
 import aeanet_tf
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing, with_suffix
+from aeanet_tf.interop.fiji_graph import tf1_graph
 from aeanet_tf.interop.runtimes import check_graph, check_target
-from aeanet_tf.interop.tf1_graph import tf1_graph
 from aeanet_tf.interop.tracing import check_agreement
 
 logger = logging.getLogger("aeanet_tf")
@@ -102,7 +102,7 @@ def settings(model):
 
 def _normalization(model):
     from aeanet_tf.models.folder import prediction_normalization
-    from aeanet_tf.models.run_config import NormalizationSection
+    from aeanet_tf.runs.config import NormalizationSection
 
     section = NormalizationSection() if model.basedir is None else prediction_normalization(model.logdir)
     if section.kind == "percentile":

@@ -16,7 +16,7 @@ from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.ensemble_prediction import predict_ensemble
 from aeanet_tf.models.folder import weight_files
 from aeanet_tf.models.precision import warn_if_emulated
-from aeanet_tf.models.tiled_prediction import predict_images
+from aeanet_tf.models.predict_arrays import predict_images
 from aeanet_tf.models.training_data import training_data, warn_of_small_batches
 from aeanet_tf.networks import build_network, check_precision, receptive_radius
 from aeanet_tf.prediction.stages import OwnAttention, Stages

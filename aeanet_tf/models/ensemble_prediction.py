@@ -5,7 +5,7 @@ import logging
 import numpy as np
 from csbdeep.utils import axes_check_and_normalize
 
-from aeanet_tf.models.tiled_prediction import predict_images
+from aeanet_tf.models.predict_arrays import predict_images
 from aeanet_tf.prediction.ensemble_statistics import EnsembleStatistics, Results
 from aeanet_tf.prediction.orientations import orientations
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.files import write_text
-from aeanet_tf.models.run_config import NormalizationSection, load_run_config
+from aeanet_tf.runs.config import NormalizationSection, load_run_config
 
 logger = logging.getLogger("aeanet_tf")
 

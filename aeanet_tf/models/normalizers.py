@@ -4,8 +4,8 @@ import numpy as np
 from csbdeep.data import NoNormalizer, Normalizer, PercentileNormalizer
 from csbdeep.utils import move_image_axes, normalize_mi_ma
 
-from aeanet_tf.data.moments import streamed_mean_std
-from aeanet_tf.data.percentiles import streamed_percentiles
+from aeanet_tf.io.moments import streamed_mean_std
+from aeanet_tf.io.statistics import streamed_percentiles
 from aeanet_tf.models.folder import prediction_normalization
 
 
@@ -171,7 +171,7 @@ def fit_normalizer(section, image, net_axes, progress=None):
     Args:
         section: the `NormalizationSection`.
         image: an `Image`, whose array may be lazy. Its statistics, one pair a channel, are those of all its pixels:
-            for one frame of a time lapse give `aeanet_tf.models.frames.frame_image`.
+            for one frame of a time lapse give `aeanet_tf.runs.frames.frame_image`.
         net_axes: axes of the pieces, such as "ZYXC".
         progress: as in `streamed_percentiles` and `streamed_mean_std`; other kinds do not read the image.
 

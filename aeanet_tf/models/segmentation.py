@@ -4,8 +4,8 @@ import numpy as np
 from csbdeep.data import Normalizer, PadAndCropResizer, PercentileNormalizer
 from csbdeep.utils import axes_check_and_normalize
 
-from aeanet_tf.data.labels import to_classes, to_labels
 from aeanet_tf.errors import InputError
+from aeanet_tf.io.labels import to_classes, to_labels
 from aeanet_tf.models.aeanet import AEANet
 from aeanet_tf.models.normalizers import OneWayNormalizer
 from aeanet_tf.models.segmentation_config import SegmentationAEANetConfig

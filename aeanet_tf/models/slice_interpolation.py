@@ -5,15 +5,15 @@ import logging
 import numpy as np
 from csbdeep.data import NoNormalizer
 
-from aeanet_tf.data.alignment import to_common_histogram, to_midpoint
-from aeanet_tf.data.images import Image
 from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import Image
 from aeanet_tf.layers.sparse_attention import LARGEST_SIZE
 from aeanet_tf.models.aeanet import AEANet
 from aeanet_tf.models.config import SliceInterpolationConfig
 from aeanet_tf.models.folder import load_run, prediction_normalization
 from aeanet_tf.models.normalizers import fit_normalizer
-from aeanet_tf.models.run_config import NormalizationSection, TripletSection
+from aeanet_tf.runs.config import NormalizationSection, TripletSection
+from aeanet_tf.sections.alignment import to_common_histogram, to_midpoint
 from aeanet_tf.training.interpolation_losses import get_interpolation_loss, middle_mae, middle_mse
 
 logger = logging.getLogger("aeanet_tf")
@@ -29,7 +29,7 @@ class SliceInterpolationNet(AEANet):
         name, basedir: see `AEANet`.
 
     `train` takes as X the neighbours, ``(n, y, x, 2)`` with the slice before and the slice after as channels, and as Y
-    the slices between, ``(n, y, x, 1)``; aligned and normalised, as `aeanet_tf.models.slice_data` makes them of a
+    the slices between, ``(n, y, x, 1)``; aligned and normalised, as `aeanet_tf.runs.slice_data` makes them of a
     stack. `predict` takes such a pair with axes ``"YXC"``; `interpolate` takes two slices as they are.
 
     Example:

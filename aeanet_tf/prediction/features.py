@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.errors import writing
-from aeanet_tf.flat_file import read_region, reserve, write_region
+from aeanet_tf.io.flat_file import read_region, reserve, write_region
 
 
 class Features:

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.data.download_catalogue import DATASETS, Dataset
-from tests.data.http_server import closed_port, serving
+from aeanet_tf.datasets.catalogue import DATASETS, Dataset
+from tests.datasets.http_server import closed_port, serving
 
 CONTENT = b"voxels" * 1000
 

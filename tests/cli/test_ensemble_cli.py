@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.data.images import read_image, write_image
+from aeanet_tf.io.image import read_image, write_image
 from aeanet_tf.models import AEANet, AEANetConfig, Ensemble, SliceInterpolationConfig, SliceInterpolationNet
 from aeanet_tf.models.folder import save_normalization
-from aeanet_tf.models.run_config import NormalizationSection
+from aeanet_tf.runs.config import NormalizationSection
 from tests.models import NETWORK, contents
 
 IMAGE = (np.random.default_rng(0).gamma(2, 50, (20, 18)) + np.linspace(0, 300, 18)).astype("float32")

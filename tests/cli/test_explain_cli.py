@@ -8,11 +8,11 @@ import tifffile
 from skimage.io import imread
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.data.images import read_image, write_image
 from aeanet_tf.evaluation.attention_maps import relevance_maps
 from aeanet_tf.evaluation.map_correlations import random_references
+from aeanet_tf.io.image import read_image, write_image
 from aeanet_tf.models.folder import save_normalization
-from aeanet_tf.models.run_config import NormalizationSection
+from aeanet_tf.runs.config import NormalizationSection
 from tests.interop.example_models import make_model
 from tests.models import contents
 

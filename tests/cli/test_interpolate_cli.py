@@ -11,8 +11,8 @@ import tifffile
 from skimage.io import imread, imsave
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.data.images import read_image, write_image
-from aeanet_tf.data.targets import as_dtype
+from aeanet_tf.io.image import read_image, write_image
+from aeanet_tf.io.write import as_dtype
 from aeanet_tf.models import (
     AEANet,
     AEANetConfig,
@@ -21,7 +21,7 @@ from aeanet_tf.models import (
     SliceInterpolationConfig,
     SliceInterpolationNet,
 )
-from aeanet_tf.prediction.slice_baselines import average, registered, smoothed_average
+from aeanet_tf.sections.baselines import average, registered, smoothed_average
 from tests.models import NETWORK, contents
 
 SIZE = {"Z": 40.0, "Y": 4.0, "X": 4.0}
@@ -152,7 +152,7 @@ def test_by_default_they_are_aligned_and_matched_as_in_training(models, traced, 
         given.update(methods=methods, options=options)
         return []
 
-    monkeypatch.setattr("aeanet_tf.models.interpolate_stack.leave_out", noted)
+    monkeypatch.setattr("aeanet_tf.runs.repair_stack.leave_out", noted)
     monkeypatch.setattr("aeanet_tf.evaluation.slice_report.score_table", lambda scores: "")
     assert main(["interpolate", "--model", str(models[0] / "slices"), *"--input in/stack.tif --output out".split(),
                  "--test", "2"]) == 0  # fmt: skip

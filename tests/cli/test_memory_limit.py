@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 
-from aeanet_tf.data.targets import ImageTarget
+from aeanet_tf.io.write import ImageTarget
 from aeanet_tf.models import AEANet, AEANetConfig
 
 SIZE = (160, 2200, 2200)

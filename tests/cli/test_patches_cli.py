@@ -8,7 +8,7 @@ import tifffile
 from skimage.io import imread
 
 from aeanet_tf.cli import patches
-from aeanet_tf.data.pairs import read_npz
+from aeanet_tf.datasets.pairs import read_npz
 from aeanet_tf.errors import InputError
 
 

@@ -9,12 +9,12 @@ import zarr
 from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.data.images import read_image, write_image
-from aeanet_tf.data.stored import open_image
+from aeanet_tf.io.image import read_image, write_image
+from aeanet_tf.io.read import open_image
 from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models.folder import save_run
 from aeanet_tf.models.normalizers import RangeNormalizer
-from aeanet_tf.models.run_config import load_run_config
+from aeanet_tf.runs.config import load_run_config
 from tests.models import NETWORK, contents, write_config
 
 IMAGE = np.random.default_rng(0).uniform(100, 200, (20, 18)).astype(np.float32)

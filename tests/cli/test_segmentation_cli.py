@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.data.images import read_image, write_image
+from aeanet_tf.io.image import read_image, write_image
 from aeanet_tf.models import AEANet, AEANetConfig, SegmentationAEANet, SegmentationAEANetConfig
 from aeanet_tf.models.folder import load_model
-from tests.data.published import write_mni_subject
+from tests.datasets.published import write_mni_subject
 from tests.models import EAGER, contents, eager_tensorflow
-from tests.models.test_label_data import NETWORK
+from tests.runs.test_label_data import NETWORK
 
 pytestmark = EAGER
 TISSUES = (10, 150, 250)

@@ -9,7 +9,6 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from skimage.restoration import denoise_nl_means
 
-from aeanet_tf.data.images import read_image
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation import baselines
 from aeanet_tf.evaluation.baselines import (
@@ -24,6 +23,7 @@ from aeanet_tf.evaluation.baselines import (
     write_filters,
 )
 from aeanet_tf.evaluation.protocols import align_care, care_psnr, get_protocol
+from aeanet_tf.io.image import read_image
 
 W2S = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "w2s" / "test"
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from aeanet_tf.data.images import write_image
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.metrics import dice, mean_of_classes, modified_hausdorff
 from aeanet_tf.evaluation.protocols import get_protocol
@@ -16,6 +15,7 @@ from aeanet_tf.evaluation.segmentation_metrics import (
     slicewise_hausdorff,
 )
 from aeanet_tf.evaluation.tables import absence_note, summary_table
+from aeanet_tf.io.image import write_image
 
 
 def labels(seed, shape=(12, 14, 10)):

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.data.images import write_image
 from aeanet_tf.experiments import paired_em, published, w2s
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Laboratory
-from aeanet_tf.models.run import model_config
-from aeanet_tf.models.run_config import load_run_config
-from tests.data.published import write_care, write_label_free, write_paired_em
+from aeanet_tf.io.image import write_image
+from aeanet_tf.runs.config import load_run_config
+from aeanet_tf.runs.train import model_config
+from tests.datasets.published import write_care, write_label_free, write_paired_em
 from tests.models import EAGER, eager_tensorflow
 
 # Where the table is checked and not the networks.

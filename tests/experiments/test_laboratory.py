@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from aeanet_tf.data.images import write_image
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Case, Laboratory, Method
-from aeanet_tf.models import run as runs
+from aeanet_tf.io.image import write_image
+from aeanet_tf.runs import train as runs
 from tests.models import EAGER, eager_tensorflow
 
 pytestmark = EAGER

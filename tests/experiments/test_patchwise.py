@@ -4,7 +4,7 @@ import numpy as np
 
 from aeanet_tf.experiments import patchwise
 from aeanet_tf.models import normalizers
-from aeanet_tf.models.run_config import NormalizationSection
+from aeanet_tf.runs.config import NormalizationSection
 
 
 class Recorder:

@@ -12,7 +12,7 @@ from aeanet_tf.experiments.laboratory import Laboratory
 from aeanet_tf.experiments.report import Cell, mean, mean_and_deviation, write_report
 from aeanet_tf.experiments.scores import by_image, read_scores, write_scores
 from aeanet_tf.files import write_text
-from aeanet_tf.models.run_config import RunConfig
+from aeanet_tf.runs.config import RunConfig
 
 
 def report(tmp_path, budget="full", epochs=2):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.interop import tf1_graph
+from aeanet_tf.interop import fiji_graph as tf1_graph
 from aeanet_tf.interop.fiji import export_fiji, meta, run_saved_model, settings
 from aeanet_tf.models import AEANet, AEANetConfig
 from tests.interop.example_models import EXAMPLES, images, make_model, predictions, relative_error

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from aeanet_tf.models.folder import load_model
-from aeanet_tf.models.run import train_run
-from aeanet_tf.models.run_config import load_run_config
+from aeanet_tf.runs.config import load_run_config
+from aeanet_tf.runs.train import train_run
 from aeanet_tf.training import read_history
 from tests.models import EAGER, eager_tensorflow, write_pairs
 

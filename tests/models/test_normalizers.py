@@ -7,8 +7,8 @@ import pytest
 from csbdeep.data import NoNormalizer, PercentileNormalizer
 from csbdeep.utils import move_image_axes
 
-from aeanet_tf.data.images import Image
 from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import Image
 from aeanet_tf.models.normalizers import (
     OneWayNormalizer,
     RangeNormalizer,
@@ -16,8 +16,8 @@ from aeanet_tf.models.normalizers import (
     fit_normalizer,
     make_normalizer,
 )
-from aeanet_tf.models.run_config import NormalizationSection
-from aeanet_tf.models.run_data import network_image
+from aeanet_tf.runs.config import NormalizationSection
+from aeanet_tf.runs.image_data import network_image
 
 
 def test_a_range_is_mapped_to_0_and_1_and_back():

@@ -9,20 +9,20 @@ from csbdeep.data import NoNormalizer, PercentileNormalizer
 from scipy.ndimage import gaussian_filter
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.data.alignment import to_common_histogram, to_midpoint
-from aeanet_tf.data.images import write_image
 from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import write_image
 from aeanet_tf.models import AEANet, AEANetConfig, SliceInterpolationConfig, SliceInterpolationNet
 from aeanet_tf.models.folder import load_model
-from aeanet_tf.models.run import model_config, train_run
-from aeanet_tf.models.run_config import load_run_config
-from aeanet_tf.models.slice_data import load_slices
 from aeanet_tf.models.slice_interpolation import prepare_pair
 from aeanet_tf.models.training_data import training_data
+from aeanet_tf.runs.config import load_run_config
+from aeanet_tf.runs.slice_data import load_slices
+from aeanet_tf.runs.train import model_config, train_run
+from aeanet_tf.sections.alignment import to_common_histogram, to_midpoint
 from aeanet_tf.training import CSVHistory, TripletSampler, TripletValidationSet, read_history
-from tests.data.test_triplets import tissue
 from tests.interop.example_models import randomise
 from tests.models import EAGER, assert_same_weights, contents, eager_tensorflow
+from tests.sections.test_triplets import tissue
 
 pytestmark = EAGER
 

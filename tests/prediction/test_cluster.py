@@ -7,12 +7,12 @@ import time
 import numpy as np
 import pytest
 
-from aeanet_tf.data.images import write_image
-from aeanet_tf.data.stored import open_image
 from aeanet_tf.errors import InputError
-from aeanet_tf.models.predict_files import predict_files
-from aeanet_tf.models.run_config import NormalizationSection
+from aeanet_tf.io.image import write_image
+from aeanet_tf.io.read import open_image
 from aeanet_tf.prediction.cluster import connected
+from aeanet_tf.runs.config import NormalizationSection
+from aeanet_tf.runs.predict_files import predict_files
 from tests.interop.example_models import make_model
 
 pytest.importorskip("distributed")
@@ -55,7 +55,7 @@ def test_two_workers_give_the_result_of_one(client, volume):
 
 def test_a_worker_that_is_killed_costs_time_only(client, volume, monkeypatch):
     """Killed in the second sweep, at work on a tile that reads features which it or the other has kept."""
-    from aeanet_tf.prediction import exact
+    from aeanet_tf.prediction import sweeps as exact
 
     folder, model, options, alone = volume
     pids = client.run(os.getpid)

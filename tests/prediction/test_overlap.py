@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError, WriteError
-from aeanet_tf.prediction.exact import Here, run_job
 from aeanet_tf.prediction.job import Frame
+from aeanet_tf.prediction.sweeps import Here, run_job
 
 TASKS = [(0, tile) for tile in range(6)]
 

@@ -7,10 +7,10 @@ import tensorflow as tf
 
 from aeanet_tf.cli.main import main
 from aeanet_tf.models import AEANet, AEANetConfig
-from aeanet_tf.models.run import train_run
-from aeanet_tf.models.run_config import load_run_config
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import build_network, presets
+from aeanet_tf.runs.config import load_run_config
+from aeanet_tf.runs.train import train_run
 from aeanet_tf.training import CSVHistory, PatchSampler, ValidationSet, get_loss, mae, mse, read_history
 from aeanet_tf.training.devices import find_devices, make_strategy
 from aeanet_tf.training.feeding import endless

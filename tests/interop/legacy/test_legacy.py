@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aeanet_tf.data.images import read_image
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.interop.fiji import export_fiji, meta
 from aeanet_tf.interop.runtimes import operations
 from aeanet_tf.interop.tf1_checkpoint import import_checkpoint
+from aeanet_tf.io.image import read_image
 from aeanet_tf.models.folder import load_model, prediction_normalization
 from aeanet_tf.models.normalizers import make_normalizer
-from aeanet_tf.models.run import train_run
-from aeanet_tf.models.run_config import load_run_config
+from aeanet_tf.runs.config import load_run_config
+from aeanet_tf.runs.train import train_run
 from tests.golden.original import GOLDEN, load, needs_golden
 from tests.interop.example_models import EXAMPLES, images, make_model, predictions, relative_error
 

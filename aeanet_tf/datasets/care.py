@@ -1,0 +1,199 @@
+"""CARE's data sets as published: patches for training, test images in three conditions with their ground truth."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aeanet_tf.datasets.pairs import pair_folders
+from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import Image, check_finite, find_images, image_stem
+from aeanet_tf.io.read import open_image
+
+GROUND_TRUTH = "GT"
+# Of a stack, in the order of its first axis: the worst condition comes first.
+_STACKED = ("C3", "C2", "C1", GROUND_TRUTH)
+_CONDITION_FOLDER = re.compile(r"(?:condition[ _-]?|c[ _-]?)(\d)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A file, and which part of a stack of conditions in it; None for the whole file."""
+
+    path: Path
+    index: int | None = None
+
+
+@dataclass(frozen=True)
+class CareTestImage:
+    """A test image of CARE: the same sample in several conditions, and its ground truth. Nothing is read until asked.
+
+    Attributes:
+        name: file name without its extension.
+        conditions: names of the conditions, the best first: ``("C1", "C2", "C3")``.
+        projection: whether the ground truth is a plane; None to see from the file.
+    """
+
+    name: str
+    sources: dict[str, _Source]
+    projection: bool | None = None
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return tuple(sorted(self.sources.keys() - {GROUND_TRUTH}))
+
+    def path(self, condition: str) -> Path:
+        """The file that holds a condition, or the ground truth ("GT")."""
+        return self._source(condition).path
+
+    def read(self, condition: str) -> np.ndarray:
+        """Read a condition ("C1", ...) or the ground truth ("GT"), and nothing else of the file.
+
+        Returns:
+            ZYX in the dtype of the file. A ground truth with one plane, or with planes that are all the same (as a
+            stack of conditions needs it), comes out as YX: it is a projection. That, and what else a stack may hold,
+            is our choice; the papers only say what the images show.
+
+        Raises:
+            InputError: there is no such condition, the file cannot be read or has other axes, or the ground truth of
+                a projection is not one plane.
+        """
+        source = self._source(condition)
+        array = _read_stacked(source) if source.index is not None else _read_volume(source.path)
+        check_finite(source.path, array)
+        if condition != GROUND_TRUTH:
+            if array.ndim != 3:
+                raise InputError(f"{source.path}: shape {array.shape}, expected a volume (ZYX)")
+            return array
+        return _ground_truth(source.path, array, self.projection)
+
+    def _source(self, condition: str) -> _Source:
+        if condition not in self.sources:
+            raise InputError(f"condition: {condition!r}, expected one of {', '.join((*self.conditions, GROUND_TRUTH))}")
+        return self.sources[condition]
+
+
+def care_training_file(root: str | Path) -> Path:
+    """The patches of a data set of CARE: the one file ``<root>/train_data/*.npz``; see `read_npz`.
+
+    Raises:
+        InputError: there is none, or more than one.
+    """
+    folder = Path(root) / "train_data"
+    files = sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
+    if len(files) != 1:
+        raise InputError(f"{folder}: {len(files)} files *.npz, expected one")
+    return files[0]
+
+
+def care_test_images(root: str | Path, projection: bool | None = None) -> list[CareTestImage]:
+    """Test images of a data set of CARE, in either of the forms in which they were published.
+
+    ``<root>/test_data`` holds one folder a condition (``condition_1``, ``C1`` or ``c1``, and so on) and ``GT``, with
+    images of the same names; or TIFFs of four volumes stacked along the first axis: conditions 3, 2 and 1, and the
+    ground truth. Where there are stacks and a folder ``GT``, the ground truth comes from the folder.
+
+    Args:
+        root: folder of the data set.
+        projection: whether the ground truth is a plane (flywing): then it is an error if it is not. None for what
+            the files hold.
+
+    Returns:
+        The images, sorted by name.
+
+    Raises:
+        InputError: there are no test images, or those of the folders do not match.
+    """
+    folder = Path(root) / "test_data"
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, expected the test images")
+    folders = _condition_folders(folder)
+    truth = next((path for path in sorted(folder.iterdir()) if path.is_dir() and path.name.upper() == "GT"), None)
+    if folders:
+        if truth is None:
+            raise InputError(f"{folder}: has {', '.join(p.name for p in folders.values())} but no folder GT")
+        return _from_folders(folders, truth, projection)
+    sources = {path: {name: _Source(path, i) for i, name in enumerate(_STACKED)} for path in find_images(folder)}
+    if truth is not None:
+        for path, gt in pair_folders(folder, truth):
+            sources[path][GROUND_TRUTH] = _Source(gt)
+    return [CareTestImage(image_stem(path), found, projection) for path, found in sorted(sources.items())]
+
+
+def _condition_folders(folder: Path) -> dict[str, Path]:
+    """Folders by name of the condition."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        match = _CONDITION_FOLDER.fullmatch(path.name)
+        if match is None or not path.is_dir():
+            continue
+        name = f"C{match[1]}"
+        if found.setdefault(name, path) != path:
+            raise InputError(f"{path}: is condition {name}, as {found[name].name}; expected one folder a condition")
+    return found
+
+
+def _from_folders(folders: dict[str, Path], truth: Path, projection: bool | None) -> list[CareTestImage]:
+    sources: dict[str, dict[str, _Source]] = {}
+    for name, folder in folders.items():
+        for path, gt in pair_folders(folder, truth):
+            sources.setdefault(image_stem(gt), {GROUND_TRUTH: _Source(gt)})[name] = _Source(path)
+    return [CareTestImage(name, found, projection) for name, found in sorted(sources.items())]
+
+
+def _read_volume(path: Path) -> np.ndarray:
+    """A volume or plane, its axes in the order ZYX."""
+    try:
+        image = open_image(path)
+    except InputError:
+        # A plain TIFF of several pages does not say what they are.
+        image = open_image(path, "ZYX")
+    if image.axes in ("TYX", "CYX"):
+        image.axes = image.axes.replace(image.axes[0], "Z")
+    if not {"Y", "X"} <= set(image.axes) <= set("ZYX"):
+        raise InputError(f"{path}: axes {image.axes}, expected ZYX or YX")
+    return _ordered(image, {})
+
+
+def _read_stacked(source: _Source) -> np.ndarray:
+    """One of the four volumes of a stack."""
+    path = source.path
+    try:
+        image = open_image(path)
+    except InputError:
+        image = open_image(path, "CZYX")
+    sizes = dict(zip(image.axes, image.array.shape, strict=True))
+    # ImageJ and others have no axis for conditions: channels or time points stand for it.
+    stacking = [axis for axis in "CT" if sizes.get(axis) == len(_STACKED)]
+    if len(stacking) != 1 or set(image.axes) - set(stacking) != set("ZYX"):
+        raise InputError(
+            f"{path}: shape {image.array.shape} ({image.axes}), expected {len(_STACKED)} volumes "
+            f"({', '.join(_STACKED)}) stacked along the first axis"
+        )
+    return _ordered(image, {stacking[0]: source.index})
+
+
+def _ordered(image: Image, chosen: dict[str, int]) -> np.ndarray:
+    """Pixels with the axes (Z)YX, read at one index along other axes."""
+    parts = [slice(chosen[a], chosen[a] + 1) if a in chosen else slice(0, n) for a, n in _sizes(image)]
+    array = image.array[tuple(parts)].squeeze(tuple(i for i, a in enumerate(image.axes) if a in chosen))
+    axes = [axis for axis in image.axes if axis not in chosen]
+    return np.ascontiguousarray(array.transpose([axes.index(axis) for axis in "ZYX" if axis in axes]))
+
+
+def _sizes(image: Image) -> list[tuple[str, int]]:
+    return list(zip(image.axes, image.array.shape, strict=True))
+
+
+def _ground_truth(path: Path, array: np.ndarray, projection: bool | None) -> np.ndarray:
+    if array.ndim == 2:
+        if projection is False:
+            raise InputError(f"{path}: shape {array.shape}, expected a ground truth of the volume's size (ZYX)")
+        return array
+    one_plane = (array == array[:1]).all()
+    if projection and not one_plane:
+        raise InputError(
+            f"{path}: the ground truth has {len(array)} different planes, expected one plane (a projection)"
+        )
+    return array[0] if one_plane and projection is not False else array

@@ -1,0 +1,132 @@
+"""Downloading a data set: fetched, checked, unpacked, and once only."""
+
+import json
+import logging
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aeanet_tf.datasets.catalogue import Dataset, get_dataset
+from aeanet_tf.datasets.resuming import ResumingDownloader
+from aeanet_tf.datasets.unpacking import is_archive, unpack
+from aeanet_tf.errors import InputError, writing
+from aeanet_tf.files import replacing_folder, write_text
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Download(NamedTuple):
+    """Where a data set lies: its folder, the record of its download, and whether this call put it there."""
+
+    folder: Path
+    record: Path
+    fetched: bool
+
+
+def download(dataset: str | Dataset, output: str | Path = "data") -> Download:
+    """Make the folder ``output/NAME`` with the contents of a data set; does nothing where it is complete.
+
+    The data set's file is fetched to ``output`` (a file of that name that lies there, saved by hand, is taken), its
+    sha256 compared, and it is unpacked to a temporary folder that gets its name when all is done; what was fetched is
+    then removed. A download that broke off keeps its part, and the next call fetches the rest
+    (`aeanet_tf.datasets.resuming`).
+
+    Where nobody has published a sha256, the size that the server states and the checksums within the archive are all
+    there is to check. The sha256 found is then kept in ``output/NAME.download.json``, beside the folder, with address,
+    size and date. When the folder is deleted and downloaded again, that file decides: data that have changed since are
+    refused, until it is deleted, too.
+
+    Args:
+        dataset: name, or the data set itself.
+        output: folder for all data sets.
+
+    Raises:
+        InputError: the data set is unknown or its owner gives it out by hand only (the message says where to get it and
+            how to arrange it), the folder is there but not from here, the sha256 is another (the file is removed), or
+            the archive is damaged or unsafe.
+        UnfinishedError: the file cannot be fetched, or the disk cannot be written.
+    """
+    if isinstance(dataset, str):
+        dataset = get_dataset(dataset)
+    folder = Path(output) / dataset.name
+    record = Path(output) / f"{dataset.name}.download.json"
+    recorded = _read_record(record)
+    if dataset.url is None:
+        if folder.is_dir():
+            return Download(folder, record, False)
+        raise InputError(
+            f"{dataset.name}: cannot be fetched by a program: get it from {dataset.page} and put into {folder}: "
+            f"{dataset.layout}; docs/datasets.md says more"
+        )
+    if folder.exists():
+        if recorded is None:
+            raise InputError(
+                f"{folder}: is there, but not from a download; move it, or choose another folder with --output"
+            )
+        return Download(folder, record, False)
+    if recorded is not None and recorded["url"] != dataset.url:
+        recorded = None
+    file = Path(output) / dataset.file
+    fetched = _fetch(dataset.url, file, dataset.sha256, record, recorded)
+    _arrange(dataset.url, file, folder, record, fetched)
+    return Download(folder, record, True)
+
+
+def _fetch(url: str, file: Path, sha256: str | None, record: Path, recorded: dict[str, Any] | None) -> bool:
+    """Have pooch put the right file in place; gives whether it had to fetch it."""
+    import pooch
+
+    # It would announce each download on its own, and print the hash of each of unknown hash.
+    pooch.get_logger().setLevel("WARNING")
+    downloader = ResumingDownloader(file)
+    expected = sha256 or (recorded["sha256"] if recorded else None)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            pooch.retrieve(url, expected, fname=file.name, path=file.parent, downloader=downloader)
+        except InputError:
+            raise
+        except ValueError as error:
+            # pooch's error for another hash, which names the two in its first sentence.
+            reason = str(error).split(". ")[0]
+            remedy = f"; {record} holds that of the first download: delete it to accept the new file"
+            raise InputError(f"{url}: removed again: {reason}{'' if sha256 else remedy}") from error
+    return downloader.used
+
+
+def _arrange(url: str, file: Path, folder: Path, record: Path, fetched: bool) -> None:
+    """Unpack or move the file into the folder, and record it."""
+    import pooch
+
+    found = {"url": url, "file": file.name, "bytes": file.stat().st_size, "sha256": pooch.file_hash(str(file))}
+    with replacing_folder(folder) as temporary:
+        if is_archive(file):
+            _LOGGER.info("unpacking %s", file)
+            try:
+                unpack(file, temporary)
+            except InputError:
+                # Not what somebody saved by hand.
+                if fetched:
+                    file.unlink()
+                raise
+        else:
+            temporary.mkdir(parents=True)
+            # Copied, so that nothing is lost of what somebody saved by hand if this fails.
+            shutil.copy2(file, temporary / file.name)
+        # Before the folder has its name, so that there is never a folder without its record.
+        write_text(record, json.dumps({**found, "date": date.today().isoformat()}, indent=2) + "\n")
+    if fetched and file.exists():
+        file.unlink()
+
+
+def _read_record(record: Path) -> dict[str, Any] | None:
+    if not record.exists():
+        return None
+    try:
+        content = json.loads(record.read_text(encoding="utf-8"))
+        if isinstance(content["url"], str) and isinstance(content["sha256"], str):
+            return content
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise InputError(f"{record}: is not the record of a download, expected JSON with url and sha256; delete it")

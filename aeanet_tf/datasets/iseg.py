@@ -1,0 +1,180 @@
+"""The infant brains of iSeg-2017 as published: T1, T2 and labels of a subject as Analyze volumes in one folder."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import NIFTI_SUFFIXES
+from aeanet_tf.io.labels import to_classes
+from aeanet_tf.io.nifti import Volume, check_same_place, read_nifti
+
+Box = tuple[slice, slice, slice]
+
+CLASSES = ("background", "CSF", "GM", "WM")
+"""What the class indices 0 to 3 mean: background, cerebrospinal fluid, grey matter, white matter."""
+LABELS = (0, 10, 150, 250)
+"""The values of the classes in the published label files."""
+MODALITIES = ("T1", "T2")
+
+_NAME = re.compile(r"subject-(\d+)-(?:T1|T2|label)\.(?:hdr|img|nii|nii\.gz)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A subject as stored, not normalised and not cropped.
+
+    Attributes:
+        number: i of ``subject-<i>``.
+        images: (Z, Y, X, 2) float32, channels T1 and T2 in the units of the files.
+        labels: (Z, Y, X) uint8, class indices 0 to 3 (`CLASSES`); None where the folder has none.
+        template: the T1 volume, for `aeanet_tf.io.nifti.write_nifti` to write results in its place.
+        crop: bounding box of the brain, a slice along Z, Y and X, for `cropped` and `put_back`.
+    """
+
+    number: int
+    images: np.ndarray
+    labels: np.ndarray | None
+    template: Volume
+    crop: Box
+
+    @property
+    def affine(self) -> np.ndarray:
+        """From voxel indices (X, Y, Z, 1) to millimetres, 4 x 4."""
+        return self.template.affine
+
+
+def iseg_subjects(folder: str | Path) -> list[int]:
+    """Numbers of the subjects of which a folder has a file, sorted; 1 to 10 have labels in the published data.
+
+    Raises:
+        InputError: there is no such folder, or no subject in it.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder, expected the subjects of iSeg-2017")
+    # A subject of which only T2 is left is listed, so that reading it tells what is missing.
+    found = {int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))}
+    if not found:
+        raise InputError(f"{folder}: no subject in it, expected subject-<i>-T1.hdr, subject-<i>-T2.hdr and their .img")
+    return sorted(found)
+
+
+def read_subject(folder: str | Path, number: int, margin: int = 0) -> Subject:
+    """Read a subject: ``subject-<i>-T1``, ``-T2`` and, where there is one, ``-label``, as .hdr with .img.
+
+    Files of these names in .nii or .nii.gz are read, too.
+
+    Args:
+        folder: that holds the files.
+        number: i.
+        margin: of `Subject.crop`, see `brain_box`.
+
+    Raises:
+        InputError: T1, T2 or an .img is missing or damaged; shapes differ; a label is none of `LABELS`; T1 and T2 are
+            0 everywhere; or nibabel is not installed.
+    """
+    folder = Path(folder)
+    t1, t2 = (read_nifti(_file(folder, number, modality)) for modality in MODALITIES)
+    _check_shape(t2, t1)
+    labels = None
+    # Any file of that name: an .img without its .hdr is a damaged subject, not one without labels.
+    if any(folder.glob(f"subject-{number}-label.*")):
+        stored = read_nifti(_file(folder, number, "label"))
+        _check_shape(stored, t1)
+        labels = to_classes(stored.array, list(LABELS), stored.path)
+    images = np.stack([t1.array, t2.array], axis=-1).astype(np.float32)
+    try:
+        crop = brain_box(images, margin)
+    except InputError as error:
+        raise InputError(f"{t1.path} and {t2.path.name}: {error}") from error
+    return Subject(number, images, labels, t1, crop)
+
+
+def brain_box(images: np.ndarray, margin: int = 0) -> Box:
+    """Bounding box of the voxels in which T1 or T2 is above 0: what skull stripping has left.
+
+    Args:
+        images: (Z, Y, X, channels).
+        margin: voxels to add on every side, as far as the volume reaches. Default 0, as in the code of Non-local
+            U-Nets (Wang et al. 2020), which takes the voxels where T1 alone is not 0.
+
+    Raises:
+        InputError: there is none above 0, or the margin is negative.
+    """
+    if margin < 0:
+        raise InputError(f"margin: {margin}, expected a number of voxels, 0 or more")
+    brain = (images > 0).any(axis=-1)
+    box = []
+    for axis, size in enumerate(brain.shape):
+        found = np.flatnonzero(brain.any(axis=tuple(other for other in range(3) if other != axis)))
+        if not found.size:
+            raise InputError("no voxel is above 0, expected a brain")
+        box.append(slice(max(0, int(found[0]) - margin), min(size, int(found[-1]) + 1 + margin)))
+    return tuple(box)
+
+
+def cropped(array: np.ndarray, box: Box) -> np.ndarray:
+    """The part of ``array``, (Z, Y, X) or (Z, Y, X, C), in a box: a view."""
+    return array[box]
+
+
+def put_back(part: np.ndarray, box: Box, shape: tuple[int, ...], fill: float | np.ndarray = 0) -> np.ndarray:
+    """Put a cropped result back into the full volume.
+
+    Args:
+        part: (z, y, x) of the size of the box, or (z, y, x, C) such as probabilities.
+        box: that it was cropped to.
+        shape: Z, Y, X of the full volume; a further dimension is ignored.
+        fill: value outside of the box, or one a channel: for probabilities (1, 0, 0, 0), which is background.
+
+    Returns:
+        (Z, Y, X) or (Z, Y, X, C) in the dtype of ``part``.
+
+    Raises:
+        InputError: ``part`` has not the size of the box, or the box not its place in the volume.
+    """
+    expected = tuple(side.stop - side.start for side in box)
+    if part.shape[:3] != expected:
+        raise InputError(f"cropped result: shape {part.shape}, expected {expected} as the box has")
+    if any(side.start < 0 or side.stop > size for side, size in zip(box, shape[:3], strict=True)):
+        raise InputError(f"box: {_text(box)}, expected it within a volume of shape {tuple(shape[:3])}")
+    whole = np.empty((*shape[:3], *part.shape[3:]), part.dtype)
+    whole[...] = fill
+    whole[box] = part
+    return whole
+
+
+def label_values(indices: np.ndarray) -> np.ndarray:
+    """Class indices 0 to 3 as the values of the published label files, 0, 10, 150, 250, in uint8.
+
+    Raises:
+        InputError: an index is another number.
+    """
+    indices = np.asarray(indices)
+    other = np.setdiff1d(indices, np.arange(len(LABELS)))
+    if other.size:
+        raise InputError(f"class indices: found {other[0]}, expected 0 to {len(LABELS) - 1}")
+    return np.array(LABELS, np.uint8)[indices.astype(np.intp)]
+
+
+def _file(folder: Path, number: int, what: str) -> Path:
+    for suffix in (".hdr", *NIFTI_SUFFIXES):
+        path = folder / f"subject-{number}-{what}{suffix}"
+        if path.is_file():
+            return path
+    raise InputError(f"{folder / f'subject-{number}-{what}.hdr'}: no such file")
+
+
+def _check_shape(volume: Volume, t1: Volume) -> None:
+    check_same_place(t1.path, volume.path)
+    if volume.array.shape != t1.array.shape:
+        raise InputError(
+            f"{volume.path}: shape {volume.array.shape} (ZYX), expected {t1.array.shape} as {t1.path.name} has"
+        )
+
+
+def _text(box: Box) -> str:
+    return ", ".join(f"{side.start}:{side.stop}" for side in box)

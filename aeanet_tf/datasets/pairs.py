@@ -1,0 +1,193 @@
+"""Pairs of a low-quality image and its ground truth, from folders or from CSBDeep's .npz files."""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.io.channels import find_channel_images
+from aeanet_tf.io.image import Image, check_axes, find_images, image_stem, read_image
+
+Patches: TypeAlias = tuple[np.ndarray, np.ndarray]
+
+
+def pair_folders(low: str | Path, gt: str | Path, channels: Sequence[str] | None = None) -> list[tuple[Path, Path]]:
+    """Match the images of two folders by file name; the extensions may differ.
+
+    Args:
+        low: folder, pattern or file of the inputs.
+        gt: the same for the ground truth.
+        channels: names of the channels where each has a file of its own (`find_channel_images`); those of the first
+            are matched.
+
+    Returns:
+        (low, GT) for each name, sorted by name.
+
+    Raises:
+        InputError: one side has no images, has a name twice, or has names that the other lacks.
+    """
+    sides = [_by_stem(find_channel_images(low, channels) if channels else find_images(low)), _by_stem(find_images(gt))]
+    for own, other, folder, missing_in in ((*sides, low, gt), (*sides[::-1], gt, low)):
+        alone = sorted(own.keys() - other.keys())
+        if alone:
+            names = ", ".join(own[stem].name for stem in alone[:3]) + (", ..." if len(alone) > 3 else "")
+            raise InputError(
+                f"{folder}: {len(alone)} of {len(own)} images have no partner of the same name in {missing_in}: {names}"
+            )
+    return [(sides[0][stem], sides[1][stem]) for stem in sorted(sides[0])]
+
+
+def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        twin = found.setdefault(image_stem(path), path)
+        if twin != path:
+            raise InputError(f"{path}: has the same name as {twin}, expected one image a name")
+    return found
+
+
+def read_pairs(
+    pairs: Sequence[tuple[Path, Path]], axes: str | None = None, reduced_axis: str | None = None
+) -> tuple[list[Image], list[Image]]:
+    """Read pairs of images and check that they fit together.
+
+    Args:
+        pairs: (low, GT) paths, as ``pair_folders`` gives them.
+        axes: axes of the files; None takes those that each file states.
+        reduced_axis: axis along which the ground truth is projected ("Z" for a surface projection): the
+            ground truth may lack it or have size 1 there.
+
+    Returns:
+        Inputs and ground truths in the same order. The axes of a ground truth are those of its input, less
+        ``reduced_axis``.
+
+    Raises:
+        InputError: an image cannot be read, or the shapes or axes of a pair differ.
+    """
+    lows, gts = [], []
+    for low_path, gt_path in pairs:
+        low, gt = read_pair(low_path, gt_path, axes, reduced_axis)
+        lows.append(low)
+        gts.append(gt)
+    return lows, gts
+
+
+def read_pair(
+    low_path: Path, gt_path: Path, axes: str | None = None, reduced_axis: str | None = None
+) -> tuple[Image, Image]:
+    """Read one pair; see ``read_pairs``."""
+    low = read_image(low_path, axes)
+    expected_axes, expected_shape = low.axes, low.array.shape
+    if reduced_axis is None:
+        gt = read_image(gt_path, axes)
+    else:
+        if reduced_axis not in low.axes:
+            raise InputError(f"{low_path}: axes {low.axes}, expected the axis {reduced_axis} to be reduced")
+        dimension = low.axes.index(reduced_axis)
+        expected_axes = low.axes.replace(reduced_axis, "")
+        expected_shape = (*low.array.shape[:dimension], *low.array.shape[dimension + 1 :])
+        gt = _read_reduced(gt_path, axes, reduced_axis)
+    if gt.axes != expected_axes or gt.array.shape != expected_shape:
+        raise InputError(
+            f"{gt_path}: shape {gt.array.shape} ({gt.axes}), but {low_path} has {low.array.shape} ({low.axes}); "
+            f"expected {expected_shape} ({expected_axes})"
+        )
+    return low, gt
+
+
+def _read_reduced(path: Path, axes: str | None, reduced_axis: str) -> Image:
+    """Read a ground truth that is projected along an axis, and drop that axis if it is there with size 1."""
+    if axes is None:
+        image = read_image(path)
+    else:
+        # Dimensions of size 1 that the axes do not name are dropped in reading, so this takes both forms.
+        image = read_image(path, check_axes(axes).replace(reduced_axis, ""))
+    if reduced_axis in image.axes:
+        raise InputError(
+            f"{path}: shape {image.array.shape} ({image.axes}), expected no {reduced_axis} axis or size 1 along it"
+        )
+    return image
+
+
+def read_npz(
+    path: str | Path, validation_split: float = 0.1, axes: str | None = None
+) -> tuple[Patches, Patches | None, str]:
+    """Read training patches from a .npz file as CSBDeep's ``create_patches`` writes it.
+
+    Args:
+        path: file with ``X``, ``Y`` and ``axes``; the shapes are (sample, channel, [z,] y, x).
+        validation_split: fraction of the samples, from the end of the file, to hold out; 0 for none.
+        axes: axes of X, such as "SCYX", for files that do not have them.
+
+    Returns:
+        ``(X, Y), (X_val, Y_val), axes``, channels last, validation None if the split is 0. Y may have other
+        channels than X, and size 1 along one axis (a projection).
+
+    Raises:
+        InputError: the file is missing, unreadable or lacks an entry; shapes and axes do not fit; there is
+            NaN or infinity; or the split leaves no sample on one side.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file, expected training data (.npz)")
+    if not 0 <= validation_split < 1:
+        raise InputError(f"validation_split: got {validation_split}, expected 0 <= fraction < 1")
+    try:
+        axes, shapes = _npz_header(path, axes)
+        _check_npz(path, axes, shapes, validation_split)
+        from csbdeep.io import load_training_data
+
+        training, validation, axes = load_training_data(str(path), validation_split=validation_split, axes=axes)
+    except InputError:
+        raise
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
+        raise InputError(f"{path}: not a readable .npz file ({' '.join(str(error).split())[:160]})") from error
+    for name, array in zip("XYXY", (*training, *(validation or ())), strict=False):
+        if array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
+            raise InputError(f"{path}: {name} holds NaN or infinite values, expected finite ones")
+    return training, validation, axes
+
+
+def _npz_header(path: Path, axes: str | None) -> tuple[str, dict[str, tuple[int, ...]]]:
+    """Axes and shapes without reading the patches, which may take gigabytes."""
+    with zipfile.ZipFile(path) as archive:
+        names = {Path(name).stem for name in archive.namelist()}
+        missing = {"X", "Y"} - names | ({"axes"} - names if axes is None else set())
+        if missing:
+            wanted = ", ".join(sorted(missing))
+            raise InputError(f"{path}: lacks {wanted}; it has {', '.join(sorted(names)) or 'nothing'}")
+        shapes = {}
+        for name in "XY":
+            with archive.open(f"{name}.npy") as entry:
+                version = np.lib.format.read_magic(entry)
+                read = {
+                    (1, 0): np.lib.format.read_array_header_1_0,
+                    (2, 0): np.lib.format.read_array_header_2_0,
+                }
+                shapes[name], _, dtype = read[version](entry)
+                if dtype.kind not in "biuf":
+                    raise InputError(f"{path}: {name} is of type {dtype}, expected integers or floats")
+    if axes is None:
+        with np.load(path) as content:
+            axes = str(content["axes"])
+    return check_axes(axes, "STCZYX"), shapes
+
+
+def _check_npz(path: Path, axes: str, shapes: dict[str, tuple[int, ...]], validation_split: float) -> None:
+    x, y = shapes["X"], shapes["Y"]
+    if len(x) != len(axes) or not axes.startswith("S") or "C" not in axes:
+        raise InputError(f"{path}: X has shape {x} and axes {axes}, expected axes such as SCYX that fit it")
+    fits = len(x) == len(y) and x[0] == y[0]
+    differing = [axis for axis, own, other in zip(axes[1:], x[1:], y[1:], strict=False) if axis != "C" and own != other]
+    reduced = len(differing) == 1 and y[axes.index(differing[0])] == 1 if fits and differing else True
+    if not fits or not reduced or 0 in x or 0 in y:
+        raise InputError(f"{path}: Y has shape {y}, expected it to fit X of shape {x} (axes {axes})")
+    held_out = round(x[0] * validation_split)
+    if validation_split > 0 and not 0 < held_out < x[0]:
+        raise InputError(
+            f"validation_split: {validation_split} of the {x[0]} samples of {path} is {held_out}, expected at least "
+            "one sample for training and one for validation"
+        )

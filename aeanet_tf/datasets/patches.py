@@ -1,0 +1,243 @@
+"""Training patches in CSBDeep's .npz format, by CSBDeep's own functions, from checked images."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aeanet_tf.datasets.pairs import read_pair
+from aeanet_tf.errors import InputError
+from aeanet_tf.files import replacing
+from aeanet_tf.io.image import check_axes
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """How to cut patches; the defaults are CSBDeep's.
+
+    Attributes:
+        axes: axes of the source images, such as "ZYX".
+        patch_size: size of a patch along each of them, 0 for the whole axis.
+        patches_per_image: number of patches from each pair.
+        reduce: axis along which the target is projected (it lacks the axis or has size 1), None for none.
+        threshold: a patch is eligible where the target's maximum nearby exceeds this part of its
+            99.9th percentile; None takes background too.
+        percentiles: (low, high) mapped to 0 and 1 in each image; None draws them for each patch from 1..3 and
+            99.5..99.9.
+        seed: of the positions, the percentiles and the order of the patches.
+    """
+
+    axes: str
+    patch_size: Sequence[int]
+    patches_per_image: int = 16
+    reduce: str | None = None
+    threshold: float | None = 0.4
+    percentiles: tuple[float, float] | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        axes = check_axes(self.axes)
+        object.__setattr__(self, "axes", axes)
+        object.__setattr__(self, "patch_size", tuple(self.patch_size))
+        if len(self.patch_size) != len(axes) or min(self.patch_size) < 0:
+            raise InputError(f"patch size: got {self.patch_size}, expected {len(axes)} sizes for the axes {axes}")
+        if self.patches_per_image < 1:
+            raise InputError(f"patches per image: got {self.patches_per_image}, expected at least 1")
+        if self.reduce is not None and (self.reduce not in axes or self.reduce not in tuple("TZ")):
+            raise InputError(f"reduce: got {self.reduce!r}, expected T or Z, and one of the axes {axes}")
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise InputError(f"threshold: got {self.threshold}, expected 0 to 1")
+        if self.percentiles is not None and not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
+            raise InputError(f"percentiles: got {self.percentiles}, expected 0 <= low < high <= 100")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed: got {self.seed}, expected 0 to 2^32 - 1")
+
+
+def find_pairs(
+    basepath: str | Path, sources: Sequence[str], target: str, pattern: str = "*.tif*"
+) -> list[tuple[Path, Path]]:
+    """Match source images to targets of the same file name, as ``RawData.from_folder`` does.
+
+    Targets without a source are left out, since each source folder may hold some of the images.
+
+    Raises:
+        InputError: a folder is missing, a source folder has no image, or a source has no target.
+    """
+    basepath = Path(basepath)
+    for folder in (basepath, *(basepath / source for source in sources), basepath / target):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such folder")
+    pairs = []
+    for source in sources:
+        names = sorted(
+            path.name for path in (basepath / source).glob(pattern) if path.name[0] != "." and path.is_file()
+        )
+        if not names:
+            raise InputError(f"{basepath / source}: no image matches {pattern}")
+        alone = [name for name in names if not (basepath / target / name).is_file()]
+        if alone:
+            listed = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
+            raise InputError(
+                f"{basepath / source}: {len(alone)} of {len(names)} images have no partner of the same name in "
+                f"{basepath / target}: {listed}"
+            )
+        pairs += [(basepath / source / name, basepath / target / name) for name in names]
+    return pairs
+
+
+def check_pairs(pairs: Sequence[tuple[Path, Path]], settings: PatchSettings) -> tuple[int, ...]:
+    """Read every pair once, so that a bad file is found before hours of cutting.
+
+    Returns:
+        The patch size, with the size of the first image for 0.
+
+    Raises:
+        InputError: an image is unreadable or not finite, the shapes of a pair differ, or an image is smaller
+            than a patch.
+    """
+    size = settings.patch_size
+    for number, (low_path, gt_path) in enumerate(pairs):
+        low, _ = read_pair(low_path, gt_path, settings.axes, settings.reduce)
+        shape = low.array.shape
+        if number == 0:
+            size = tuple(wanted or whole for wanted, whole in zip(size, shape, strict=True))
+        if any(wanted > there for wanted, there in zip(size, shape, strict=True)):
+            raise InputError(f"{low_path}: shape {shape} ({settings.axes}), smaller than a patch of {size}")
+        for axis, wanted, there in zip(settings.axes, size, shape, strict=True):
+            if axis == "C" and wanted != there:
+                raise InputError(f"{low_path}: {there} channels, but patches of {wanted}; expected all of them (or 0)")
+    return size
+
+
+def cut_patches(
+    basepath: str | Path,
+    sources: Sequence[str],
+    target: str,
+    settings: PatchSettings,
+    pattern: str = "*.tif*",
+    verbose: bool = True,
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Cut normalised patches with CSBDeep's ``create_patches`` or ``create_patches_reduced_target``.
+
+    Folders as for ``RawData.from_folder``: ``basepath/<source>/name.tif`` and ``basepath/<target>/name.tif``.
+    Files are taken in the order of their names and the seed is set through NumPy's global generator, which
+    CSBDeep draws from and which is put back afterwards, so that equal calls give equal patches.
+
+    Returns:
+        X, Y (float32, of shape (patch, channel, ...)) and their axes, "SC" and the spatial ones.
+
+    Raises:
+        InputError: see ``find_pairs`` and ``check_pairs``; or no place passes the background filter.
+    """
+    pairs = find_pairs(basepath, sources, target, pattern)
+    size = check_pairs(pairs, settings)
+    from csbdeep.data import RawData, create_patches, create_patches_reduced_target
+
+    reading = _Reader(pairs, settings)
+    # As RawData.from_folder makes it, which takes the files in the order of the file system, however, and fails
+    # on dimensions of size 1.
+    raw = RawData(reading.generate, len(pairs), f"{basepath}: {', '.join(sources)} -> {target} ({pattern})")
+    options: dict[str, Any] = {**_options(settings), "verbose": verbose}
+    with _numpy_seed(settings.seed):
+        try:
+            if settings.reduce is None:
+                return create_patches(raw, size, settings.patches_per_image, **options)
+            return create_patches_reduced_target(
+                raw,
+                size,
+                settings.patches_per_image,
+                reduction_axes=settings.reduce,
+                target_axes=settings.axes.replace(settings.reduce, ""),
+                **options,
+            )
+        except ValueError as error:
+            if isinstance(error, InputError) or "patch_filter" not in str(error):
+                raise
+            raise InputError(
+                f"{reading.current}: no place for a patch of {size} passes the background filter; lower the "
+                f"threshold ({settings.threshold}) or switch the filter off"
+            ) from error
+
+
+class _Reader:
+    """Read the pairs one at a time, and know which one is being cut when something fails."""
+
+    def __init__(self, pairs: Sequence[tuple[Path, Path]], settings: PatchSettings) -> None:
+        self.pairs, self.settings = pairs, settings
+        self.current: Path | None = None
+
+    def generate(self) -> Iterator[tuple[np.ndarray, np.ndarray, str, None]]:
+        for low_path, gt_path in self.pairs:
+            self.current = gt_path
+            low, gt = read_pair(low_path, gt_path, self.settings.axes, self.settings.reduce)
+            yield low.array, gt.array, low.axes, None
+
+
+def _options(settings: PatchSettings) -> dict[str, Any]:
+    from csbdeep.data import no_background_patches, norm_percentiles
+
+    options: dict[str, Any] = {"patch_filter": None}
+    if settings.threshold is not None:
+        options["patch_filter"] = no_background_patches(threshold=settings.threshold)
+    if settings.percentiles is not None:
+        options["normalization"] = norm_percentiles(percentiles=settings.percentiles)
+    return options
+
+
+@contextmanager
+def _numpy_seed(seed: int) -> Iterator[None]:
+    state = np.random.get_state()  # noqa: NPY002 - CSBDeep draws from the global generator
+    np.random.seed(seed)  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
+def save_patches(path: str | Path, x: np.ndarray, y: np.ndarray, axes: str) -> None:
+    """Write a .npz file that ``csbdeep.io.load_training_data`` reads; it appears only when it is whole.
+
+    Raises:
+        InputError: the name does not end in .npz, or the file cannot be written.
+    """
+    if Path(path).suffix != ".npz":
+        raise InputError(f"{path}: expected a name ending in .npz")
+    with replacing(path) as temporary:
+        np.savez(temporary, X=x, Y=y, axes=axes)
+
+
+def draw_patches(path: str | Path, x: np.ndarray, y: np.ndarray, axes: str, number: int = 8, seed: int = 0) -> None:
+    """Write a PNG with pairs drawn at random: source above, target below, first channel, grey from the source's
+    and target's own percentiles 0.5 and 99.5; other axes than Y and X by maximum projection.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(x))[:number])
+    figure = Figure(figsize=(1.6 * len(chosen) + 0.4, 3.7), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(2, len(chosen), squeeze=False)
+    for row, (name, patches) in enumerate((("source", x), ("target", y))):
+        for panel, index in zip(panels[row], chosen, strict=True):
+            picture = _plane(patches[index], axes[1:])
+            low, high = np.percentile(picture, (0.5, 99.5))
+            panel.imshow(picture, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
+            panel.set_xticks([])
+            panel.set_yticks([])
+            if row == 0:
+                panel.set_title(f"patch {index}", fontsize=8)
+        panels[row, 0].set_ylabel(name, fontsize=9)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def _plane(patch: np.ndarray, axes: str) -> np.ndarray:
+    patch, axes = patch.take(0, axis=axes.index("C")), axes.replace("C", "")
+    patch = patch.max(axis=tuple(number for number, axis in enumerate(axes) if axis not in "YX"))
+    return patch if axes.index("Y") < axes.index("X") else patch.T

@@ -1,0 +1,168 @@
+"""Images whose channels are files of their own, such as ``subject-9-T1.hdr`` and ``subject-9-T2.hdr``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import Image, find_images
+from aeanet_tf.io.nifti import check_same_place
+from aeanet_tf.io.read import StoredArray, open_image
+from aeanet_tf.io.tiff import Slices
+
+
+@dataclass(frozen=True)
+class ChannelArray:
+    """Stored arrays of one shape as the channels, behind the other axes, of one array that is read when it is sliced.
+
+    As a `StoredArray` it is indexed with a tuple of slices, one a dimension, can be pickled, and be read by several
+    threads and processes at once. Of the files only those are read whose channels are asked for.
+
+    Attributes:
+        arrays: the channels.
+    """
+
+    arrays: tuple[StoredArray, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*self.arrays[0].shape, len(self.arrays))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The smallest that holds the values of all channels."""
+        return np.result_type(*(array.dtype for array in self.arrays))
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Of the first channel; a piece that is sensible to read at once is one of a single file."""
+        return (*self.arrays[0].chunks, 1)
+
+    def __getitem__(self, slices: Slices) -> np.ndarray:
+        """Read a part.
+
+        Args:
+            slices: one a dimension, none negative, of step 1; as in NumPy they end where the array does.
+
+        Raises:
+            IndexError: the slices are others.
+            InputError: a file is damaged there, or has changed since it was opened.
+        """
+        if not isinstance(slices, tuple) or len(slices) != self.ndim or not isinstance(slices[-1], slice):
+            raise IndexError(f"an array of {self.ndim} dimensions takes as many slices, got {slices!r}")
+        # Without a channel there is still a shape.
+        channels = [array[slices[:-1]] for array in self.arrays[slices[-1]]]
+        shape = channels[0].shape if channels else self.arrays[0][slices[:-1]].shape
+        values = np.empty((*shape, len(channels)), self.dtype)
+        for index, channel in enumerate(channels):
+            values[..., index] = channel
+        return values
+
+
+def channel_paths(path: str | Path, names: Sequence[str]) -> list[Path]:
+    """Paths of all channels of an image: the first one's, with its name replaced by that of each channel.
+
+    Args:
+        path: of the first channel.
+        names: what tells the channels' files apart, such as ``["T1", "T2"]``. The first one stands in the file's name
+            once.
+
+    Raises:
+        InputError: ``names`` are not different words; the file's name does not hold the first of them exactly once, or
+            that of another channel; or a file is missing.
+    """
+    path, names = Path(path), _checked(names)
+    if not _is_first(path, names):
+        raise InputError(f"{path}: expected {names[0]!r}, the first of the channels {names}, once in the file's name")
+    paths = [path.with_name(path.name.replace(names[0], name)) for name in names]
+    for found, name in zip(paths, names, strict=True):
+        if not found.exists():
+            raise InputError(f"{found}: no such file, expected channel {name!r} beside {path.name}")
+    return paths
+
+
+def open_channels(path: str | Path, names: Sequence[str], axes: str | None = None) -> Image:
+    """Open an image whose channels are files of their own, as `open_image` opens a single one.
+
+    Args:
+        path: of the first channel.
+        names: of the channels, see `channel_paths`.
+        axes: of each file, as `read_image` takes them.
+
+    Returns:
+        The image, its ``array`` a `ChannelArray`, axes those of the files and a final C; pixel size and path are those
+        of the first channel.
+
+    Raises:
+        InputError: as `channel_paths` and `open_image`; a file has channels itself, or another shape, other axes or
+            another affine (`check_same_place`) than the first.
+    """
+    images = [open_image(channel, axes) for channel in channel_paths(path, names)]
+    first = images[0]
+    for image in images:
+        if "C" in image.axes:
+            raise InputError(
+                f"{image.path}: axes {image.axes}, expected none for channels: they are files of their own"
+            )
+        if (image.axes, image.array.shape) != (first.axes, first.array.shape):
+            raise InputError(
+                f"{image.path}: shape {image.array.shape} ({image.axes}), expected {first.array.shape} ({first.axes}) "
+                f"as {first.path.name} has"
+            )
+        check_same_place(first.path, image.path)
+    return replace(first, array=ChannelArray(tuple(image.array for image in images)), axes=first.axes + "C")
+
+
+def find_channel_images(patterns: str | Path | Sequence[str | Path], names: Sequence[str]) -> list[Path]:
+    """List images whose channels are files of their own: of the files that `find_images` finds, the first channels'.
+
+    Whether the other channels are there is for `channel_paths` to check.
+
+    Args:
+        patterns: as for `find_images`.
+        names: of the channels, see `channel_paths`.
+
+    Returns:
+        The paths, each once, sorted.
+
+    Raises:
+        InputError: a pattern matches no image, none of them is a first channel, or one is another channel without its
+            first.
+    """
+    names, found = _checked(names), find_images(patterns)
+    first = [path for path in found if _is_first(path, names)]
+    for path in found:
+        _check_first_beside(path, names)
+    if not first:
+        raise InputError(
+            f"{found[0]}: neither it nor another of the {len(found)} images found is a first channel, expected "
+            f"{names[0]!r} once in a file's name"
+        )
+    return first
+
+
+def _checked(names: Sequence[str]) -> list[str]:
+    if isinstance(names, str) or not names or not all(names) or len(set(names)) != len(names):
+        raise InputError(f"channels: got {names!r}, expected a list of different words of the files' names")
+    return list(names)
+
+
+def _check_first_beside(path: Path, names: list[str]) -> None:
+    """Refuse another channel whose first one is missing: its image would be left out without a word."""
+    for name in names[1:]:
+        if path.name.count(name) == 1 and not _is_first(path, names):
+            other = path.with_name(path.name.replace(name, names[0]))
+            if not other.exists():
+                raise InputError(f"{other}: no such file, expected channel {names[0]!r} beside {path.name}")
+
+
+def _is_first(path: Path, names: list[str]) -> bool:
+    # "t1ce" is another channel than "t1", which it holds.
+    longer = (name for name in names[1:] if names[0] in name)
+    return path.name.count(names[0]) == 1 and not any(name in path.name for name in longer)

@@ -1,0 +1,256 @@
+"""Volumes of magnetic resonance imaging: NIfTI (.nii, .nii.gz) and Analyze (.hdr with .img), by nibabel."""
+
+import gzip
+from contextlib import ExitStack
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.files import replacing
+from aeanet_tf.io.image import NIFTI_SUFFIXES, Image, check_finite, image_suffix
+from aeanet_tf.io.tiff import one_line
+
+# NIfTI's names of units of length. Analyze states none; its voxels are in millimetres by convention.
+_UNITS = {"mm": "mm", "unknown": "mm", "micron": "um", "meter": "m"}
+_ANALYZE_INTEGERS = ("uint8", "int16", "int32")
+
+
+@dataclass
+class Volume(Image):
+    """A volume with its place in the scanner's space, as the file states both.
+
+    ``array`` is indexed [k, j, i], axes "ZYX", where i, j, k are the voxel indices of NIfTI and Analyze: the voxels
+    stay in the order of the file, nothing is flipped or resampled to some orientation. ``pixel_size`` holds the
+    header's zooms, by default in "mm".
+
+    Attributes:
+        affine: 4 x 4, from voxel indices (i, j, k, 1), so (X, Y, Z, 1) of ``array``, to millimetres (x, y, z, 1).
+        header: nibabel's header of the file, which `write_nifti` takes over.
+    """
+
+    affine: np.ndarray | None = None
+    header: Any = None
+
+
+def read_nifti(path: str | Path) -> Volume:
+    """Read a volume of NIfTI 1 or 2 (.nii, .nii.gz, or .hdr with .img) or Analyze (.hdr with .img).
+
+    Pixels keep the dtype of the file; where the header scales integers they are float32. A fourth and further
+    dimensions of size 1, which Analyze files often have, are dropped.
+
+    Args:
+        path: the file; of a pair the .hdr.
+
+    Returns:
+        The volume, axes ZYX, see `Volume`.
+
+    Raises:
+        InputError: nibabel is not installed; the file or the .img beside a .hdr is missing; it is damaged, no volume
+            of real numbers, has several frames, or holds NaN or infinity.
+    """
+    path = Path(path)
+    nibabel = _nibabel(path, "reading")
+    _check_there(path)
+    try:
+        image = nibabel.load(path)
+        if not isinstance(image, nibabel.AnalyzeImage):
+            raise InputError(f"{path}: is {type(image).__name__}, expected a volume of NIfTI or Analyze")
+        _check_volume(path, image.shape, image.get_data_dtype())
+        array = np.asanyarray(image.dataobj)
+    except (InputError, MemoryError):
+        raise
+    # nibabel and zlib raise whatever the damaged bytes lead them to.
+    except Exception as error:
+        reason = one_line(error) or type(error).__name__
+        raise InputError(f"{path}: not a readable NIfTI or Analyze volume ({reason})") from error
+    stored = image.get_data_dtype()
+    dtype = np.float32 if array.dtype.kind == "f" and stored.kind != "f" else array.dtype.newbyteorder("=")
+    array = np.ascontiguousarray(array.reshape(_three(array.shape), order="F").T, dtype)
+    check_finite(path, array)
+    sizes, unit = _calibration(image.header)
+    return Volume(array, "ZYX", sizes, unit, path, np.array(image.affine, np.float64), image.header.copy())
+
+
+def write_nifti(path: str | Path, array: np.ndarray, like: Volume) -> None:
+    """Write labels or probabilities that belong to a volume, in its place: same affine, same voxel size.
+
+    The suffix decides on the format: .nii and .nii.gz are NIfTI; .hdr, with a .img beside it, is what ``like`` was,
+    NIfTI or Analyze. Values are stored without scaling. bool becomes uint8, float16 float32, and integers of 64 bits
+    int32, since programs for these files rarely read them; so do those that Analyze does not know, such as uint16.
+    Channels, such as the probabilities of classes, become the fourth dimension of the file, where other programs have
+    frames. Files appear only when they are whole; of a pair the .img comes first, and a run killed between the two
+    leaves a new .img beside the old .hdr.
+
+    Args:
+        path: the file to write.
+        array: ZYX or ZYXC, of the shape of ``like`` along Z, Y, X, real numbers.
+        like: the volume that it belongs to, from `read_nifti`.
+
+    Raises:
+        InputError: nibabel is not installed; the suffix, shape or values do not fit; Analyze cannot hold the
+            affine (that of a .mat file of SPM); or the file cannot be written.
+    """
+    path, array = Path(path), np.asarray(array)
+    check_nifti(path, array.shape, like)
+    array = _storable(path, array, image_suffix(path) == ".hdr" and not _is_nifti(like.header))
+    image = _image_like(path, array.T if array.ndim == 3 else array.transpose(2, 1, 0, 3), like)
+    if image_suffix(path) == ".hdr":
+        _write_pair(path, image)
+        return
+    content = image.to_bytes()
+    with replacing(path) as temporary:
+        # Without the time the same labels give the same file.
+        temporary.write_bytes(gzip.compress(content, mtime=0) if image_suffix(path) == ".nii.gz" else content)
+
+
+def check_nifti(path: str | Path, shape: tuple[int, ...], like: Volume) -> None:
+    """Check, before there are values, that `write_nifti` can write an array of this shape; arguments as there.
+
+    Raises:
+        InputError: nibabel is not installed; the suffix or shape does not fit; or Analyze cannot hold the affine.
+    """
+    path = Path(path)
+    _nibabel(path, "writing")
+    if image_suffix(path) not in NIFTI_SUFFIXES:
+        raise InputError(f"{path}: volumes are written as NIfTI or Analyze, expected a name in .nii, .nii.gz or .hdr")
+    if shape[:3] != like.array.shape or len(shape) > 4 or 0 in shape:
+        raise InputError(
+            f"{path}: the array has shape {shape}, expected {like.array.shape} as {like.path} has, channels last"
+        )
+    # It holds a single number.
+    _image_like(path, np.broadcast_to(np.uint8(0), (*shape[2::-1], *shape[3:])), like)
+
+
+def check_same_place(first: str | Path | None, other: str | Path | None) -> None:
+    """Check that two volumes have the same affine, where both files state one: NIfTI, not Analyze.
+
+    Volumes that were not resampled to each other, or are stored in another orientation, may have one shape, and would
+    be taken for images of the same voxels.
+
+    Raises:
+        InputError: entries of the affines differ by more than 0.01 mm.
+    """
+    if not all(path is not None and image_suffix(path) in NIFTI_SUFFIXES for path in (first, other)):
+        return
+    volumes = [_nibabel(Path(path), "reading").load(path) for path in (first, other)]
+    # The header of Analyze says nothing of the orientation.
+    stated = [one.affine for one in volumes if hasattr(one.header, "get_sform")]
+    if len(stated) == 2 and not np.allclose(*stated, rtol=0, atol=0.01):
+        raise InputError(
+            f"{other}: another affine than {Path(first).name}, expected the same place and orientation; resample it"
+        )
+
+
+def _nibabel(path: Path, doing: str) -> Any:
+    try:
+        import nibabel
+    except ImportError as error:
+        raise InputError(f'{doing} {path}: nibabel is not installed; run pip install "aeanet-tf[mri]"') from error
+    return nibabel
+
+
+def _check_there(path: Path) -> None:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if image_suffix(path) == ".hdr":
+        pixels = _beside(path)
+        if not pixels.is_file():
+            raise InputError(f"{pixels}: no such file, expected the voxels of {path.name} beside it")
+
+
+def _beside(path: Path) -> Path:
+    """The file of voxels of a header, in capitals where the header's suffix is."""
+    return path.with_suffix(".IMG" if path.suffix.isupper() else ".img")
+
+
+def _check_volume(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if dtype.kind not in "biuf":
+        raise InputError(f"{path}: voxels of type {dtype}, expected integers or floats")
+    if 0 in shape or not shape:
+        raise InputError(f"{path}: the volume is empty, its shape is {tuple(shape)}")
+    frames = int(np.prod(shape[3:]))
+    if frames > 1:
+        raise InputError(f"{path}: {frames} frames, shape {tuple(shape)}, expected one volume of three dimensions")
+
+
+def _three(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (*shape, 1, 1)[:3]
+
+
+def _calibration(header: Any) -> tuple[dict[str, float], str]:
+    zooms = (*header.get_zooms(), 1.0, 1.0)[:3]
+    # A size of 0 stands for one that is not known.
+    sizes = {axis: float(size) for axis, size in zip("XYZ", zooms, strict=True) if np.isfinite(size) and size > 0}
+    unit = header.get_xyzt_units()[0] if hasattr(header, "get_xyzt_units") else "mm"
+    return sizes, _UNITS.get(unit, "mm")
+
+
+def _storable(path: Path, array: np.ndarray, analyze: bool) -> np.ndarray:
+    """The array in a dtype that programs read, and that Analyze knows where it is to be that."""
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind not in "biuf":
+        raise InputError(f"{path}: cannot write voxels of type {array.dtype}, expected integers or floats")
+    check_finite(path, array)
+    if kind == "b":
+        return array.astype(np.uint8)
+    if kind == "f":
+        return array.astype(np.float64 if size >= 8 else np.float32, copy=False)
+    if size < 8 and not (analyze and array.dtype.name not in _ANALYZE_INTEGERS):
+        return array
+    info = np.iinfo(np.int32)
+    if array.min() < info.min or array.max() > info.max:
+        raise InputError(f"{path}: values {array.min()} to {array.max()}, expected integers that fit into 32 bits")
+    return array.astype(np.int32)
+
+
+def _is_nifti(header: Any) -> bool:
+    import nibabel
+
+    return isinstance(header, nibabel.Nifti1Header)
+
+
+def _image_like(path: Path, data: np.ndarray, like: Volume) -> Any:
+    """nibabel's image of ``data``, indexed [i, j, k] or [i, j, k, channel], in the place of ``like``."""
+    import nibabel
+
+    header, single = like.header.copy(), image_suffix(path) != ".hdr"
+    analyze = not _is_nifti(header)
+    kind = "Nifti2" if isinstance(header, nibabel.Nifti2Header) else "Nifti1"
+    if analyze and not single:
+        return _analyze(path, data, header, like.affine)
+    image = getattr(nibabel, f"{kind}{'Image' if single else 'Pair'}")(data, like.affine, None if analyze else header)
+    if analyze:
+        image.header.set_xyzt_units("mm")
+    image.set_data_dtype(data.dtype)
+    image.header.set_slope_inter(1, 0)
+    # The window of grey values is that of the scan.
+    image.header["cal_min"] = image.header["cal_max"] = 0
+    return image
+
+
+def _analyze(path: Path, data: np.ndarray, header: Any, affine: np.ndarray) -> Any:
+    import nibabel
+
+    kinds = (nibabel.Spm2AnalyzeImage, nibabel.Spm99AnalyzeImage, nibabel.AnalyzeImage)
+    kind = next(kind for kind in kinds if isinstance(header, kind.header_class))
+    header.set_data_shape(data.shape)
+    if not np.allclose(header.get_best_affine(), affine):
+        raise InputError(f"{path}: Analyze cannot hold the affine of the volume (from a .mat file); write a .nii file")
+    header.set_data_dtype(data.dtype)
+    return kind(data, affine, header)
+
+
+def _write_pair(path: Path, image: Any) -> None:
+    from nibabel.fileholders import FileHolder
+
+    # In memory, since nibabel chooses names by suffixes; a third part (.mat, of SPM) says what the header says.
+    parts = {name: FileHolder(fileobj=BytesIO()) for name in image.file_map}
+    image.to_file_map(parts)
+    with ExitStack() as stack:
+        # The last to enter is the first to be renamed.
+        for name, part in (("header", path), ("image", _beside(path))):
+            stack.enter_context(replacing(part)).write_bytes(parts[name].fileobj.getvalue())

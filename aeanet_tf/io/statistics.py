@@ -1,0 +1,191 @@
+"""Exact percentiles of an image that is read piece by piece."""
+
+import math
+from itertools import product
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import not_finite
+
+PIECE_BYTES = 2**26
+# Digits are counted in blocks that stay in the processor's cache.
+_BLOCK = 2**18
+
+
+def streamed_percentiles(array, axes, percentiles, path=None, progress=None):
+    """Percentiles of each channel of a lazy image, exact, without ever holding the image.
+
+    As ``np.percentile`` of the channel in float64: linear between the two neighbouring order statistics. Their
+    position is computed in float64. NumPy 2 and later compute it in the dtype of the array where they are given a
+    single percentile, as CSBDeep does: of 1e8 values in float32 that is wrong by a few ranks.
+
+    The order statistics are found by radix selection on digits of 16 bits, which reads the image once for pixels of
+    1 or 2 bytes, twice for 4, four times for 8. It reads whole chunks (``array.chunks``, where there are such),
+    neighbours joined up to 64 MB. Beside such a piece it needs about 1 MB a channel in the first pass, and at most
+    twice that a percentile and channel in the others.
+
+    Args:
+        array: with ``shape``, ``dtype`` (bool, integers, floats of at most 8 bytes) and ``array[slices]`` that gives
+            a NumPy array for a slice of each axis; a NumPy array serves.
+        axes: one letter a dimension. Axis C separates the channels.
+        percentiles: numbers from 0 to 100.
+        path: the image's name in messages.
+        progress: called after each piece of each pass with a line that says which pass, and the number in all.
+
+    Returns:
+        float64 array ``(percentiles, channels)``; one channel without an axis C.
+
+    Raises:
+        InputError: NaN or infinite values, an empty image, a dtype that is none of these, percentiles that are none.
+    """
+    dtype = np.dtype(array.dtype).newbyteorder("=")
+    _check(array, dtype, percentiles, path)
+    axis = axes.index("C") if "C" in axes else None
+    channels = 1 if axis is None else array.shape[axis]
+    count = math.prod(array.shape) // channels
+    positions = [(count - 1) * (float(q) / 100) for q in percentiles]
+    ranks = sorted({rank for position in positions for rank in _neighbours(position, count)})
+    selections = [_RadixSelection(ranks, 8 * dtype.itemsize) for _ in range(channels)]
+    pieces = read_pieces(array.shape, getattr(array, "chunks", None), dtype.itemsize)
+    passes = selections[0].passes
+    for number in range(passes):
+        for piece in pieces:
+            chosen = selections if axis is None else selections[piece[axis]]
+            _count_piece(array[piece], axis, dtype, chosen, path)
+            if progress is not None:
+                progress(f"percentiles, pass {number + 1} of {passes}", passes * len(pieces))
+        for selection in selections:
+            selection.end_pass()
+    return np.array([[_interpolated(s, p, count, dtype) for s in selections] for p in positions], "float64")
+
+
+class _RadixSelection:
+    """Finds the keys of given ranks in a stream of unsigned keys that passes once a digit, the highest first.
+
+    Attributes:
+        found: for each rank the leading digits of its key as far as they are known, and its rank among the keys
+            that share them.
+        counts: of the next digit, for each of the leading digits in ``found``.
+    """
+
+    def __init__(self, ranks, bits):
+        self.ranks = ranks
+        self.digit = min(bits, 16)
+        self.passes = bits // self.digit
+        self.bits = self.shift = bits
+        self.found = [(0, rank) for rank in ranks]
+        self._begin_pass()
+
+    def _begin_pass(self):
+        self.shift -= self.digit
+        self.counts = {prefix: np.zeros(1 << self.digit, np.int64) for prefix, _ in self.found}
+
+    @property
+    def in_first_pass(self):
+        return self.shift + self.digit == self.bits
+
+    def add(self, keys):
+        number = keys.dtype.type
+        shift, mask = number(self.shift), number((1 << self.digit) - 1)
+        leading = None if self.in_first_pass else keys >> number(self.shift + self.digit)
+        for prefix, counts in self.counts.items():
+            chosen = keys if leading is None else keys[leading == prefix]
+            counts += np.bincount(((chosen >> shift) & mask).astype(np.intp), minlength=counts.size)
+
+    def end_pass(self):
+        cumulated = {prefix: np.cumsum(counts) for prefix, counts in self.counts.items()}
+        found = []
+        for prefix, rank in self.found:
+            below = cumulated[prefix]
+            digit = int(np.searchsorted(below, rank, side="right"))
+            found.append((prefix << self.digit | digit, rank - (int(below[digit - 1]) if digit else 0)))
+        self.found = found
+        if self.shift:
+            self._begin_pass()
+
+    def key(self, rank):
+        return self.found[self.ranks.index(rank)][0]
+
+
+def read_pieces(shape, chunks, itemsize):
+    """Slices of all pieces: whole chunks, joined along the last axes first, since those lie together in the file."""
+    step = [min(n, c) for n, c in zip(shape, chunks or [1] * len(shape), strict=True)]
+    for axis in reversed(range(len(shape))):
+        fit = PIECE_BYTES // (math.prod(step) * itemsize)
+        step[axis] = min(shape[axis], step[axis] * max(1, fit))
+        if step[axis] < shape[axis]:
+            break
+    starts = product(*(range(0, n, s) for n, s in zip(shape, step, strict=True)))
+    return [tuple(slice(a, min(a + s, n)) for a, s, n in zip(at, step, shape, strict=True)) for at in starts]
+
+
+def _count_piece(values, axis, dtype, selections, path):
+    channels = values[None] if axis is None else np.moveaxis(values, axis, 0)
+    for channel, selection in zip(channels, selections, strict=True):
+        _count(channel, dtype, selection, path)
+
+
+def _count(values, dtype, selection, path):
+    values = values.reshape(-1)
+    for start in range(0, values.size, _BLOCK):
+        selection.add(_keys(values[start : start + _BLOCK].astype(dtype, copy=False)))
+    if dtype.kind == "f" and selection.in_first_pass:
+        _check_finite(selection.counts[0], dtype, path)
+
+
+def _keys(values):
+    """Unsigned integers in the order of the values; -0.0 comes before 0.0."""
+    size = values.itemsize
+    bits = values.view(f"u{size}")
+    if values.dtype.kind in "bu":
+        return bits
+    top = bits.dtype.type(1 << (8 * size - 1))
+    if values.dtype.kind == "i":
+        return bits ^ top
+    # All bits of a negative float are inverted, the sign of a positive one.
+    negative = (values.view(f"i{size}") >> (8 * size - 1)).view(bits.dtype)
+    return bits ^ (negative | top)
+
+
+def _value(key, dtype):
+    """The Python number with this key."""
+    bits = 8 * dtype.itemsize
+    top = 1 << (bits - 1)
+    if dtype.kind == "i":
+        key ^= top
+    elif dtype.kind == "f":
+        key ^= top if key & top else (1 << bits) - 1
+    value = np.array([key], f"u{dtype.itemsize}").view(dtype)[0].item()
+    return value if dtype.kind == "f" else int(value)
+
+
+def _neighbours(position, count):
+    low = min(int(position), count - 1)
+    return low, min(low + 1, count - 1)
+
+
+def _interpolated(selection, position, count, dtype):
+    ranks = _neighbours(position, count)
+    low, high = (_value(selection.key(rank), dtype) for rank in ranks)
+    t, width = position - ranks[0], high - low
+    # NumPy's, exact at both ends.
+    return low + width * t if t < 0.5 else high - width * (1 - t)
+
+
+def _check(array, dtype, percentiles, path):
+    if dtype.kind not in "biuf" or dtype.itemsize > 8:
+        raise InputError(f"{path or 'image'}: pixels of type {dtype}, expected integers or floats of at most 8 bytes")
+    if not math.prod(array.shape):
+        raise InputError(f"{path or 'image'}: the image is empty, its shape is {tuple(array.shape)}")
+    for q in percentiles:
+        if not 0 <= q <= 100:
+            raise InputError(f"percentiles: {q}, expected numbers from 0 to 100")
+
+
+def _check_finite(counts, dtype, path):
+    # The highest digit holds the whole exponent, and with it whether the value is finite.
+    infinity = int(np.array([np.inf], dtype).view(f"u{dtype.itemsize}")[0]) >> (8 * dtype.itemsize - 16)
+    highest = infinity | 0x8000
+    if counts[: (0xFFFF ^ highest) + 1].any() or counts[highest:].any():
+        raise not_finite(path)

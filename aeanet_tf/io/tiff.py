@@ -1,0 +1,278 @@
+"""TIFF files: opening them, and reading parts of their first series without the rest."""
+
+import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.io.flat_file import read_region
+from aeanet_tf.io.pixel_size import imagej_pixel_size, ome_pixel_size
+
+Slices = tuple[slice, ...]
+
+# A piece below this costs more in calls than in reading.
+_PIECE_BYTES = 2**22
+
+
+def one_line(error: object) -> str:
+    """The text of an exception on one line, at most 160 characters of it."""
+    return " ".join(str(error).split())[:160]
+
+
+@contextmanager
+def _tifffile_complaints() -> Iterator[list[str]]:
+    """Collect what tifffile logs as an error: a truncated file gives fewer pages and no exception."""
+    complaints: list[str] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        # An unreadable tag is no loss of pixels.
+        if record.levelno >= logging.ERROR and "TiffTag" not in message:
+            complaints.append(message)
+        return record.levelno < logging.ERROR
+
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(collect)
+    try:
+        yield complaints
+    finally:
+        logger.removeFilter(collect)
+
+
+@contextmanager
+def tiff_file(path: str | Path) -> Iterator[tifffile.TiffFile]:
+    """Open a TIFF file for the block; what goes wrong in the block counts as a fault of the file.
+
+    Raises:
+        InputError: the file is not a TIFF, or damaged, or truncated.
+    """
+    with _tifffile_complaints() as complaints:
+        try:
+            with tifffile.TiffFile(path) as tif:
+                yield tif
+        except (InputError, MemoryError):
+            raise
+        # Codecs and the parser raise whatever the damaged bytes lead them to.
+        except Exception as error:
+            raise InputError(f"{path}: not a readable TIFF image ({one_line(error)})") from error
+    if complaints:
+        raise InputError(f"{path}: the TIFF file is damaged or truncated ({one_line(complaints[0])})")
+
+
+def tiff_calibration(tif: tifffile.TiffFile) -> tuple[dict[str, float], str | None]:
+    """Size by axis (Z, Y, X in the unit, T in seconds) and the unit, from OME or ImageJ metadata."""
+    if tif.is_ome:
+        return ome_pixel_size(tif.ome_metadata)
+    if tif.is_imagej:
+        return imagej_pixel_size(tif.imagej_metadata, tif.pages[0].tags)
+    return {}, None
+
+
+def tiff_pieces(path: Path, series: Any) -> "FlatTiff | PagedTiff | None":
+    """The reader of parts of a series of an open file; None where only the whole can be read.
+
+    Raises:
+        InputError: the file ends before its pixels do.
+    """
+    dtype = np.dtype(series.dtype)
+    if series.transform is not None or dtype.kind not in "biuf" or not math.prod(series.shape):
+        return None
+    if series.dataoffset is not None and not series.is_multifile:
+        stored = dtype.newbyteorder(series.keyframe.parent.byteorder)
+        _check_length(path, path.stat().st_size, series.dataoffset + series.nbytes)
+        return FlatTiff(path, series.dataoffset, stored, tuple(series.shape))
+    keyframe = series.keyframe
+    # Predictors and bit orders of uncompressed pages are undone a page at a time.
+    if (keyframe.is_contiguous and not keyframe.is_final) or keyframe.jpegheader is not None:
+        return None
+    layout = _page_layout(tuple(series.shape), len(series), keyframe.shaped)
+    return None if layout is None else PagedTiff(path, dtype.newbyteorder("="), tuple(series.shape), layout)
+
+
+def _check_length(path: Path, size: int, needed: int) -> None:
+    if needed > size:
+        raise InputError(f"{path}: the TIFF file is damaged or truncated ({size} bytes, its pixels end at {needed})")
+
+
+def _flat(path: Path, offset: int, dtype: np.dtype, shape: tuple[int, ...], slices: Slices) -> np.ndarray:
+    return read_region(path, offset, dtype, shape, slices).astype(dtype.newbyteorder("="), copy=False)
+
+
+def _piece(smallest: list[int], shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Multiply the smallest unit of reading, last axis first, to a size that is worth a call."""
+    piece = [min(part, size) for part, size in zip(smallest, shape, strict=True)]
+    for axis in reversed(range(len(shape))):
+        wanted = _PIECE_BYTES // (math.prod(piece) * itemsize)
+        if wanted > 1:
+            piece[axis] = min(shape[axis], piece[axis] * wanted)
+    return tuple(piece)
+
+
+@dataclass(frozen=True)
+class FlatTiff:
+    """Uncompressed pixels without a gap, in ``dtype`` as stored, from byte ``offset`` of the file on."""
+
+    path: Path
+    offset: int
+    stored: np.dtype
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.stored.newbyteorder("=")
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        return _piece([1] * len(self.shape), self.shape, self.stored.itemsize)
+
+    def read(self, slices: Slices) -> np.ndarray:
+        return _flat(self.path, self.offset, self.stored, self.shape, slices)
+
+
+@dataclass(frozen=True)
+class PagedTiff:
+    """Pages apart from each other, or compressed: a read decodes the tiles or strips that it touches.
+
+    Attributes:
+        path: the file.
+        dtype: of the pixels, in the byte order of the machine.
+        shape: of the series.
+        layout: how many dimensions count pages, and for each of the others the dimension of a page in
+            tifffile's five (separate samples, depth, length, width, samples), None where the size is 1.
+    """
+
+    path: Path
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    layout: tuple[int, tuple[int | None, ...]]
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        leading, dimensions = self.layout
+        segment = _pages(*self._version()).segment
+        unit = [1 if dimension is None else segment[dimension] for dimension in dimensions]
+        return _piece([1] * leading + unit, self.shape, self.dtype.itemsize)
+
+    def read(self, slices: Slices) -> np.ndarray:
+        leading, dimensions = self.layout
+        inside = [slice(0, 1)] * 5
+        pages = _pages(*self._version())
+        for dimension, size in enumerate(pages.keyframe.shaped):
+            inside[dimension] = slice(0, size)
+        for wanted, dimension in zip(slices[leading:], dimensions, strict=True):
+            if dimension is not None:
+                inside[dimension] = wanted
+        numbers = np.arange(math.prod(self.shape[:leading])).reshape(self.shape[:leading])[slices[:leading]].ravel()
+        out = np.empty((len(numbers), *(part.stop - part.start for part in inside)), self.dtype)
+        for plane, number in zip(out, numbers, strict=True):
+            pages.read(int(number), tuple(inside), plane)
+        return out.reshape([part.stop - part.start for part in slices])
+
+    def _version(self) -> tuple[Path, int, int]:
+        status = self.path.stat()
+        return self.path, status.st_mtime_ns, status.st_size
+
+
+def _page_layout(
+    shape: tuple[int, ...], pages: int, shaped: tuple[int, ...]
+) -> tuple[int, tuple[int | None, ...]] | None:
+    wide = [dimension for dimension, size in enumerate(shaped) if size > 1]
+    for leading in range(len(shape) + 1):
+        rest = shape[leading:]
+        if math.prod(shape[:leading]) == pages and [n for n in rest if n > 1] == [shaped[n] for n in wide]:
+            following = iter(wide)
+            return leading, tuple(next(following) if size > 1 else None for size in rest)
+    return None
+
+
+class _Pages:
+    """Where the segments of every page lie, and how they are decoded; the file is closed again."""
+
+    def __init__(self, path: Path) -> None:
+        with tiff_file(path) as tif:
+            series = tif.series[0]
+            self.keyframe = series.keyframe
+            self.nodata = self.keyframe.nodata
+            self._place_segments()
+            self._find_pages(path, series)
+
+    def _place_segments(self) -> None:
+        keyframe = self.keyframe
+        if keyframe.is_contiguous:
+            # tifffile then joins the strips of a page
+            self.starts, self.sizes = np.zeros((1, 4), int), np.array([keyframe.shaped[1:4]])
+            self.segment = (1, 1, 1, *keyframe.shaped[3:])
+            return
+        count = math.prod(keyframe.chunked)
+        # Without data the decoder tells where a segment lies.
+        places = [keyframe.decode(None, index)[1:] for index in range(count)]
+        self.starts = np.array([place[:4] for place, _ in places])
+        self.sizes = np.array([shape[:3] for _, shape in places])
+        self.segment = (1, *self.sizes[0], keyframe.shaped[4])
+
+    def _find_pages(self, path: Path, series: Any) -> None:
+        count = len(self.starts)
+        self.offsets = np.zeros((len(series), count), np.int64)
+        self.counts = np.zeros_like(self.offsets)
+        self.files: list[Path] = []
+        self.tables: dict[int, bytes] = {}
+        sizes: dict[Path, int] = {}
+        for number in range(len(series)):
+            page = series[number]
+            self.files.append(path if page is None or not series.is_multifile else Path(page.parent.filehandle.path))
+            if page is None:
+                continue
+            if min(len(page.dataoffsets), len(page.databytecounts)) < count:
+                raise InputError(f"{path}: the TIFF file is damaged, page {number} lacks some of its {count} parts")
+            self.offsets[number] = page.dataoffsets[:count]
+            self.counts[number] = page.databytecounts[:count]
+            if page.jpegtables is not None:
+                self.tables[number] = page.jpegtables
+            file = self.files[-1]
+            sizes[file] = sizes.get(file) or file.stat().st_size
+            _check_length(path, sizes[file], int((self.offsets[number] + self.counts[number]).max()))
+
+    def read(self, number: int, inside: Slices, out: np.ndarray) -> None:
+        """Fill ``out`` with the part ``inside`` of a page, both in tifffile's five dimensions."""
+        file, keyframe = self.files[number], self.keyframe
+        if keyframe.is_contiguous and self.counts[number, 0]:
+            dtype = out.dtype.newbyteorder(keyframe.parent.byteorder)
+            out[...] = _flat(file, int(self.offsets[number, 0]), dtype, keyframe.shaped, inside)
+            return
+        out[...] = self.nodata
+        first = np.array([part.start for part in inside[:4]])
+        last = np.array([part.stop for part in inside[:4]])
+        ends = np.concatenate([self.starts[:, :1] + 1, self.starts[:, 1:] + self.sizes], axis=1)
+        touched = np.flatnonzero(((self.starts < last) & (ends > first)).all(axis=1) & (self.counts[number] > 0))
+        with open(file, "rb") as stream:
+            for index in touched:
+                stream.seek(int(self.offsets[number, index]))
+                data = stream.read(int(self.counts[number, index]))
+                # Only JPEG decoders take tables; the others ignore them.
+                segment = keyframe.decode(data, int(index), jpegtables=self.tables.get(number))[0]
+                if segment is not None:
+                    _paste(segment, self.starts[index], inside, out)
+
+
+def _paste(segment: np.ndarray, start: np.ndarray, inside: Slices, out: np.ndarray) -> None:
+    """Copy the part of a segment (depth, length, width, samples) that lies in ``inside`` to its place."""
+    source, target = [], []
+    for begin, size, wanted in zip(start[1:], segment.shape[:3], inside[1:4], strict=True):
+        low, high = max(begin, wanted.start), min(begin + size, wanted.stop)
+        source.append(slice(low - begin, high - begin))
+        target.append(slice(low - wanted.start, high - wanted.start))
+    out[(start[0] - inside[0].start, *target)] = segment[(*source, inside[4])]
+
+
+@lru_cache(maxsize=8)
+def _pages(path: Path, modified: int, size: int) -> _Pages:
+    """Parsed once a process, and again when the file has changed."""
+    return _Pages(path)

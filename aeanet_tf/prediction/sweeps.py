@@ -1,0 +1,127 @@
+"""Tiled prediction that equals the prediction of the whole image."""
+
+from contextlib import closing
+
+import numpy as np
+
+from aeanet_tf.layers.moments import Moments
+from aeanet_tf.prediction.features import Features
+from aeanet_tf.prediction.job import Frame, Job
+from aeanet_tf.prediction.kept import Journal
+from aeanet_tf.prediction.overlap import overlapped
+from aeanet_tf.prediction.stages import Stages
+from aeanet_tf.prediction.tiles import cut_evenly
+
+
+class Here:
+    """Evaluates the tiles of a job in this process, one after the other, which are read and written meanwhile."""
+
+    def run(self, job, stage, tasks, contexts):
+        """A generator of ``(frame, tile), moments`` for each of the tasks, in their order, when it is finished."""
+        return overlapped(job, stage, tasks, contexts)
+
+
+def run_job(job, workers=None, journal=None, progress=None):
+    """Predict the frames of a job in tiles that share one attention context.
+
+    A network with A attention operators takes A + 1 sweeps over the tiles: each of the first A gathers the context
+    moments of one operator, every position counted once, given those before it; the last writes the output.
+    Everything between the operators is local, so tiles with a halo of the receptive radius give what the whole image
+    would, but for rounding. Memory is that of a tile and of the features kept in memory.
+
+    Args:
+        job: a `Job`.
+        workers: evaluates tiles in any order, as `Here` does.
+        journal: a `Journal`; what it has is not evaluated again.
+        progress: called after each tile of each sweep with a line that says which, and the number of tiles of all
+            sweeps that are left to do.
+    """
+    workers = Here() if workers is None else workers
+    journal = Journal() if journal is None else journal
+    stages = job.stages.stages
+    total = sum(len(job.tasks(s)) - len(journal.done(s, _channels(stage))) for s, stage in enumerate(stages))
+    contexts = []
+    for index, stage in enumerate(stages):
+        done = journal.done(index, _channels(stage))
+        todo = [task for task in job.tasks(index) if task not in done]
+        if todo:
+            _create_features(job, stage)
+        # Closed, so that nothing is written any more where the journal or the caller fails.
+        with closing(workers.run(job, index, todo, contexts)) as results:
+            for task, moments in results:
+                journal.enter(index, task, moments)
+                if progress is not None:
+                    progress(_line(job, index), total)
+        if stage.operator is not None:
+            contexts.append(merged(journal.moments(index, _channels(stage))))
+        _drop_features(job, index)
+
+
+def _channels(stage):
+    return 0 if stage.operator is None else stage.target.shape[-1]
+
+
+def _line(job, index):
+    operator = job.stages.stages[index].operator
+    return "output" if operator is None else f"attention {index + 1} of {len(job.stages.attention)} ({operator.name})"
+
+
+def _create_features(job, stage):
+    for tensor in stage.keeps:
+        for frame in range(len(job.frames)):
+            job.features.create(job.kept_name(tensor, frame), job.kept_shape(tensor, frame))
+
+
+def _drop_features(job, index):
+    """Free the features that no later stage starts from."""
+    later = [tensor for stage in job.stages.stages[index + 1 :] for tensor in stage.inputs]
+    for tensor in job.stages.stages[index].inputs:
+        if tensor is not job.stages.graph.image and not any(tensor is other for other in later):
+            for frame in range(len(job.frames)):
+                job.features.drop(job.kept_name(tensor, frame))
+
+
+def merged(gathered):
+    """Moments of all tiles together, added one by one in float64: how they were cut does not show in float32."""
+    weight = mean = second = 0.0
+    for moments in gathered:
+        n = float(moments.weight[0])
+        weight = weight + n
+        mean = mean + n * np.asarray(moments.mean, "float64")
+        second = second + n * np.asarray(moments.second, "float64")
+    return Moments(np.asarray([weight], "float32"), *(np.float32(total / weight) for total in (mean, second)))
+
+
+def predict_exact(network, spec, image, n_tiles, stages=None, progress=None):
+    """Predict an image held in memory in tiles that share the attention of the whole image; see `run_job`.
+
+    Args:
+        network: of `build_network`, for which `can_be_swept`.
+        spec: its spec.
+        image: ``(*spatial, channels)``, sizes in multiples of ``spec.divisor``.
+        n_tiles: number of tiles along each spatial axis; 1 along z for a projection.
+        stages: `Stages` of the network, to use what they have compiled.
+        progress: see `run_job`.
+
+    Returns:
+        float32 array, ``(*spatial, channels)``, without z for a projection.
+
+    Raises:
+        InputError: tiles that are more than the axis has steps, or a size off the grid.
+    """
+    stages = Stages(network) if stages is None else stages
+    edges = cut_evenly(image.shape[:-1], n_tiles, spec.divisor)
+    target = ArrayTarget(image.shape[:-1], stages.graph.output)
+    run_job(Job(stages, spec, [Frame(image, target, edges, edges)], Features()), progress=progress)
+    return target.array
+
+
+class ArrayTarget:
+    """An array for the output of a network for an image of a size; a projection's lacks the first axis."""
+
+    def __init__(self, size, output):
+        self.array = np.empty((*size[len(size) - (len(output.shape) - 2) :], output.shape[-1]), "float32")
+
+    def write(self, slices, values):
+        """Write a piece."""
+        self.array[slices] = values

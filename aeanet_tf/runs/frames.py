@@ -1,0 +1,287 @@
+"""Images as the network sees them, and its output as a file holds it, piece by piece and frame by frame."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import check_finite, check_fits
+from aeanet_tf.io.labels import to_labels
+from aeanet_tf.prediction.orientations import mirrored
+
+
+def frames_of(image, net_axes):
+    """Frames to predict one by one: ``[None]``, or all indices along an axis T that the network's axes lack.
+
+    Args:
+        image: an `Image`, whose array may be lazy.
+        net_axes: of the network, such as "YXC".
+
+    Raises:
+        InputError: the image lacks another axis of the network, or has one more.
+    """
+    _check_axes(image, net_axes, frames=True)
+    if "T" in image.axes and "T" not in net_axes:
+        return list(range(image.array.shape[image.axes.index("T")]))
+    return [None]
+
+
+def frame_image(image, frame):
+    """The `Image` of one frame of a time lapse, without axis T and as lazy as the whole; ``None`` gives ``image``.
+
+    Raises:
+        InputError: the image has no axis T, or no such frame.
+    """
+    if frame is None:
+        return image
+    if "T" not in image.axes:
+        raise InputError(f"frame: {frame} of an image with axes {image.axes}, expected an axis T")
+    axis = image.axes.index("T")
+    count = image.array.shape[axis]
+    if not 0 <= frame < count:
+        raise InputError(f"frame: {frame}, expected 0 to {count - 1}, the frames of the image")
+    sizes = {a: size for a, size in image.pixel_size.items() if a != "T"}
+    array = _FrameArray(image.array, axis, frame)
+    return replace(image, array=array, axes=image.axes.replace("T", ""), pixel_size=sizes)
+
+
+class FrameSource:
+    """What the network is given for one image, read piece by piece.
+
+    ``source[slices]``, with a slice of each of the network's spatial axes, is float32 ``(*spatial, channels)``: that
+    piece of the image in the network's order of axes, normalised and padded by reflection as CSBDeep does with the
+    whole image. Only the box of the image that shows in it is read. Can be pickled where the image's array can.
+
+    Args:
+        image: an `Image`, whose array may be lazy: ``array[slices]`` with a slice of each axis.
+        net_axes: of the network, spatial ones and a final C, such as "ZYXC".
+        divisor: the padded sizes are multiples of it, one number a spatial axis.
+        normalizer: of `fit_normalizer`: it is applied to pieces.
+        frame: index along the axis T of a time lapse, for a network without T.
+
+    Attributes:
+        shape: padded sizes along the network's spatial axes, and the number of channels.
+        size: true sizes along the network's spatial axes.
+        pad: ``(before, after)`` along each of them.
+
+    Raises:
+        InputError: axes that are not the network's, or no such frame; on reading, NaN or infinite values.
+    """
+
+    dtype = np.dtype("float32")
+
+    def __init__(self, image, net_axes, divisor, normalizer, frame=None):
+        self.image, self.frame = frame_image(image, frame), frame
+        self.image_axes, self.net_axes = image.axes, net_axes
+        self.normalizer = normalizer
+        _check_axes(self.image, net_axes)
+        by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))
+        self.size = tuple(by_axis[a] for a in net_axes if a != "C")
+        extra = [-n % d for n, d in zip(self.size, divisor, strict=True)]
+        self.pad = tuple((n // 2, n - n // 2) for n in extra)
+        self.shape = (*(n + e for n, e in zip(self.size, extra, strict=True)), by_axis.get("C", 1))
+        self.ndim = len(self.shape)
+        # NumPy's own reflection, also of images smaller than their padding.
+        self._shown = [np.pad(np.arange(n), p, mode="reflect") for n, p in zip(self.size, self.pad, strict=True)]
+
+    def __getitem__(self, slices):
+        shown = [index[part] for index, part in zip(self._shown, slices, strict=True)]
+        box = {a: slice(index.min(), index.max() + 1) for a, index in zip(self._spatial, shown, strict=True)}
+        x = self.normalizer.before(self._read(box), self.net_axes)
+        for axis, index in enumerate(shown):
+            if x.shape[axis] != len(index) or (np.diff(index) < 0).any():
+                x = x.take(index - index.min(), axis)
+        return np.ascontiguousarray(x, "float32")
+
+    @property
+    def _spatial(self):
+        return self.net_axes.replace("C", "")
+
+    def _read(self, box):
+        """A box of the image in the network's axes, in the dtype of the file."""
+        axes = self.image.axes
+        x = np.asarray(self.image.array[tuple(box.get(a, slice(0, self.shape[-1])) for a in axes)])
+        check_finite(self.image.path, x)
+        return _permuted(x, axes, self.net_axes)
+
+
+def output_layout(image, net_axes, net_out_axes, n_channel_out):
+    """What the prediction of an image, all frames of it, is stored as.
+
+    The axes are the image's in their order, without one that the network projects. C stays where the image has it;
+    else it is appended for several channels and left out for one.
+
+    Args:
+        image: an `Image`, whose array may be lazy.
+        net_axes, net_out_axes: of the network's input and output, such as "ZYXC" and "YXC".
+        n_channel_out: the model's, without those for the scale of a probabilistic model.
+
+    Returns:
+        Its shape and its axes.
+    """
+    axes = _file_axes(image.axes, net_axes, net_out_axes, n_channel_out)
+    shape = dict(zip(image.axes, image.array.shape, strict=True)) | {"C": n_channel_out}
+    return tuple(shape[a] for a in axes), axes
+
+
+class FrameTarget:
+    """Takes the network's output for pieces of a `FrameSource` and writes them to where the file has them.
+
+    Padding is cropped, and values are mapped back to the range of the image where the normaliser does so and the
+    model has as many output as input channels, as in CSBDeep. Can be pickled where the writers can.
+
+    Args:
+        source: the `FrameSource` that was predicted.
+        net_out_axes: of the network's output, such as "YXC".
+        mean: ``mean.write(slices, values)`` is given float32 ``values`` and where they belong in an array of
+            `output_layout`.
+        scale: the same for the scale of a probabilistic model; ``None`` drops it.
+        probabilistic: whether the second half of the output channels is the scale.
+    """
+
+    def __init__(self, source, net_out_axes, mean, scale=None, probabilistic=False):
+        self.mean, self.scale, self.probabilistic = mean, scale, probabilistic
+        self.frame, self.image_axes, self.net_axes = source.frame, source.image_axes, source.net_axes
+        self.net_out_axes, self.normalizer, self.n_channel_in = net_out_axes, source.normalizer, source.shape[-1]
+        if scale is not None and not probabilistic:
+            raise InputError("scale: given for a model that is not probabilistic, expected None")
+        spatial = source.net_axes.replace("C", "")
+        self._sizes = dict(zip(spatial, zip(source.size, source.pad, strict=True), strict=True))
+
+    def write(self, slices, y):
+        """Write the output for a piece of the padded image.
+
+        Args:
+            slices: one of each spatial axis of the source, or of the output; that of a projected axis is ignored.
+            y: ``(*spatial, channels)`` in the network's output axes.
+        """
+        spatial, out = self.net_axes.replace("C", ""), self.net_out_axes.replace("C", "")
+        region = dict(zip(spatial if len(slices) == len(spatial) else out, slices, strict=True))
+        places, inner = {}, []
+        for a in out:
+            size, (before, after) = self._sizes[a]
+            start, stop, _ = region[a].indices(before + size + after)
+            first, last = max(start, before), min(stop, before + size)
+            if first >= last:
+                return
+            places[a] = slice(first - before, last - before)
+            inner.append(slice(first - start, last - start))
+        self._write_cropped(places, y[tuple(inner)])
+
+    def _write_cropped(self, places, y):
+        """Write the output without its padding; ``places`` are slices of the image by axis."""
+        mean, scale = self._restored(y)
+        self._put(self.mean, places, mean)
+        if self.scale is not None:
+            self._put(self.scale, places, scale)
+
+    def _restored(self, y):
+        channels = y.shape[-1] // 2 if self.probabilistic else y.shape[-1]
+        mean, scale = y[..., :channels], y[..., channels:] if self.probabilistic else None
+        if self.normalizer.do_after and channels == self.n_channel_in:
+            return self.normalizer.after(mean, scale, self.net_out_axes)
+        return mean, scale
+
+    def _put(self, writer, places, values, without=""):
+        writer.write(*self._as_stored(places, values, without))
+
+    def _as_stored(self, places, values, without=""):
+        """Slices of the file's array, and values in its order of axes, without an axis that it lacks."""
+        channels = values.shape[-1]
+        axes = _file_axes(self.image_axes, self.net_axes, self.net_out_axes, channels).replace(without, "")
+        if self.frame is not None:
+            places = places | {"T": slice(self.frame, self.frame + 1)}
+            values = np.expand_dims(values, -2)
+        held = self.net_out_axes if self.frame is None else self.net_out_axes.replace("C", "TC")
+        if "C" not in axes:
+            values, held = values[..., 0], held.replace("C", "")
+        places = places | {"C": slice(0, channels)}
+        values = values.transpose([held.index(a) for a in axes]).astype("float32", copy=False)
+        return tuple(places[a] for a in axes), values
+
+
+class LabelTarget(FrameTarget):
+    """Takes the probabilities of classes for pieces of a `FrameSource`, and writes labels to where the file has them.
+
+    Args:
+        source, net_out_axes: see `FrameTarget`.
+        labels: ``labels.write(slices, values)`` is given the values of the most probable classes, float32, and where
+            they belong in an array of `output_layout` without C.
+        probabilities: the same for the probabilities, with all classes along C; ``None`` drops them.
+        values: of the classes.
+    """
+
+    def __init__(self, source, net_out_axes, labels, probabilities=None, values=()):
+        super().__init__(source, net_out_axes, labels)
+        self.probabilities, self.values = probabilities, list(values)
+
+    def _write_cropped(self, places, y):
+        labels = to_labels(np.argmax(y, -1), self.values)[..., None]
+        self._put(self.mean, places, labels, without="C")
+        if self.probabilities is not None:
+            self._put(self.probabilities, places, y)
+
+
+class MemberTarget(FrameTarget):
+    """Takes the network's output for pieces of a turned image, as one member of an ensemble.
+
+    Args:
+        source: the `FrameSource` of the image turned.
+        net_out_axes: see `FrameTarget`.
+        turn: its `Orientation`.
+        add: ``add(slices, mean, scale)`` is given what the member predicts, and where it belongs in an array of
+            `output_layout` of the image as it is; the scale is ``None`` for a model without.
+        probabilistic: see `FrameTarget`.
+        labels: whether the output is the probabilities of classes, which are not mapped back to the image's range.
+    """
+
+    def __init__(self, source, net_out_axes, turn, add, probabilistic=False, labels=False):
+        super().__init__(source, net_out_axes, None, probabilistic=probabilistic)
+        self.turn, self.add, self.labels = turn, add, labels
+
+    def _write_cropped(self, places, y):
+        turned = self.net_out_axes.replace("C", "")
+        dimensions = self.turn.dimensions(turned)
+        there = mirrored([places[a] for a in turned], [self._sizes[a][0] for a in turned], dimensions)
+        places = dict(zip(turned, there, strict=True))
+        mean, scale = (y, None) if self.labels else self._restored(y)
+        parts = [None if part is None else np.flip(part, dimensions) for part in (mean, scale)]
+        # As they are called now, the image's dimensions are in their own order.
+        slices, mean = self._as_stored(places, parts[0])
+        self.add(slices, mean, None if scale is None else self._as_stored(places, parts[1])[1])
+
+
+def _file_axes(image_axes, net_axes, net_out_axes, channels):
+    axes = "".join(a for a in image_axes if a == "C" or a in net_out_axes or a not in net_axes)
+    return axes if "C" in axes or channels == 1 else axes + "C"
+
+
+def _check_axes(image, net_axes, frames=False):
+    channels = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
+    check_fits(image, net_axes, channels, frames)
+
+
+def _permuted(x, axes, target):
+    """``x`` with its axes in the order of ``target``, which may have a C more."""
+    if "C" not in axes and "C" in target:
+        x, axes = x[..., None], axes + "C"
+    return x.transpose([axes.index(a) for a in target])
+
+
+class _FrameArray:
+    """One frame of a time lapse, read when it is sliced."""
+
+    def __init__(self, array, axis, frame):
+        self.array, self.axis, self.frame = array, axis, frame
+        self.dtype = array.dtype
+        self.shape = self._without_time(array.shape)
+        self.ndim = len(self.shape)
+        chunks = getattr(array, "chunks", None)
+        self.chunks = None if chunks is None else self._without_time(chunks)
+
+    def _without_time(self, values):
+        return (*values[: self.axis], *values[self.axis + 1 :])
+
+    def __getitem__(self, slices):
+        time = slice(self.frame, self.frame + 1)
+        return np.asarray(self.array[(*slices[: self.axis], time, *slices[self.axis :])]).squeeze(self.axis)

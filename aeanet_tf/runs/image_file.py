@@ -1,0 +1,167 @@
+"""One image file being predicted: where its pieces come from and go to."""
+
+from contextlib import contextmanager
+from math import ceil, prod
+
+import numpy as np
+
+from aeanet_tf.errors import InputError, UnfinishedError
+from aeanet_tf.io.image import NIFTI_SUFFIXES, check_fits, image_suffix
+from aeanet_tf.io.labels import label_dtype
+from aeanet_tf.io.write import ImageTarget
+from aeanet_tf.io.write_nifti import NiftiTarget
+from aeanet_tf.models.normalizers import fit_normalizer
+from aeanet_tf.prediction import cut_evenly
+from aeanet_tf.prediction.job import Frame
+from aeanet_tf.runs.frames import FrameSource, FrameTarget, LabelTarget, frame_image, frames_of, output_layout
+
+# The longest side of a chunk of an output, about what CSBDeep's users crop and viewers load at once.
+CHUNK = {2: 512, 3: 128}
+
+
+class ImageRun:
+    """An image file, its frames as the network sees them, and the files of its prediction.
+
+    Args:
+        model: an `AEANet`.
+        image: an `Image` that is left where it is stored.
+        targets: path of the prediction, and of the scale, or the probabilities of classes, where they are wanted.
+
+    Raises:
+        InputError: an image that does not fit the model.
+    """
+
+    def __init__(self, model, image, targets):
+        self.model, self.image, self.path, self.targets = model, image, image.path, targets
+        config = model.config
+        check_fits(self.image, config.axes, config.n_channel_in, frames=True)
+        self.frames = frames_of(self.image, config.axes)
+        by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))
+        self.size = tuple(by_axis[a] for a in config.axes if a != "C")
+        self.padded = tuple(-(-n // step) * step for n, step in zip(self.size, model.spec.divisor, strict=True))
+        self.segments = model.spec.model_kind == "segmentation"
+        self.sources, self.files = [], []
+
+    def read_ranges(self, normalization, progress):
+        """Fit the normalisation of each frame, reading the image once or twice, piece by piece."""
+        config, divisor = self.model.config, self.model.spec.divisor
+        for frame in self.frames:
+            normalizer = fit_normalizer(normalization, frame_image(self.image, frame), config.axes, progress)
+            self.sources.append(FrameSource(self.image, config.axes, divisor, normalizer, frame))
+
+    def reopen_files(self, plan, tag):
+        """Whether the partial files that an earlier run made are there, all of them, to go on with.
+
+        Args:
+            plan: its `Plan`.
+            tag: of the run.
+        """
+        found = [self._target(index, plan, tag, reopen=True) for index in range(len(self.targets))]
+        self.files = [file for file in found if file is not None]
+        return len(self.files) == len(self.targets)
+
+    def create_files(self, plan, tag):
+        """Make the partial files of the prediction.
+
+        Args:
+            plan: a `Plan`; a zarr's chunks are parts of its tiles, so that no two tiles write one chunk. ``None`` for
+                pieces that are written one after the other.
+            tag: of the run.
+
+        Raises:
+            WriteError: they cannot be written.
+        """
+        self.files = []
+        for index in range(len(self.targets)):
+            self.files.append(self._target(index, plan, tag))
+
+    def _target(self, index, plan, tag, reopen=False):
+        """The file of the prediction, or the second one beside it."""
+        path, (shape, axes, dtype) = self.targets[index], self._layout(index)
+        if image_suffix(path) in NIFTI_SUFFIXES:
+            make = NiftiTarget.reopen if reopen else NiftiTarget.create
+            return make(path, shape, axes, self.path, tag, dtype)
+        make = ImageTarget.reopen if reopen else ImageTarget.create
+        return make(path, shape, axes, *self._calibration(axes), self._chunk_shape(axes, shape, plan), tag, dtype)
+
+    def layout(self):
+        """Shape and axes of the prediction, with all its channels."""
+        config = self.model.config
+        return output_layout(self.image, config.axes, self.model._axes_out, config.n_channel_out)
+
+    def _layout(self, index):
+        """Shape, axes and dtype of the prediction's file, or the second one beside it."""
+        shape, axes = self.layout()
+        if self.segments and index == 0:
+            kept = [(n, a) for n, a in zip(shape, axes, strict=True) if a != "C"]
+            return tuple(n for n, _ in kept), axes.replace("C", ""), label_dtype(self.model.config.labels)
+        return shape, axes, np.dtype("float32")
+
+    def bytes_to_write(self):
+        """Of the files of the prediction, before they are compressed."""
+        layouts = [self._layout(index) for index in range(len(self.targets))]
+        return sum(prod(shape) * dtype.itemsize for shape, _, dtype in layouts)
+
+    def _calibration(self, axes):
+        sizes = {a: s for a, s in self.image.pixel_size.items() if a in axes}
+        return sizes, self.image.unit if set(sizes) & set("ZYX") else None
+
+    def _chunk_shape(self, axes, shape, plan):
+        if plan is None:
+            return None
+        chunk = dict(zip(self.model.config.axes.replace("C", ""), self._chunks(plan), strict=True)) | {"T": 1}
+        return [chunk.get(a, n) for a, n in zip(axes, shape, strict=True)]
+
+    def frame_target(self, index):
+        """What takes the network's output for one frame."""
+        source, out, config = self.sources[index], self.model._axes_out, self.model.config
+        if self.segments:
+            return LabelTarget(source, out, *self.files, values=config.labels)
+        return FrameTarget(source, out, *self.files, probabilistic=config.probabilistic)
+
+    def job_frame(self, index, plan):
+        """The `Frame` of one frame for a job."""
+        source = self.sources[index]
+        step, spatial = self.model.spec.divisor, source.shape[:-1]
+        output = [
+            [before + start for start in (*range(0, size, length), size)]
+            for size, (before, _), (length, _) in zip(source.size, source.pad, self._lengths(plan), strict=True)
+        ]
+        return Frame(source, self.frame_target(index), cut_evenly(spatial, plan.tiles_for(spatial, step), step), output)
+
+    def finish(self):
+        """Give the files their names."""
+        for file in self.files:
+            file.finish()
+
+    def discard(self):
+        """Remove the partial files."""
+        for file in self.files:
+            file.discard()
+
+    def _lengths(self, plan):
+        """Length of the output's tiles along each spatial axis, and of the chunks that they are made of."""
+        found = []
+        counts = plan.tiles_for(self.padded, self.model.spec.divisor)
+        for size, count in zip(self.size, counts, strict=True):
+            share = ceil(size / count)
+            parts = ceil(share / CHUNK[len(self.size)])
+            chunk = ceil(share / parts)
+            found.append((chunk * parts, chunk))
+        return found
+
+    def _chunks(self, plan):
+        return [chunk for _, chunk in self._lengths(plan)]
+
+
+@contextmanager
+def discarding(images):
+    """Bad input leaves nothing of the images behind; a full disk leaves what is done."""
+    try:
+        yield
+    except UnfinishedError:
+        raise
+    except (InputError, MemoryError):
+        for image in images:
+            image.discard()
+        raise

@@ -1,0 +1,287 @@
+"""Serial sections: images of slices that follow each other, read one at a time."""
+
+import glob
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import check_axes, check_finite, find_images, read_image, resolve_axes
+from aeanet_tf.io.ome_zarr import is_zarr
+from aeanet_tf.io.read import open_image
+
+HDF5_SUFFIXES = (".h5", ".hdf", ".hdf5")
+# Where the CREMI volumes keep their images.
+HDF5_DATASET = "volumes/raw"
+# A slice between two others takes two others.
+_LEAST_SLICES = 3
+
+
+def parse_slices(
+    text: str, count: int | None = None, field: str = "--missing", what: str = "slices counted from 0"
+) -> list[int]:
+    """The slices that a text names, counted from 0: "7,12-13" gives [7, 12, 13].
+
+    Args:
+        text: numbers and ranges, both ends included, separated by commas; blanks do not matter.
+        count: how many slices there are; None does not check.
+        field: where the text was given, for messages.
+        what: what the numbers are, for messages.
+
+    Returns:
+        The numbers, each once, sorted.
+
+    Raises:
+        InputError: the text is something else, a range ends before it begins, or there is no such slice.
+    """
+    found: set[int] = set()
+    for part in str(text).split(","):
+        match = re.fullmatch(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?", part)
+        if match is None:
+            raise InputError(f"{field}: got {text!r}, expected {what}, such as 7,12-13")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise InputError(f"{field}: the range {part.strip()} ends before it begins, expected {last}-{first}")
+        # Before the range is listed, which may be long.
+        if count is not None:
+            check_slice(last, count, field)
+        found.update(range(first, last + 1))
+    return sorted(found)
+
+
+def check_slice(index: int, count: int, field: str) -> None:
+    """Raise an `InputError` that begins with ``field`` where ``index`` is none of ``count`` slices from 0."""
+    if not 0 <= index < count:
+        raise InputError(f"{field}: there is no slice {index}, expected 0 to {count - 1} ({count} slices)")
+
+
+@dataclass(frozen=True)
+class SerialStack:
+    """Slices of one size, left where they are stored; made by `open_stack`.
+
+    Attributes:
+        path: the file, folder or pattern they come from.
+        axes: the three axes of the source in its order, such as "ZYX"; the slices follow each other along that which
+            is neither Y nor X: Z or T.
+        pixel_size: step along an axis, where it is known: Z, Y, X in ``unit``, T in seconds.
+        unit: unit of length, such as "nm"; None if unknown.
+        dtype: of the pixels.
+        shape: of a slice, (Y, X).
+        count: how many slices there are, also ``len`` of the stack.
+        reader: gives the pixels of a slice, unchecked, Y and X in the order of ``axes``.
+    """
+
+    path: Path
+    axes: str
+    pixel_size: dict[str, float]
+    unit: str | None
+    dtype: np.dtype
+    shape: tuple[int, int]
+    count: int
+    reader: Callable[[int], np.ndarray]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def read(self, index: int) -> np.ndarray:
+        """Read one slice, counted from 0, as (Y, X) in the dtype of the file.
+
+        Raises:
+            InputError: there is no such slice; it is damaged, or holds NaN or infinity.
+        """
+        check_slice(index, self.count, str(self.path))
+        pixels = self.reader(index)
+        check_finite(self.path, pixels)
+        return pixels if self.axes.index("Y") < self.axes.index("X") else np.ascontiguousarray(pixels.T)
+
+
+def open_stack(source: str | Path, axes: str | None = None, dataset: str | None = None) -> SerialStack:
+    """Open serial sections without reading all of them; one slice at a time is in memory.
+
+    Args:
+        source: a TIFF or OME-Zarr with three axes; an HDF5 file (.h5, .hdf, .hdf5); or a folder, or a glob pattern,
+            of 2D images, one slice a file, in the order of the numbers in their names (slice_2 before slice_10).
+        axes: meaning of the stored dimensions in their order. None takes what a TIFF or OME-Zarr says, ZYX for HDF5,
+            and for a folder Z followed by the axes of its files.
+        dataset: path in the HDF5 file; None is "volumes/raw", as CREMI ships. Its attribute ``resolution``, one
+            number in nm for each dimension, gives the pixel size.
+
+    Returns:
+        The stack. A C axis of size 1 is dropped.
+
+    Raises:
+        InputError: the source is missing or unreadable, has not three axes, of which one is Z or T, or fewer than three
+            slices; the dataset is missing, or one is given for what is no HDF5 file; files of a folder differ in
+            size or dtype.
+    """
+    path = Path(source).expanduser()
+    axes = None if axes is None else check_axes(axes)
+    if path.suffix.lower() in HDF5_SUFFIXES and not path.is_dir() and not is_pattern(path):
+        return _checked(_open_hdf5(path, axes, HDF5_DATASET if dataset is None else dataset))
+    if dataset is not None:
+        raise InputError(f"{path}: dataset {dataset!r} was given, expected an HDF5 file ({', '.join(HDF5_SUFFIXES)})")
+    zarr = path.suffix.lower() == ".zarr" or is_zarr(path)
+    if not zarr and (path.is_dir() or is_pattern(path)):
+        return _checked(_open_folder(path, axes))
+    return _checked(_open_volume(path, axes))
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether a source is a pattern of files, and no file or folder of that name."""
+    return glob.has_magic(str(path)) and not path.exists()
+
+
+def _checked(stack: SerialStack) -> SerialStack:
+    if len(stack) < _LEAST_SLICES:
+        raise InputError(f"{stack.path}: {len(stack)} slices, expected at least {_LEAST_SLICES}")
+    return stack
+
+
+def _serial_axes(path: Path, axes: str, shape: tuple[int, ...]) -> list[int]:
+    """The three dimensions of a stack among those of an image; checks that there are three."""
+    kept = [dimension for dimension, axis in enumerate(axes) if axis != "C" or shape[dimension] > 1]
+    left = "".join(axes[dimension] for dimension in kept)
+    if sorted(left) not in (sorted("ZYX"), sorted("TYX")):
+        raise InputError(
+            f"{path}: axes {axes}, shape {shape}; expected Y, X and that along which slices follow each other, Z or T"
+        )
+    return kept
+
+
+def _stack(path: Path, array, axes: str, pixel_size: dict[str, float], unit: str | None) -> SerialStack:
+    """A stack from an array that is indexed with one slice a dimension."""
+    kept = _serial_axes(path, axes, array.shape)
+    letters = "".join(axes[dimension] for dimension in kept)
+    serial = next(dimension for dimension in kept if axes[dimension] in "ZT")
+
+    def reader(index: int) -> np.ndarray:
+        part = [slice(0, size) for size in array.shape]
+        part[serial] = slice(index, index + 1)
+        plane = [size for dimension, size in enumerate(array.shape) if dimension in kept and dimension != serial]
+        return array[tuple(part)].reshape(plane)
+
+    shape = (array.shape[axes.index("Y")], array.shape[axes.index("X")])
+    # Those of a dropped axis, and a unit without a length, mean nothing.
+    pixel_size = {axis: size for axis, size in pixel_size.items() if axis in letters}
+    unit = unit if set(pixel_size) & set("ZYX") else None
+    return SerialStack(path, letters, pixel_size, unit, array.dtype, shape, array.shape[serial], reader)
+
+
+def _open_volume(path: Path, axes: str | None) -> SerialStack:
+    image = open_image(path, axes)
+    return _stack(path, image.array, image.axes, image.pixel_size, image.unit)
+
+
+@dataclass(frozen=True)
+class _Hdf5Array:
+    """A dataset of an HDF5 file, which is open only while it is read; ``kept`` are the dimensions that count."""
+
+    path: Path
+    dataset: str
+    stored: tuple[int, ...]
+    kept: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.stored[dimension] for dimension in self.kept)
+
+    def __getitem__(self, slices: tuple[slice, ...]) -> np.ndarray:
+        import h5py
+
+        full = [slice(0, 1)] * len(self.stored)
+        for dimension, part in zip(self.kept, slices, strict=True):
+            full[dimension] = part
+        try:
+            with h5py.File(self.path) as file:
+                read = file[self.dataset][tuple(full)]
+        except (OSError, KeyError) as error:
+            raise InputError(f"{self.path}: damaged, {self.dataset} cannot be read ({error})") from error
+        return read.reshape([part.stop - part.start for part in slices]).astype(self.dtype, copy=False)
+
+
+def _open_hdf5(path: Path, axes: str | None, dataset: str) -> SerialStack:
+    import h5py
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with h5py.File(path) as file:
+            found = file.get(dataset)
+            if not isinstance(found, h5py.Dataset):
+                raise InputError(f"{path}: no dataset {dataset!r} in it, expected one of: {_datasets(file)}")
+            # A dataset without a value has no shape.
+            shape, dtype = found.shape or (), found.dtype
+            resolution = np.ravel(found.attrs.get("resolution", ()))
+    except OSError as error:
+        raise InputError(f"{path}: not a readable HDF5 file ({error})") from error
+    # HDF5 does not name its dimensions, so those that a user gave cannot contradict the file.
+    stored = "Q" * max(0, len(shape) - 3) + "ZYX"[-len(shape) :] if axes is None else "Q" * len(shape)
+    kept, axes = resolve_axes(path, shape, dtype, stored, axes)
+    array = _Hdf5Array(path, dataset, shape, tuple(kept), dtype.newbyteorder("="))
+    return _stack(path, array, axes, _nanometres(resolution, len(shape), kept, axes), "nm")
+
+
+def _nanometres(resolution: np.ndarray, dimensions: int, kept: list[int], axes: str) -> dict[str, float]:
+    """Pixel sizes from the attribute of a dataset; none where it says something else."""
+    if len(resolution) != dimensions or resolution.dtype.kind not in "iuf":
+        return {}
+    sizes = {axis: float(resolution[dimension]) for axis, dimension in zip(axes, kept, strict=True) if axis in "ZYX"}
+    return sizes if all(np.isfinite(size) and size > 0 for size in sizes.values()) else {}
+
+
+def _datasets(file) -> str:
+    """The datasets of an open HDF5 file, in words."""
+    import h5py
+
+    found: list[str] = []
+    file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
+    return ", ".join(found) or "none, the file has no datasets"
+
+
+def _open_folder(path: Path, axes: str | None) -> SerialStack:
+    if axes is not None and (len(axes) != 3 or axes[0] not in "ZT"):
+        raise InputError(f"{path}: axes {axes}, expected ZYX or TYX, a file being one slice")
+    files = sorted(find_images(path), key=_by_number)
+    # All of them now, rather than after hours of work; those that are not decoded for it cost little.
+    first = open_image(files[0], axes and axes[1:])
+    like = _Like(files[0], first.array.shape, first.array.dtype)
+    for file in files:
+        image = open_image(file, axes and axes[1:])
+        if sorted(image.axes) != ["X", "Y"]:
+            raise InputError(f"{file}: axes {image.axes}, expected YX, a grey image that is one slice")
+        like.check(file, image.array)
+
+    def reader(index: int) -> np.ndarray:
+        pixels = read_image(files[index], letters[1:]).array
+        like.check(files[index], pixels)
+        return pixels.astype(like.dtype, copy=False)
+
+    letters = axes or "Z" + first.axes
+    shape = (like.shape[first.axes.index("Y")], like.shape[first.axes.index("X")])
+    return SerialStack(path, letters, first.pixel_size, first.unit, like.dtype, shape, len(files), reader)
+
+
+@dataclass(frozen=True)
+class _Like:
+    """Size and dtype of the image in ``path``, which all the others of a folder have to share."""
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def check(self, file: Path, array) -> None:
+        if array.shape != self.shape or array.dtype.newbyteorder("=") != self.dtype:
+            raise InputError(
+                f"{file}: shape {array.shape}, {array.dtype}, "
+                f"expected shape {self.shape}, {self.dtype}, as in {self.path}"
+            )
+
+
+def _by_number(path: Path) -> tuple[list[int | str], str]:
+    """Sorts the digits in a name by their value; splitting puts text and numbers at the same places of all names."""
+    parts = re.split(r"([0-9]+)", str(path))
+    return [int(part) if number % 2 else part.lower() for number, part in enumerate(parts)], str(path)

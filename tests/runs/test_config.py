@@ -1,0 +1,266 @@
+"""Run configurations say what is wrong with them: the file, the field, what was found."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.networks import presets
+from aeanet_tf.runs.config import RunConfig, load_run_config
+from tests.models import NETWORK, write_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return write_config(tmp_path / "run.json")
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in CONFIGS.rglob("*.json")))
+def test_shipped_configurations_give_valid_models(name):
+    from aeanet_tf.runs.train import model_config
+
+    (file,) = CONFIGS.rglob(f"{name}.json")
+    config = load_run_config(file)
+    assert config.model.preset in presets
+    made = model_config(config)
+    assert made.is_valid() and made.train_seed == config.training.seed
+    assert made.n_channel_in == made.spec.in_channels and made.n_channel_out == made.spec.out_channels
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "loss"),
+    [
+        ("planaria", "aeanet-care", "laplace"),
+        ("tribolium", "aeanet-care", "laplace"),
+        ("flywing", "aeanet-flywing", "mae"),
+    ],
+)
+def test_care_runs_are_trained_as_in_the_papers(name, preset, loss):
+    """The training settings of the papers."""
+    from aeanet_tf.runs.train import model_config
+
+    config = load_run_config(CONFIGS / f"{name}.json")
+    made = model_config(config)
+    assert (made.preset, made.train_loss, made.probabilistic) == (preset, loss, loss == "laplace")
+    assert made.train_epochs * made.train_steps_per_epoch == 55_000
+    assert (made.train_batch_size, made.train_learning_rate, made.train_beta_1) == (16, 4e-4, 0.5)
+    assert made.train_learning_rate_decay == {"rate": 0.7, "steps": 10_000}
+    assert made.train_reduce_lr is None
+    assert made.train_patch_size is None, "the patches are given"
+    assert config.data.kind == "npz"
+
+
+def test_paired_em_is_trained_as_in_the_paper():
+    """The settings of the AEANet paper, appendix V, and the rows of its table VI."""
+    from aeanet_tf.runs.train import model_config
+
+    attention = {}
+    for file in (CONFIGS / "paired_em.json", *(CONFIGS / "paired_em_ablations").glob("*.json")):
+        config = load_run_config(file)
+        made = model_config(config)
+        assert (made.train_loss, made.train_learning_rate, made.train_beta_1) == ("mae", 4e-4, 0.9)
+        assert made.train_epochs * made.train_steps_per_epoch == 120_000
+        assert (made.train_batch_size, made.train_patch_size) == (8, (256, 256))
+        assert made.train_learning_rate_decay == {"rate": 0.5, "steps": 10_000}
+        assert config.data.kind == "paired_em"
+        assert config.data.normalization.model_dump() == {"kind": "range", "low": 0, "high": 255, "over": "all"}
+        attention[file.stem] = (made.spec.attention.batch_aware, made.spec.attention.shared_references)
+    assert attention == {
+        "paired_em": (True, 64),
+        "references_only": (False, 64),
+        "batch_aware_only": (True, 0),
+        "references_16": (True, 16),
+        "references_32": (True, 32),
+        "references_64": (True, 64),
+    }
+
+
+def test_label_free_structures_are_trained_as_in_the_paper():
+    """The settings of the GVTNet paper, section 4.5.1; pixels resized to 0.29 micrometres."""
+    from aeanet_tf.datasets.label_free import STRUCTURES
+    from aeanet_tf.runs.train import model_config
+
+    pixels = {"membrane_caax_63x": 0.086, "dic_lamin_b1": 0.172}
+    for structure in STRUCTURES:
+        config = load_run_config(CONFIGS / "label_free" / f"{structure}.json")
+        made = model_config(config)
+        assert (made.train_loss, made.train_learning_rate, made.train_beta_1) == ("mse", 1e-3, 0.5)
+        assert made.train_epochs * made.train_steps_per_epoch == 100_000 and not made.train_learning_rate_decay
+        assert (made.train_batch_size, made.train_patch_size, config.model.axes) == (16, (32, 64, 64), "ZYX")
+        data = config.data
+        assert (data.kind, data.structure, data.normalization.kind) == ("label_free", structure, "standard")
+        factor = pixels.get(structure, 0.108) / 0.29
+        assert data.resize == pytest.approx((1, factor, factor), rel=1e-3)
+    assert len(list((CONFIGS / "label_free").glob("*.json"))) == len(STRUCTURES) == 13
+
+
+@pytest.mark.parametrize("file", ["paired_em.json", "planaria.json", "flywing.json", "label_free/dna.json"])
+def test_one_override_chooses_unet_gvtnet_or_aeanet(file):
+    from aeanet_tf.runs.train import model_config
+
+    network = load_run_config(CONFIGS / file).model.preset.split("-", 1)[1]
+    for kind in ("unet", "gvtnet", "aeanet"):
+        config = load_run_config(CONFIGS / file, [f"model.preset={kind}-{network}"])
+        spec = model_config(config).spec
+        attends = spec.n_attention > 0
+        assert attends == (kind != "unet")
+        assert (attends and spec.attention.shared_references > 0) == (kind == "aeanet")
+
+
+def test_overrides_reach_every_kind_of_field(path):
+    config = load_run_config(
+        path,
+        [
+            "training.steps=500",
+            "training.patch_size=[8, 12]",
+            "training.learning_rate_decay.rate=0.5",
+            "training.learning_rate_decay.steps=9",
+            "model.name=another=one",
+            "model.network.attention.shared_references=7",
+            "model.network.skip=add",
+            'data.normalization={"kind": "range", "low": 0, "high": 255}',
+            "data.axes=null",
+            "training.augment=false",
+        ],
+    )
+    assert config.training.steps == 500 and config.training.patch_size == (8, 12)
+    assert config.training.learning_rate_decay.model_dump() == {"rate": 0.5, "steps": 9}
+    assert config.model.name == "another=one"
+    assert config.model.network == {**NETWORK, "attention": {"shared_references": 7}, "skip": "add"}
+    assert config.data.normalization.high == 255 and config.data.axes is None
+    assert config.training.augment is False
+    assert config.training.batch_size == 2, "what is not overridden stays"
+
+
+def test_a_later_override_wins_and_sections_may_be_missing(tmp_path):
+    (tmp_path / "c.json").write_text('{"model": {"name": "m"}}')
+    config = load_run_config(tmp_path / "c.json", ["data.kind=sample", "data.kind=npz"])
+    assert config.data.kind == "npz"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.step=5", "training.step: unknown key"),
+        ("trainings.steps=5", "trainings: unknown key"),
+        ("training.steps=many", r"training\.steps: .*received 'many'"),
+        ("training.steps=0", r"training\.steps: .*received 0"),
+        ("training.steps=1.5", r"training\.steps"),
+        ("training.learning_rate=NaN", r"training\.learning_rate"),
+        ("training.learning_rate=Infinity", r"training\.learning_rate"),
+        ("training.beta_1=1", r"training\.beta_1"),
+        ("training.seed=4294967296", r"training\.seed"),
+        ("training.patch_size=16", r"training\.patch_size: .*received 16"),
+        ("training.patch_size=[16]", r"training\.patch_size: \[16\], expected one number for each of the axes YX"),
+        ("training.loss=ssim", r"training\.loss: .*'mae', 'mse', 'charbonnier', 'laplace', 'pixel'.*received 'ssim'"),
+        ("training.devices=0", r"training\.devices: 0, expected a number of GPUs from 1, or a list"),
+        ("training.devices=GPU:0", r"training\.devices: 'GPU:0', expected"),
+        ("training.devices=3", r"training\.devices: 3 devices, expected a number that divides the batch size 2"),
+        ("training.learning_rate_decay=0.5", r"training\.learning_rate_decay"),
+        ("model.name=", r"model\.name"),
+        ("model.name=null", r"model\.name"),
+        ("model.axes=QX", r"model\.axes: 'QX', expected 2 or 3 different letters of TZYX"),
+        ("model.axes=TZYX", r"model\.axes"),
+        ("model.axes=CYX", r"model\.axes"),
+        ("model.network=big", r"model\.network"),
+        ("model.n_channel_in=0", r"model\.n_channel_in"),
+        ("data.kind=folder", r"data\.kind"),
+        ("data.validation_split=1", r"data\.validation_split"),
+        ("data.kind=label_free", r"structure: missing; label_free images are those of one structure"),
+        ("data.resize=[1, 0, 1]", r"data\.resize\.1"),
+        ("data.resize=[0.5, 0.5]", r"data\.resize"),
+        ("data.prepared=", r"data\.prepared"),
+        ("data.validation_low=val/low", "validation_low, validation_GT: give both or none"),
+        ("data.normalization.low=99.9", "low: 99.9 is not below high = 99.8"),
+        ("data.normalization.high=101", "101.0 are not percentiles"),
+        ("data.normalization.over=brain", r"data\.normalization\.over: .*'all' or 'nonzero'.*received 'brain'"),
+        ("data.normalization.over=nonzero", "over: 'nonzero' does not fit kind 'percentile', only 'standard' knows it"),
+        ("training.loss=laplace", r"training\.loss: 'laplace' does not fit model\.probabilistic = False"),
+        ("model.probabilistic=true", r"training\.loss: 'mae' does not fit model\.probabilistic = True"),
+        ('training={"learning_rate_decay": {"rate": 0.5, "steps": 9}, "reduce_learning_rate": {"patience": 3}}',
+         "learning_rate_decay, reduce_learning_rate: give at most one"),
+    ],
+)  # fmt: skip
+def test_wrong_values_name_file_and_field(path, override, message):
+    with pytest.raises(InputError, match=r"run\.json: .*" + message) as caught:
+        load_run_config(path, [override])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.steps", "--set: 'training.steps', expected key=value"),
+        ("=5", "--set: '=5'"),
+        ("training.steps.of=5", "'training.steps.of' goes through 'steps', which is a value"),
+    ],
+)
+def test_overrides_that_are_none(path, override, message):
+    with pytest.raises(InputError, match=message):
+        load_run_config(path, [override])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"model": {"name": "m"},\n "data": {\n  "kind": "npz",,\n}}', "not valid JSON, line 3"),
+        (b"", "not valid JSON, line 1"),
+        (b"[1, 2]", "expected an object with model, data and training, found list"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"{}", "model: Field required"),
+    ],
+)
+def test_files_that_are_no_configuration(tmp_path, content, message):
+    (tmp_path / "run.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"run\.json: " + message) as caught:
+        load_run_config(tmp_path / "run.json")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(InputError, match=r"none\.json: no such configuration file"):
+        load_run_config(tmp_path / "none.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_run_config(tmp_path)
+
+
+def test_all_mistakes_are_told_at_once(path):
+    with pytest.raises(InputError, match=r"training\.step: unknown key; .*|model\.nme: unknown key; "):
+        load_run_config(path, ["training.step=5", "model.nme=x"])
+
+
+def test_steps_make_whole_epochs(path):
+    for steps, epochs in ((1, 1), (2, 1), (3, 2), (4, 2)):
+        assert load_run_config(path, [f"training.steps={steps}"]).training.epochs == epochs
+
+
+def test_a_configuration_survives_json(path):
+    config = load_run_config(path, ["training.learning_rate_decay.rate=0.7", "training.learning_rate_decay.steps=3"])
+    assert RunConfig.model_validate(json.loads(config.model_dump_json())) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.preset=aeanet", "preset: 'aeanet' is unknown, expected one of .*aeanet-em"),
+        ("model.network.filters=4", r"network: .*filters: unknown key"),
+        ("model.network.out_channels=2", r"network\.out_channels: 2, expected 1 as n_channel_out says"),
+        ("model.network.probabilistic=true", r"network\.probabilistic: True, expected False"),
+        ("model.network.dimension=3", r"network\.dimension: 3, expected 2 as n_dim says"),
+        ("model.network.attention.heads=4", r"network: .*attention\.heads: unknown key"),
+        ("model.network.attention.num_heads=3", "3 heads do not divide"),
+        ("model.preset=aeanet-flywing model.network={}", "axes: 'YX' are 2 spatial axes, expected 3"),
+        ('training.reduce_learning_rate={"patence": 3}', r"training\.reduce_learning_rate: .*patence"),
+        ('training.reduce_learning_rate={"factor": 2}', r"training\.reduce_learning_rate: .*factor"),
+    ],
+)
+def test_what_only_the_network_knows_is_checked_before_anything_is_built(path, override, message):
+    from aeanet_tf.runs.train import model_config
+
+    config = load_run_config(path, override.split(" ") if "{}" in override else [override])
+    with pytest.raises(InputError, match=message) as caught:
+        model_config(config)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,299 @@
+"""A run depends on its configuration and data alone: repeated, or killed and resumed, it gives the same weights."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import imageio.v3 as imageio
+import numpy as np
+import pytest
+
+from aeanet_tf.cli.main import main
+from aeanet_tf.datasets.registration import Registration
+from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import read_image, write_image
+from aeanet_tf.models.folder import load_model, prediction_normalization
+from aeanet_tf.runs.config import load_run_config
+from aeanet_tf.runs.image_data import find_root, load_data
+from aeanet_tf.runs.predict_files import predict_files
+from aeanet_tf.runs.train import model_config, train_run
+from aeanet_tf.training import CSVHistory, read_history
+from tests.datasets.published import write_label_free
+from tests.models import EAGER, assert_same_weights, contents, eager_tensorflow, write_config, write_pairs
+
+pytestmark = EAGER
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eagerly():
+    with eager_tensorflow():
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder with data, a configuration and the model trained from it."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_pairs(folder / "data" / "train" / "low", folder / "data" / "train" / "GT")
+    write_config(folder / "run.json")
+    train(folder)
+    return folder
+
+
+@pytest.fixture
+def workplace(finished, tmp_path, monkeypatch):
+    """The same data and configuration in a new working directory, nothing trained."""
+    shutil.copytree(finished / "data", tmp_path / "data")
+    shutil.copy(finished / "run.json", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def train(folder, *overrides, **kwargs):
+    overrides = [f"model.basedir={folder / 'models'}", f"data.root={folder / 'data'}", *overrides]
+    return train_run(load_run_config(folder / "run.json", overrides), verbose=0, **kwargs)
+
+
+@contextlib.contextmanager
+def interrupted(step, error):
+    """A training that is stopped by ``error`` after ``step`` optimiser steps."""
+
+    def stop(self, batch, logs=None):
+        if int(self.model.optimizer.iterations) == step:
+            raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CSVHistory, "on_train_batch_end", stop)
+        yield
+
+
+def test_one_seed_fixes_a_run(finished, workplace):
+    np.random.default_rng().random()
+    train(workplace)
+    for name in ("weights_last.h5", "weights_best.h5"):
+        assert_same_weights(finished / "models" / "m" / name, workplace / "models" / "m" / name)
+    train(workplace, "model.name=other", "training.seed=1")
+    with pytest.raises(AssertionError):
+        assert_same_weights(*(workplace / "models" / name / "weights_last.h5" for name in ("m", "other")))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("the power failed")])
+def test_a_run_stopped_in_its_second_epoch_goes_on_after_the_first(finished, workplace, error):
+    with interrupted(3, error), pytest.raises(type(error)):
+        train(workplace)
+    folder = workplace / "models" / "m"
+    assert (folder / "resume" / "state.json").is_file() and not (folder / "weights_last.h5").exists()
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CSVHistory, "on_train_batch_end", lambda self, batch, logs=None: seen.append(batch))
+        train(workplace)
+    assert len(seen) == 2, "one epoch of two steps was left"
+    for name in ("weights_last.h5", "weights_best.h5"):
+        assert_same_weights(finished / "models" / "m" / name, folder / name, 1e-5)
+    rows, expected = (read_history(place / "history.csv") for place in (folder, finished / "models" / "m"))
+    assert [row["epoch"] for row in rows] == [0, 1]
+    for row, other in zip(rows, expected, strict=True):
+        assert row == pytest.approx(other, rel=1e-4)
+    assert not (folder / "resume").exists()
+
+
+def test_a_run_stopped_in_its_first_epoch_begins_again(finished, workplace):
+    with interrupted(1, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+        train(workplace)
+    # As if the process had been killed while it wrote its first weights.
+    (workplace / "models" / "m" / ".partial-weights_best.h5").write_bytes(b"half")
+    train(workplace)
+    assert_same_weights(*(place / "models" / "m" / "weights_last.h5" for place in (finished, workplace)))
+    assert set(contents(workplace / "models" / "m")) == set(contents(finished / "models" / "m"))
+
+
+def test_an_unfinished_run_of_another_configuration_is_kept(workplace):
+    with interrupted(3, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+        train(workplace)
+    before = contents(workplace)
+    with pytest.raises(InputError, match=r"m: holds an unfinished training of another configuration; --overwrite"):
+        train(workplace, "training.learning_rate=0.002")
+    assert contents(workplace) == before
+    train(workplace, "training.learning_rate=0.002", overwrite=True)
+    assert load_run_config(workplace / "models" / "m" / "run.json").training.learning_rate == 0.002
+
+
+def test_a_trained_model_is_only_replaced_on_demand(finished, workplace):
+    shutil.copytree(finished / "models", workplace / "models")
+    before = contents(workplace)
+    with pytest.raises(InputError, match=r"m: holds a trained model; --overwrite replaces it"):
+        train(workplace)
+    with pytest.raises(InputError, match="no such file or folder"):
+        train(workplace, "data.low=none", overwrite=True)
+    assert contents(workplace) == before, "a mistake in the new run costs nothing of the old one"
+    with interrupted(1, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+        train(workplace, "training.seed=1", overwrite=True)
+    # The old weights beside the new configuration would pass for a trained model.
+    assert set(contents(workplace / "models" / "m")) == {"config.json", "run.json"}
+    train(workplace, "training.seed=1")
+    assert len(read_history(workplace / "models" / "m" / "history.csv")) == 2
+
+
+@pytest.mark.parametrize("name", ["basedir", "name"])
+def test_a_file_where_the_model_folder_should_be(workplace, name):
+    (workplace / "models").mkdir()
+    (workplace / "models" / "taken").write_text("mine")
+    overrides = {"basedir": f"model.basedir={workplace / 'models' / 'taken'}", "name": "model.name=taken"}
+    for overwrite in (False, True):
+        with pytest.raises(InputError, match=r"taken.*: the model folder cannot be made"):
+            train(workplace, overrides[name], overwrite=overwrite)
+    assert (workplace / "models" / "taken").read_text() == "mine"
+
+
+def test_validation_folders_and_split(workplace):
+    write_pairs(workplace / "data" / "val" / "low", workplace / "data" / "val" / "GT", "de", seed=1)
+
+    def load(*overrides):
+        config = load_run_config("run.json", [f"data.root={workplace / 'data'}", *overrides])
+        return load_data(config, model_config(config))
+
+    X, Y, (X_val, Y_val) = load()
+    assert (len(X), len(Y), len(X_val), len(Y_val)) == (2, 2, 1, 1)
+    assert X[0].shape == (24, 20, 1)
+    # Each image by its own percentiles: half as bright makes no difference.
+    np.testing.assert_allclose(X[0], Y[0], atol=1e-5)
+    X, Y, (X_val, Y_val) = load(
+        "data.validation_low=val/low", "data.validation_GT=val/GT", "data.normalization.kind=none"
+    )
+    assert (len(X), len(X_val)) == (3, 2)
+    np.testing.assert_array_equal(Y_val[1], X_val[1] / 2)
+    with pytest.raises(InputError, match=r"data\.validation_split: 0.01 of 3 pairs leaves no image"):
+        load("data.validation_split=0.01")
+
+
+def test_channels_go_last_and_each_is_normalised(workplace):
+    image = np.random.default_rng(0).random((2, 24, 20)).astype("float32") * np.array([1, 50], "float32")[:, None, None]
+    for name in "abc":
+        write_image(workplace / "data" / "train" / "low" / f"{name}.tif", image, "CYX")
+        write_image(workplace / "data" / "train" / "GT" / f"{name}.tif", image, "CYX")
+    config = load_run_config(
+        "run.json", [f"data.root={workplace / 'data'}", "model.n_channel_in=2", "model.n_channel_out=2"]
+    )
+    X, _, _ = load_data(config, model_config(config))
+    low, high = np.percentile(image, (2, 99.8), axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(X[0], np.moveaxis((image - low) / (high - low), 0, -1), atol=1e-5)
+
+
+def test_paired_em_is_prepared_once_and_pooled_or_by_pair(workplace, monkeypatch):
+    root, registered = workplace / "em", []
+    root.mkdir()
+    for i, name in enumerate("ab"):
+        for magnification in (10000, 20000):
+            image = np.random.default_rng([i, magnification]).integers(0, 256, (60, 80)).astype(np.uint8)
+            imageio.imwrite(root / f"{name}_{magnification}.bmp", image)
+
+    def register(fixed, moving, **_):
+        registered.append(fixed)
+        return Registration(np.array([[0.5, 0, 20], [0, 0.5, 15], [0, 0, 1]]), 40, 50, 0.1)
+
+    monkeypatch.setattr("aeanet_tf.datasets.paired_em.register", register)
+
+    def load(*overrides):
+        chosen = ["data.kind=paired_em", "data.normalization.kind=range", "data.normalization.low=0"]
+        chosen += ["data.normalization.high=255", f"data.root={root}", "data.validation_split=0.2", *overrides]
+        config = load_run_config("run.json", chosen)
+        return load_data(config, model_config(config))
+
+    X, Y, (X_val, Y_val) = load("data.pair=b")
+    assert (len(X), len(Y), len(X_val), len(Y_val)) == (7, 7, 2, 2) and len(registered) == 1
+    published = imageio.imread(root / "b_20000.bmp")
+    np.testing.assert_allclose(Y[0][..., 0], published[:20, :20] / 255, rtol=1e-6)
+    X, Y, (X_val, Y_val) = load()
+    assert (len(X), len(X_val)) == (14, 4) and len(registered) == 2
+    # Sub-images of both pairs are held out.
+    corners = [imageio.imread(root / f"{name}_20000.bmp")[:20, 40:60] / 255 for name in "ab"]
+    assert [any(np.allclose(y[..., 0], corner) for y in Y_val) for corner in corners] == [True, True]
+    assert all(x.shape == y.shape == (20, 20, 1) for x, y in zip(X, Y, strict=True))
+    assert (root / "prepared" / "registration.csv").is_file()
+    load(f"data.prepared={workplace / 'elsewhere'}")
+    assert (workplace / "elsewhere" / "train" / "GT").is_dir() and len(registered) == 4
+    with pytest.raises(InputError, match="pair: 'c' is not in"):
+        load("data.pair=c")
+
+
+LABEL_FREE = (
+    "data.kind=label_free",
+    "data.structure=dna",
+    'data.normalization={"kind": "standard"}',
+    "model.preset=aeanet-labelfree",
+    "model.axes=ZYX",
+    'model.network={"first_filters": 4, "depth": 2, "encoding_blocks": [1, 0], "decoding_blocks": [1]}',
+    "training.patch_size=[4, 8, 8]",
+    "training.loss=mse",
+)
+
+
+def test_label_free_images_are_standardised_and_predictions_stay_so(workplace):
+    written = write_label_free(workplace / "cells", ("dna",), train=3, test=1, size=(6, 24, 32))
+    overrides = (*LABEL_FREE, f"data.root={workplace / 'cells'}")
+    config = load_run_config("run.json", [*overrides, "data.resize=[1, 0.5, 0.5]"])
+    X, Y, (X_val, _) = load_data(config, model_config(config))
+    assert (len(X), len(X_val)) == (2, 1) and X[0].shape == Y[0].shape == (6, 12, 16, 1)
+    for image in (*X, *Y):
+        assert abs(image.mean()) < 1e-5 and image.std() == pytest.approx(1, rel=1e-4)
+    train(workplace, *overrides)
+    folder = workplace / "models" / "m"
+    assert prediction_normalization(folder).kind == "standard"
+    model, signal = load_model(folder), written["dna", "test"][0][0]
+    write_image(workplace / "signal.tif", signal, "ZYX")
+    (path,) = predict_files(model, workplace / "signal.tif", workplace / "out", prediction_normalization(folder))
+    predicted = read_image(path).array
+    normal = (signal - signal.mean(dtype=float)) / signal.std(dtype=float)
+    expected = model.predict(normal.astype("float32"), "ZYX", normalizer=None)
+    np.testing.assert_allclose(predicted, expected, atol=1e-4)
+
+
+def test_data_root_is_looked_for_where_people_keep_data(tmp_path, monkeypatch):
+    here = tmp_path / "work" / "here"
+    here.mkdir(parents=True)
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("AEANET_DATA", os.pathsep.join([str(tmp_path / "none"), str(tmp_path / "disk")]))
+    with pytest.raises(InputError, match=r"data\.root: no folder set; looked in .*disk, data, "):
+        find_root("set")
+    # From the last place to the first, each found before those that came before.
+    for place in (tmp_path / "work" / "shared" / "data", here / "data", tmp_path / "disk", tmp_path / "none", here):
+        (place / "set").mkdir(parents=True)
+        assert find_root("set").resolve() == place / "set"
+    assert find_root(tmp_path / "disk" / "set") == tmp_path / "disk" / "set"
+    with pytest.raises(InputError, match=r"data\.root: no folder /none/such"):
+        find_root("/none/such")
+    monkeypatch.delenv("AEANET_DATA")
+    assert find_root("set").resolve() == here / "set"
+
+
+@pytest.mark.slow
+def test_a_killed_process_resumes(finished, workplace):
+    """A real SIGKILL; all processes run as users run them, with compiled graphs."""
+    command = [sys.executable, "-m", "aeanet_tf.cli.main", "train", "--config", "run.json", "--set"]
+    (workplace / "whole").mkdir()
+    subprocess.run([*command, "model.basedir=whole"], check=True, capture_output=True)
+    process = subprocess.Popen([*command, "model.basedir=models"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    state = workplace / "models" / "m" / "resume" / "state.json"
+    deadline = time.monotonic() + 300
+    while not state.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert state.exists()
+    done = subprocess.run([*command, "model.basedir=models"], check=True, capture_output=True, text=True)
+    assert "resuming after epoch 1 of 2" in done.stderr
+    assert_same_weights("whole/m/weights_last.h5", "models/m/weights_last.h5", 1e-5)
+    assert set(contents(workplace / "models" / "m")) == set(contents(workplace / "whole" / "m"))
+
+
+def test_an_interruption_has_its_own_exit_code(workplace, capfd):
+    arguments = ["train", "--config", "run.json", "--data", str(workplace / "data")]
+    with interrupted(3, KeyboardInterrupt()):
+        assert main(arguments) == 130
+    assert capfd.readouterr().err.splitlines()[-1] == "aeanet: interrupted"
+    assert main(arguments) == 0
+    assert not (workplace / "models" / "m" / "resume").exists()
