@@ -121,7 +121,7 @@ def _filters(args: argparse.Namespace, protocol) -> dict:
 def _segmentation(args: argparse.Namespace) -> tuple:
     """Rows and the confusion matrix."""
     from aeanet_tf.errors import InputError
-    from aeanet_tf.evaluation.segmentation_folders import score_segmentation
+    from aeanet_tf.evaluation.folders import score_segmentation
 
     if args.data_range is not None:
         raise InputError(f"data_range: got {args.data_range}, but the protocol segmentation fixes it")

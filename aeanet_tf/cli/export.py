@@ -52,7 +52,7 @@ def run(args):
 
         export_fiji(model, path, args.target or "tf1.15")
     elif args.format == "keras":
-        from aeanet_tf.interop.keras_file import export_keras
+        from aeanet_tf.interop.portable import export_keras
 
         export_keras(model, path)
     elif args.format == "savedmodel":

@@ -15,7 +15,7 @@ class Dataset:
         description: one line.
         page: where its owner presents it.
         url: address of its one file; None where the owner asks for a registration or gives no lasting address.
-        file: name of that file; its ending says how it is unpacked (`aeanet_tf.datasets.unpacking`).
+        file: name of that file; its ending says how it is unpacked (`aeanet_tf.datasets.download`).
         sha256: of that file, where somebody published it; None leaves the first download to record it.
         layout: folders and files expected below the data set's folder, for those got by hand.
     """

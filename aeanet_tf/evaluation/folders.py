@@ -1,5 +1,6 @@
-"""Scoring a folder of predictions against a folder of ground truths."""
+"""Scoring a folder of predictions, images or labels, against a folder of ground truths."""
 
+import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -13,7 +14,16 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation import metrics
 from aeanet_tf.evaluation.baselines import Filter, choose_filters, read_filters
 from aeanet_tf.evaluation.protocols import Protocol, care_psnr
-from aeanet_tf.evaluation.tables import Row
+from aeanet_tf.evaluation.segmentation_metrics import (
+    MAX_CLASSES,
+    class_counts,
+    class_scores,
+    confusion,
+    dice_ratios,
+    shared_classes,
+)
+from aeanet_tf.evaluation.tables import Row, markdown
+from aeanet_tf.files import replacing
 from aeanet_tf.io.image import Image, image_stem, read_image
 
 T = TypeVar("T")
@@ -207,3 +217,108 @@ def _single_images(image: Image) -> Iterator[tuple[str, tuple[int | slice, ...]]
         index = tuple(chosen.get(axis, slice(None)) for axis in image.axes)
         label = ",".join(f"{axis}={number}" for axis, number in chosen.items() if sizes[axis] > 1)
         yield f" [{label}]" if label else "", index
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Pixels by class.
+
+    Attributes:
+        labels: values of the n classes, sorted.
+        matrix: (n, n) int64, rows are classes of the ground truth, columns those of the image.
+    """
+
+    labels: tuple[int, ...]
+    matrix: np.ndarray
+
+    def over(self, labels: tuple[int, ...]) -> "Confusion":
+        """The same counts over more classes, sorted; the others have no pixels."""
+        places = np.searchsorted(labels, self.labels)
+        matrix = np.zeros((len(labels), len(labels)), np.int64)
+        matrix[np.ix_(places, places)] = self.matrix
+        return Confusion(labels, matrix)
+
+    def table(self) -> str:
+        """Two Markdown tables: pixels and Dice by class, all images taken together, and the confusion matrix."""
+        classes = [["class", "pixels in GT", "in prediction", "in both", "Dice of all pixels"]]
+        for label, *counts, ratio in zip(
+            self.labels, *class_counts(self.matrix), dice_ratios(self.matrix), strict=True
+        ):
+            classes.append([str(label), *(str(count) for count in counts), f"{ratio:.4f}"])
+        cells = [[str(cell) for cell in line] for line in self._lines("GT \\ prediction")]
+        return f"{markdown(classes)}\n\nconfusion matrix, pixels:\n\n{markdown(cells)}"
+
+    def write(self, path: str | Path) -> None:
+        """Write the matrix as CSV: a line a class of the ground truth, a column a class of the prediction.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(self._lines("gt"))
+
+    def _lines(self, corner: str) -> list[list[str | int]]:
+        return [[corner, *self.labels]] + [
+            [label, *line] for label, line in zip(self.labels, self.matrix.tolist(), strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class SegmentationScores:
+    """Scores of label images.
+
+    Attributes:
+        rows: one an image: ``dice_<label>`` for each class of any of the images, sorted by value, and ``dice_mean``,
+            NaN where neither the ground truth nor the image has the class; counts of pixels, ``gt_<label>``,
+            ``prediction_<label>`` and ``both_<label>``.
+        confusion: pixels of all images together, of the predictions.
+    """
+
+    rows: list[Row]
+    confusion: Confusion
+
+
+def score_segmentation(
+    prediction: str | Path,
+    gt: str | Path,
+    input: str | Path | None = None,
+    axes: str | None = None,
+    background: int | None = 0,
+) -> SegmentationScores:
+    """Score every label image against the ground truth of the same name, class by class.
+
+    Args:
+        prediction, gt, input, axes: as `aeanet_tf.evaluation.folders.score_folders` takes them.
+        background: class that ``dice_mean`` leaves out, None for none.
+
+    Raises:
+        InputError: names, axes or shapes do not match, an image cannot be read, or is not one of labels: a value is no
+            whole number, or there are more than 256 of them.
+    """
+    found = compare_folders(prediction, gt, _confusion, input, axes)
+    labels = tuple(
+        sorted({label for one in found for side in (one.prediction, one.input) if side for label in side.labels})
+    )
+    if len(labels) > MAX_CLASSES:
+        raise InputError(f"{prediction}: {len(labels)} different values, expected at most {MAX_CLASSES} classes")
+    rows, total = [], np.zeros((len(labels), len(labels)), np.int64)
+    for image in found:
+        one = image.prediction.over(labels)
+        total += one.matrix
+        scores = class_scores(labels, one.matrix, background)
+        other = None if image.input is None else class_scores(labels, image.input.over(labels).matrix, background)
+        rows.append(Row(image.name, scores, other, _counts(one)))
+    return SegmentationScores(rows, Confusion(labels, total))
+
+
+def _confusion(gt: np.ndarray, image: np.ndarray) -> Confusion:
+    labels = shared_classes(gt, image)
+    return Confusion(tuple(labels.tolist()), confusion(gt, image, labels))
+
+
+def _counts(one: Confusion) -> dict[str, int]:
+    return {
+        f"{name}_{label}": count
+        for name, counts in zip(("gt", "prediction", "both"), class_counts(one.matrix), strict=True)
+        for label, count in zip(one.labels, counts.tolist(), strict=True)
+    }

@@ -16,12 +16,12 @@ from aeanet_tf.experiments.equivariance import (
     PATCH,
     errors_alone,
     middle_patches,
+    predict_in_patches,
     turning_errors,
     turning_table,
 )
 from aeanet_tf.experiments.figures import draw_curves, draw_panels, draw_rotation
 from aeanet_tf.experiments.laboratory import Case, Method
-from aeanet_tf.experiments.patchwise import predict_in_patches
 from aeanet_tf.experiments.report import mean, write_report
 from aeanet_tf.experiments.scores import by_image
 

@@ -13,13 +13,13 @@ from aeanet_tf.experiments.equivariance import (
     OURS,
     errors_alone,
     middle_patches,
+    predict_in_patches,
     turning_errors,
     turning_table,
 )
 from aeanet_tf.experiments.figures import draw_curves, draw_panels
 from aeanet_tf.experiments.laboratory import Method
 from aeanet_tf.experiments.paired_folders import cases_of, filter_scores, pairs_of
-from aeanet_tf.experiments.patchwise import predict_in_patches
 from aeanet_tf.experiments.report import Cell, mean, write_report
 from aeanet_tf.experiments.scores import by_image, scorer
 from aeanet_tf.models.folder import prediction_normalization

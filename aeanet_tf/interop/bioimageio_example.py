@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.interop.bioimageio_axes import spatial_axes
+from aeanet_tf.interop.bioimageio_tensors import spatial_axes
 from aeanet_tf.models.normalizers import make_normalizer
 
 logger = logging.getLogger("aeanet_tf")

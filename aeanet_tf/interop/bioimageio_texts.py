@@ -3,7 +3,7 @@
 import re
 
 import aeanet_tf
-from aeanet_tf.interop.bioimageio_axes import spatial_axes
+from aeanet_tf.interop.bioimageio_tensors import spatial_axes
 
 _DOCUMENTATION = """\
 # {name}

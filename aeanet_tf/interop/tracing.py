@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from aeanet_tf.layers.plain import plain_arithmetic
+from aeanet_tf.layers.fast_paths import plain_arithmetic
 
 
 def prediction_function(network):

@@ -1,6 +1,8 @@
-"""What these layers take from TensorFlow where it is Keras's backend; nothing is imported where it is not."""
+"""Faster ways to compute the same, of TensorFlow where it is Keras's backend, and where exports do without them."""
 
 import platform
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import keras
 
@@ -40,3 +42,25 @@ def depthwise_is_fastest():
     import tensorflow as tf
 
     return not tf.config.list_physical_devices("GPU")
+
+
+_plain = ContextVar("plain", default=False)
+
+
+@contextmanager
+def plain_arithmetic():
+    """Within it, layers are traced into multiplications and additions only, for programs other than this TensorFlow.
+
+    The fastest operation for one processor and one TensorFlow is not that of another, which an exported graph is for;
+    and what serves gradients only is nothing to export.
+    """
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
+
+
+def is_plain():
+    """Whether the caller is within `plain_arithmetic`."""
+    return _plain.get()

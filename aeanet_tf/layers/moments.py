@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from aeanet_tf.layers.plain import is_plain
+from aeanet_tf.layers.fast_paths import is_plain
 
 
 class Moments(NamedTuple):

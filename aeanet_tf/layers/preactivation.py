@@ -3,8 +3,7 @@
 import keras
 from keras import ops
 
-from aeanet_tf.layers.fast_paths import batch_normalised, depthwise_is_fastest
-from aeanet_tf.layers.plain import is_plain
+from aeanet_tf.layers.fast_paths import batch_normalised, depthwise_is_fastest, is_plain
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")

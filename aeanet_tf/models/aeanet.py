@@ -35,7 +35,7 @@ from aeanet_tf.training import (
     warmup_cosine,
 )
 from aeanet_tf.training.devices import find_devices, log_devices, make_strategy
-from aeanet_tf.training.regularisation import penalise_kernels
+from aeanet_tf.training.optimisation import penalise_kernels
 from aeanet_tf.training.replicas import CollectWeights, ReplicatedModel
 
 logger = logging.getLogger("aeanet_tf")

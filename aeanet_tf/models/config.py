@@ -57,7 +57,7 @@ class AEANetConfig(Config):
         train_precision: ``"float32"``, or ``"bfloat16"`` for layers that compute in half precision; weights, losses and
             the model that comes out are in float32 (docs/performance.md).
         train_kernel_l2: factor of half the sum of the squared kernels in the loss, 0
-            (`aeanet_tf.training.regularisation`).
+            (`aeanet_tf.training.optimisation`).
         train_batch_norm_batches: training batches from which batch-norm statistics are estimated before each
             validation of the first steps (docs/networks.md), 16; 0 for off.
 

@@ -4,8 +4,7 @@ import numpy as np
 from csbdeep.data import NoNormalizer, Normalizer, PercentileNormalizer
 from csbdeep.utils import move_image_axes, normalize_mi_ma
 
-from aeanet_tf.io.moments import streamed_mean_std
-from aeanet_tf.io.statistics import streamed_percentiles
+from aeanet_tf.io.statistics import streamed_mean_std, streamed_percentiles
 from aeanet_tf.models.folder import prediction_normalization
 
 

@@ -20,8 +20,8 @@ from aeanet_tf.models.tiling import (
 )
 from aeanet_tf.networks import check_precision
 from aeanet_tf.prediction import cut_evenly, run_job
-from aeanet_tf.prediction.features import Features
 from aeanet_tf.prediction.job import Frame, Job
+from aeanet_tf.prediction.kept import Features
 from aeanet_tf.prediction.patch_average import averaged_patches
 from aeanet_tf.prediction.plan import Budget, make_plan, most_tiles, most_together
 from aeanet_tf.prediction.sweeps import ArrayTarget

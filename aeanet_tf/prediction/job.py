@@ -4,7 +4,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from aeanet_tf.networks import as_spec
-from aeanet_tf.prediction.recipe import Recipe
+from aeanet_tf.prediction.stages import Recipe
 from aeanet_tf.prediction.tiles import tiles
 
 

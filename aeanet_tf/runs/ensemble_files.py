@@ -27,7 +27,7 @@ from aeanet_tf.io.ome_zarr import default_chunks
 from aeanet_tf.io.statistics import read_pieces
 from aeanet_tf.models.normalizers import fit_normalizer
 from aeanet_tf.prediction.ensemble_statistics import EnsembleStatistics
-from aeanet_tf.prediction.features import Features
+from aeanet_tf.prediction.kept import Features
 from aeanet_tf.prediction.orientations import FlippedArray
 from aeanet_tf.runs.frames import FrameSource, MemberTarget, frame_image
 from aeanet_tf.runs.image_file import ImageRun, discarding

@@ -35,9 +35,8 @@ from aeanet_tf.models.tiling import (
 from aeanet_tf.networks import check_precision
 from aeanet_tf.prediction import run_job
 from aeanet_tf.prediction.cluster import Cluster, worker_memory
-from aeanet_tf.prediction.features import Features
 from aeanet_tf.prediction.job import Job
-from aeanet_tf.prediction.kept import Journal
+from aeanet_tf.prediction.kept import Features, Journal
 from aeanet_tf.prediction.memory import parse_bytes
 from aeanet_tf.prediction.plan import Budget, make_plan
 from aeanet_tf.runs.ensemble_files import EnsembleRun

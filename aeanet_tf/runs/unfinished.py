@@ -11,8 +11,7 @@ import numpy as np
 
 from aeanet_tf.errors import writing
 from aeanet_tf.files import write_text
-from aeanet_tf.prediction.features import Features
-from aeanet_tf.prediction.kept import Journal
+from aeanet_tf.prediction.kept import Features, Journal
 from aeanet_tf.prediction.plan import Plan
 
 logger = logging.getLogger("aeanet_tf")

@@ -1,4 +1,4 @@
-"""Optimisers and learning rates: those of the papers, and those that restore best in little time."""
+"""Optimisers, learning rates, regularisation and seeds: those of the papers, and those that restore best soon."""
 
 import inspect
 import numbers
@@ -127,3 +127,36 @@ def reduce_on_plateau(**params):
     if unknown:
         raise InputError(f"reduce_lr: found {', '.join(unknown)}; expected some of {', '.join(sorted(accepted))}")
     return keras.callbacks.ReduceLROnPlateau(**{"factor": 0.5, "patience": 10, "min_delta": 0, **params})
+
+
+def penalise_kernels(network, factor):
+    """Add ``factor * sum(kernel^2) / 2``, over all kernels, to the loss that a network is trained with.
+
+    Kernels are those of convolutions, projections and the convolutions of attention; biases, batch norm and shared
+    references are not among them. The half is that of TensorFlow 1's ``l2_loss``, with which the published factor of
+    Non-local U-Nets, 2e-6, goes (Wang et al. 2020, in their program).
+
+    Args:
+        network: a Keras model.
+        factor: of the penalty; 0 for none.
+    """
+    penalty = keras.regularizers.L2(factor / 2) if factor else None
+    for variable in network.trainable_variables:
+        if variable.name == "kernel":
+            variable.regularizer = penalty
+
+
+def seed_everything(seed):
+    """Seed Python's ``random``, NumPy's global generator and the backend's, hence the initial weights.
+
+    :class:`~aeanet_tf.training.PatchSampler` has a seed of its own and does not depend on this one. Same
+    seed, same library versions and same CPU give the same run. On a GPU some kernels add in an order that
+    varies; TensorFlow makes them deterministic, and slower, with
+    ``tf.config.experimental.enable_op_determinism()``, which is a setting of the process and hence the
+    caller's (``models``) to make. Nothing makes two different machines agree to the last bit.
+
+    Raises ``InputError`` unless ``seed`` is a whole number from 0 to 2^32 - 1.
+    """
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= int(seed) < 2**32:
+        raise InputError(f"seed: found {seed!r}; expected a whole number from 0 to {2**32 - 1}")
+    keras.utils.set_random_seed(int(seed))

@@ -12,8 +12,8 @@ from PIL import Image
 from aeanet_tf.errors import InputError
 from aeanet_tf.interop import bioimageio_texts as texts
 from aeanet_tf.interop.bioimageio import export_bioimageio, require_spec
-from aeanet_tf.interop.bioimageio_axes import spatial_axes
 from aeanet_tf.interop.bioimageio_example import draw_cover, example_image, example_output
+from aeanet_tf.interop.bioimageio_tensors import spatial_axes
 from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.networks import presets

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.io import statistics as percentiles
-from aeanet_tf.io.statistics import streamed_percentiles
+from aeanet_tf.io import statistics
+from aeanet_tf.io.statistics import streamed_mean_std, streamed_percentiles
 
 WANTED = [0, 2, 33.3, 50, 99.8, 100]
 DTYPES = "bool u1 u2 u4 u8 i1 i2 i4 i8 f2 f4 f8 >u2 >f4 >i8".split()
@@ -83,7 +83,7 @@ def test_channels_are_apart_and_images_are_read_in_chunks(axes, dtype, monkeypat
     chunk = {"T": 1, "Z": 1, "C": 2, "Y": 8, "X": 5}
     # Room for one chunk, for some, and for the image.
     for room in (1, 2000, 2**26):
-        monkeypatch.setattr(percentiles, "PIECE_BYTES", room)
+        monkeypatch.setattr(statistics, "PIECE_BYTES", room)
         lazy, lines = Lazy(array, tuple(chunk[a] for a in axes)), []
         found = streamed_percentiles(lazy, axes, WANTED, progress=lambda *line: lines.append(line))  # noqa: B023
         np.testing.assert_allclose(found, wanted, rtol=1e-14)
@@ -102,14 +102,14 @@ def test_channels_are_apart_and_images_are_read_in_chunks(axes, dtype, monkeypat
 
 
 def test_numpy_arrays_are_read_in_pieces_without_their_strides(monkeypatch):
-    monkeypatch.setattr(percentiles, "PIECE_BYTES", 500)
+    monkeypatch.setattr(statistics, "PIECE_BYTES", 500)
     array = bits("f4", (40, 30))
     for view in (array.T, array[::2, ::-1]):
         np.testing.assert_allclose(streamed_percentiles(view, "YX", WANTED)[:, 0], expected(view), rtol=1e-14)
 
 
 def test_blocks_within_a_piece_add_up(monkeypatch):
-    monkeypatch.setattr(percentiles, "_BLOCK", 7)
+    monkeypatch.setattr(statistics, "_BLOCK", 7)
     array = bits("f4", (10, 31))
     np.testing.assert_allclose(streamed_percentiles(array, "YX", WANTED)[:, 0], expected(array), rtol=1e-14)
 
@@ -135,3 +135,87 @@ def test_what_has_no_percentiles_is_refused():
     for wrong in (-1, 100.5, np.nan):
         with pytest.raises(InputError, match=r"percentiles: .*expected numbers from 0 to 100"):
             streamed_percentiles(np.zeros((2, 2)), "YX", [50, wrong])
+
+
+class Counted:
+    """An array that is read in parts only, and counts them."""
+
+    def __init__(self, array, chunks):
+        self.array, self.chunks, self.reads = array, chunks, 0
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, slices):
+        self.reads += 1
+        return self.array[slices]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", ">u2", "int32", "float32", "float64"])
+@pytest.mark.parametrize("axes", ["ZYX", "ZCYX"])
+def test_pieces_give_what_the_whole_gives(monkeypatch, dtype, axes):
+    monkeypatch.setattr(statistics, "PIECE_BYTES", 400)
+    monkeypatch.setattr(statistics, "_CONVERTED", 37)
+    rng = np.random.default_rng(0)
+    array = (rng.random([{"Z": 5, "C": 3, "Y": 12, "X": 17}[a] for a in axes]) * 99).astype(dtype)
+    lazy, lines = Counted(array, (2, *(1 for _ in axes[1:]))), []
+    mean, std = streamed_mean_std(lazy, axes, progress=lambda *line: lines.append(line))
+    across = tuple(i for i, a in enumerate(axes) if a != "C")
+    np.testing.assert_allclose(mean, np.atleast_1d(array.astype(float).mean(axis=across)), rtol=1e-12)
+    np.testing.assert_allclose(std, np.atleast_1d(array.astype(float).std(axis=across)), rtol=1e-10)
+    assert lazy.reads == len(lines) >= 3 and set(lines) == {("mean and standard deviation", len(lines))}
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", ">u2", "int32", "float32"])
+@pytest.mark.parametrize(
+    ("axes", "chunks"), [("ZYX", (2, 3, 17)), ("ZCYX", (2, 1, 1, 1)), ("CZYX", None), ("ZYXC", (5, 3, 4, 1))]
+)
+def test_of_what_is_not_empty_all_channels_count(monkeypatch, dtype, axes, chunks):
+    monkeypatch.setattr(statistics, "PIECE_BYTES", 400)
+    monkeypatch.setattr(statistics, "_CONVERTED", 37)
+    rng = np.random.default_rng(0)
+    array = rng.random((5, 12, 17, 3)) * 99
+    # Where a channel alone is empty it counts, and so it does where it is negative beside one above 0.
+    array[:, 3:, :9] = 0
+    array[2:, ..., 1] = -4 if dtype in ("int32", "float32") else 0
+    array = (array if "C" in axes else array[..., :1]).astype(dtype)
+    there = array.astype(float)[(array > 0).any(axis=-1)]
+    assert 0 < len(there) < 5 * 12 * 17
+    kept = np.einsum(f"zyxc->{axes.lower()}", array) if "C" in axes else array[..., 0]
+    lazy = kept if chunks is None else Counted(kept, chunks)
+    mean, std = streamed_mean_std(lazy, axes, over="nonzero")
+    np.testing.assert_allclose(mean, there.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(std, there.std(axis=0), rtol=1e-10)
+    assert chunks is None or lazy.reads >= 3
+
+
+def test_nothing_above_0_is_refused_and_so_is_what_is_not_finite_beside_it():
+    with pytest.raises(InputError, match=r"^a\.tif: no position is above 0, expected some"):
+        streamed_mean_std(np.full((4, 5), -1), "YX", "a.tif", over="nonzero")
+    image = np.ones((30, 40), np.float32)
+    for value in (np.nan, np.inf, -np.inf):
+        image[20, 3] = value
+        with pytest.raises(InputError, match=r"^a\.tif: the image holds NaN or infinite values"):
+            streamed_mean_std(image, "YX", "a.tif", over="nonzero")
+    with pytest.raises(InputError, match=r"^over: got 'brain', expected 'all' or 'nonzero'"):
+        streamed_mean_std(image, "YX", over="brain")
+
+
+def test_a_large_offset_costs_no_digits():
+    values = np.random.default_rng(0).normal(1e9, 1, (200, 300))
+    mean, std = streamed_mean_std(values, "YX")
+    assert mean == pytest.approx(values.mean(), rel=1e-15) and std == pytest.approx(values.std(), rel=1e-6)
+    assert streamed_mean_std(np.full((3, 4), 7, np.uint8), "YX") == (7, 0)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused(value):
+    image = np.zeros((30, 40), np.float32)
+    image[20, 3] = value
+    with pytest.raises(InputError, match=r"^a\.tif: the image holds NaN or infinite values"):
+        streamed_mean_std(image, "YX", "a.tif")
+
+
+def test_arrays_that_are_no_images():
+    with pytest.raises(InputError, match="image: the image is empty"):
+        streamed_mean_std(np.zeros((0, 3)), "YX")
+    with pytest.raises(InputError, match="image: pixels of type complex128"):
+        streamed_mean_std(np.zeros((2, 3), complex), "YX")

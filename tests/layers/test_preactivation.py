@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from aeanet_tf.layers import PreActivation, ResidualBlock, convolution
-from aeanet_tf.layers.plain import plain_arithmetic
+from aeanet_tf.layers.fast_paths import plain_arithmetic
 from tests.layers.oracle import images, relative_error
 
 SHAPES = [(2, 6, 10, 3), (2, 4, 5, 6, 3), (3, 12, 3)]

@@ -55,12 +55,12 @@ def test_two_workers_give_the_result_of_one(client, volume):
 
 def test_a_worker_that_is_killed_costs_time_only(client, volume, monkeypatch):
     """Killed in the second sweep, at work on a tile that reads features which it or the other has kept."""
-    from aeanet_tf.prediction import sweeps as exact
+    from aeanet_tf.prediction import sweeps
 
     folder, model, options, alone = volume
     pids = client.run(os.getpid)
     assert len(pids) == 2
-    enter, count = exact.Journal.enter, []
+    enter, count = sweeps.Journal.enter, []
 
     def enter_and_kill(self, stage, task, moments):
         enter(self, stage, task, moments)
@@ -68,7 +68,7 @@ def test_a_worker_that_is_killed_costs_time_only(client, volume, monkeypatch):
         if len(count) == 25:
             os.kill(next(iter(pids.values())), signal.SIGKILL)
 
-    monkeypatch.setattr(exact.Journal, "enter", enter_and_kill)
+    monkeypatch.setattr(sweeps.Journal, "enter", enter_and_kill)
     (path,) = predict_files(model, folder / "a.tif", folder / "killed", PERCENTILES, client=client, **options)
     assert close(loaded(path), alone)
     assert len(count) == 72, "every tile of every sweep is entered once"

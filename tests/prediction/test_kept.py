@@ -3,8 +3,7 @@
 import numpy as np
 
 from aeanet_tf.layers.moments import Moments
-from aeanet_tf.prediction.features import Features
-from aeanet_tf.prediction.kept import Journal
+from aeanet_tf.prediction.kept import Features, Journal
 
 
 def moments(seed, channels=5):

@@ -8,15 +8,14 @@ import pytest
 import tifffile
 
 from aeanet_tf.errors import InputError, WriteError
-from aeanet_tf.io import statistics as percentiles
+from aeanet_tf.io import statistics
 from aeanet_tf.io.image import read_image, write_image
 from aeanet_tf.io.read import open_image
 from aeanet_tf.io.write import ImageTarget
 from aeanet_tf.models import AEANet, AEANetConfig, Ensemble, SegmentationAEANet, SegmentationAEANetConfig
 from aeanet_tf.models.normalizers import RangeNormalizer
-from aeanet_tf.prediction.features import Features
 from aeanet_tf.prediction.job import Job
-from aeanet_tf.prediction.kept import Journal
+from aeanet_tf.prediction.kept import Features, Journal
 from aeanet_tf.runs.config import NormalizationSection
 from aeanet_tf.runs.ensemble_files import StoredStatistics
 from aeanet_tf.runs.predict_files import predict_files
@@ -283,7 +282,7 @@ def test_memory_and_disk_do_not_grow_with_the_members(pair, tmp_path, monkeypatc
     """2 members, or 6: what NumPy holds stays, and the sums are in two sets of files."""
     image, section = textured((500, 400)), NormalizationSection(kind="range", low=0, high=700)
     write_image(tmp_path / "a.tif", image, "YX")
-    monkeypatch.setattr(percentiles, "PIECE_BYTES", image.nbytes // 8)
+    monkeypatch.setattr(statistics, "PIECE_BYTES", image.nbytes // 8)
     pieces, files, add, results = [], set(), StoredStatistics.add, StoredStatistics.results
 
     def added(self, member, slices, mean, scale):

@@ -14,8 +14,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import read_image, write_image
 from aeanet_tf.io.read import open_image
 from aeanet_tf.io.write import ImageTarget, as_dtype
-from aeanet_tf.runs import repair_stack as interpolate_stack
-from aeanet_tf.runs.repair_stack import check_missing, output_path, repair_stack
+from aeanet_tf.runs.repair_stack import check_missing, leave_out, output_path, repair_stack
 from aeanet_tf.sections.stack import open_stack
 from aeanet_tf.sections.triplets import TripletOptions
 
@@ -283,7 +282,7 @@ RAW = TripletOptions(max_shift=0, match_histograms=False)
 def test_known_slices_are_scored_as_bytes(tmp_path):
     values = numbered()
     stack = open_stack(make(tmp_path, "tif", values))
-    found = list(interpolate_stack.leave_out(stack, [5, 2], {"middle": middle, "lazy": lazy}, RAW))
+    found = list(leave_out(stack, [5, 2], {"middle": middle, "lazy": lazy}, RAW))
     assert [one.number for one in found] == [2, 5]
     one = found[0]
     for name, number in {"before": 1, "truth": 2, "after": 3}.items():
@@ -299,11 +298,11 @@ def test_other_pixels_are_scored_on_the_range_of_the_true_slice(tmp_path):
     values = numbered()
     values[:, 0, 0], values[:, 0, 1] = 0, 255
     expected = list(
-        interpolate_stack.leave_out(open_stack(make(tmp_path / "a", "tif", values)), [2, 5], {"m": lazy}, RAW)
+        leave_out(open_stack(make(tmp_path / "a", "tif", values)), [2, 5], {"m": lazy}, RAW)
     )
     for kind, pixels in (("tif", 100 + 200 * values.astype("uint16")), ("zarr", values * -0.25 + 3)):
         stack = open_stack(make(tmp_path / pixels.dtype.name, kind, pixels))
-        for one, wanted in zip(interpolate_stack.leave_out(stack, [2, 5], {"m": lazy}, RAW), expected, strict=True):
+        for one, wanted in zip(leave_out(stack, [2, 5], {"m": lazy}, RAW), expected, strict=True):
             if kind == "tif":
                 assert one.scores["m"] == pytest.approx(wanted.scores["m"])
             assert one.scores["m"]["ie"] == pytest.approx(wanted.scores["m"]["ie"])
@@ -317,10 +316,10 @@ def test_slices_are_aligned_and_matched_before_any_method_sees_them(tmp_path):
     images = [scene[10 - y : 70 - y, 10 - x : 80 - x] for y, x in ((0, 0), (2, -3), (-4, 1))]
     values = np.round(np.stack([images[0] * 0.7, images[1], images[2] * 0.7]).clip(0, 255)).astype("uint8")
     stack = open_stack(make(tmp_path, "tif", values))
-    (one,) = interpolate_stack.leave_out(stack, [1], {"lazy": lazy}, TripletOptions(max_shift=8))
+    (one,) = leave_out(stack, [1], {"lazy": lazy}, TripletOptions(max_shift=8))
     assert one.before.shape == one.truth.shape == (54, 66)
     assert one.scores["lazy"]["ie"] < 1.5
-    (raw,) = interpolate_stack.leave_out(stack, [1], {"lazy": lazy}, RAW)
+    (raw,) = leave_out(stack, [1], {"lazy": lazy}, RAW)
     assert raw.truth.shape == (60, 70) and raw.scores["lazy"]["ie"] > 30
 
 
@@ -329,8 +328,8 @@ def test_slices_that_cannot_be_tested(tmp_path):
     values[4] = 7
     stack = open_stack(make(tmp_path, "tif", values))
     with pytest.raises(InputError, match="--test: slice 0 is the first"):
-        interpolate_stack.leave_out(stack, [0, 3], {"m": lazy})
-    tested = interpolate_stack.leave_out(stack, [3, 4], {"m": lazy}, RAW)
+        leave_out(stack, [0, 3], {"m": lazy})
+    tested = leave_out(stack, [3, 4], {"m": lazy}, RAW)
     assert next(tested).number == 3
     with pytest.raises(InputError, match=r"stack\.tif, slice 4: is constant \(7\), expected contrast"):
         next(tested)
