@@ -13,7 +13,7 @@ from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.datasets.pairs import pair_folders
 from aeanet_tf.evaluation.protocols import get_protocol
-from aeanet_tf.io.image import read_image
+from aeanet_tf.io.read import read_image
 from aeanet_tf.models.folder import load_model
 
 

@@ -39,7 +39,8 @@ def add_parser(subparsers):
 
 def run(args):
     """Evaluate the operator on all images, then draw and write."""
-    from aeanet_tf.io.image import check_axes, find_images
+    from aeanet_tf.io.image import check_axes
+    from aeanet_tf.io.read import find_images
     from aeanet_tf.models.folder import load_model, prediction_normalization
     from aeanet_tf.startup import load_backend
 
@@ -131,7 +132,7 @@ def _targets(output, paths):
 
 def _read(model, path, axes, normalization):
     """The `Image` and the network's normalised input ``(1, *spatial, channels)``."""
-    from aeanet_tf.io.image import read_image
+    from aeanet_tf.io.read import read_image
     from aeanet_tf.models.normalizers import make_normalizer
     from aeanet_tf.runs.image_data import network_image
 
@@ -147,7 +148,7 @@ def _check_memory(model, path, size):
     from math import prod
 
     from aeanet_tf.errors import InputError
-    from aeanet_tf.models.tiling import RESERVE, memory_budget
+    from aeanet_tf.models.hardware import RESERVE, memory_budget
     from aeanet_tf.prediction.plan import Budget, make_plan
 
     padded = tuple(-(-n // step) * step for n, step in zip(size, model.spec.divisor, strict=True))
@@ -184,7 +185,7 @@ def _naming(path):
 def _relevance(model, operator, images, maps, wanted, targets):
     from aeanet_tf.evaluation import attention_maps, map_correlations, map_figures
     from aeanet_tf.evaluation.drawing import save_figure
-    from aeanet_tf.io.image import write_image
+    from aeanet_tf.io.tiff_write import write_image
 
     correlations = map_correlations.map_correlations(maps)
     kind, found, seed = wanted

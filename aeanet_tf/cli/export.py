@@ -90,7 +90,8 @@ def _bioimageio(model, path, args):
     from csbdeep.utils import move_image_axes
 
     from aeanet_tf.interop.bioimageio import export_bioimageio
-    from aeanet_tf.io.image import check_fits, read_image
+    from aeanet_tf.io.image import check_fits
+    from aeanet_tf.io.read import read_image
     from aeanet_tf.models.folder import prediction_normalization
 
     image = None

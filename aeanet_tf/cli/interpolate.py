@@ -179,7 +179,7 @@ def _test(stack, slices, model, args):
 
     from aeanet_tf.evaluation.drawing import save_figure
     from aeanet_tf.evaluation.slice_report import score_table, slice_figure, write_scores
-    from aeanet_tf.io.image import write_image
+    from aeanet_tf.io.tiff_write import write_image
     from aeanet_tf.runs.repair_stack import leave_out
     from aeanet_tf.sections.baselines import average, registered, smoothed_average
 

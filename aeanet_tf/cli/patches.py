@@ -50,8 +50,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Cut, write the patches and the picture."""
-    from aeanet_tf.datasets.patches import PatchSettings, cut_patches, draw_patches, save_patches
+    from aeanet_tf.datasets.patches import PatchSettings, cut_patches, save_patches
     from aeanet_tf.errors import InputError
+    from aeanet_tf.evaluation.figures import draw_patches
 
     settings = PatchSettings(
         axes=args.axes,

@@ -101,7 +101,8 @@ def _add_segmentation(parser):
 def run(args):
     """Predict; see `aeanet_tf.runs.predict_files.predict_files`."""
     from aeanet_tf.io.channels import channel_paths, find_channel_images
-    from aeanet_tf.io.image import check_axes, find_images
+    from aeanet_tf.io.image import check_axes
+    from aeanet_tf.io.read import find_images
     from aeanet_tf.startup import load_backend
 
     _check(args)

@@ -45,7 +45,7 @@ def run(args):
 
 def _write_samples(output, channels):
     from aeanet_tf.datasets.samples import as_channels, load_sample_pairs
-    from aeanet_tf.io.image import write_image
+    from aeanet_tf.io.tiff_write import write_image
 
     low, gt = load_sample_pairs()["test"]
     axes = "YX"
@@ -72,7 +72,7 @@ def _report(output, model, names):
     from aeanet_tf.evaluation.lattice import lattice
     from aeanet_tf.evaluation.protocols import get_protocol
     from aeanet_tf.evaluation.tables import mean_scores, summary_table, write_csv
-    from aeanet_tf.io.image import read_image
+    from aeanet_tf.io.read import read_image
     from aeanet_tf.training import read_history
 
     protocol = get_protocol("care")

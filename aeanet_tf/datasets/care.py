@@ -8,8 +8,8 @@ import numpy as np
 
 from aeanet_tf.datasets.pairs import pair_folders
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import Image, check_finite, find_images, image_stem
-from aeanet_tf.io.read import open_image
+from aeanet_tf.io.image import Image, check_finite, image_stem
+from aeanet_tf.io.read import find_images, open_image
 
 GROUND_TRUTH = "GT"
 # Of a stack, in the order of its first axis: the worst condition comes first.

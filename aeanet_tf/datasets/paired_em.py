@@ -15,7 +15,8 @@ import numpy as np
 from aeanet_tf.datasets.registration import RegistrationError, coverage, register, resample
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import write_text
-from aeanet_tf.io.image import read_image, write_image
+from aeanet_tf.io.read import read_image
+from aeanet_tf.io.tiff_write import write_image
 
 logger = logging.getLogger("aeanet_tf")
 

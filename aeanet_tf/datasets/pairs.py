@@ -9,7 +9,8 @@ import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.channels import find_channel_images
-from aeanet_tf.io.image import Image, check_axes, find_images, image_stem, read_image
+from aeanet_tf.io.image import Image, check_axes, image_stem
+from aeanet_tf.io.read import find_images, read_image
 
 Patches: TypeAlias = tuple[np.ndarray, np.ndarray]
 

@@ -207,37 +207,3 @@ def save_patches(path: str | Path, x: np.ndarray, y: np.ndarray, axes: str) -> N
         raise InputError(f"{path}: expected a name ending in .npz")
     with replacing(path) as temporary:
         np.savez(temporary, X=x, Y=y, axes=axes)
-
-
-def draw_patches(path: str | Path, x: np.ndarray, y: np.ndarray, axes: str, number: int = 8, seed: int = 0) -> None:
-    """Write a PNG with pairs drawn at random: source above, target below, first channel, grey from the source's
-    and target's own percentiles 0.5 and 99.5; other axes than Y and X by maximum projection.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(x))[:number])
-    figure = Figure(figsize=(1.6 * len(chosen) + 0.4, 3.7), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels = figure.subplots(2, len(chosen), squeeze=False)
-    for row, (name, patches) in enumerate((("source", x), ("target", y))):
-        for panel, index in zip(panels[row], chosen, strict=True):
-            picture = _plane(patches[index], axes[1:])
-            low, high = np.percentile(picture, (0.5, 99.5))
-            panel.imshow(picture, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="nearest")
-            panel.set_xticks([])
-            panel.set_yticks([])
-            if row == 0:
-                panel.set_title(f"patch {index}", fontsize=8)
-        panels[row, 0].set_ylabel(name, fontsize=9)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
-
-
-def _plane(patch: np.ndarray, axes: str) -> np.ndarray:
-    patch, axes = patch.take(0, axis=axes.index("C")), axes.replace("C", "")
-    patch = patch.max(axis=tuple(number for number, axis in enumerate(axes) if axis not in "YX"))
-    return patch if axes.index("Y") < axes.index("X") else patch.T

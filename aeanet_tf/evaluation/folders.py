@@ -24,7 +24,8 @@ from aeanet_tf.evaluation.segmentation_metrics import (
 )
 from aeanet_tf.evaluation.tables import Row, markdown
 from aeanet_tf.files import replacing
-from aeanet_tf.io.image import Image, image_stem, read_image
+from aeanet_tf.io.image import Image, image_stem
+from aeanet_tf.io.read import read_image
 
 T = TypeVar("T")
 

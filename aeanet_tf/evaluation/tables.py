@@ -5,11 +5,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing
+
+_PARTS = (("value", ""), ("spread", " ±"), ("published", " published"), ("published_spread", " published ±"))
 
 LABELS = {
     "psnr": "PSNR (dB)",
@@ -197,3 +200,73 @@ def cell(name: str, values: np.ndarray, signed: bool = False) -> str:
         return f"{mean:{sign}}"
     text = f"{mean:{sign}.{decimals}f}"
     return text if len(values) < 2 else f"{text} ± {values.std(ddof=1):.{decimals}f}"
+
+
+class Cell(NamedTuple):
+    """A mean, what follows its ± sign, and both as published; ``None`` where there is none."""
+
+    value: float | None = None
+    spread: float | None = None
+    published: float | None = None
+    published_spread: float | None = None
+
+
+def mean_and_deviation(values, published=None):
+    """`Cell` of a mean and standard deviation (n - 1) over images; ``published`` is a number or a pair."""
+    values = np.asarray(values, "float64")
+    pair = published if isinstance(published, tuple) else (published, None)
+    if not len(values):
+        return Cell(None, None, *pair)
+    return Cell(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, *pair)
+
+
+def mean(values, published=None):
+    """`Cell` of a mean alone, for tables that give no spread."""
+    return mean_and_deviation(values, published)._replace(spread=None)
+
+
+def cell_table(columns, rows):
+    """A Markdown table of `Cell`.
+
+    Args:
+        columns: dict of a column to its decimals.
+        rows: dict of a label to a dict of columns to `Cell`; a column that a row lacks is shown as a dash.
+    """
+    lines = [["", *columns]]
+    for label, row in rows.items():
+        lines.append([label, *(_text(row.get(column, Cell()), decimals) for column, decimals in columns.items())])
+    return markdown(lines)
+
+
+def _text(cell, decimals):
+    ours = _number(cell.value, cell.spread, decimals)
+    if cell.published is None:
+        return ours
+    return f"{ours} [{_number(cell.published, cell.published_spread, decimals)}]"
+
+
+def _number(value, spread, decimals):
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return str(value)
+    if decimals == 0:
+        return f"{value:,.0f}"
+    text = f"{value:.{decimals}f}"
+    # A single value has no spread.
+    return text if spread is None or not math.isfinite(spread) else f"{text} ± {spread:.{decimals}f}"
+
+
+def write_cells(path, columns, rows):
+    """Write a table of `Cell` as CSV: every column as mean, ± and published; empty where there is none."""
+    fields = [(column, part, f"{column}{suffix}") for column in columns for part, suffix in _PARTS]
+    used = [f for f in fields if any(_part(row, f) is not None for row in rows.values())]
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["method", *(title for *_, title in used)])
+        for label, row in rows.items():
+            writer.writerow([label, *("" if (v := _part(row, f)) is None else repr(float(v)) for f in used)])
+
+
+def _part(row, field):
+    return getattr(row.get(field[0], Cell()), field[1])

@@ -7,10 +7,11 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.chart_figures import group_chart
 from aeanet_tf.evaluation.drawing import save_figure
 from aeanet_tf.evaluation.protocols import align_care
+from aeanet_tf.evaluation.tables import mean, mean_and_deviation
 from aeanet_tf.experiments import published
 from aeanet_tf.experiments.figures import draw_curves, draw_panels
 from aeanet_tf.experiments.laboratory import Case, Method
-from aeanet_tf.experiments.report import mean, mean_and_deviation, write_report
+from aeanet_tf.experiments.report import write_report
 from aeanet_tf.experiments.scores import by_image, scorer
 
 CONDITIONS = ("C3", "C2", "C1")

@@ -3,8 +3,8 @@
 import numpy as np
 
 from aeanet_tf.evaluation.statistics import mean_interval, paired_difference
+from aeanet_tf.evaluation.tables import Cell
 from aeanet_tf.experiments.care_rival import CareRival
-from aeanet_tf.experiments.report import Cell
 from aeanet_tf.experiments.scores import by_image
 from aeanet_tf.experiments.step_times import of_length, seconds_per_step, steps_in, training_step
 from aeanet_tf.models.folder import weight_files

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 
 from aeanet_tf.evaluation.equivariance import TRANSFORMATIONS, equivariance_errors
+from aeanet_tf.evaluation.tables import mean
 from aeanet_tf.experiments.laboratory import Case
-from aeanet_tf.experiments.report import mean
 from aeanet_tf.experiments.scores import by_image
 from aeanet_tf.models.normalizers import own_normalizer
 

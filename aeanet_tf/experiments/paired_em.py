@@ -9,6 +9,7 @@ from aeanet_tf.evaluation.chart_figures import size_chart
 from aeanet_tf.evaluation.drawing import save_figure
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.evaluation.regions import region_psnr
+from aeanet_tf.evaluation.tables import mean
 from aeanet_tf.experiments import published
 from aeanet_tf.experiments.equivariance import (
     BASELINE,
@@ -22,7 +23,7 @@ from aeanet_tf.experiments.equivariance import (
 )
 from aeanet_tf.experiments.figures import draw_curves, draw_panels, draw_rotation
 from aeanet_tf.experiments.laboratory import Case, Method
-from aeanet_tf.experiments.report import mean, write_report
+from aeanet_tf.experiments.report import write_report
 from aeanet_tf.experiments.scores import by_image
 
 UNET, GVTNET = Method("U-Net", "unet", "unet-em"), Method("GVTNet", "gvtnet", "gvtnet-em")

@@ -4,7 +4,8 @@ from functools import partial
 
 from aeanet_tf.datasets.pairs import pair_folders
 from aeanet_tf.experiments.laboratory import Case
-from aeanet_tf.io.image import image_stem, read_image
+from aeanet_tf.io.image import image_stem
+from aeanet_tf.io.read import read_image
 
 
 def cases_of(lab, split, axes):

@@ -9,7 +9,8 @@ from aeanet_tf.datasets.samples import simulate_low_exposure
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.scores import fingerprint
 from aeanet_tf.files import replacing_folder, write_text
-from aeanet_tf.io.image import read_image, write_image
+from aeanet_tf.io.read import read_image
+from aeanet_tf.io.tiff_write import write_image
 
 STACK = "slices.tif"
 # Photons in a voxel where the stack is brightest, and the camera that counts them: the noise of a voxel is a third of

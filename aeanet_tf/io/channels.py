@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import Image, find_images
+from aeanet_tf.io.image import Image
 from aeanet_tf.io.nifti import check_same_place
-from aeanet_tf.io.read import StoredArray, open_image
+from aeanet_tf.io.read import StoredArray, find_images, open_image
 from aeanet_tf.io.tiff import Slices
 
 

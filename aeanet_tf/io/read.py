@@ -1,5 +1,7 @@
-"""Images left where they are stored, and read in parts: what does not fit into memory can still be predicted."""
+"""Images found, read whole, or left where they are stored and read in parts."""
 
+import glob
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -8,15 +10,149 @@ import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import (
+    NIFTI_SUFFIXES,
+    SUFFIXES,
     TIFF_SUFFIXES,
+    ZARR_SUFFIX,
     Image,
     calibrated,
-    check_source,
-    read_whole,
+    check_axes,
+    check_finite,
+    image_suffix,
     resolve_axes,
 )
-from aeanet_tf.io.ome_zarr import open_zarr
+from aeanet_tf.io.nifti import read_nifti
+from aeanet_tf.io.ome_zarr import is_zarr, open_zarr
 from aeanet_tf.io.tiff import Slices, one_line, tiff_calibration, tiff_file, tiff_pieces
+
+
+def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
+    """List image files, and OME-Zarr folders, each of which is one image.
+
+    Args:
+        patterns: an image, a folder (every image in it, not in its sub-folders), a glob pattern, or a list of
+            these. Folders and globs give what has a known extension (tif, tiff, png, bmp, jpg, jpeg, nii, nii.gz,
+            hdr, zarr).
+
+    Returns:
+        The paths, each once, sorted.
+
+    Raises:
+        InputError: a pattern matches no image.
+    """
+    if isinstance(patterns, str | Path):
+        patterns = [patterns]
+    if not patterns:
+        raise InputError("images: got an empty list, expected a file, a folder or a pattern")
+    found: set[Path] = set()
+    for pattern in patterns:
+        found.update(_find(Path(pattern).expanduser()))
+    return sorted(found)
+
+
+def _find(path: Path) -> list[Path]:
+    if path.is_file() or _is_zarr_image(path) or is_zarr(path):
+        return [path]
+    known = _known()
+    if path.is_dir():
+        candidates = list(path.iterdir())
+        if not candidates:
+            raise InputError(f"{path}: the folder is empty, expected images ({known})")
+        complaint = f"{path}: the folder has no image in it, expected one of {known}"
+    elif glob.has_magic(str(path)):
+        candidates = [Path(name) for name in glob.glob(str(path), recursive=True)]
+        complaint = f"{path}: the pattern matches no image ({known})"
+    else:
+        raise InputError(f"{path}: no such file or folder")
+    images = [candidate for candidate in candidates if not candidate.name.startswith(".") and _is_image(candidate)]
+    if not images:
+        raise InputError(complaint)
+    return images
+
+
+def _is_image(path: Path) -> bool:
+    return (image_suffix(path) in (*SUFFIXES, *NIFTI_SUFFIXES) and path.is_file()) or _is_zarr_image(path)
+
+
+def _is_zarr_image(path: Path) -> bool:
+    # By name alone: without its metadata it is a damaged image, not a folder of images.
+    return path.suffix.lower() == ZARR_SUFFIX and path.is_dir()
+
+
+def _known() -> str:
+    return ", ".join(suffix[1:] for suffix in (*SUFFIXES, *NIFTI_SUFFIXES, ZARR_SUFFIX))
+
+
+def read_image(path: str | Path, axes: str | None = None) -> Image:
+    """Read one image whole: TIFF (first series; ImageJ, OME or plain), OME-Zarr, PNG, BMP or JPEG; NIfTI or Analyze.
+
+    Dimensions of size 1 are dropped unless ``axes`` names them.
+
+    Args:
+        path: the file, or the folder of an OME-Zarr.
+        axes: meaning of the dimensions in the order in which the file stores them, such as "ZYX". None takes
+            what the file says (ImageJ, OME, tifffile); a plain 2D image is YX, colour samples are C.
+
+    Returns:
+        The image. Pixel size comes from ImageJ, OME or NIfTI metadata; the dots per inch of other files say nothing
+        about the sample and are ignored.
+
+    Raises:
+        InputError: the file is missing, unreadable, truncated or empty; its dtype is not a real number; it
+            holds NaN or infinity; its axes are not known; or ``axes`` does not fit its shape.
+    """
+    path, axes = check_source(path, axes)
+    if path.is_dir():
+        image = open_image(path, axes)
+        image.array = image.array[tuple(slice(0, size) for size in image.array.shape)]
+        check_finite(path, image.array)
+        return image
+    if path.suffix.lower() in TIFF_SUFFIXES:
+        with tiff_file(path) as tif:
+            array, stored = tif.series[0].asarray(), tif.series[0].axes
+            pixel_size, unit = tiff_calibration(tif)
+    else:
+        array, stored, pixel_size, unit = read_whole(path)
+    keep, axes = resolve_axes(path, array.shape, array.dtype, stored, axes)
+    check_finite(path, array)
+    return calibrated(array.reshape([array.shape[dimension] for dimension in keep]), axes, pixel_size, unit, path)
+
+
+def check_source(path: str | Path, axes: str | None) -> tuple[Path, str | None]:
+    """Check the arguments of `read_image`: that there is an image of a known format, and the given axes.
+
+    Raises:
+        InputError: there is none, or the axes mean nothing.
+    """
+    path = Path(path)
+    axes = None if axes is None else check_axes(axes)
+    if _is_zarr_image(path) or is_zarr(path):
+        return path, axes
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if image_suffix(path) not in (*SUFFIXES, *NIFTI_SUFFIXES):
+        raise InputError(f"{path}: unknown image format {path.suffix.lower()!r}, expected one of {_known()}")
+    return path, axes
+
+
+def read_whole(path: Path) -> tuple[np.ndarray, str, dict[str, float], str | None]:
+    """Pixels, axes, pixel size and unit of an image of a format that is only read whole.
+
+    That is PNG, BMP and JPEG (YX or YXS, without a pixel size), NIfTI and Analyze (ZYX).
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if image_suffix(path) in NIFTI_SUFFIXES:
+        volume = read_nifti(path)
+        return volume.array, volume.axes, volume.pixel_size, volume.unit
+    from skimage.io import imread
+
+    try:
+        array = np.asarray(imread(path))
+    except Exception as error:
+        raise InputError(f"{path}: not a readable image ({one_line(error)})") from error
+    return array, "YX" if array.ndim == 2 else "YXS", {}, None
 
 
 class _Source(Protocol):

@@ -15,7 +15,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.ensemble_prediction import predict_ensemble
 from aeanet_tf.models.folder import weight_files
-from aeanet_tf.models.precision import warn_if_emulated
+from aeanet_tf.models.hardware import warn_if_emulated
 from aeanet_tf.models.predict_arrays import predict_images
 from aeanet_tf.models.training_data import training_data, warn_of_small_batches
 from aeanet_tf.networks import build_network, check_precision, receptive_radius

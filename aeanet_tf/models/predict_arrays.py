@@ -3,6 +3,8 @@
 import copy
 import logging
 from math import prod
+from numbers import Real
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -10,14 +12,7 @@ from csbdeep.utils import axes_check_and_normalize
 from tqdm import tqdm
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.models.tiling import (
-    RESERVE,
-    Patches,
-    check_tiling,
-    memory_budget,
-    remembering_pool,
-    tiles_by_axis,
-)
+from aeanet_tf.models.hardware import RESERVE, memory_budget, remembering_pool
 from aeanet_tf.networks import check_precision
 from aeanet_tf.prediction import cut_evenly, run_job
 from aeanet_tf.prediction.job import Frame, Job
@@ -27,6 +22,9 @@ from aeanet_tf.prediction.plan import Budget, make_plan, most_tiles, most_togeth
 from aeanet_tf.prediction.sweeps import ArrayTarget
 
 logger = logging.getLogger("aeanet_tf")
+
+TILING = ("exact", "overlap", "whole")
+CONTEXT = ("image", "group")
 
 
 def predict_images(model, img, axes, normalizer, resizer, n_tiles, *options):
@@ -242,3 +240,116 @@ def halved(model, tiles, size):
         raise MemoryError(f"n_tiles: memory runs out even with {list(tiles)} tiles, the most there can be") from None
     axis = int(np.argmax(lengths))
     return [min(2 * t, m) if i == axis else t for i, (t, m) in enumerate(zip(tiles, most, strict=True))]
+
+
+class Patches(NamedTuple):
+    """Tiling by overlapping patches whose predictions are averaged (`aeanet_tf.prediction.patch_average`).
+
+    Attributes:
+        size: of the patches, pixels along each spatial axis of the network.
+        step: their distance along each of them.
+    """
+
+    size: tuple[int, ...]
+    step: tuple[int, ...]
+
+    @classmethod
+    def checked(cls, size, step, divisor):
+        """Patches for a network whose spatial axes have to divide by ``divisor``.
+
+        Args:
+            size: one number for each axis.
+            step: one number for each axis, or one for all; where it is larger than a patch, patches lie side by side.
+
+        Raises:
+            InputError: a size that the network does not take, or a step below 1.
+        """
+        size = _numbers("patch_size", size, len(divisor))
+        for n, d in zip(size, divisor, strict=True):
+            if n % d:
+                raise InputError(f"patch_size: {list(size)}, expected multiples of {list(divisor)} for this network")
+        step = _numbers("step", (step,) * len(size) if isinstance(step, Real) else step, len(divisor))
+        return cls(size, tuple(map(min, step, size)))
+
+
+def _numbers(name, values, count):
+    try:
+        numbers = tuple(int(n) for n in values)
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != count or numbers != tuple(values) or min(numbers) < 1:
+        raise InputError(f"{name}: {values!r}, expected a number of at least 1 for each of {count} spatial axes")
+    return numbers
+
+
+def check_tiling(tiling, context):
+    """Raise `InputError` for an unknown ``tiling`` (a name, or `Patches`) or ``context``."""
+    if isinstance(tiling, Patches):
+        if context != "image":
+            raise InputError(f"context: {context!r}, expected 'image' with patches, which have attention of their own")
+        return
+    for name, value, known in (("tiling", tiling, TILING), ("context", context, CONTEXT)):
+        if value not in known:
+            raise InputError(f"{name}: {value!r} is unknown, expected one of {', '.join(known)}")
+
+
+def tiling_of(model, tiling=None, patch_size=None, step=None):
+    """How a model is to tile, decided and checked: a name, or `Patches`.
+
+    Args:
+        model: an `AEANet`.
+        tiling: see `AEANet.predict`; for a model that segments also ``"patches"``. ``None`` is its default, and
+            ``"exact"`` for others.
+        patch_size, step: of patches; see `SegmentationAEANet.predict`.
+
+    Raises:
+        InputError: patches for a model that does not segment, or that do not fit.
+    """
+    if model.spec.model_kind == "segmentation":
+        return model.checked_tiling(tiling, patch_size, step)
+    for name, value in (("patch_size", patch_size), ("step", step)):
+        if value is not None:
+            raise InputError(f"{name}: {value!r}, expected None: the model does not segment")
+    if tiling == "patches":
+        raise InputError("tiling: 'patches', expected exact, overlap or whole: the model does not segment")
+    return tiling or "exact"
+
+
+def tiles_by_axis(model, axes, n_tiles, shape, padded):
+    """Numbers of tiles along the network's spatial axes, from those along the image's.
+
+    Args:
+        model: an `AEANet`.
+        axes: of the image.
+        n_tiles: one number for each axis of the image, or one for its longest that can be cut, as in CSBDeep.
+        shape: of the image.
+        padded: the spatial sizes that the network is given, in its order of axes.
+
+    Raises:
+        InputError: numbers that do not fit the axes.
+    """
+    if isinstance(n_tiles, Real):
+        extents = [n if a in model._axes_out and a != "C" else 0 for n, a in zip(shape, axes, strict=True)]
+        n_tiles = [n_tiles if i == np.argmax(extents) else 1 for i in range(len(axes))]
+    try:
+        numbers = [int(n) for n in n_tiles]
+    except (TypeError, ValueError):
+        numbers = []
+    if len(numbers) != len(axes) or numbers != list(n_tiles) or min(numbers) < 1:
+        raise InputError(f"n_tiles: {n_tiles!r}, expected a number of at least 1 for each of the axes {axes}")
+    by_axis = dict(zip(axes, numbers, strict=True))
+    spatial = model.config.axes.replace("C", "")
+    for axis, n in by_axis.items():
+        if n > 1 and (axis == "C" or axis not in model._axes_out):
+            raise InputError(f"n_tiles: {n} along {axis}, expected 1: {_why_whole(axis, model)}")
+    for axis, size, step in zip(spatial, padded, model.spec.divisor, strict=True):
+        if by_axis.get(axis, 1) > size // step:
+            raise InputError(
+                f"n_tiles: {by_axis[axis]} along {axis}, expected at most {size // step}: "
+                f"the network's tiles begin every {step} of the {size} pixels"
+            )
+    return [by_axis.get(axis, 1) for axis in spatial]
+
+
+def _why_whole(axis, model):
+    return "frames are predicted one by one" if axis == "T" else "the network needs it whole"

@@ -8,8 +8,8 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.io.labels import to_classes, to_labels
 from aeanet_tf.models.aeanet import AEANet
 from aeanet_tf.models.normalizers import OneWayNormalizer
+from aeanet_tf.models.predict_arrays import Patches
 from aeanet_tf.models.segmentation_config import SegmentationAEANetConfig
-from aeanet_tf.models.tiling import Patches
 from aeanet_tf.prediction.patch_average import patch_starts
 from aeanet_tf.prediction.stages import attends, can_be_swept
 from aeanet_tf.training.pairs import ImagePairs

@@ -7,7 +7,7 @@ from csbdeep.utils import axes_check_and_normalize
 
 from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
-from aeanet_tf.models.tiling import on_accelerator
+from aeanet_tf.models.hardware import on_accelerator
 from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
 from aeanet_tf.training.matching import MatchError
 

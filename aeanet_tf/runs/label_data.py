@@ -8,9 +8,10 @@ from aeanet_tf.datasets.iseg import LABELS, cropped, iseg_subjects, label_values
 from aeanet_tf.datasets.pairs import pair_folders
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.channels import channel_paths, open_channels
-from aeanet_tf.io.image import Image, check_finite, read_image
+from aeanet_tf.io.image import Image, check_finite
 from aeanet_tf.io.labels import to_classes
 from aeanet_tf.io.nifti import check_same_place
+from aeanet_tf.io.read import read_image
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.runs.image_data import held_out_pairs, network_image
 from aeanet_tf.sections.stack import open_stack, parse_slices

@@ -3,8 +3,8 @@
 from tqdm import tqdm
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.models.hardware import RESERVE, memory_budget
 from aeanet_tf.models.predict_arrays import follow, patch_averages
-from aeanet_tf.models.tiling import RESERVE, memory_budget
 from aeanet_tf.prediction.patch_average import averaging_bytes
 
 

@@ -17,21 +17,13 @@ from tqdm import tqdm
 from aeanet_tf.errors import InputError, UnfinishedError, WriteError
 from aeanet_tf.files import folder_made
 from aeanet_tf.io.channels import channel_paths, find_channel_images, open_channels
-from aeanet_tf.io.image import NIFTI_SUFFIXES, ZARR_SUFFIX, find_images, image_stem, image_suffix
-from aeanet_tf.io.read import open_image
+from aeanet_tf.io.image import NIFTI_SUFFIXES, ZARR_SUFFIX, image_stem, image_suffix
+from aeanet_tf.io.read import find_images, open_image
 from aeanet_tf.models.ensemble import Ensemble, check_units
 from aeanet_tf.models.ensemble_prediction import model_orientations
+from aeanet_tf.models.hardware import RESERVE, memory_budget, remembering_pool
 from aeanet_tf.models.normalizers import make_normalizer
-from aeanet_tf.models.predict_arrays import follow, halved
-from aeanet_tf.models.tiling import (
-    RESERVE,
-    Patches,
-    check_tiling,
-    memory_budget,
-    remembering_pool,
-    tiles_by_axis,
-    tiling_of,
-)
+from aeanet_tf.models.predict_arrays import Patches, check_tiling, follow, halved, tiles_by_axis, tiling_of
 from aeanet_tf.networks import check_precision
 from aeanet_tf.prediction import run_job
 from aeanet_tf.prediction.cluster import Cluster, worker_memory

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import check_axes, check_finite, find_images, read_image, resolve_axes
+from aeanet_tf.io.image import check_axes, check_finite, resolve_axes
 from aeanet_tf.io.ome_zarr import is_zarr
-from aeanet_tf.io.read import open_image
+from aeanet_tf.io.read import find_images, open_image, read_image
 
 HDF5_SUFFIXES = (".h5", ".hdf", ".hdf5")
 # Where the CREMI volumes keep their images.

@@ -10,7 +10,8 @@ from skimage.io import imread
 from aeanet_tf.cli.main import main
 from aeanet_tf.evaluation.attention_maps import relevance_maps
 from aeanet_tf.evaluation.map_correlations import random_references
-from aeanet_tf.io.image import read_image, write_image
+from aeanet_tf.io.read import read_image
+from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.models.folder import save_normalization
 from aeanet_tf.runs.config import NormalizationSection
 from tests.interop.example_models import make_model
@@ -167,9 +168,9 @@ def test_no_input_is_replaced(models, workplace, capfd):
 
 
 def test_a_picture_too_large_for_the_memory_is_refused(models, workplace, capfd, monkeypatch):
-    monkeypatch.setattr("aeanet_tf.models.tiling.available_bytes", lambda: 10**6)
-    monkeypatch.setattr("aeanet_tf.models.tiling.resident_bytes", lambda: 0)
+    monkeypatch.setattr("aeanet_tf.models.predict_arrays.available_bytes", lambda: 10**6)
+    monkeypatch.setattr("aeanet_tf.models.predict_arrays.resident_bytes", lambda: 0)
     # What other tests of this process left to TensorFlow is no memory of this machine's.
-    monkeypatch.setattr("aeanet_tf.models.tiling._pool", 0)
+    monkeypatch.setattr("aeanet_tf.models.hardware._pool", 0)
     assert explain(models[0] / "em") == 2
     assert re.search("pixels do not fit into memory in one piece|smallest tiles", capfd.readouterr().err)

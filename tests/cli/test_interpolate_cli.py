@@ -11,7 +11,8 @@ import tifffile
 from skimage.io import imread, imsave
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.io.image import read_image, write_image
+from aeanet_tf.io.read import read_image
+from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.io.write import as_dtype
 from aeanet_tf.models import (
     AEANet,

@@ -9,8 +9,8 @@ import zarr
 from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.io.image import read_image, write_image
-from aeanet_tf.io.read import open_image
+from aeanet_tf.io.read import open_image, read_image
+from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models.folder import save_run
 from aeanet_tf.models.normalizers import RangeNormalizer

@@ -14,7 +14,7 @@ from aeanet_tf.cli.quickstart import _report
 from aeanet_tf.datasets.samples import load_sample_pairs
 from aeanet_tf.evaluation.baselines import Filters, write_filters
 from aeanet_tf.evaluation.lattice import lattice
-from aeanet_tf.io.image import read_image
+from aeanet_tf.io.read import read_image
 from aeanet_tf.training import CSVHistory, read_history
 from tests.models import EAGER, contents, eager_tensorflow
 

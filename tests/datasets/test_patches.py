@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from aeanet_tf.datasets.patches import PatchSettings, cut_patches, draw_patches, find_pairs, save_patches
+from aeanet_tf.datasets.patches import PatchSettings, cut_patches, find_pairs, save_patches
 from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.figures import draw_patches
 
 
 def ramp(shape, offset=0):

@@ -23,7 +23,7 @@ from aeanet_tf.evaluation.baselines import (
     write_filters,
 )
 from aeanet_tf.evaluation.protocols import align_care, care_psnr, get_protocol
-from aeanet_tf.io.image import read_image
+from aeanet_tf.io.read import read_image
 
 W2S = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "w2s" / "test"
 

@@ -9,7 +9,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from aeanet_tf.errors import InputError, WriteError
 from aeanet_tf.experiments import simulated_stack, volume
 from aeanet_tf.experiments.simulated_stack import GAP, OFFSET, PHOTONS, READ_NOISE, areas, prepare_pairs
-from aeanet_tf.io.image import read_image, write_image
+from aeanet_tf.io.read import read_image
+from aeanet_tf.io.tiff_write import write_image
 from tests.experiments.test_experiments import experiment, rows_of
 from tests.models import EAGER, eager_tensorflow, small_settings
 

@@ -9,9 +9,9 @@ import pytest
 
 from aeanet_tf.datasets.pairs import pair_folders
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import find_images, image_stem, read_image
+from aeanet_tf.io.image import image_stem
 from aeanet_tf.io.nifti import read_nifti, write_nifti
-from aeanet_tf.io.read import open_image
+from aeanet_tf.io.read import find_images, open_image, read_image
 
 nibabel = pytest.importorskip("nibabel")
 

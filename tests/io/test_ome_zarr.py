@@ -8,9 +8,9 @@ import pytest
 import zarr
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import find_images, image_stem, read_image
+from aeanet_tf.io.image import image_stem
 from aeanet_tf.io.ome_zarr import is_zarr, open_zarr, zarr_documents
-from aeanet_tf.io.read import open_image
+from aeanet_tf.io.read import find_images, open_image, read_image
 from aeanet_tf.io.write import ImageTarget
 
 ZARR3 = int(zarr.__version__.split(".")[0]) >= 3

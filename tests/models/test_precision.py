@@ -8,7 +8,7 @@ import tifffile
 from aeanet_tf.cli.main import main
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig
-from aeanet_tf.models.precision import warn_if_emulated
+from aeanet_tf.models.hardware import warn_if_emulated
 from aeanet_tf.networks import build_network, presets
 from tests.interop.example_models import make_model
 

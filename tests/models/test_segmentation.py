@@ -8,7 +8,7 @@ from csbdeep.models import Config
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig, SegmentationAEANet, SegmentationAEANetConfig
 from aeanet_tf.models.folder import load_model
-from aeanet_tf.models.tiling import Patches
+from aeanet_tf.models.predict_arrays import Patches
 from tests.interop.example_models import randomise
 from tests.models import EAGER, eager_tensorflow
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import write_image
 from aeanet_tf.io.read import open_image
+from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.prediction.cluster import connected
 from aeanet_tf.runs.config import NormalizationSection
 from aeanet_tf.runs.predict_files import predict_files

@@ -10,8 +10,8 @@ import zarr
 from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.errors import InputError, WriteError
-from aeanet_tf.io.image import read_image, write_image
-from aeanet_tf.io.read import open_image
+from aeanet_tf.io.read import open_image, read_image
+from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.io.write import ImageTarget
 from aeanet_tf.prediction import plan as plans
 from aeanet_tf.prediction.job import Job

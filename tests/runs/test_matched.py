@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter
 from aeanet_tf.cli.main import main
 from aeanet_tf.datasets.samples import simulate_low_exposure
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import read_image, write_image
+from aeanet_tf.io.read import read_image
+from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.models import AEANetConfig
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.runs.config import load_run_config

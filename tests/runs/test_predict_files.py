@@ -6,7 +6,8 @@ import tifffile
 from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import read_image, write_image
+from aeanet_tf.io.read import read_image
+from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
 from aeanet_tf.models.normalizers import RangeNormalizer
 from aeanet_tf.runs.config import NormalizationSection

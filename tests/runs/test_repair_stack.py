@@ -11,8 +11,8 @@ from scipy.ndimage import gaussian_filter
 from skimage.io import imsave
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import read_image, write_image
-from aeanet_tf.io.read import open_image
+from aeanet_tf.io.read import open_image, read_image
+from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.io.write import ImageTarget, as_dtype
 from aeanet_tf.runs.repair_stack import check_missing, leave_out, output_path, repair_stack
 from aeanet_tf.sections.stack import open_stack
@@ -297,9 +297,7 @@ def test_known_slices_are_scored_as_bytes(tmp_path):
 def test_other_pixels_are_scored_on_the_range_of_the_true_slice(tmp_path):
     values = numbered()
     values[:, 0, 0], values[:, 0, 1] = 0, 255
-    expected = list(
-        leave_out(open_stack(make(tmp_path / "a", "tif", values)), [2, 5], {"m": lazy}, RAW)
-    )
+    expected = list(leave_out(open_stack(make(tmp_path / "a", "tif", values)), [2, 5], {"m": lazy}, RAW))
     for kind, pixels in (("tif", 100 + 200 * values.astype("uint16")), ("zarr", values * -0.25 + 3)):
         stack = open_stack(make(tmp_path / pixels.dtype.name, kind, pixels))
         for one, wanted in zip(leave_out(stack, [2, 5], {"m": lazy}, RAW), expected, strict=True):

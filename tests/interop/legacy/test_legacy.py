@@ -11,7 +11,7 @@ from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.interop.fiji import export_fiji, meta
 from aeanet_tf.interop.runtimes import operations
 from aeanet_tf.interop.tf1_checkpoint import import_checkpoint
-from aeanet_tf.io.image import read_image
+from aeanet_tf.io.read import read_image
 from aeanet_tf.models.folder import load_model, prediction_normalization
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.runs.config import load_run_config
