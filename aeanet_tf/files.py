@@ -1,5 +1,6 @@
-"""Writing a file or folder so that it is either the old one or the new one, wherever a run is killed."""
+"""Files, either old or new wherever a run is killed; JSON files whose fields may be changed."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -88,3 +89,38 @@ def write_text(path: str | Path, text: str) -> None:
     """Replace the text file ``path`` by ``text`` (UTF-8), as `replacing` does."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="")
+
+
+def read_fields(path):
+    """The fields of a run configuration as nested dicts, not validated.
+
+    Raises:
+        InputError: a missing or unreadable file, or one that holds something else.
+    """
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such configuration file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not valid JSON, line {error.lineno}: {error.msg}") from None
+    if not isinstance(data, dict):
+        raise InputError(f"{path}: expected an object with model, data and training, found {type(data).__name__}")
+    return data
+
+
+def apply_override(data, text):
+    """Change a field of nested dicts by a string ``section.key=value``; the value is JSON, or a string if it is not."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set: {text!r}, expected key=value, for instance training.steps=500")
+    with suppress(json.JSONDecodeError):
+        value = json.loads(value)
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        data = data.setdefault(parent, {})
+        if not isinstance(data, dict):
+            raise InputError(f"--set: {key!r} goes through {parent!r}, which is a value and has no fields")
+    data[last] = value

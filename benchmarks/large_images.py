@@ -78,8 +78,8 @@ def _run(args, way):
 
 def _child(args):
     from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
+    from aeanet_tf.models.preparation import NormalizationSection
     from aeanet_tf.networks import as_spec
-    from aeanet_tf.runs.config import NormalizationSection
     from aeanet_tf.runs.predict_files import predict_files
 
     projects = as_spec(args.preset).kind == "projection"

@@ -67,7 +67,7 @@ def _measure(folder, function, name):
 def run_predict_files(model, images):
     """Seconds that `predict_files` takes; for a process of its own."""
     from aeanet_tf.models.folder import load_model
-    from aeanet_tf.runs.config import NormalizationSection
+    from aeanet_tf.models.preparation import NormalizationSection
     from aeanet_tf.runs.predict_files import predict_files
 
     model = load_model(model)

@@ -59,7 +59,7 @@ def parse_normalization(words):
     from pydantic import ValidationError
 
     from aeanet_tf.errors import InputError, from_validation
-    from aeanet_tf.runs.config import NormalizationSection
+    from aeanet_tf.models.preparation import NormalizationSection
 
     if words is None:
         return None

@@ -161,7 +161,7 @@ def _normalization(args):
     """For each model that of its training, or the one given for all."""
     from aeanet_tf.errors import InputError
     from aeanet_tf.models.folder import prediction_normalization
-    from aeanet_tf.runs.config import NormalizationSection
+    from aeanet_tf.models.preparation import NormalizationSection
 
     if args.percentiles is None:
         return [prediction_normalization(folder) for folder in args.model]

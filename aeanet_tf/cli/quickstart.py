@@ -29,7 +29,7 @@ def run(args):
 
         raise InputError(f"{args.config}: data.kind is {config.data.kind!r}, the quickstart takes 'sample'")
     load_backend()
-    from aeanet_tf.models.folder import load_run
+    from aeanet_tf.runs.config import load_run
     from aeanet_tf.runs.predict_files import predict_files
     from aeanet_tf.runs.train import train_run
 

@@ -14,10 +14,10 @@ from tqdm import tqdm
 from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.experiments.budget import Budget
 from aeanet_tf.experiments.scores import fingerprint, read_scores, write_scores
-from aeanet_tf.files import write_text
-from aeanet_tf.models.folder import load_model, load_run, weight_files
+from aeanet_tf.files import apply_override, read_fields, write_text
+from aeanet_tf.models.folder import load_model, weight_files
 from aeanet_tf.models.normalizers import own_normalizer
-from aeanet_tf.runs.config import RunConfig, apply_override, is_same_run, read_fields
+from aeanet_tf.runs.config import RunConfig, is_same_run, load_run
 from aeanet_tf.training import read_history
 
 logger = logging.getLogger("aeanet_tf")

@@ -102,7 +102,7 @@ def settings(model):
 
 def _normalization(model):
     from aeanet_tf.models.folder import prediction_normalization
-    from aeanet_tf.runs.config import NormalizationSection
+    from aeanet_tf.models.preparation import NormalizationSection
 
     section = NormalizationSection() if model.basedir is None else prediction_normalization(model.logdir)
     if section.kind == "percentile":

@@ -13,8 +13,8 @@ from aeanet_tf.interop.tf1_identify import differences, hidden_fields, identify
 from aeanet_tf.interop.tf1_names import match_variables
 from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
 from aeanet_tf.models.folder import save_normalization
+from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.networks import presets
-from aeanet_tf.runs.config import NormalizationSection
 
 __all__ = ["check_output", "find_prefix", "identify", "import_checkpoint", "read_checkpoint"]
 

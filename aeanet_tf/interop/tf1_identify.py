@@ -6,8 +6,8 @@ from collections import Counter
 import numpy as np
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.files import apply_override
 from aeanet_tf.networks import as_spec, presets
-from aeanet_tf.runs.config import apply_override
 
 HIDDEN = (
     "attention.num_heads",

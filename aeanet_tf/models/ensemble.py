@@ -8,7 +8,7 @@ from aeanet_tf.models.ensemble_prediction import predict_ensemble
 from aeanet_tf.models.folder import load_model, prediction_normalization
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.predict_arrays import tiling_of
-from aeanet_tf.runs.config import NormalizationSection
+from aeanet_tf.models.preparation import NormalizationSection
 
 
 class Ensemble:

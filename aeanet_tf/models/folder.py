@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from aeanet_tf.errors import InputError, from_validation
-from aeanet_tf.files import write_text
-from aeanet_tf.runs.config import NormalizationSection, load_run_config
+from aeanet_tf.files import read_fields, write_text
+from aeanet_tf.models.preparation import NormalizationSection, TripletSection
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -75,17 +75,6 @@ def _network_kind(path):
         raise InputError(f"{path}: not the configuration of an AEANet (no network in it)") from None
 
 
-def save_run(folder, config):
-    """Keep the merged run configuration with the model, for reproduction and for prediction's normalisation."""
-    write_text(Path(folder) / RUN_FILE, config.model_dump_json(indent=2) + "\n")
-
-
-def load_run(folder):
-    """The `RunConfig` that a model was trained with, ``None`` for models trained from Python."""
-    path = Path(folder) / RUN_FILE
-    return load_run_config(path) if path.is_file() else None
-
-
 def save_normalization(folder, section):
     """Keep the `NormalizationSection` to predict with, for a model that was not trained by `train_run`."""
     write_text(Path(folder) / NORMALIZATION_FILE, section.model_dump_json(indent=2) + "\n")
@@ -106,7 +95,29 @@ def prediction_normalization(folder):
             return NormalizationSection.model_validate_json(own.read_text(encoding="utf-8"))
         except ValidationError as error:
             raise from_validation(error, str(own)) from None
-    run = load_run(folder)
-    if run is None or run.data.kind == "npz":
+    if _data_field(folder, "kind") == "npz":
         return NormalizationSection()
-    return run.data.normalization
+    return _prepared(folder, "normalization", NormalizationSection)
+
+
+def triplet_preparation(folder):
+    """The `TripletSection` that a model of slices was trained with, the default where that is unknown.
+
+    Raises:
+        InputError: a file in the folder that says it is not valid.
+    """
+    return _prepared(folder, "triplets", TripletSection)
+
+
+def _prepared(folder, name, section):
+    try:
+        return section.model_validate(_data_field(folder, name) or {})
+    except ValidationError as error:
+        raise from_validation(error, f"{Path(folder) / RUN_FILE}: data.{name}") from None
+
+
+def _data_field(folder, name):
+    """A field of the section ``data`` that a model was trained with, ``None`` where that is unknown."""
+    path = Path(folder) / RUN_FILE
+    data = read_fields(path).get("data") if path.is_file() else None
+    return data.get(name) if isinstance(data, dict) else None

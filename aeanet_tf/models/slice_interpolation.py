@@ -10,9 +10,9 @@ from aeanet_tf.io.image import Image
 from aeanet_tf.layers.sparse_attention import LARGEST_SIZE
 from aeanet_tf.models.aeanet import AEANet
 from aeanet_tf.models.config import SliceInterpolationConfig
-from aeanet_tf.models.folder import load_run, prediction_normalization
+from aeanet_tf.models.folder import prediction_normalization, triplet_preparation
 from aeanet_tf.models.normalizers import fit_normalizer
-from aeanet_tf.runs.config import NormalizationSection, TripletSection
+from aeanet_tf.models.preparation import NormalizationSection, TripletSection
 from aeanet_tf.sections.alignment import to_common_histogram, to_midpoint
 from aeanet_tf.training.interpolation_losses import get_interpolation_loss, middle_mae, middle_mse
 
@@ -117,8 +117,7 @@ class SliceInterpolationNet(AEANet):
         It is that of the training, or the defaults where that is unknown; ``max_shift`` is no more than a quarter of a
         side.
         """
-        run = None if self.basedir is None else load_run(self.logdir)
-        section = TripletSection() if run is None else run.data.triplets
+        section = TripletSection() if self.basedir is None else triplet_preparation(self.logdir)
         return section.model_copy(update={"max_shift": min(section.max_shift, min(shape) // 4)})
 
     def _normalised(self, normalizer, pair):

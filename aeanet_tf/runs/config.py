@@ -1,77 +1,28 @@
 """Run configurations: the JSON files of ``aeanet train``, validated before anything heavy is imported."""
 
-import contextlib
-import json
 from itertools import permutations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_validator,
+    model_validator,
 )
-from pydantic import field_validator as _field_validator
-from pydantic import model_validator as _model_validator
 
 from aeanet_tf.device_names import check_share
-from aeanet_tf.errors import InputError, from_validation
+from aeanet_tf.errors import from_validation
+from aeanet_tf.files import apply_override, read_fields, write_text
+from aeanet_tf.models.folder import RUN_FILE
+from aeanet_tf.models.preparation import NormalizationSection, Section, TripletSection
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class NormalizationSection(_Section):
-    """How images are normalised, for training and prediction alike, each image (and channel) by itself.
-
-    ``percentile``: the percentiles ``low`` and ``high`` become 0 and 1. ``range``: the values ``low`` and ``high``
-    become 0 and 1, for instance 0 and 255. ``standard``: the mean becomes 0 and the standard deviation 1; predictions
-    stay normalised, since the target of such a model (label-free prediction) has another unit than its input. With
-    ``over`` "nonzero" mean and deviation are those of the positions where any channel is above 0 (what skull stripping
-    has left), and all positions are mapped alike. ``none``: images are taken as they are.
-    """
-
-    kind: Literal["percentile", "range", "standard", "none"] = "percentile"
-    low: float = 2.0
-    high: float = 99.8
-    over: Literal["all", "nonzero"] = "all"
-
-    @_model_validator(mode="after")
-    def _over_fits(self):
-        if self.over != "all" and self.kind != "standard":
-            raise ValueError(f"over: {self.over!r} does not fit kind {self.kind!r}, only 'standard' knows it")
-        return self
-
-    @_model_validator(mode="after")
-    def _ordered(self):
-        if self.kind in ("percentile", "range") and not self.low < self.high:
-            raise ValueError(f"low: {self.low} is not below high = {self.high}")
-        if self.kind == "percentile" and not (self.low >= 0 and self.high <= 100):
-            raise ValueError(f"low, high: {self.low} and {self.high} are not percentiles from 0 to 100")
-        return self
-
-
-class TripletSection(_Section):
-    """How triplets are made of the slices of a stack; see `aeanet_tf.sections.triplets.TripletOptions`.
-
-    Prediction aligns and matches the two neighbours as here.
-    """
-
-    window: Annotated[int, Field(ge=30)] | None = 512
-    max_shift: NonNegativeInt = 32
-    match_histograms: bool = True
-    min_correlation: Annotated[float, Field(ge=-1, le=1)] = 0.2
-    max_blur_ratio: Annotated[float, Field(ge=1)] = 1.5
-    max_flat: Annotated[float, Field(ge=0, le=1)] = 0.03
-
-
-class DataSection(_Section):
+class DataSection(Section):
     """Where the training data are.
 
     Attributes:
@@ -129,13 +80,13 @@ class DataSection(_Section):
     normalization: NormalizationSection = NormalizationSection()
     match_targets: bool = False
 
-    @_field_validator("train_slices", "validation_slices", "train_subjects", "validation_subjects", mode="before")
+    @field_validator("train_slices", "validation_slices", "train_subjects", "validation_subjects", mode="before")
     @classmethod
     def _one_number(cls, value):
         # What --set is given is read as JSON.
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
-    @_model_validator(mode="after")
+    @model_validator(mode="after")
     def _slices_named(self):
         if self.kind == "slices":
             for name in ("stack", "train_slices", "validation_slices"):
@@ -145,7 +96,7 @@ class DataSection(_Section):
                 raise ValueError("normalization.kind: 'standard' cannot be mapped back, which slices have to be")
         return self
 
-    @_model_validator(mode="after")
+    @model_validator(mode="after")
     def _labels_named(self):
         wanted = {
             "labels": ("stack", "label_stack", "train_slices", "validation_slices"),
@@ -160,27 +111,27 @@ class DataSection(_Section):
             raise ValueError(f"{missing}: missing; kind {self.kind!r} needs it" + f" beside {given[0]}" * bool(given))
         return self
 
-    @_model_validator(mode="after")
+    @model_validator(mode="after")
     def _targets_can_match(self):
         unlike = {"label_free": "another unit", "slices": "other slices", "labels": "classes", "iseg": "classes"}
         if self.match_targets and self.kind in unlike:
             raise ValueError(f"match_targets: true, expected false with kind {self.kind!r}, {unlike[self.kind]}")
         return self
 
-    @_model_validator(mode="after")
+    @model_validator(mode="after")
     def _structure_named(self):
         if self.kind == "label_free" and not self.structure:
             raise ValueError("structure: missing; label_free images are those of one structure, such as 'dna'")
         return self
 
-    @_model_validator(mode="after")
+    @model_validator(mode="after")
     def _validation_pair(self):
         if (self.validation_low is None) != (self.validation_GT is None):
             raise ValueError("validation_low, validation_GT: give both or none")
         return self
 
 
-class ModelSection(_Section):
+class ModelSection(Section):
     """The model: axes, channels, preset and what differs from it.
 
     ``labels`` are the values of the classes in label images, for segmentation, whose ``n_channel_out`` is their number;
@@ -194,10 +145,10 @@ class ModelSection(_Section):
     n_channel_in: PositiveInt = 1
     n_channel_out: PositiveInt = 1
     probabilistic: bool = False
-    network: dict[str, Any] = {}
+    network: dict[str, Any] = Field(default_factory=dict)
     labels: list[int] | None = None
 
-    @_field_validator("axes")
+    @field_validator("axes")
     @classmethod
     def _known_axes(cls, axes):
         spatial = axes.upper().removesuffix("C")
@@ -206,14 +157,14 @@ class ModelSection(_Section):
         return axes.upper()
 
 
-class DecaySection(_Section):
+class DecaySection(Section):
     """``rate`` multiplies the learning rate every ``steps`` steps."""
 
     rate: Annotated[float, Field(gt=0, le=1)]
     steps: PositiveInt
 
 
-class CosineSection(_Section):
+class CosineSection(Section):
     """The learning rate rises over ``warmup``, a share of all steps, and falls as half a cosine to ``final``, a share
     of itself."""
 
@@ -221,7 +172,7 @@ class CosineSection(_Section):
     final: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-class TrainingSection(_Section):
+class TrainingSection(Section):
     """Length, batches and optimisation.
 
     ``steps`` are rounded up to whole epochs of ``steps_per_epoch``; an epoch ends with a validation. Of
@@ -270,14 +221,14 @@ class TrainingSection(_Section):
     batch_norm_batches: NonNegativeInt = 16
     tensorboard: bool = False
 
-    @_field_validator("devices", mode="before")
+    @field_validator("devices", mode="before")
     @classmethod
     def _shared_out(cls, devices, info):
         # A batch size that is wrong itself is told elsewhere.
         check_share(devices, info.data.get("batch_size", 0))
         return devices
 
-    @_model_validator(mode="after")
+    @model_validator(mode="after")
     def _one_schedule(self):
         names = ("learning_rate_decay", "learning_rate_cosine", "reduce_learning_rate")
         given = [name for name in names if getattr(self, name)]
@@ -291,7 +242,7 @@ class TrainingSection(_Section):
         return -(-self.steps // self.steps_per_epoch)
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """Everything ``aeanet train`` needs; ``description`` is for people."""
 
     description: str = ""
@@ -299,7 +250,7 @@ class RunConfig(_Section):
     data: DataSection = DataSection()
     training: TrainingSection = TrainingSection()
 
-    @_model_validator(mode="after")
+    @model_validator(mode="after")
     def _loss_fits(self):
         if self.model.probabilistic != (self.training.loss == "laplace"):
             raise ValueError(
@@ -308,7 +259,7 @@ class RunConfig(_Section):
             )
         return self
 
-    @_model_validator(mode="after")
+    @model_validator(mode="after")
     def _patch_fits(self):
         size, axes = self.training.patch_size, self.model.axes.removesuffix("C")
         if size is not None and len(size) != len(axes):
@@ -335,26 +286,6 @@ def load_run_config(path, overrides=()):
         raise from_validation(error, str(path)) from None
 
 
-def read_fields(path):
-    """The fields of a run configuration as nested dicts, not validated.
-
-    Raises:
-        InputError: a missing or unreadable file, or one that holds something else.
-    """
-    path = Path(path)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such configuration file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: not valid JSON, line {error.lineno}: {error.msg}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: expected an object with model, data and training, found {type(data).__name__}")
-    return data
-
-
 def is_same_run(found, config):
     """Whether two configurations describe one run; where it runs may change from one start to the next."""
     if found is None:
@@ -364,16 +295,12 @@ def is_same_run(found, config):
     return found.model_copy(update={"training": training}) == config
 
 
-def apply_override(data, text):
-    """Change a field of nested dicts by a string ``section.key=value``; the value is JSON, or a string if it is not."""
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise InputError(f"--set: {text!r}, expected key=value, for instance training.steps=500")
-    with contextlib.suppress(json.JSONDecodeError):
-        value = json.loads(value)
-    *parents, last = key.strip().split(".")
-    for parent in parents:
-        data = data.setdefault(parent, {})
-        if not isinstance(data, dict):
-            raise InputError(f"--set: {key!r} goes through {parent!r}, which is a value and has no fields")
-    data[last] = value
+def save_run(folder, config):
+    """Keep the merged run configuration with the model, for reproduction and for prediction's normalisation."""
+    write_text(Path(folder) / RUN_FILE, config.model_dump_json(indent=2) + "\n")
+
+
+def load_run(folder):
+    """The `RunConfig` that a model was trained with, ``None`` for models trained from Python."""
+    path = Path(folder) / RUN_FILE
+    return load_run_config(path) if path.is_file() else None

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.baselines import FILTERS_FILE
-from aeanet_tf.models.folder import config_class, load_run, model_class, save_run, weight_files
+from aeanet_tf.models.folder import config_class, model_class, weight_files
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import as_spec
-from aeanet_tf.runs.config import is_same_run
+from aeanet_tf.runs.config import is_same_run, load_run, save_run
 from aeanet_tf.runs.image_data import find_root, load_data, pair_names
 from aeanet_tf.runs.label_data import LABEL_KINDS, load_labels
 from aeanet_tf.runs.slice_data import TRIPLETS_FILE, load_slices, save_triplets

@@ -10,7 +10,7 @@ from aeanet_tf.io.read import read_image
 from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.models import AEANet, AEANetConfig, Ensemble, SliceInterpolationConfig, SliceInterpolationNet
 from aeanet_tf.models.folder import save_normalization
-from aeanet_tf.runs.config import NormalizationSection
+from aeanet_tf.models.preparation import NormalizationSection
 from tests.models import NETWORK, contents
 
 IMAGE = (np.random.default_rng(0).gamma(2, 50, (20, 18)) + np.linspace(0, 300, 18)).astype("float32")

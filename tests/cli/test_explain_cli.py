@@ -13,7 +13,7 @@ from aeanet_tf.evaluation.map_correlations import random_references
 from aeanet_tf.io.read import read_image
 from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.models.folder import save_normalization
-from aeanet_tf.runs.config import NormalizationSection
+from aeanet_tf.models.preparation import NormalizationSection
 from tests.interop.example_models import make_model
 from tests.models import contents
 

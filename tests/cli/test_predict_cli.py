@@ -12,9 +12,8 @@ from aeanet_tf.cli.main import main
 from aeanet_tf.io.read import open_image, read_image
 from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.models import AEANet, AEANetConfig
-from aeanet_tf.models.folder import save_run
 from aeanet_tf.models.normalizers import RangeNormalizer
-from aeanet_tf.runs.config import load_run_config
+from aeanet_tf.runs.config import load_run_config, save_run
 from tests.models import NETWORK, contents, write_config
 
 IMAGE = np.random.default_rng(0).uniform(100, 200, (20, 18)).astype(np.float32)

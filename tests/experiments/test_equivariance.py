@@ -14,7 +14,7 @@ from aeanet_tf.experiments.equivariance import (
 )
 from aeanet_tf.experiments.laboratory import Case
 from aeanet_tf.models import normalizers
-from aeanet_tf.runs.config import NormalizationSection
+from aeanet_tf.models.preparation import NormalizationSection
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.experiments import iseg, published
 from aeanet_tf.experiments.iseg import labelled_subjects, leave_one_out, subject_case, tissue_scores
 from aeanet_tf.experiments.scores import read_scores
-from aeanet_tf.models.folder import load_model, load_run
+from aeanet_tf.models.folder import load_model
 from aeanet_tf.models.normalizers import own_normalizer
+from aeanet_tf.runs.config import load_run
 from tests.datasets.published import write_iseg
 from tests.experiments.test_experiments import experiment
 from tests.models import EAGER, eager_tensorflow, small_settings

@@ -16,8 +16,8 @@ from aeanet_tf.interop.bioimageio_example import draw_cover, example_image, exam
 from aeanet_tf.interop.bioimageio_tensors import spatial_axes
 from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.networks import presets
-from aeanet_tf.runs.config import NormalizationSection
 from tests.interop.example_models import REFERENCES, make_model, randomise, relative_error
 
 PERCENTILE = NormalizationSection()

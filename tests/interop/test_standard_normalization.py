@@ -9,7 +9,7 @@ from aeanet_tf.interop.bioimageio import export_bioimageio, require_spec
 from aeanet_tf.interop.fiji import settings
 from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models.folder import save_normalization
-from aeanet_tf.runs.config import NormalizationSection
+from aeanet_tf.models.preparation import NormalizationSection
 from tests.interop.example_models import REFERENCES, randomise
 
 STANDARD = NormalizationSection(kind="standard")

@@ -10,7 +10,7 @@ from aeanet_tf.io.channels import channel_paths, find_channel_images, open_chann
 from aeanet_tf.io.read import find_images, open_image
 from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.models.normalizers import fit_normalizer
-from aeanet_tf.runs.config import NormalizationSection
+from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.runs.frames import FrameSource
 
 NAMES = ["T1", "T2", "FLAIR"]

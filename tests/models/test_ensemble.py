@@ -12,7 +12,7 @@ from aeanet_tf.models import AEANet, AEANetConfig, Ensemble, SegmentationAEANet,
 from aeanet_tf.models.ensemble_prediction import model_orientations
 from aeanet_tf.models.folder import save_normalization
 from aeanet_tf.models.normalizers import RangeNormalizer
-from aeanet_tf.runs.config import NormalizationSection
+from aeanet_tf.models.preparation import NormalizationSection
 from tests.interop.example_models import make_model, randomise
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
-from aeanet_tf.models.folder import load_model, load_run, prediction_normalization, save_run, weight_files
-from aeanet_tf.runs.config import NormalizationSection, load_run_config
+from aeanet_tf.models.folder import load_model, prediction_normalization, weight_files
+from aeanet_tf.models.preparation import NormalizationSection
+from aeanet_tf.runs.config import load_run, load_run_config, save_run
 from tests.models import NETWORK, write_config
 
 PROJECTION = {"filters": 2, "restoration": NETWORK}

@@ -16,7 +16,7 @@ from aeanet_tf.models.normalizers import (
     fit_normalizer,
     make_normalizer,
 )
-from aeanet_tf.runs.config import NormalizationSection
+from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.runs.image_data import network_image
 
 

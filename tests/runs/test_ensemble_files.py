@@ -14,9 +14,9 @@ from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.io.write import ImageTarget
 from aeanet_tf.models import AEANet, AEANetConfig, Ensemble, SegmentationAEANet, SegmentationAEANetConfig
 from aeanet_tf.models.normalizers import RangeNormalizer
+from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.prediction.job import Job
 from aeanet_tf.prediction.kept import Features, Journal
-from aeanet_tf.runs.config import NormalizationSection
 from aeanet_tf.runs.ensemble_files import StoredStatistics
 from aeanet_tf.runs.predict_files import predict_files
 from tests.interop.example_models import make_model, randomise

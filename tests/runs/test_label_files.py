@@ -13,8 +13,8 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.io.read import open_image, read_image
 from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.models import AEANet, AEANetConfig, SegmentationAEANet, SegmentationAEANetConfig
+from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.runs import patch_files
-from aeanet_tf.runs.config import NormalizationSection
 from aeanet_tf.runs.predict_files import predict_files
 from tests.interop.example_models import randomise
 from tests.models import EAGER, contents, eager_tensorflow

@@ -13,10 +13,10 @@ from aeanet_tf.errors import InputError, WriteError
 from aeanet_tf.io.read import open_image, read_image
 from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.io.write import ImageTarget
+from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.prediction import plan as plans
 from aeanet_tf.prediction.job import Job
 from aeanet_tf.prediction.kept import Journal
-from aeanet_tf.runs.config import NormalizationSection
 from aeanet_tf.runs.predict_files import predict_files
 from tests.interop.example_models import make_model
 from tests.models import contents

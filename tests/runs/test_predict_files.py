@@ -10,7 +10,7 @@ from aeanet_tf.io.read import read_image
 from aeanet_tf.io.tiff_write import write_image
 from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
 from aeanet_tf.models.normalizers import RangeNormalizer
-from aeanet_tf.runs.config import NormalizationSection
+from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.runs.predict_files import predict_files
 from tests.models import NETWORK, contents
 

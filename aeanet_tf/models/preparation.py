@@ -1,0 +1,61 @@
+"""How images are prepared for a network: what training and prediction share, and model folders keep."""
+
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    model_validator,
+)
+
+
+class Section(BaseModel):
+    """A part of a configuration: unknown fields are refused, and numbers that are not finite."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class NormalizationSection(Section):
+    """How images are normalised, for training and prediction alike, each image (and channel) by itself.
+
+    ``percentile``: the percentiles ``low`` and ``high`` become 0 and 1. ``range``: the values ``low`` and ``high``
+    become 0 and 1, for instance 0 and 255. ``standard``: the mean becomes 0 and the standard deviation 1; predictions
+    stay normalised, since the target of such a model (label-free prediction) has another unit than its input. With
+    ``over`` "nonzero" mean and deviation are those of the positions where any channel is above 0 (what skull stripping
+    has left), and all positions are mapped alike. ``none``: images are taken as they are.
+    """
+
+    kind: Literal["percentile", "range", "standard", "none"] = "percentile"
+    low: float = 2.0
+    high: float = 99.8
+    over: Literal["all", "nonzero"] = "all"
+
+    @model_validator(mode="after")
+    def _over_fits(self):
+        if self.over != "all" and self.kind != "standard":
+            raise ValueError(f"over: {self.over!r} does not fit kind {self.kind!r}, only 'standard' knows it")
+        return self
+
+    @model_validator(mode="after")
+    def _ordered(self):
+        if self.kind in ("percentile", "range") and not self.low < self.high:
+            raise ValueError(f"low: {self.low} is not below high = {self.high}")
+        if self.kind == "percentile" and not (self.low >= 0 and self.high <= 100):
+            raise ValueError(f"low, high: {self.low} and {self.high} are not percentiles from 0 to 100")
+        return self
+
+
+class TripletSection(Section):
+    """How triplets are made of the slices of a stack; see `aeanet_tf.sections.triplets.TripletOptions`.
+
+    Prediction aligns and matches the two neighbours as here.
+    """
+
+    window: Annotated[int, Field(ge=30)] | None = 512
+    max_shift: NonNegativeInt = 32
+    match_histograms: bool = True
+    min_correlation: Annotated[float, Field(ge=-1, le=1)] = 0.2
+    max_blur_ratio: Annotated[float, Field(ge=1)] = 1.5
+    max_flat: Annotated[float, Field(ge=0, le=1)] = 0.03
