@@ -1,11 +1,10 @@
 """``aeanet explain``: what the attention of a model computes for the user's own images."""
 
 import re
-from contextlib import contextmanager
 
 MOST_IMAGES = 6
 MOST_REFERENCES = 12
-# As in the paper's figure.
+# As in the paper's figure, and `aeanet_tf.runs.explain`.
 DEFAULT_REFERENCES = 4
 
 
@@ -51,59 +50,34 @@ def run(args):
     normalization = prediction_normalization(args.model)
     load_backend()
     model = load_model(args.model)
-    from aeanet_tf.evaluation.attention_maps import choose_operator
+    from aeanet_tf.runs.explain import explain_files
 
-    operator = choose_operator(model.keras_model, args.operator)
-    if args.references is None:
-        wanted = ("count", min(DEFAULT_REFERENCES, operator.attention.shared_references), args.seed)
-    else:
-        _check_wanted(wanted, operator)
-    images = [_read(model, path, axes, normalization) for path in paths]
-    # All of it before anything is written.
-    rotations = [_rotation(model, operator, *one) for one in images]
-    if operator.attention.shared_references:
-        maps = [_maps(model, operator, *one) for one in images]
-        _relevance(model, operator, images, maps, wanted, targets)
-    else:
-        print(f"operator {operator.name}: no shared references, so no relevance maps")
-    _equivariance(operator, images, rotations, targets)
+    explain_files(model, targets, normalization, axes, args.operator, wanted, args.seed)
 
 
 def _wanted(text, seed):
-    """``("count", n, seed)`` or ``("these", numbers from 0, None)`` of what the command line says."""
+    """How many references, or which, from 0, as the command line says; ``None`` for the default."""
     from aeanet_tf.errors import InputError
 
     if seed is not None and seed < 0:
         raise InputError(f"--seed: {seed}, expected a number of at least 0")
-    text = str(DEFAULT_REFERENCES) if text is None else text.strip()
+    if text is None:
+        return None
+    text = text.strip()
     if not re.fullmatch(r"\d+|\d+(,\d+)*,?", text):
         raise InputError(f"--references: {text!r}, expected a number, or numbers with commas such as 3,17,42")
     if "," not in text:
-        kind, found = "count", int(text)
+        wanted = shown = int(text)
     else:
-        kind, found = "these", [int(part) - 1 for part in text.strip(",").split(",")]
-        if len(set(found)) < len(found):
+        wanted = [int(part) - 1 for part in text.strip(",").split(",")]
+        shown = len(wanted)
+        if len(set(wanted)) < shown:
             raise InputError(f"--references: {text}, expected each reference once")
         if seed is not None:
             raise InputError("--seed: given with a list of references, expected with a number of them")
-    shown = found if kind == "count" else len(found)
     if not 1 <= shown <= MOST_REFERENCES:
         raise InputError(f"--references: {shown} of them, expected 1 to {MOST_REFERENCES}; the tif holds all maps")
-    return kind, found, seed
-
-
-def _check_wanted(wanted, operator):
-    """Refuse references that the operator does not have."""
-    from aeanet_tf.errors import InputError
-
-    kind, found, _ = wanted
-    count = operator.attention.shared_references
-    if not count:
-        raise InputError(f"--references: the model has no shared references in operator {operator.name}")
-    if kind == "count" and found > count:
-        raise InputError(f"--references: {found}, expected a number from 1 to {count}, those of the model")
-    if kind == "these" and not 0 <= min(found) <= max(found) < count:
-        raise InputError(f"--references: {[i + 1 for i in found]}, expected numbers from 1 to {count}")
+    return wanted
 
 
 def _targets(output, paths):
@@ -128,111 +102,3 @@ def _targets(output, paths):
         if file.resolve() in inputs:
             raise InputError(f"{output}: {file.name} would replace an input, choose another output folder")
     return targets
-
-
-def _read(model, path, axes, normalization):
-    """The `Image` and the network's normalised input ``(1, *spatial, channels)``."""
-    from aeanet_tf.io.read import read_image
-    from aeanet_tf.models.normalizers import make_normalizer
-    from aeanet_tf.runs.image_data import network_image
-
-    image = read_image(path, axes)
-    config = model.config
-    x = network_image(image, config.axes, config.n_channel_in, make_normalizer(normalization))[None]
-    _check_memory(model, path, x.shape[1:-1])
-    return image, x
-
-
-def _check_memory(model, path, size):
-    """Refuse what would take more memory than there is: maps are evaluated in one piece."""
-    from math import prod
-
-    from aeanet_tf.errors import InputError
-    from aeanet_tf.models.hardware import RESERVE, memory_budget
-    from aeanet_tf.prediction.plan import Budget, make_plan
-
-    padded = tuple(-(-n // step) * step for n, step in zip(size, model.spec.divisor, strict=True))
-    plan = make_plan(model.keras_model, model.spec, [padded], Budget(memory_budget(None, RESERVE)))
-    if prod(plan.n_tiles) > 1:
-        shape = " x ".join(map(str, size))
-        raise InputError(f"{path}: {shape} pixels do not fit into memory in one piece, which maps need; crop the image")
-
-
-def _rotation(model, operator, image, x):
-    from aeanet_tf.evaluation.rotation import rotate_input
-
-    with _naming(image.path):
-        return rotate_input(model.keras_model, x, operator.name)
-
-
-def _maps(model, operator, image, x):
-    from aeanet_tf.evaluation.attention_maps import relevance_maps
-
-    with _naming(image.path):
-        return relevance_maps(model.keras_model, x, operator.name)
-
-
-@contextmanager
-def _naming(path):
-    from aeanet_tf.errors import InputError
-
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def _relevance(model, operator, images, maps, wanted, targets):
-    from aeanet_tf.evaluation import attention_maps, map_correlations, map_figures
-    from aeanet_tf.evaluation.drawing import save_figure
-    from aeanet_tf.io.tiff_write import write_image
-
-    correlations = map_correlations.map_correlations(maps)
-    kind, found, seed = wanted
-    if kind == "count" and seed is None:
-        found = map_correlations.most_different(correlations, found)
-    elif kind == "count":
-        found = map_correlations.random_references(len(correlations), found, seed)
-    strides = attention_maps.map_strides(model.keras_model, operator.name)
-    _report(operator, strides, correlations, found)
-    spatial = model.config.axes.replace("C", "")[-len(strides) :]
-    names = [image.path.name for image, _ in images]
-    title = f"Relevance to shared references ({operator.name})"
-    figure = map_figures.relevance_figure([x[0, ..., 0] for _, x in images], maps, found, names, title)
-    for (image, _), one in zip(images, maps, strict=True):
-        sizes = {a: image.pixel_size[a] * s for a, s in zip(spatial, strides, strict=True) if a in image.pixel_size}
-        tif, _ = targets[image.path]
-        write_image(tif, one, f"C{spatial}", sizes, image.unit)
-        print(f"{tif}: all {len(one)} maps, channel n is reference n")
-    save_figure(figure, targets["relevance"])
-    print(targets["relevance"])
-
-
-def _report(operator, strides, correlations, shown):
-    from aeanet_tf.evaluation.map_correlations import independent_patterns, mean_absolute_correlation
-
-    step = " x ".join(map(str, strides))
-    print(f"operator {operator.name}: {len(correlations)} shared references, a map position is {step} pixels")
-    if len(correlations) > 1:
-        print(
-            f"mean absolute correlation between the maps: {mean_absolute_correlation(correlations):.3f} "
-            f"(as different as {independent_patterns(correlations):.1f} uncorrelated maps)"
-        )
-    part = mean_absolute_correlation(correlations[shown][:, shown])
-    among = f", mean absolute correlation {part:.3f}" if len(shown) > 1 else ""
-    print(f"shown: references {', '.join(str(i + 1) for i in shown)}{among}")
-
-
-def _equivariance(operator, images, rotations, targets):
-    from aeanet_tf.evaluation.drawing import save_figure
-    from aeanet_tf.evaluation.map_figures import equivariance_figure
-
-    for (image, _), found in zip(images, rotations, strict=True):
-        channels = range(min(2, found.query.raw.shape[-1], found.attention.raw.shape[-1]))
-        title = f"{image.path.name}: query and attention output ({operator.name})"
-        _, png = targets[image.path]
-        save_figure(equivariance_figure(found, tuple(channels), title), png)
-        print(
-            f"{png}: difference after a rotation by 90°: query {100 * found.query.relative_difference:.1f} %, "
-            f"attention output {100 * found.attention.relative_difference:.1f} % of the standard deviation"
-        )

@@ -40,7 +40,7 @@ def workplace(tmp_path, monkeypatch):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Drawing takes longer than all else."""
-    monkeypatch.setattr("aeanet_tf.evaluation.drawing.save_figure", _touch)
+    monkeypatch.setattr("aeanet_tf.runs.explain.save_figure", _touch)
 
 
 def _touch(figure, path):
@@ -168,8 +168,8 @@ def test_no_input_is_replaced(models, workplace, capfd):
 
 
 def test_a_picture_too_large_for_the_memory_is_refused(models, workplace, capfd, monkeypatch):
-    monkeypatch.setattr("aeanet_tf.models.predict_arrays.available_bytes", lambda: 10**6)
-    monkeypatch.setattr("aeanet_tf.models.predict_arrays.resident_bytes", lambda: 0)
+    monkeypatch.setattr("aeanet_tf.models.hardware.available_bytes", lambda: 10**6)
+    monkeypatch.setattr("aeanet_tf.models.hardware.resident_bytes", lambda: 0)
     # What other tests of this process left to TensorFlow is no memory of this machine's.
     monkeypatch.setattr("aeanet_tf.models.hardware._pool", 0)
     assert explain(models[0] / "em") == 2

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.models import AEANet, AEANetConfig, tiling
+from aeanet_tf.models import AEANet, AEANetConfig, hardware
 from aeanet_tf.models import predict_arrays as tiled
 from aeanet_tf.prediction import plan as plans
 from aeanet_tf.prediction.memory import parse_bytes
@@ -223,15 +223,15 @@ def test_less_memory_takes_more_tiles_and_gives_the_same(model, caplog, monkeypa
 
 def test_what_is_left_of_a_limit(monkeypatch):
     for name, value in (("resident_bytes", 2e9), ("available_bytes", 10e9)):
-        monkeypatch.setattr(tiling, name, lambda value=value: value)
-    monkeypatch.setattr(tiling, "_pool", 0.5e9)
+        monkeypatch.setattr(hardware, name, lambda value=value: value)
+    monkeypatch.setattr(hardware, "_pool", 0.5e9)
     # The pool of earlier predictions is used again.
-    assert tiling.memory_budget("4GB", 1e9) == pytest.approx(4e9 - 2e9 + 0.5e9 - 1e9)
-    assert tiling.memory_budget("40GB", 1e9) == pytest.approx(10e9 + 0.5e9 - 1e9), "more than the machine has"
-    assert tiling.memory_budget(None, 1e9) == pytest.approx(0.8 * 10e9 + 0.5e9 - 1e9)
-    assert tiling.memory_budget(None, 1e9, available=5e9) == pytest.approx(0.8 * 5e9 - 2e9 - 1e9), "of a worker"
+    assert hardware.memory_budget("4GB", 1e9) == pytest.approx(4e9 - 2e9 + 0.5e9 - 1e9)
+    assert hardware.memory_budget("40GB", 1e9) == pytest.approx(10e9 + 0.5e9 - 1e9), "more than the machine has"
+    assert hardware.memory_budget(None, 1e9) == pytest.approx(0.8 * 10e9 + 0.5e9 - 1e9)
+    assert hardware.memory_budget(None, 1e9, available=5e9) == pytest.approx(0.8 * 5e9 - 2e9 - 1e9), "of a worker"
     with pytest.raises(InputError, match=r"max_memory: 2\.40 GB, expected more than 2\.50 GB: so much the program"):
-        tiling.memory_budget("2.4GB", 1e9)
+        hardware.memory_budget("2.4GB", 1e9)
 
 
 def test_integers_are_predicted_without_a_normaliser_too(model, image):

@@ -1,0 +1,150 @@
+"""What the attention of a model computes for the user's own images, drawn and written."""
+
+from contextlib import contextmanager
+from math import prod
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation import attention_maps, map_correlations, map_figures
+from aeanet_tf.evaluation.drawing import save_figure
+from aeanet_tf.evaluation.rotation import rotate_input
+from aeanet_tf.io.read import read_image
+from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.models.hardware import RESERVE, memory_budget
+from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.prediction.plan import Budget, make_plan
+from aeanet_tf.runs.image_data import network_image
+
+# As in the paper's figure.
+DEFAULT_REFERENCES = 4
+
+
+def explain_files(model, targets, normalization, axes=None, operator=None, references=None, seed=None):
+    """Draw to which parts of images shared references are relevant, and how attention follows a rotation.
+
+    Prints what is written, and how different the maps are. docs/explain.md says what they mean.
+
+    Args:
+        model: an `AEANet`.
+        targets: dict of each image to the files of its maps and of its rotation, ``(tif, png)``, and of "relevance" to
+            the picture of all.
+        normalization: the `NormalizationSection` of its training.
+        axes: of the image files; ``None`` as they state.
+        operator: name or number of an attention operator; ``None`` for that of the bottom block.
+        references: how many to show, or the list of which, from 0; ``None`` for `DEFAULT_REFERENCES`
+            where there are any.
+        seed: draws a number of them at random; ``None`` for the most different ones.
+
+    Raises:
+        InputError: an operator or references that the model does not have, an image that it does not take, or that does
+            not fit into memory in one piece.
+    """
+    operator = attention_maps.choose_operator(model.keras_model, operator)
+    if references is None:
+        references = min(DEFAULT_REFERENCES, operator.attention.shared_references)
+    else:
+        _check_references(references, operator)
+    images = [_read(model, path, axes, normalization) for path in targets if path != "relevance"]
+    # All of it before anything is written.
+    rotations = [_rotation(model, operator, *one) for one in images]
+    if operator.attention.shared_references:
+        maps = [_maps(model, operator, *one) for one in images]
+        _relevance(model, operator, images, maps, (references, seed), targets)
+    else:
+        print(f"operator {operator.name}: no shared references, so no relevance maps")
+    _equivariance(operator, images, rotations, targets)
+
+
+def _check_references(wanted, operator):
+    """Refuse references that the operator does not have."""
+    count = operator.attention.shared_references
+    if not count:
+        raise InputError(f"--references: the model has no shared references in operator {operator.name}")
+    if isinstance(wanted, int):
+        if wanted > count:
+            raise InputError(f"--references: {wanted}, expected a number from 1 to {count}, those of the model")
+    elif not 0 <= min(wanted) <= max(wanted) < count:
+        raise InputError(f"--references: {[i + 1 for i in wanted]}, expected numbers from 1 to {count}")
+
+
+def _read(model, path, axes, normalization):
+    """The `Image` and the network's normalised input ``(1, *spatial, channels)``."""
+    image = read_image(path, axes)
+    config = model.config
+    x = network_image(image, config.axes, config.n_channel_in, make_normalizer(normalization))[None]
+    _check_memory(model, path, x.shape[1:-1])
+    return image, x
+
+
+def _check_memory(model, path, size):
+    """Refuse what would take more memory than there is: maps are evaluated in one piece."""
+    padded = tuple(-(-n // step) * step for n, step in zip(size, model.spec.divisor, strict=True))
+    plan = make_plan(model.keras_model, model.spec, [padded], Budget(memory_budget(None, RESERVE)))
+    if prod(plan.n_tiles) > 1:
+        shape = " x ".join(map(str, size))
+        raise InputError(f"{path}: {shape} pixels do not fit into memory in one piece, which maps need; crop the image")
+
+
+def _rotation(model, operator, image, x):
+    with _naming(image.path):
+        return rotate_input(model.keras_model, x, operator.name)
+
+
+def _maps(model, operator, image, x):
+    with _naming(image.path):
+        return attention_maps.relevance_maps(model.keras_model, x, operator.name)
+
+
+@contextmanager
+def _naming(path):
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _relevance(model, operator, images, maps, wanted, targets):
+    correlations = map_correlations.map_correlations(maps)
+    shown, seed = wanted
+    if isinstance(shown, int) and seed is None:
+        shown = map_correlations.most_different(correlations, shown)
+    elif isinstance(shown, int):
+        shown = map_correlations.random_references(len(correlations), shown, seed)
+    strides = attention_maps.map_strides(model.keras_model, operator.name)
+    _report(operator, strides, correlations, shown)
+    spatial = model.config.axes.replace("C", "")[-len(strides) :]
+    names = [image.path.name for image, _ in images]
+    title = f"Relevance to shared references ({operator.name})"
+    figure = map_figures.relevance_figure([x[0, ..., 0] for _, x in images], maps, shown, names, title)
+    for (image, _), one in zip(images, maps, strict=True):
+        sizes = {a: image.pixel_size[a] * s for a, s in zip(spatial, strides, strict=True) if a in image.pixel_size}
+        tif, _ = targets[image.path]
+        write_image(tif, one, f"C{spatial}", sizes, image.unit)
+        print(f"{tif}: all {len(one)} maps, channel n is reference n")
+    save_figure(figure, targets["relevance"])
+    print(targets["relevance"])
+
+
+def _report(operator, strides, correlations, shown):
+    step = " x ".join(map(str, strides))
+    print(f"operator {operator.name}: {len(correlations)} shared references, a map position is {step} pixels")
+    if len(correlations) > 1:
+        mean = map_correlations.mean_absolute_correlation(correlations)
+        patterns = map_correlations.independent_patterns(correlations)
+        print(
+            f"mean absolute correlation between the maps: {mean:.3f} (as different as {patterns:.1f} uncorrelated maps)"
+        )
+    part = map_correlations.mean_absolute_correlation(correlations[shown][:, shown])
+    among = f", mean absolute correlation {part:.3f}" if len(shown) > 1 else ""
+    print(f"shown: references {', '.join(str(i + 1) for i in shown)}{among}")
+
+
+def _equivariance(operator, images, rotations, targets):
+    for (image, _), found in zip(images, rotations, strict=True):
+        channels = range(min(2, found.query.raw.shape[-1], found.attention.raw.shape[-1]))
+        title = f"{image.path.name}: query and attention output ({operator.name})"
+        _, png = targets[image.path]
+        save_figure(map_figures.equivariance_figure(found, tuple(channels), title), png)
+        print(
+            f"{png}: difference after a rotation by 90°: query {100 * found.query.relative_difference:.1f} %, "
+            f"attention output {100 * found.attention.relative_difference:.1f} % of the standard deviation"
+        )
