@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from aeanet_tf.layers.steps import Pointwise
+
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
-class SwapNeighbours(keras.layers.Layer):
+class SwapNeighbours(Pointwise, keras.layers.Layer):
     """The two halves of the channels in the other order: ``(before, after)`` becomes ``(after, before)``."""
 
     def call(self, x):
@@ -17,7 +19,7 @@ class SwapNeighbours(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
-class MaskBlend(keras.layers.Layer):
+class MaskBlend(Pointwise, keras.layers.Layer):
     """``m a + (1 - m) b`` with the mask ``m = sigmoid(logits)`` (SSAN paper, the hybrid network of figure 1).
 
     Call arguments: a list of ``a`` and ``b``, of one shape ``(batch, *spatial, channels)``, and ``logits``, which have

@@ -7,6 +7,7 @@ from aeanet_tf.layers.attention import GlobalAttention, _one_of
 from aeanet_tf.layers.convolution import convolution
 from aeanet_tf.layers.moments import context_moments
 from aeanet_tf.layers.preactivation import PreActivation
+from aeanet_tf.layers.steps import Step
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
@@ -104,6 +105,12 @@ class GVTO(keras.layers.Layer):
     def context_moments(self, x):
         """`Moments` of the features this operator attends to in prediction, references not included."""
         return context_moments(self.batch_norm(x, training=False))
+
+    def receptive_steps(self, axis):
+        """See `Pointwise`; attention counts for nothing."""
+        size = self.attention.size
+        table = {"same": [], "down": [Step("down", 3, 2)], "up": [Step("up", 3, 2)]}
+        return table[size] if size in table else [Step("repeat", 4, 4)] * (axis >= -2)
 
     def compute_output_shape(self, input_shape):
         return self.attention.compute_output_shape(input_shape)

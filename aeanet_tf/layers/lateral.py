@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from aeanet_tf.layers.steps import Pointwise, Step
+
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
-class WeightedMean(keras.layers.Layer):
+class WeightedMean(Pointwise, keras.layers.Layer):
     """``mean_z(weights * stack)``: from two tensors ``(batch, z, y, x, c)`` to ``(batch, y, x, c)``.
 
     The original program divides by the number of planes and does not normalise the weights; the paper's text and
@@ -32,6 +34,10 @@ class LateralUpSampling(keras.layers.Layer):
 
     def call(self, x):
         return repeat_lateral(x)
+
+    def receptive_steps(self, axis):
+        """See `Pointwise`."""
+        return [Step("repeat", 4, 4)] * (axis >= -2)
 
     def compute_output_shape(self, input_shape):
         lateral = [None if n is None else 4 * n for n in input_shape[-3:-1]]

@@ -4,10 +4,11 @@ import keras
 from keras import ops
 
 from aeanet_tf.layers.fast_paths import batch_normalised, depthwise_is_fastest, is_plain
+from aeanet_tf.layers.steps import Pointwise
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
-class PreActivation(keras.layers.Layer):
+class PreActivation(Pointwise, keras.layers.Layer):
     """Batch normalisation, where it is on, followed by ReLU6. Keeps the shape of its input.
 
     On TensorFlow training uses the fused kernel, whose result is Keras's; the moving variance is Keras's, too, that of

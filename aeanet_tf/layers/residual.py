@@ -5,6 +5,7 @@ from keras import ops
 
 from aeanet_tf.layers.convolution import convolution, times_matrix
 from aeanet_tf.layers.preactivation import PreActivation
+from aeanet_tf.layers.steps import Step
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
@@ -93,6 +94,11 @@ class ResidualBlock(keras.layers.Layer):
         kept = h[(slice(None), *(slice(None, None, self.strides),) * rank)]
         kernel = ops.cast(self.projection_shortcut.kernel, kept.dtype)
         return times_matrix(kept, ops.reshape(kernel, kernel.shape[-2:]))
+
+    def receptive_steps(self, axis):
+        """See `Pointwise`."""
+        # The shortcut, a 1x1 convolution, lies inside.
+        return [Step("down", 3, self.strides), Step("down", 3, 1)]
 
     def compute_output_shape(self, input_shape):
         spatial = (None if n is None else -(-n // self.strides) for n in input_shape[1:-1])

@@ -5,6 +5,7 @@ from keras import ops
 
 from aeanet_tf.layers.convolution import convolution
 from aeanet_tf.layers.preactivation import PreActivation
+from aeanet_tf.layers.steps import Step
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
@@ -65,6 +66,10 @@ class ResidualDenseBlock(keras.layers.Layer):
         for layer, activation in zip(self.convolutions, self.activations, strict=True):
             dense = ops.concatenate([dense, activation(layer(dense), training=training)], axis=-1)
         return x + self.fusion(dense)
+
+    def receptive_steps(self, axis):
+        """See `Pointwise`."""
+        return [Step("down", 3, 1)] * len(self.activations)
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from aeanet_tf.layers.steps import Pointwise
+
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
-class Scale(keras.layers.Layer):
+class Scale(Pointwise, keras.layers.Layer):
     """The scale of the Laplace distribution: ``softplus(x) + minimum``, with minimum 1e-3."""
 
     def __init__(self, minimum=1e-3, **kwargs):

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from aeanet_tf.layers.convolution import Projection
+from aeanet_tf.layers.steps import Pointwise
 
 LARGEST_SIZE = 2**14
 """Sides whose factors a graph knows that is made before the size of the image is known."""
@@ -201,7 +202,7 @@ class Grouping:
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
-class AttentionAwareLayer(keras.layers.Layer):
+class AttentionAwareLayer(Pointwise, keras.layers.Layer):
     """Attention-aware layer: two-level sparse softmax self-attention in 2D (SSAN paper, "Attention-aware layer").
 
     An image of H x W positions is divided into P_h x P_w interleaved groups of Q_h x Q_w positions, P apart, and each

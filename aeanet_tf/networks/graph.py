@@ -5,18 +5,7 @@ from typing import Any, NamedTuple
 
 import keras
 
-from aeanet_tf.layers import (
-    GVTO,
-    AttentionAwareLayer,
-    LateralUpSampling,
-    MaskBlend,
-    PreActivation,
-    ResidualBlock,
-    ResidualDenseBlock,
-    Scale,
-    SwapNeighbours,
-    WeightedMean,
-)
+from aeanet_tf.layers.steps import Step
 
 _POINTWISE = (
     keras.layers.Activation,
@@ -24,12 +13,6 @@ _POINTWISE = (
     keras.layers.Concatenate,
     keras.layers.Dropout,
     keras.layers.Subtract,
-    AttentionAwareLayer,
-    MaskBlend,
-    PreActivation,
-    Scale,
-    SwapNeighbours,
-    WeightedMean,
 )
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv3D)
 _TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
@@ -41,15 +24,6 @@ class Node(NamedTuple):
     layer: Any
     inputs: tuple
     output: Any
-
-
-class Step(NamedTuple):
-    """An elementary operation along one axis: ``kind`` is "down" (a convolution or pooling), "up" (a transposed
-    convolution) or "repeat"."""
-
-    kind: str
-    kernel: int
-    stride: int
 
 
 class NetworkGraph:
@@ -149,23 +123,13 @@ class NetworkGraph:
 
 
 def steps(layer, axis):
-    """What a layer does along a spatial axis (-1 is x), as a list of `Step` in the order of evaluation.
+    """What a layer, ours or Keras's, does along a spatial axis (-1 is x), as a list of `Step` in order.
 
     Raises:
         TypeError: a layer that is not known here.
     """
-    lateral = axis >= -2
-    if isinstance(layer, ResidualBlock):
-        # The shortcut, a 1x1 convolution, lies inside.
-        return [Step("down", 3, layer.strides), Step("down", 3, 1)]
-    if isinstance(layer, ResidualDenseBlock):
-        return [Step("down", 3, 1)] * len(layer.activations)
-    if isinstance(layer, GVTO):
-        size = layer.attention.size
-        table = {"same": [], "down": [Step("down", 3, 2)], "up": [Step("up", 3, 2)]}
-        return table[size] if size in table else [Step("repeat", 4, 4)] * lateral
-    if isinstance(layer, LateralUpSampling):
-        return [Step("repeat", 4, 4)] * lateral
+    if hasattr(layer, "receptive_steps"):
+        return layer.receptive_steps(axis)
     if isinstance(layer, keras.layers.MaxPooling3D):
         return [Step("down", layer.pool_size[axis], layer.strides[axis])]
     if isinstance(layer, _TRANSPOSED):

@@ -1,5 +1,6 @@
 """Which tensors exist at the same time while a stage is evaluated, and how large they are."""
 
+from functools import singledispatchmethod
 from math import prod
 from typing import Any, NamedTuple
 
@@ -14,13 +15,14 @@ from aeanet_tf.layers import (
     ResidualBlock,
     ResidualDenseBlock,
     Scale,
+    SwapNeighbours,
     WeightedMean,
     sparse_factors,
 )
 
 _TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 # Dropout is nothing in prediction: it gives what it takes.
-_IN_PLACE = (keras.layers.Activation, keras.layers.Add, keras.layers.Dropout, keras.layers.Subtract, Scale)
+_IN_PLACE = (keras.layers.Activation, keras.layers.Add, keras.layers.Dropout, keras.layers.Subtract)
 _ITEM = {"float16": 2, "bfloat16": 2, "float64": 8}
 
 
@@ -117,28 +119,41 @@ class _Program:
         return key
 
     def _evaluate(self, node):
-        layer, size = node.layer, self.bytes(node.output)
+        """The operations of a node; every layer of ours is known to `_operations`."""
         reads, key = [id(t) for t in node.inputs], id(node.output)
-        if isinstance(layer, PreActivation):
-            self._preactivated(layer, reads[0], size, key)
-        elif isinstance(layer, ResidualBlock):
-            self._residual(layer, reads[0], self.bytes(node.inputs[0]), size, key)
-        elif isinstance(layer, ResidualDenseBlock):
-            self._dense(layer, reads[0], size, key)
-        elif isinstance(layer, AttentionAwareLayer):
-            self._sparse_attention(layer, reads[0], size, key)
-        elif isinstance(layer, GVTO):
-            self._attention(node, reads[0], size, key)
-        elif isinstance(layer, MaskBlend):
-            self._add([self._add(reads, size), *reads], size, key, in_place=True)
-        elif isinstance(layer, LateralUpSampling):
-            self._add([self._add(reads, size / 4)], size, key)
-        elif isinstance(layer, WeightedMean):
-            product = self._add(reads, max(self.bytes(t) for t in node.inputs), in_place=True)
-            self._add([product], size, key)
-        else:
-            columns = self._columns(node, prod(layer.kernel_size)) if isinstance(layer, _TRANSPOSED) else 0
-            self._add(reads, size, key, in_place=isinstance(layer, _IN_PLACE), columns=columns)
+        self._operations(node.layer, node, reads, self.bytes(node.output), key)
+
+    @singledispatchmethod
+    def _operations(self, layer, node, reads, size, key):
+        if not type(layer).__module__.startswith("keras."):
+            raise TypeError(f"{type(layer).__name__} is not known to the estimate of memory")
+        columns = self._columns(node, prod(layer.kernel_size)) if isinstance(layer, _TRANSPOSED) else 0
+        self._add(reads, size, key, in_place=isinstance(layer, _IN_PLACE), columns=columns)
+
+    @_operations.register
+    def _scale(self, layer: Scale, node, reads, size, key):
+        self._add(reads, size, key, in_place=True)
+
+    @_operations.register
+    def _swap(self, layer: SwapNeighbours, node, reads, size, key):
+        self._add(reads, size, key)
+
+    @_operations.register
+    def _blend(self, layer: MaskBlend, node, reads, size, key):
+        self._add([self._add(reads, size), *reads], size, key, in_place=True)
+
+    @_operations.register
+    def _repeat(self, layer: LateralUpSampling, node, reads, size, key):
+        self._add([self._add(reads, size / 4)], size, key)
+
+    @_operations.register
+    def _weighted_mean(self, layer: WeightedMean, node, reads, size, key):
+        product = self._add(reads, max(self.bytes(t) for t in node.inputs), in_place=True)
+        self._add([product], size, key)
+
+    @_operations.register
+    def _pre_activation(self, layer: PreActivation, node, reads, size, key):
+        self._preactivated(layer, reads[0], size, key)
 
     def _columns(self, node, kernel):
         """A value for each tap of the kernel and each channel given, at each position of the input."""
@@ -149,22 +164,28 @@ class _Program:
         # A normalisation is a convolution of one pixel, which cannot take over its input's memory.
         return self._add([x], size, key, in_place=not layer.batch_norm)
 
-    def _residual(self, layer, x, size_in, size, key):
+    @_operations.register
+    def _residual(self, layer: ResidualBlock, node, reads, size, key):
+        x, size_in = reads[0], self.bytes(node.inputs[0])
         h = self._preactivated(layer.batch_norm_1, x, size_in)
         shortcut = x if layer.projection_shortcut is None else self._add([h], size)
         # The second normalisation is in the convolution's kernel.
         inner = self._add([self._add([h], size)], size, in_place=True)
         self._add([self._add([inner], size), shortcut], size, key, in_place=True)
 
-    def _dense(self, layer, x, size, key):
-        dense, channels = x, layer.fusion.kernel.shape[-1]
+    @_operations.register
+    def _dense(self, layer: ResidualDenseBlock, node, reads, size, key):
+        dense = x = reads[0]
+        channels = layer.fusion.kernel.shape[-1]
         for i, activation in enumerate(layer.activations):
             one = size * layer.growth / channels
             added = self._preactivated(activation, self._add([dense], one), one)
             dense = self._add([dense, added], size + (i + 1) * one)
         self._add([self._add([dense], size), x], size, key, in_place=True)
 
-    def _sparse_attention(self, layer, x, size, key):
+    @_operations.register
+    def _sparse_attention(self, layer: AttentionAwareLayer, node, reads, size, key):
+        x = reads[0]
         factors = [sparse_factors(n) for n in self.size]
         unpadded, padded = prod(self.size), prod(prod(f) for f in factors)
         for step, unit in enumerate((layer.short, layer.long_short, layer.long_long)):
@@ -178,9 +199,11 @@ class _Program:
             last = step == 2
             x = self._add([self._add([z], size, in_place=True), x], size, key if last else None, in_place=True)
 
-    def _attention(self, node, x, size, key):
-        kind, softmax = node.layer.attention.size, node.layer.attention.normalization == "softmax"
-        h = self._preactivated(node.layer.batch_norm, x, self.bytes(node.inputs[0]))
+    @_operations.register
+    def _attention(self, layer: GVTO, node, reads, size, key):
+        kind, softmax = layer.attention.size, layer.attention.normalization == "softmax"
+        x = reads[0]
+        h = self._preactivated(layer.batch_norm, x, self.bytes(node.inputs[0]))
         if kind == "same":
             # By length, the query is not formed.
             attended = self._softmax(node, self._add([h], size), h) if softmax else self._add([h], size)
@@ -190,7 +213,7 @@ class _Program:
         # Nearest neighbours along one axis, then along the other.
         source = self._add([h], size / 4) if kind == "up4" else h
         query = self._add([source], size, columns=columns)
-        separate = node.layer.projection_shortcut is not None
+        separate = layer.projection_shortcut is not None
         shortcut = self._add([h], size, columns=columns) if separate else query
         # Attention to the tile itself reads h as well.
         attended = self._softmax(node, query, h) if softmax else self._add([query, h], size)
