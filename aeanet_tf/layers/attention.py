@@ -12,6 +12,8 @@ from aeanet_tf.layers.moments import Moments, context_moments, merge_batch, merg
 
 SIZES = ("same", "down", "up", "up4")
 NORMALIZATIONS = ("key_length", "query_length", "softmax")
+# Of the output projection as it is drawn, what attention by length begins with.
+START = 0.1
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
@@ -305,3 +307,15 @@ def _apply(x, matrix, offset):
     offset = ops.cast(ops.reshape(offset, (-1, 1, matrix.shape[-1])), x.dtype)
     y = ops.matmul(flat, ops.cast(matrix, x.dtype)) + offset
     return ops.reshape(y, (*shape[:-1], matrix.shape[-1]))
+
+
+def start_small(layer):
+    """Give a new `GlobalAttention` whose normalisation is by length a tenth of its output projection.
+
+    Its output is a product of query, key, value and projection, which nothing bounds: at the learning rates that make
+    short trainings good, one step in which all four grow can throw a network without batch norm so far off that its
+    activations never recover (docs/training.md). Where it begins small, the residual path learns first. A softmax
+    bounds the weights, so that attention is left as it is.
+    """
+    if layer.normalization != "softmax":
+        layer.out_transform.kernel.assign(START * ops.convert_to_tensor(layer.out_transform.kernel))

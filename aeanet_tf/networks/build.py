@@ -6,6 +6,7 @@ import keras
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from aeanet_tf.errors import InputError, from_validation
+from aeanet_tf.layers.attention import GlobalAttention, start_small
 from aeanet_tf.layers.convolution import TRANSPOSED, start_phases_alike
 from aeanet_tf.networks.presets import presets
 from aeanet_tf.networks.projection import projection
@@ -58,7 +59,8 @@ def build_network(spec, name=None, precision=None):
         in float32 (twice the channels, mean then scale, for probabilistic networks; without z for projections).
         Spatial sizes are free; they must be divisible by ``spec.divisor``. Weights follow the global Keras seed
         (``keras.utils.set_random_seed``); transposed convolutions start with all phases alike
-        (`aeanet_tf.layers.convolution.start_phases_alike`).
+        (`aeanet_tf.layers.convolution.start_phases_alike`), and attention small
+        (`aeanet_tf.layers.attention.start_small`).
     """
     spec = as_spec(spec)
     with _global_policy(precision):
@@ -72,6 +74,8 @@ def build_network(spec, name=None, precision=None):
     for layer in network._flatten_layers(include_self=False, recursive=True):
         if isinstance(layer, TRANSPOSED):
             start_phases_alike(layer)
+        if isinstance(layer, GlobalAttention):
+            start_small(layer)
     return network
 
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from aeanet_tf.layers import GlobalAttention
 from aeanet_tf.networks import build_network, presets
 from tests.layers.oracle import images, relative_error
 
@@ -169,3 +170,23 @@ def test_train_and_predict_differ_by_batch_awareness():
         y_changed = model(x, training=True)
         moved = [not np.array_equal(a, b) for a, b in zip(np.asarray(y), np.asarray(y_changed), strict=True)]
         assert moved == [batch_aware, True, False, False]
+
+
+@pytest.mark.parametrize("preset", ["aeanet-care", "gvtnet-em", "aeanet-flywing"])
+def test_attention_starts_small(preset):
+    """The output projections against Glorot's standard deviation, the others beside them."""
+    keras.utils.set_random_seed(0)
+    found = [layer for layer in build_network(preset)._flatten_layers() if isinstance(layer, GlobalAttention)]
+    assert found
+    for layer in found:
+        for projection, expected in ((layer.out_transform, 0.1), (layer.v_transform, 1)):
+            kernel = np.asarray(keras.ops.convert_to_tensor(projection.kernel))
+            assert kernel.std() * np.sqrt(sum(kernel.shape) / 2) == pytest.approx(expected, rel=0.3)
+
+
+def test_a_softmax_bounds_attention_so_that_it_starts_as_drawn():
+    keras.utils.set_random_seed(0)
+    parts = build_network("nonlocal-unet-mri")._flatten_layers()
+    layer = next(part for part in parts if isinstance(part, GlobalAttention))
+    kernels = [np.std(keras.ops.convert_to_tensor(part.kernel)) for part in (layer.out_transform, layer.v_transform)]
+    assert kernels[0] == pytest.approx(kernels[1], rel=0.2)
