@@ -164,3 +164,22 @@ def test_mistakes(benchmark, data, tmp_path):
     (tmp_path / f"optimisation_{data.name}.json").write_text("[]")
     with pytest.raises(InputError, match="found something else, expected results of this benchmark"):
         script.main(arguments)
+
+
+@EAGER
+def test_starts(data, benchmark, tmp_path, capsys):
+    script = benchmark("starts")
+    small = [*SMALL[:-4], "--steps", "3", "--batch", "2", "--patch", "16", "--seeds", "2"]
+    with eager_tensorflow():
+        script.main(["--data", str(data), "--learning-rates", "0.001", *small, "--json", str(tmp_path / "starts.json")])
+    rows = rows_of(capsys.readouterr().out.strip())
+    assert [row[0] for row in rows[1:]] == list(script.STARTS) and all(row[1].endswith(" of 2") for row in rows[1:])
+    losses = json.loads((tmp_path / "starts.json").read_text())["losses"]
+    first = {name: by_rate["0.001"][0][0] for name, by_rate in losses.items()}
+    # The same seed gives the same weights but for what attention starts with.
+    assert len(set(first.values())) == 3
+    assert (
+        script.is_stuck([1, 1, 1])
+        and script.is_stuck([1, float("nan")])
+        and not script.is_stuck([1.0] * 10 + [0.5] * 10)
+    )

@@ -1,0 +1,127 @@
+"""How many short trainings never get going: attention that starts as it is drawn, or small, and no attention.
+
+Each seed is a training of its own from the first step, with warm-up and cosine over ``--steps`` steps. It is stuck
+where the mean absolute error of the last ten steps is not below ``STUCK`` of that of the first ten: such a network has
+been thrown off in some step before, and gives its input with a constant added.
+
+    python benchmarks/starts.py --data w2s [--learning-rates 0.004 0.008] [--seeds 16] [--steps 100]
+        [--batch 4] [--patch 64] [--only "as drawn"]
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+from hardware import facts, line
+from optimisation_variants import CONFIGS
+from tables import digits, markdown, quiet, run_script, section, write_results
+
+from aeanet_tf.layers import GlobalAttention
+from aeanet_tf.layers.attention import START
+from aeanet_tf.models.folder import model_class
+from aeanet_tf.models.training_data import training_data
+from aeanet_tf.runs.config import load_run_config
+from aeanet_tf.runs.image_data import load_data
+from aeanet_tf.runs.train import model_config
+from aeanet_tf.training import seed_everything
+
+STUCK, MEAN_OF = 0.7, 10
+# Preset, and what the output projections of attention are multiplied with.
+STARTS = {
+    "small, the default": ("aeanet-care", 1),
+    "as drawn": ("aeanet-care", 1 / START),
+    "no attention": ("unet-care", 1),
+}
+
+
+def main(argv=None):
+    """Train all, print the table."""
+    options = _options(argv)
+    results = {"hardware": facts(), "losses": {}}
+    with quiet():
+        data = None
+        for name in options.only or STARTS:
+            for rate in options.learning_rates:
+                config = _config(options, name, rate)
+                data = data or load_data(config, model_config(config))
+                found = [training_losses(config, data, seed, STARTS[name][1]) for seed in range(options.seeds)]
+                results["losses"].setdefault(name, {})[f"{rate:g}"] = found
+                write_results(options.json, results)
+    title = f"Trainings of {options.steps} steps of {options.batch} x {options.patch} x {options.patch}"
+    section(title, line(results["hardware"]), starts_table(results["losses"]))
+
+
+def _options(argv):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="pairs as those of W2S")
+    parser.add_argument("--learning-rates", nargs="+", type=float, default=[0.004, 0.008], metavar="R")
+    parser.add_argument("--seeds", type=int, default=16, metavar="N")
+    parser.add_argument("--steps", type=int, default=100, metavar="N")
+    parser.add_argument("--batch", type=int, default=4, metavar="N")
+    parser.add_argument("--patch", type=int, default=64, metavar="N")
+    parser.add_argument("--only", nargs="+", choices=list(STARTS))
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a field of all trainings")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep the losses of all steps")
+    return parser.parse_args(argv)
+
+
+def _config(options, name, rate):
+    fields = {
+        "data.root": str(options.data.resolve()),
+        "model.preset": STARTS[name][0],
+        "training.learning_rate": rate,
+        "training.steps": options.steps,
+        "training.steps_per_epoch": options.steps,
+        "training.batch_size": options.batch,
+        "training.patch_size": [options.patch] * 2,
+    }
+    overrides = [f"{key}={json.dumps(value)}" for key, value in fields.items()]
+    return load_run_config(CONFIGS / "w2s.json", [*overrides, *options.set])
+
+
+def training_losses(config, data, seed, factor):
+    """The loss of each step of a training."""
+    seed_everything(seed)
+    network = model_config(config)
+    network.train_seed = seed
+    model = model_class(network.spec.model_kind)(network, config.model.name, None)
+    for layer in model.keras_model._flatten_layers():
+        if isinstance(layer, GlobalAttention):
+            layer.out_transform.kernel.assign(factor * np.asarray(layer.out_transform.kernel))
+    model.prepare_for_training()
+    sampler, _ = training_data(network, *data)
+    losses = []
+    for step in range(config.training.steps):
+        model.trained_network.reset_metrics()
+        losses.append(float(np.ravel(model.trained_network.train_on_batch(*sampler[step]))[0]))
+    return losses
+
+
+def is_stuck(losses):
+    """Whether a training has not got going."""
+    first, last = np.mean(losses[:MEAN_OF]), np.mean(losses[-MEAN_OF:])
+    return not last < STUCK * first
+
+
+def starts_table(losses):
+    """Markdown table: how many are stuck, the largest loss of any step, and what those that are not come to."""
+    rates = list(dict.fromkeys(rate for found in losses.values() for rate in found))
+    header = ["attention starts", *(f"{what}, rate {r}" for r in rates for what in ("stuck", "largest loss", "end"))]
+    lines = []
+    for name, by_rate in losses.items():
+        cells = []
+        for rate in rates:
+            runs = by_rate.get(rate, [])
+            ends = [np.mean(run[-MEAN_OF:]) for run in runs if not is_stuck(run)]
+            cells += [
+                f"{sum(map(is_stuck, runs))} of {len(runs)}",
+                digits(max((max(run) for run in runs), default=None)),
+                digits(float(np.mean(ends)) if ends else None),
+            ]
+        lines.append([name, *cells])
+    return markdown(header, lines)
+
+
+if __name__ == "__main__":
+    run_script(main)
