@@ -1,0 +1,116 @@
+"""Who may import whom, for every folder of the package, and that no modules import each other in a circle."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import aeanet_tf
+
+PACKAGE = Path(aeanet_tf.__file__).parent
+# Of the package's root, for all.
+COMMON = {"errors", "files", "startup", "device_names"}
+ARRAYS = {"layers", "networks", "training", "prediction", "io"}
+ALLOWED = {
+    "layers": set(),
+    "networks": {"layers"},
+    "training": {"layers", "networks"},
+    "io": set(),
+    "datasets": {"io"},
+    "sections": {"io"},
+    "prediction": {"layers", "networks", "io"},
+    "evaluation": {"layers", "networks", "prediction", "io", "datasets"},
+    "models": {*ARRAYS, "evaluation", "sections"},
+    "interop": {*ARRAYS, "models"},
+    "runs": {*ARRAYS, "models", "evaluation", "datasets", "sections"},
+    "experiments": {*ARRAYS, "models", "evaluation", "datasets", "sections", "runs", "interop"},
+    "cli": {*ARRAYS, "models", "evaluation", "datasets", "sections", "runs", "interop", "experiments"},
+    "errors": set(),
+    "files": set(),
+    "startup": set(),
+    "device_names": set(),
+}
+# CSBDeep's name for the export is a method of the model, which imports it when it is called.
+EXCEPTIONS = {("models/aeanet.py", "interop")}
+
+
+def modules():
+    """Dotted name below the package -> path."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imported(path, at_once=False):
+    """Names of our modules that a file imports, anywhere in it or when it is imported itself."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body if at_once else ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == "aeanet_tf":
+                parts = name.split(".")[1:]
+                # Of a name in a module the module.
+                while parts and ".".join(parts) not in MODULES:
+                    parts.pop()
+                yield ".".join(parts)
+
+
+def folder(name):
+    return name.split(".")[0]
+
+
+def test_every_folder_is_in_the_table():
+    assert {folder(name) for name in MODULES if name} == set(ALLOWED)
+    # Downward only: what may be imported may not import back, directly or by others.
+    for name, below in ALLOWED.items():
+        reached, waiting = set(), list(below)
+        while waiting:
+            one = waiting.pop()
+            if one not in reached:
+                reached.add(one)
+                waiting.extend(ALLOWED[one])
+        assert name not in reached
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name])
+def test_imports_go_downward(name):
+    path, own = MODULES[name], folder(name)
+    allowed = ALLOWED[own] | COMMON | {own}
+    for other in imported(path):
+        known = (path.relative_to(PACKAGE).as_posix(), folder(other)) in EXCEPTIONS
+        assert not other or known or folder(other) in allowed, f"{name} imports {other}"
+
+
+def test_no_circle():
+    """Modules that import each other, even late, can only be read together; packages' lazy names left out."""
+    edges = {name: {one for one in imported(path) if one and one != name} for name, path in MODULES.items()}
+    for name in MODULES:
+        if MODULES[name].name == "__init__.py":
+            edges[name] = set()
+    edges["models.aeanet"].discard("interop.fiji")
+    done, path = set(), []
+
+    def visit(name):
+        if name in path:
+            raise AssertionError(" -> ".join([*path[path.index(name) :], name]))
+        if name in done:
+            return
+        path.append(name)
+        for other in sorted(edges[name]):
+            visit(other)
+        path.pop()
+        done.add(name)
+
+    for name in MODULES:
+        visit(name)
