@@ -14,8 +14,11 @@ __version__ = "0.1.0"
 _LAZY = {
     "AEANet": "aeanet_tf.models",
     "AEANetConfig": "aeanet_tf.models",
+    "Ensemble": "aeanet_tf.models",
     "ProjectionAEANet": "aeanet_tf.models",
     "ProjectionAEANetConfig": "aeanet_tf.models",
+    "SegmentationAEANet": "aeanet_tf.models",
+    "SegmentationAEANetConfig": "aeanet_tf.models",
     "SliceInterpolationConfig": "aeanet_tf.models",
     "SliceInterpolationNet": "aeanet_tf.models",
     "build_network": "aeanet_tf.networks",

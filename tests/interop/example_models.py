@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from aeanet_tf.layers import GlobalAttention
+from aeanet_tf.layers.attention import START
 from aeanet_tf.models import (
     AEANetConfig,
     ProjectionAEANetConfig,
@@ -49,8 +51,18 @@ def make_model(kind, basedir=None, name=None):
     return model
 
 
-def randomise(network, seed=0):
-    """Move every weight from where it started: kernels by a tenth, which keeps the network well conditioned."""
+def randomise(network, seed=0, attention=1 / START):
+    """Move every weight from where it started: kernels by a tenth, which keeps the network well conditioned.
+
+    Args:
+        network: Keras model.
+        seed: of the changes.
+        attention: factor of the output projections of a network that is new: trained attention is not as small as that
+            at the start, and what goes wrong with it has to show.
+    """
+    for layer in network._flatten_layers():
+        if isinstance(layer, GlobalAttention) and layer.normalization != "softmax":
+            layer.out_transform.kernel.assign(attention * layer.out_transform.kernel)
     rng = np.random.default_rng(seed)
     for variable in network.weights:
         noise = 0.1 * rng.standard_normal(variable.shape).astype("float32")

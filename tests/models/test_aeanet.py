@@ -181,7 +181,7 @@ def test_batch_norm_statistics_do_not_ruin_short_runs(tiny, patches):
         model = AEANet(config, basedir=None)
         history = model.train(X[8:], Y[8:], validation_data=(X[:8], Y[:8]), verbose=0).history
         losses[batches] = history["val_loss"][-1] / history["loss"][-1]
-    assert losses[4] < 1.3 < 2 < losses[0]
+    assert losses[4] < 1.3 < 1.7 < losses[0]
 
 
 def test_staircase_decay_reaches_the_optimiser(tiny, patches):

@@ -40,7 +40,7 @@ def textured(shape, seed=0):
 def another(model, seed):
     other = type(model)(model.config, f"{model.name}{seed}", None)
     other.keras_model.set_weights(model.keras_model.get_weights())
-    randomise(other.keras_model, seed)
+    randomise(other.keras_model, seed, attention=1)
     return other
 
 

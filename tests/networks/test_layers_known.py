@@ -14,7 +14,10 @@ LAYERS = sorted(
     (
         found
         for name, found in keras.saving.get_custom_objects().items()
-        if name.startswith("aeanet_tf>") and issubclass(found, keras.layers.Layer) and found not in PARTS
+        if name.startswith("aeanet_tf>")
+        and isinstance(found, type)
+        and issubclass(found, keras.layers.Layer)
+        and found not in PARTS
     ),
     key=lambda found: found.__name__,
 )
