@@ -23,7 +23,7 @@ class SegmentationAEANetConfig(AEANetConfig):
     Attributes beside those of `AEANetConfig`:
         labels: list of the values.
         train_class_weights: list with a number for each class, which the loss is weighted by; ``None`` for 1.
-        train_kernel_l2: 2e-6 by default, as published (Wang et al. 2020; DESIGN's table of training settings).
+        train_kernel_l2: 2e-6 by default, as published (Wang et al. 2020).
 
     Raises:
         InputError: as `AEANetConfig`; also labels or class weights that do not fit the classes.

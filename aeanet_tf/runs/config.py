@@ -31,7 +31,7 @@ class DataSection(Section):
             ``label_free`` images (docs/datasets.md), the ``slices`` of a stack (docs/interpolation.md), or, for
             segmentation (docs/segmentation.md), images with ``labels``, or the published ``iseg`` subjects.
         root: folder that the other paths are relative to. A relative root is looked for in the working directory,
-            in the folders of ``$AEANET_DATA``, in ``data`` and in ``shared/data`` beside the working directory.
+            in the folders of ``$AEANET_DATA``, and in ``data``.
         low, GT: folders of training images; with ``labels`` GT has the label images.
         validation_low, validation_GT: folders of validation images; without them ``validation_split`` of the training
             pairs are held out.

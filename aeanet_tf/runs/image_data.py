@@ -139,7 +139,7 @@ def _normalised(pair, network, normalizer):
 
 
 def find_root(root):
-    """The folder of a data set: as given, or under ``$AEANET_DATA``, ``data``, or ``shared/data`` one level up.
+    """The folder of a data set: as given, or under ``$AEANET_DATA`` or ``data``.
 
     Raises:
         InputError: it is in none of these places.
@@ -149,7 +149,7 @@ def find_root(root):
         places = [root]
     else:
         given = [Path(p) for p in os.environ.get("AEANET_DATA", "").split(os.pathsep) if p]
-        places = [base / root for base in (Path(), *given, Path("data"), Path(os.pardir, "shared", "data"))]
+        places = [base / root for base in (Path(), *given, Path("data"))]
     for place in places:
         if place.is_dir():
             return place

@@ -37,7 +37,7 @@ _LEAST_WINDOW = 2 * _FLAT_BOX
 class TripletOptions:
     """How triplets are cut and which are left out.
 
-    The paper (004, section "Dataset and preprocessing") deletes samples "with defects, weak continuity and substantial
+    SSAN paper, "Dataset and preprocessing", deletes samples "with defects, weak continuity and substantial
     differences in blurring", and gives neither measure nor limit: both are our choice, made on the 28 triplets of the
     ISBI 2012 slices (512 x 512 pixels of 4 nm), all of which are accepted.
 
