@@ -135,8 +135,8 @@ def _model(args):
     if args.max_memory is not None:
         parse_bytes(args.max_memory)
     model = load_model(args.model)
-    if not hasattr(model, "interpolate"):
-        does = "segments" if model.spec.model_kind == "segmentation" else "restores"
+    if not model.interpolates:
+        does = "segments" if model.segments else "restores"
         raise InputError(f"{args.model}: a model that {does} images, expected one that interpolates slices")
     return model
 

@@ -152,7 +152,7 @@ def _model(folders):
 
     models = [load_model(folder) for folder in folders]
     for folder, model in zip(folders, models, strict=True):
-        if hasattr(model, "interpolate"):
+        if model.interpolates:
             raise InputError(f"{folder}: a model that interpolates slices; use aeanet interpolate")
     return models[0] if len(models) == 1 else Ensemble(models)
 

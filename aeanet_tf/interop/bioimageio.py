@@ -197,7 +197,7 @@ def _config(model, output):
             reproducibility_tolerance=tolerance,
             architecture_type="U-Net with global attention" if model.spec.n_attention else "U-Net",
             model_parameter_count=model.keras_model.count_params(),
-            task="semantic segmentation" if model.spec.model_kind == "segmentation" else "image restoration",
+            task="semantic segmentation" if model.segments else "image restoration",
         ),
         aeanet_tf={
             "version": aeanet_tf.__version__,

@@ -56,7 +56,7 @@ def example_output(model, normalization, image):
     probabilities of the classes, of the image in one piece.
     """
     normalizer, axes = make_normalizer(normalization), model.config.axes
-    if model.spec.model_kind == "segmentation":
+    if model.segments:
         return model.predict_probabilities(image, axes, normalizer, tiling="whole")
     if normalization.kind == "percentile":
         normalizer = type(normalizer)(normalization.low, normalization.high, do_after=False)
@@ -77,7 +77,7 @@ def draw_cover(path, model, image, output):
     # Small enough for the size limit whatever the noise.
     figure = Figure(figsize=(6, 3), dpi=100)
     axes_out = [a for a in model.config.axes if a in model._axes_out]
-    if model.spec.model_kind == "segmentation":
+    if model.segments:
         output = np.argmax(output, -1)[..., None]
     planes = _plane(image, model.config.axes), _plane(output, axes_out)
     for i, plane in enumerate(planes):

@@ -27,7 +27,7 @@ def input_tensor(model, normalization, test_tensor):
     axes.append(v0_5.ChannelAxis(id=CHANNEL, channel_names=names))
     return v0_5.InputTensorDescr(
         id=INPUT,
-        description="image to segment" if _segments(model) else "image to restore",
+        description="image to segment" if model.segments else "image to restore",
         axes=axes,
         test_tensor=v0_5.FileDescr(source=test_tensor),
         preprocessing=_preprocessing(model, normalization),
@@ -47,7 +47,7 @@ def output_tensor(model, normalization, test_tensor):
             kind, halo = _axis_class(axis.letter, "Output"), {}
         axes.append(kind(id=_axis_id(axis.letter), size=size, **halo))
     axes.append(v0_5.ChannelAxis(id=CHANNEL, channel_names=output_channels(model)))
-    if _segments(model):
+    if model.segments:
         description = "probabilities of the classes, whose labels are the channels' names"
     else:
         description = "restored image" + (", mean and scale" if model.config.probabilistic else "")
@@ -63,7 +63,7 @@ def output_tensor(model, normalization, test_tensor):
 def output_channels(model):
     """Names of the output's channels: means first, then the scales of a probabilistic model; labels of classes."""
     n = model.config.n_channel_out
-    if _segments(model):
+    if model.segments:
         return [f"label{value}" for value in model.config.labels]
     if model.config.probabilistic:
         return channel_names("mean", n) + channel_names("scale", n)
@@ -81,11 +81,7 @@ def maps_back(model, normalization):
     Probabilities of classes are in no such range, however many channels the input has.
     """
     equal = model.config.n_channel_in == model.config.n_channel_out
-    return normalization.kind == "range" and equal and not _segments(model)
-
-
-def _segments(model):
-    return model.spec.model_kind == "segmentation"
+    return normalization.kind == "range" and equal and not model.segments
 
 
 def _axis_id(letter):

@@ -138,7 +138,7 @@ def documentation(model, description, normalization, mapped_back):
         mapped_back: whether the output is mapped back to the range of the input.
     """
     back = "The output is mapped back by the inverse." if mapped_back else "The output stays in this normalised range."
-    segments = model.spec.model_kind == "segmentation"
+    segments = model.segments
     normalizations = _NORMALIZATION_OF_CLASSES if segments else _NORMALIZATION
     return _DOCUMENTATION.format(
         name=package_name(model),
@@ -165,7 +165,7 @@ def _channels(model):
         lines.append(
             "The output has a Laplace distribution for each pixel: the means, then as many channels of scales.\n"
         )
-    if model.spec.model_kind == "segmentation":
+    if model.segments:
         lines.append(
             "The output has a channel for each class, its probability; at each pixel they add up to 1. The class of a "
             f"pixel is that of its largest probability. The classes, in the order of the channels, had the values "

@@ -68,7 +68,7 @@ def export_fiji(model, path, target="tf1.15"):
 def meta(model):
     """What ``meta.json`` holds: CSBDeep's description of the model."""
     axes = model.config.axes
-    labels = {"labels": list(model.config.labels)} if model.spec.model_kind == "segmentation" else {}
+    labels = {"labels": list(model.config.labels)} if model.segments else {}
     return {
         "type": type(model).__name__,
         "version": aeanet_tf.__version__,

@@ -61,6 +61,9 @@ class AEANet(CARE):
         >>> restored = model.predict(image, "YX")
     """
 
+    # What the predictions of a class of models are: labels of classes, or slices between two.
+    segments = interpolates = False
+
     def __init__(self, config, name=None, basedir="."):
         if isinstance(config, Config) and not isinstance(config, self._config_class):
             logger.info("taking over CARE's configuration; its unet_kern_size has no counterpart here")
@@ -339,6 +342,23 @@ class AEANet(CARE):
         options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
         found = self._predict(img, axes, *options, ensemble=ensemble, scale=False)
         return [mean for mean, _ in found] if isinstance(img, (list, tuple)) else found[0]
+
+    def checked_tiling(self, tiling=None, patch_size=None, step=None):
+        """How the model is to tile, decided and checked: the name of a tiling.
+
+        Args:
+            tiling: see `predict`; ``None`` for ``"exact"``.
+            patch_size, step: of patches, which only models that segment have.
+
+        Raises:
+            InputError: patches.
+        """
+        for name, value in (("patch_size", patch_size), ("step", step)):
+            if value is not None:
+                raise InputError(f"{name}: {value!r}, expected None: the model does not segment")
+        if tiling == "patches":
+            raise InputError("tiling: 'patches', expected exact, overlap or whole: the model does not segment")
+        return tiling or "exact"
 
     def predict_probabilistic(
         self,

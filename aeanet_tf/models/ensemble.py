@@ -7,7 +7,6 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.models.ensemble_prediction import predict_ensemble
 from aeanet_tf.models.folder import load_model, prediction_normalization
 from aeanet_tf.models.normalizers import make_normalizer
-from aeanet_tf.models.predict_arrays import tiling_of
 from aeanet_tf.models.preparation import NormalizationSection
 
 
@@ -69,7 +68,7 @@ class Ensemble:
         """
         found = self._predict(img, axes, normalizer, resizer, **options)
         first = self.models[0]
-        if first.spec.model_kind != "segmentation":
+        if not first.segments:
             return _each(lambda one: one.mean, found)
         return _each(lambda one: first.labels_of(one.mean, first._channel_axis(axes)), found)
 
@@ -79,7 +78,7 @@ class Ensemble:
         Raises:
             ValueError: the models do not segment.
         """
-        if self.models[0].spec.model_kind != "segmentation":
+        if not self.models[0].segments:
             raise ValueError("These are no models that segment.")
         return _each(lambda one: one.mean, self._predict(img, axes, normalizer, resizer, **options))
 
@@ -138,7 +137,7 @@ class Ensemble:
     ):
         """`Results` of an image, or a list of them."""
         each = [
-            (own, resizer, n_tiles, tiling_of(model, tiling, **patches), max_memory, context, precision)
+            (own, resizer, n_tiles, model.checked_tiling(tiling, **patches), max_memory, context, precision)
             for model, own in zip(self.models, self._normalizers(normalizer), strict=True)
         ]
         return predict_ensemble(self.models, img, axes, each, ensemble, scale, disagreement)
@@ -174,7 +173,7 @@ def check_units(models, sections):
     """
     for model, section in zip(models, sections, strict=True):
         # Probabilities are never mapped back.
-        if model.spec.model_kind != "segmentation" and _unit(model, section) != _unit(model, sections[0]):
+        if not model.segments and _unit(model, section) != _unit(model, sections[0]):
             raise InputError(
                 f"{folder_of(model)}: normalization: found {section.model_dump_json()}, expected "
                 f"{sections[0].model_dump_json()} as in {folder_of(models[0])}: the units of their predictions differ"

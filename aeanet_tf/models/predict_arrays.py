@@ -293,28 +293,6 @@ def check_tiling(tiling, context):
             raise InputError(f"{name}: {value!r} is unknown, expected one of {', '.join(known)}")
 
 
-def tiling_of(model, tiling=None, patch_size=None, step=None):
-    """How a model is to tile, decided and checked: a name, or `Patches`.
-
-    Args:
-        model: an `AEANet`.
-        tiling: see `AEANet.predict`; for a model that segments also ``"patches"``. ``None`` is its default, and
-            ``"exact"`` for others.
-        patch_size, step: of patches; see `SegmentationAEANet.predict`.
-
-    Raises:
-        InputError: patches for a model that does not segment, or that do not fit.
-    """
-    if model.spec.model_kind == "segmentation":
-        return model.checked_tiling(tiling, patch_size, step)
-    for name, value in (("patch_size", patch_size), ("step", step)):
-        if value is not None:
-            raise InputError(f"{name}: {value!r}, expected None: the model does not segment")
-    if tiling == "patches":
-        raise InputError("tiling: 'patches', expected exact, overlap or whole: the model does not segment")
-    return tiling or "exact"
-
-
 def tiles_by_axis(model, axes, n_tiles, shape, padded):
     """Numbers of tiles along the network's spatial axes, from those along the image's.
 

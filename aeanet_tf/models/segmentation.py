@@ -36,6 +36,7 @@ class SegmentationAEANet(AEANet):
         >>> labels = model.predict(image, "YX")
     """
 
+    segments = True
     # They would be of logits beside labels.
     _shows_images = False
 
@@ -189,7 +190,7 @@ class SegmentationAEANet(AEANet):
         axes = axes_check_and_normalize(axes)
         return axes.index("C") if "C" in axes else -1
 
-    def checked_tiling(self, tiling, patch_size=None, step=None):
+    def checked_tiling(self, tiling=None, patch_size=None, step=None):
         """How to tile, decided and checked: a name, or `Patches`.
 
         Args:

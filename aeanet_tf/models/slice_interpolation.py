@@ -38,6 +38,8 @@ class SliceInterpolationNet(AEANet):
         >>> missing = model.interpolate(stack[6], stack[8])
     """
 
+    interpolates = True
+
     @property
     def _config_class(self):
         return SliceInterpolationConfig

@@ -39,7 +39,7 @@ class ImageRun:
         by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))
         self.size = tuple(by_axis[a] for a in config.axes if a != "C")
         self.padded = tuple(-(-n // step) * step for n, step in zip(self.size, model.spec.divisor, strict=True))
-        self.segments = model.spec.model_kind == "segmentation"
+        self.segments = model.segments
         self.sources, self.files = [], []
 
     def read_ranges(self, normalization, progress):

@@ -23,7 +23,7 @@ from aeanet_tf.models.ensemble import Ensemble, check_units
 from aeanet_tf.models.ensemble_prediction import model_orientations
 from aeanet_tf.models.hardware import RESERVE, memory_budget, remembering_pool
 from aeanet_tf.models.normalizers import make_normalizer
-from aeanet_tf.models.predict_arrays import Patches, check_tiling, follow, halved, tiles_by_axis, tiling_of
+from aeanet_tf.models.predict_arrays import Patches, check_tiling, follow, halved, tiles_by_axis
 from aeanet_tf.networks import check_precision
 from aeanet_tf.prediction import run_job
 from aeanet_tf.prediction.cluster import Cluster, worker_memory
@@ -103,7 +103,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
     models = list(model.models) if isinstance(model, Ensemble) else [model]
     sections = _for_each(models, normalization)
     patches = options.patch_size, options.step
-    each = [replace(options, tiling=tiling_of(one, options.tiling, *patches)) for one in models]
+    each = [replace(options, tiling=one.checked_tiling(options.tiling, *patches)) for one in models]
     for one, section, own in zip(models, sections, each, strict=True):
         _check_options(one, section, own, client)
     check_units(models, sections)
@@ -150,7 +150,7 @@ def _check_options(model, normalization, options, client):
     check_precision(options.precision)
     if options.scale and not model.config.probabilistic:
         raise InputError("--scale: the model is not probabilistic, it predicts no scale")
-    segments = model.spec.model_kind == "segmentation"
+    segments = model.segments
     if options.probabilities and not segments:
         raise InputError("--probabilities: the model does not segment, it has no classes")
     if not segments:

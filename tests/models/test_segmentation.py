@@ -1,5 +1,6 @@
 """SegmentationAEANet on arrays: its configuration, training from labels, labels and probabilities out."""
 
+import keras
 import numpy as np
 import pytest
 from csbdeep.data import PercentileNormalizer
@@ -31,6 +32,7 @@ def config(axes="YX", **fields):
 
 
 def model_of(*args, **fields):
+    keras.utils.set_random_seed(0)
     model = SegmentationAEANet(config(*args, **fields), "m", basedir=None)
     randomise(model.keras_model)
     return model
