@@ -1,8 +1,8 @@
 """How many short trainings are thrown off: attention that starts as it is drawn, or small, and no attention.
 
 Each seed is a training of its own from the first step, with warm-up and cosine over ``--steps`` steps. It is thrown off
-where the loss of some step is ``OFF`` times the mean of the first ten. Some come back, slowly; of others the activations
-before the last convolution are gone, and the network gives its input with a constant added for ever.
+where the loss of some step is ``OFF`` times the mean of the first ten. Some come back, slowly; of others the
+activations before the last convolution are gone, and the network gives its input with a constant added for ever.
 
     python benchmarks/starts.py --data w2s [--learning-rates 0.004 0.008] [--seeds 16] [--steps 100]
         [--batch 4] [--patch 64] [--only "as drawn"]
@@ -104,7 +104,7 @@ def is_thrown_off(losses):
 
 
 def starts_table(losses):
-    """Markdown table: how many are thrown off, the largest loss of a step, and the means of the last ten: all, worst."""
+    """Markdown table: how many are thrown off, the largest loss, and the mean of the last ten steps: of all, worst."""
     rates = list(dict.fromkeys(rate for found in losses.values() for rate in found))
     columns = ("thrown off", "largest loss", "end", "worst end")
     header = ["attention starts", *(f"{what}, rate {rate}" for rate in rates for what in columns)]
