@@ -276,7 +276,7 @@ def test_plain_networks_predict_and_learn_the_same(benchmark, preset):
     spec = as_spec(preset).replace(first_filters=4)
     if spec.attention.shared_references:
         spec = spec.replace(attention__shared_references=3)
-    # Where a kink of the loss lies within rounding, the steps after it differ.
+    # Where a kink of the loss lies within rounding, or steps are so large that the loss grows, later steps differ.
     keras.utils.set_random_seed(1)
     network = build_network(spec)
     randomise(network)
@@ -286,7 +286,7 @@ def test_plain_networks_predict_and_learn_the_same(benchmark, preset):
     assert np.allclose(network(x), plain(x), atol=1e-4 * np.ptp(network(x)))
     losses = []
     for one in (network, plain):
-        one.compile(keras.optimizers.SGD(0.1), "mse", run_eagerly=True)
+        one.compile(keras.optimizers.SGD(0.02), "mse", run_eagerly=True)
         losses.append([float(one.train_on_batch(x, y)) for _ in range(3)])
     # The third step tells whether gradients and batch norm's statistics were the same.
     assert losses[0] == pytest.approx(losses[1], rel=1e-4) and losses[0][0] != pytest.approx(losses[0][2], rel=1e-3)
