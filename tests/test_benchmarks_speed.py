@@ -277,7 +277,7 @@ def test_plain_networks_predict_and_learn_the_same(benchmark, preset):
     if spec.attention.shared_references:
         spec = spec.replace(attention__shared_references=3)
     # Where a kink of the loss lies within rounding, or steps are so large that the loss grows, later steps differ.
-    keras.utils.set_random_seed(1)
+    keras.utils.set_random_seed(2)
     network = build_network(spec)
     randomise(network)
     plain = benchmark("plain_networks").plain_network(spec, network)
