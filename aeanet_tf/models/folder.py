@@ -95,9 +95,10 @@ def prediction_normalization(folder):
             return NormalizationSection.model_validate_json(own.read_text(encoding="utf-8"))
         except ValidationError as error:
             raise from_validation(error, str(own)) from None
-    if _data_field(folder, "kind") == "npz":
+    data = _data_section(folder)
+    if data.get("kind") == "npz":
         return NormalizationSection()
-    return _prepared(folder, "normalization", NormalizationSection)
+    return _prepared(folder, data, "normalization", NormalizationSection)
 
 
 def triplet_preparation(folder):
@@ -106,18 +107,18 @@ def triplet_preparation(folder):
     Raises:
         InputError: a file in the folder that says it is not valid.
     """
-    return _prepared(folder, "triplets", TripletSection)
+    return _prepared(folder, _data_section(folder), "triplets", TripletSection)
 
 
-def _prepared(folder, name, section):
+def _prepared(folder, data, name, section):
     try:
-        return section.model_validate(_data_field(folder, name) or {})
+        return section.model_validate(data.get(name) or {})
     except ValidationError as error:
         raise from_validation(error, f"{Path(folder) / RUN_FILE}: data.{name}") from None
 
 
-def _data_field(folder, name):
-    """A field of the section ``data`` that a model was trained with, ``None`` where that is unknown."""
+def _data_section(folder):
+    """The fields of the section ``data`` that a model was trained with; empty where they are unknown."""
     path = Path(folder) / RUN_FILE
     data = read_fields(path).get("data") if path.is_file() else None
-    return data.get(name) if isinstance(data, dict) else None
+    return data if isinstance(data, dict) else {}
