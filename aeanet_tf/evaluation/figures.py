@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aeanet_tf.files import replacing
+from aeanet_tf.evaluation.drawing import save_figure
 
 _CURVES = (("loss", "training"), ("val_loss", "validation"))
 # Colour of a profile and how far to the front it is drawn; what has another name comes between.
@@ -39,8 +39,7 @@ def restoration_figure(path, images, scores, history, title=""):
     _curve(axes["curve"], history)
     _profile(axes["detail"], images)
     figure.suptitle(title)
-    with replacing(Path(path)) as temporary:
-        figure.savefig(temporary, dpi=110)
+    save_figure(figure, path, dpi=110)
 
 
 def _caption(name, scores):
@@ -87,12 +86,10 @@ def draw_patches(path: str | Path, x: np.ndarray, y: np.ndarray, axes: str, numb
     Raises:
         InputError: the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     chosen = np.sort(np.random.default_rng(seed).permutation(len(x))[:number])
     figure = Figure(figsize=(1.6 * len(chosen) + 0.4, 3.7), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(2, len(chosen), squeeze=False)
     for row, (name, patches) in enumerate((("source", x), ("target", y))):
         for panel, index in zip(panels[row], chosen, strict=True):
@@ -104,8 +101,7 @@ def draw_patches(path: str | Path, x: np.ndarray, y: np.ndarray, axes: str, numb
             if row == 0:
                 panel.set_title(f"patch {index}", fontsize=8)
         panels[row, 0].set_ylabel(name, fontsize=9)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+    save_figure(figure, path)
 
 
 def _plane(patch: np.ndarray, axes: str) -> np.ndarray:
