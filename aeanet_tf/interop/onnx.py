@@ -1,6 +1,7 @@
 """Export as ONNX, through the tf2onnx converter."""
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from aeanet_tf.errors import InputError
@@ -27,6 +28,7 @@ def export_onnx(model, path):
 
     Raises:
         InputError: the converter is not installed, or the file cannot be written.
+        RuntimeError: ONNX Runtime gives other values than the network, see `check_agreement`.
     """
     try:
         import onnxruntime
@@ -44,12 +46,33 @@ def export_onnx(model, path):
     _name_tensor(converted.graph, converted.graph.input[0], "input", axes)
     _name_tensor(converted.graph, converted.graph.output[0], "output", out_axes)
     content = converted.SerializeToString()
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    check_agreement(network, model.spec.divisor, lambda images: [session.run(None, {"input": x})[0] for x in images])
+    _verify(onnxruntime, content, network, model.spec.divisor)
     with replacing(path) as temporary:
         temporary.write_bytes(content)
     logger.info("%s written, ONNX operator set %d, %.1f MB", path, OPSET, len(content) / 1e6)
     return path
+
+
+def _verify(onnxruntime, content, network, divisor):
+    """Check a graph in ONNX Runtime, as it is used; where that fails, as it is written, without the runtime's changes.
+
+    Optimisations of some releases give infinite values now and then on some processors, of graphs that are right
+    (issues 26669 and 29788 of microsoft/onnxruntime): that is worth a warning, and no reason to refuse a file.
+    """
+    levels = onnxruntime.GraphOptimizationLevel
+    try:
+        check_agreement(network, divisor, partial(_run, onnxruntime, content, levels.ORT_ENABLE_ALL))
+    except RuntimeError as error:
+        check_agreement(network, divisor, partial(_run, onnxruntime, content, levels.ORT_DISABLE_ALL))
+        text = "ONNX Runtime %s with its graph optimisations: %s; without them it agrees: the file is right"
+        logger.warning(text, onnxruntime.__version__, error)
+
+
+def _run(onnxruntime, content, level, images):
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return [session.run(None, {"input": image})[0] for image in images]
 
 
 def _name_tensor(graph, value, name, axes):

@@ -29,8 +29,8 @@ def check_agreement(network, divisor, run):
         run: from a list of images ``(1, *spatial, channels)`` to the list of results of the exported graph.
 
     Raises:
-        RuntimeError: they differ by more than 1e-4 of the largest value. What is left of a wrong conversion would
-            otherwise show in the other program only.
+        RuntimeError: they differ by more than 1e-4 of the largest value, in shape, or the exported graph gives what is
+            not finite. What is left of a wrong conversion would otherwise show in the other program only.
     """
     rng = np.random.default_rng(0)
     fixed = network.input.shape[1:-1]
@@ -38,7 +38,18 @@ def check_agreement(network, divisor, run):
     images = [rng.random((1, *size, network.input.shape[-1]), dtype=np.float32) for size in sizes]
     # First: within another graph, where the export may run, Keras's variables cannot be read.
     expected = [np.asarray(network(image, training=False)) for image in images]
-    for found, y in zip(run(images), expected, strict=True):
-        error = np.abs(found - y).max() / max(np.abs(y).max(), 1e-6) if found.shape == y.shape else np.inf
-        if not error < 1e-4:
-            raise RuntimeError(f"the exported graph differs from the network by {error:.1e}; please report this")
+    for result, y in zip(run(images), expected, strict=True):
+        difference = _difference(result, y)
+        if difference:
+            raise RuntimeError(f"the exported graph {difference}; please report this")
+
+
+def _difference(result, expected):
+    """What is wrong with a result of an exported graph, in words; empty where it is that of the network."""
+    if result.shape != expected.shape:
+        return f"gives {result.shape}, the network {expected.shape}"
+    broken = np.size(result) - np.count_nonzero(np.isfinite(result))
+    if broken:
+        return f"gives {broken} of {np.size(result)} values that are not finite"
+    error = np.abs(result - expected).max() / max(np.abs(expected).max(), 1e-6)
+    return "" if error < 1e-4 else f"differs from the network by {error:.1e}"

@@ -1,6 +1,10 @@
+from functools import cache
+
+import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.interop import onnx
 from aeanet_tf.interop.onnx import export_onnx
 from tests.interop.example_models import images, make_model, predictions, relative_error
 
@@ -21,11 +25,46 @@ def test_onnx_runtime_predicts_what_python_predicts(kind, tmp_path):
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")
     model = make_model(kind)
-    session = runtime.InferenceSession(export_onnx(model, tmp_path / "m.onnx"), providers=["CPUExecutionProvider"])
+    session = _session(runtime, export_onnx(model, tmp_path / "m.onnx"))
     inputs = images(model)
     for x, expected in zip(inputs, predictions(model, inputs), strict=True):
         (found,) = session.run(["output"], {"input": x[None]})
         assert relative_error(found[0], expected) < 1e-5
+
+
+def _session(runtime, path):
+    """A session that runs the graph as it is written: optimised, this failed once in CI, and nowhere else."""
+    options = runtime.SessionOptions()
+    options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("faulty", ["optimised", "both"])
+@pytest.mark.parametrize("spoil", [lambda y: y * np.inf, lambda y: y[:, 1:], lambda y: y * 1.01])
+def test_a_fault_of_the_runtime_is_no_fault_of_the_file(tmp_path, monkeypatch, caplog, faulty, spoil):
+    pytest.importorskip("tf2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    run = onnx._run
+
+    def spoiled(runtime, content, level, images):
+        results = run(runtime, content, level, images)
+        optimised = level == runtime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        return [spoil(y) for y in results] if optimised or faulty == "both" else results
+
+    monkeypatch.setattr(onnx, "_run", spoiled)
+    path = tmp_path / "m.onnx"
+    if faulty == "both":
+        with pytest.raises(RuntimeError, match="the exported graph"):
+            export_onnx(_unet(), path)
+        assert not path.exists()
+    else:
+        assert _session(runtime, export_onnx(_unet(), path))
+        assert "the file is right" in caplog.text
+
+
+@cache
+def _unet():
+    return make_model("unet")
 
 
 def test_names_and_free_axes(tmp_path):
