@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from aeanet_tf.datasets.pairs import pair_folders
 from aeanet_tf.io.read import read_image
-from aeanet_tf.training.matching import matched_truth
+from aeanet_tf.training.pairs import matched_truth
 
 # Pairs shown, spread over all, and values of the truth between two of which the input is averaged.
 PAIRS, BINS = 12, 11

@@ -177,9 +177,9 @@ def _test(stack, slices, model, args):
 
     from tqdm import tqdm
 
-    from aeanet_tf.evaluation.drawing import save_figure
+    from aeanet_tf.evaluation.figures import save_figure
     from aeanet_tf.evaluation.slice_report import score_table, slice_figure, write_scores
-    from aeanet_tf.io.tiff_write import write_image
+    from aeanet_tf.io.tiff import write_image
     from aeanet_tf.runs.repair_stack import leave_out
     from aeanet_tf.sections.baselines import average, registered, smoothed_average
 

@@ -45,7 +45,7 @@ def run(args):
 
 def _write_samples(output, channels):
     from aeanet_tf.datasets.samples import as_channels, load_sample_pairs
-    from aeanet_tf.io.tiff_write import write_image
+    from aeanet_tf.io.tiff import write_image
 
     low, gt = load_sample_pairs()["test"]
     axes = "YX"

@@ -16,7 +16,7 @@ from aeanet_tf.datasets.registration import RegistrationError, coverage, registe
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import write_text
 from aeanet_tf.io.read import read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 
 logger = logging.getLogger("aeanet_tf")
 

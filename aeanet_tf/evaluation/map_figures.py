@@ -1,12 +1,12 @@
 """Figures of what attention computes, after figures 6 and 8 of the AEANet paper; drawn without a display.
 
-Every function gives a ``matplotlib.figure.Figure``, for `aeanet_tf.evaluation.drawing.save_figure`.
+Every function gives a ``matplotlib.figure.Figure``, for `aeanet_tf.evaluation.figures.save_figure`.
 """
 
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.drawing import COLOURS, bare, limits, plane, shortened
+from aeanet_tf.evaluation.figures import COLOURS, bare, limits, plane, shortened
 
 # Width of one picture in inches, and how much taller than wide a row may be.
 _WIDTH = 2.3
@@ -78,7 +78,7 @@ def equivariance_figure(found, channels=(0, 1), title=""):
     rotated image is rotated back. At the bottom are the distributions of the values of all channels.
 
     Args:
-        found: a `aeanet_tf.evaluation.rotation.RotatedAttention`. Of volumes the middle plane is shown.
+        found: a `aeanet_tf.evaluation.equivariance.RotatedAttention`. Of volumes the middle plane is shown.
         channels: which channels of query and attention output, from 0.
         title: above the figure.
 

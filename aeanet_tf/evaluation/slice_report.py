@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from aeanet_tf.evaluation.drawing import bare, limits
+from aeanet_tf.evaluation.figures import bare, limits
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.evaluation.tables import cell, label_of, markdown
 from aeanet_tf.files import replacing

@@ -4,15 +4,14 @@ import numpy as np
 
 from aeanet_tf.datasets.care import care_test_images
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.chart_figures import group_chart
-from aeanet_tf.evaluation.drawing import save_figure
+from aeanet_tf.evaluation.charts import group_chart
+from aeanet_tf.evaluation.figures import save_figure
 from aeanet_tf.evaluation.protocols import align_care
 from aeanet_tf.evaluation.tables import mean, mean_and_deviation
 from aeanet_tf.experiments import published
 from aeanet_tf.experiments.figures import draw_curves, draw_panels
 from aeanet_tf.experiments.laboratory import Case, Method
-from aeanet_tf.experiments.report import write_report
-from aeanet_tf.experiments.scores import by_image, scorer
+from aeanet_tf.experiments.scores import by_image, scorer, write_report
 
 CONDITIONS = ("C3", "C2", "C1")
 FOLDERS = {"planaria": "Denoising_Planaria", "tribolium": "Denoising_Tribolium", "flywing": "Projection_Flywing"}

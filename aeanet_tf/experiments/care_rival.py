@@ -12,7 +12,7 @@ from csbdeep.models import CARE, Config
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.step_times import random_batch
 from aeanet_tf.training import seed_everything
-from aeanet_tf.training.matching import matched_truth
+from aeanet_tf.training.pairs import matched_truth
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -28,7 +28,7 @@ class CareRival:
 
     Attributes:
         label, key: see `Method`.
-        matched: whether its targets are fitted to the inputs as ours are (`aeanet_tf.training.matching`); otherwise
+        matched: whether its targets are fitted to the inputs as ours are (`aeanet_tf.training.pairs`); otherwise
             CSBDeep's ``create_patches`` normalises both by percentiles of their own, its default.
         axes: of the images.
         patch_size: of the training patches, one number an axis.

@@ -2,12 +2,11 @@
 
 import logging
 
-from aeanet_tf.evaluation.curve_figures import training_figure
-from aeanet_tf.evaluation.drawing import plane, save_figure
-from aeanet_tf.evaluation.label_figures import label_panels
+from aeanet_tf.evaluation.charts import training_figure
+from aeanet_tf.evaluation.equivariance import rotate_input
+from aeanet_tf.evaluation.figures import plane, save_figure
 from aeanet_tf.evaluation.map_figures import equivariance_figure
-from aeanet_tf.evaluation.panel_figures import prediction_panels
-from aeanet_tf.evaluation.rotation import rotate_input
+from aeanet_tf.evaluation.panels import label_panels, prediction_panels
 from aeanet_tf.models.folder import weight_files
 from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.training import read_history

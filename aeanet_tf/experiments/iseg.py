@@ -16,15 +16,14 @@ from aeanet_tf.datasets.iseg import (
     read_subject,
 )
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.drawing import plane
+from aeanet_tf.evaluation.figures import plane
 from aeanet_tf.evaluation.metrics import mean_of_classes
 from aeanet_tf.evaluation.segmentation_metrics import class_scores, confusion, slicewise_hausdorff
 from aeanet_tf.evaluation.tables import Cell, mean_and_deviation
 from aeanet_tf.experiments.figures import draw_curves, draw_labels
 from aeanet_tf.experiments.laboratory import Case, Method
 from aeanet_tf.experiments.published import TABLE4
-from aeanet_tf.experiments.report import write_report
-from aeanet_tf.experiments.scores import by_image
+from aeanet_tf.experiments.scores import by_image, write_report
 from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.models.segmentation import STEP
 

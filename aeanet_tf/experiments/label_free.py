@@ -2,14 +2,13 @@
 
 from aeanet_tf.datasets.label_free import label_free_images, structures_in
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.chart_figures import group_chart
-from aeanet_tf.evaluation.drawing import save_figure
+from aeanet_tf.evaluation.charts import group_chart
+from aeanet_tf.evaluation.figures import save_figure
 from aeanet_tf.evaluation.statistics import paired_t_test
 from aeanet_tf.evaluation.tables import Cell, mean_and_deviation
 from aeanet_tf.experiments.figures import draw_curves
 from aeanet_tf.experiments.laboratory import Case, Method
-from aeanet_tf.experiments.report import write_report
-from aeanet_tf.experiments.scores import by_image, scorer
+from aeanet_tf.experiments.scores import by_image, scorer, write_report
 
 BASELINE = "U-Net"
 METHODS = (

@@ -10,8 +10,7 @@ from aeanet_tf.evaluation.statistics import mean_interval, paired_difference
 from aeanet_tf.evaluation.tables import Cell
 from aeanet_tf.experiments.figures import draw_curves, draw_labels
 from aeanet_tf.experiments.laboratory import Case, Method
-from aeanet_tf.experiments.report import write_report
-from aeanet_tf.experiments.scores import by_image
+from aeanet_tf.experiments.scores import by_image, write_report
 from aeanet_tf.io.labels import to_classes
 from aeanet_tf.sections.stack import open_stack, parse_slices
 

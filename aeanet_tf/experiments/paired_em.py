@@ -5,10 +5,10 @@ from functools import lru_cache
 import numpy as np
 
 from aeanet_tf.datasets.paired_em import REGISTRATION_FILE, prepare_paired_em, whole_images
-from aeanet_tf.evaluation.chart_figures import size_chart
-from aeanet_tf.evaluation.drawing import save_figure
+from aeanet_tf.evaluation.charts import size_chart
+from aeanet_tf.evaluation.figures import save_figure
+from aeanet_tf.evaluation.metrics import region_psnr
 from aeanet_tf.evaluation.protocols import get_protocol
-from aeanet_tf.evaluation.regions import region_psnr
 from aeanet_tf.evaluation.tables import mean
 from aeanet_tf.experiments import published
 from aeanet_tf.experiments.equivariance import (
@@ -23,8 +23,7 @@ from aeanet_tf.experiments.equivariance import (
 )
 from aeanet_tf.experiments.figures import draw_curves, draw_panels, draw_rotation
 from aeanet_tf.experiments.laboratory import Case, Method
-from aeanet_tf.experiments.report import write_report
-from aeanet_tf.experiments.scores import by_image
+from aeanet_tf.experiments.scores import by_image, write_report
 
 UNET, GVTNET = Method("U-Net", "unet", "unet-em"), Method("GVTNet", "gvtnet", "gvtnet-em")
 LEARNED = Method("Learned query", "learned-query", "learned-query-em")

@@ -8,7 +8,7 @@ from aeanet_tf.evaluation.baselines import best_gaussian, choose_filters, gaussi
 from aeanet_tf.evaluation.protocols import align_care
 from aeanet_tf.evaluation.tables import Cell, mean
 from aeanet_tf.experiments.care_rival import CareRival
-from aeanet_tf.experiments.comparison import Comparison
+from aeanet_tf.experiments.comparison import Comparison, cases_of, filter_scores, pairs_of
 from aeanet_tf.experiments.equivariance import (
     BASELINE,
     OURS,
@@ -20,11 +20,9 @@ from aeanet_tf.experiments.equivariance import (
 )
 from aeanet_tf.experiments.figures import draw_curves, draw_panels
 from aeanet_tf.experiments.laboratory import Method
-from aeanet_tf.experiments.paired_folders import cases_of, filter_scores, pairs_of
-from aeanet_tf.experiments.report import write_report
-from aeanet_tf.experiments.scores import by_image, scorer
+from aeanet_tf.experiments.scores import by_image, scorer, write_report
 from aeanet_tf.models.folder import prediction_normalization
-from aeanet_tf.training.matching import MatchError, matched_truth
+from aeanet_tf.training.pairs import MatchError, matched_truth
 
 METHODS = (
     CareRival("CARE", "w2s-care", matched=False),

@@ -15,8 +15,7 @@ from pydantic_core import PydanticSerializationError
 import aeanet_tf
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing, with_suffix
-from aeanet_tf.interop import bioimageio_texts as texts
-from aeanet_tf.interop.bioimageio_example import draw_cover, example_image, example_output
+from aeanet_tf.interop import bioimageio_contents as contents
 from aeanet_tf.interop.portable import portable_network
 
 logger = logging.getLogger("aeanet_tf")
@@ -56,14 +55,14 @@ def export_bioimageio(model, path, *, authors, license, normalization, test_imag
     path = with_suffix(path, ".zip")
     _check_normalization(normalization)
     authors = _authors(authors)
-    description = texts.default_description(model) if description is None else description
-    image = example_image(model, normalization, test_image)
-    output = example_output(model, normalization, image)
+    description = contents.default_description(model) if description is None else description
+    image = contents.example_image(model, normalization, test_image)
+    output = contents.example_output(model, normalization, image)
     with tempfile.TemporaryDirectory() as folder, _quiet():
         folder = Path(folder)
         np.save(folder / "test_input.npy", image[None])
         np.save(folder / "test_output.npy", output[None])
-        draw_cover(folder / "cover.png", model, image, output)
+        contents.draw_cover(folder / "cover.png", model, image, output)
         portable_network(model.keras_model).save(folder / "weights.keras")
         export_fiji(model, folder / "saved_model.zip")
         package = _description(model, folder, output, authors, license, normalization, description)
@@ -136,25 +135,25 @@ def _description(model, folder, output, authors, license, normalization, descrip
     from bioimageio.spec import ValidationContext
     from bioimageio.spec.model import v0_5
 
-    from aeanet_tf.interop.bioimageio_tensors import input_tensor, maps_back, output_tensor
+    from aeanet_tf.interop.bioimageio_tensors import input_tensor, output_tensor
 
-    text = texts.documentation(model, description, normalization, maps_back(model, normalization))
+    text = contents.documentation(model, description, normalization)
     (folder / "README.md").write_text(text, encoding="utf-8")
     version = v0_5.Version(tf.__version__)
     try:
         # Checks of files, none of which lies on the net.
         with ValidationContext(root=folder, perform_io_checks=True, log_warnings=False):
             return v0_5.ModelDescr(
-                name=texts.package_name(model),
+                name=contents.package_name(model),
                 description=description,
                 # As data, so that an error says that it lies in the authors.
                 authors=[{"name": name, "affiliation": affiliation} for name, affiliation in authors],
                 license=license,
                 cite=[
                     v0_5.CiteEntry(text=text, doi=v0_5.Doi(doi))
-                    for text, doi in texts.citations(model.spec, model.config.preset)
+                    for text, doi in contents.citations(model.spec, model.config.preset)
                 ],
-                tags=texts.tags(model),
+                tags=contents.tags(model),
                 covers=[v0_5.FileDescr(source=folder / "cover.png")],
                 documentation=v0_5.FileDescr(source=folder / "README.md"),
                 inputs=[input_tensor(model, normalization, folder / "test_input.npy")],

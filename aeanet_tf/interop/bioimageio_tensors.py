@@ -1,8 +1,8 @@
 """Input and output of a model as the BioImage Model Zoo describes them. Import it only where bioimageio.spec is."""
 
-from typing import NamedTuple
-
 from bioimageio.spec.model import v0_5
+
+from aeanet_tf.interop.bioimageio_contents import maps_back, spatial_axes
 
 INPUT, OUTPUT = v0_5.TensorId("input"), v0_5.TensorId("output")
 CHANNEL = v0_5.AxisId("channel")
@@ -75,15 +75,6 @@ def channel_names(stem, n):
     return [stem] if n == 1 else [f"{stem}{i}" for i in range(n)]
 
 
-def maps_back(model, normalization):
-    """Whether the output is in the range of the input: CSBDeep maps back only between equal numbers of channels.
-
-    Probabilities of classes are in no such range, however many channels the input has.
-    """
-    equal = model.config.n_channel_in == model.config.n_channel_out
-    return normalization.kind == "range" and equal and not model.segments
-
-
 def _axis_id(letter):
     return v0_5.AxisId(letter.lower())
 
@@ -135,42 +126,3 @@ def _linear(gain, offset):
     else:
         kwargs = v0_5.ScaleLinearKwargs(gain=gain, offset=offset)
     return [v0_5.ScaleLinearDescr(kwargs=kwargs)]
-
-
-class SpatialAxis(NamedTuple):
-    """A spatial axis of the input.
-
-    Attributes:
-        letter: as in ``config.axes``.
-        step: sizes are multiples of it.
-        halo: what is cut from both ends of the output of a block, in whole steps; 0 where the image is taken whole.
-        minimum: the least size, one step within the halo.
-        fixed: the only size of a network that has one, else ``None``.
-    """
-
-    letter: str
-    step: int
-    halo: int
-    minimum: int
-    fixed: int | None
-
-
-def spatial_axes(model):
-    """The `SpatialAxis` of each axis of an `AEANet` or one of its siblings, in order.
-
-    Along Y and X the halo is the receptive radius. Stacks are taken whole along the others: a halo asks for more
-    planes than many stacks have, and a stack of fewer than ``minimum`` would be refused.
-    """
-    axes = model.config.axes.replace("C", "")
-    found = []
-    for letter, step, radius, fixed in zip(
-        axes,
-        model._axes_div_by(axes),
-        model._axes_tile_overlap(axes),
-        model.keras_model.input.shape[1:-1],
-        strict=True,
-    ):
-        # Halos in whole steps keep the blocks on the network's grid.
-        halo = -(-radius // step) * step if letter in "YX" and letter in model._axes_out else 0
-        found.append(SpatialAxis(letter, int(step), int(halo), int(2 * halo + step), fixed))
-    return found

@@ -47,7 +47,7 @@ def identify(variables, preset=None, overrides=()):
 
     Returns:
         ``(preset name, spec)``. Whether every variable fits the spec is another question, see
-        `aeanet_tf.interop.tf1_names.match_variables`.
+        `aeanet_tf.interop.tf1_checkpoint.match_variables`.
 
     Raises:
         InputError: variables of no network of these programs, v1 and v2 in one network, an unknown preset, or fields

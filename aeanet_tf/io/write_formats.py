@@ -16,8 +16,7 @@ from aeanet_tf.io.flat_file import reserve, write_region
 from aeanet_tf.io.image import TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
 from aeanet_tf.io.ome_zarr import ZARR_ORDER, is_zarr, zarr_documents
 from aeanet_tf.io.pixel_size import normal_unit
-from aeanet_tf.io.tiff import Slices, tiff_calibration, tiff_file
-from aeanet_tf.io.tiff_write import IMAGEJ_ORDER, imagej_options
+from aeanet_tf.io.tiff import IMAGEJ_ORDER, Slices, imagej_options, tiff_calibration, tiff_file
 
 # What ImageJ knows.
 _TIFF_TYPES = ("uint8", "uint16", "float32")

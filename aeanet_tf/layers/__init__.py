@@ -6,16 +6,21 @@ load_backend()
 
 # ruff: noqa: E402  the backend comes first
 from aeanet_tf.layers.attention import GlobalAttention
-from aeanet_tf.layers.blending import MaskBlend, SwapNeighbours
 from aeanet_tf.layers.convolution import Projection, convolution
 from aeanet_tf.layers.gvto import GVTO, AEABlock, DownSamplingGVTO, SizePreservingGVTO, UpSamplingGVTO
-from aeanet_tf.layers.lateral import LateralUpSampling, WeightedMean, repeat_lateral
 from aeanet_tf.layers.moments import Moments, context_moments, merge_batch, merge_moments
 from aeanet_tf.layers.preactivation import PreActivation
 from aeanet_tf.layers.residual import ResidualBlock
 from aeanet_tf.layers.residual_dense import ResidualDenseBlock
-from aeanet_tf.layers.scale import Scale
 from aeanet_tf.layers.sparse_attention import AttentionAwareLayer, SparseAttentionUnit, sparse_factors
+from aeanet_tf.layers.weightless import (
+    LateralUpSampling,
+    MaskBlend,
+    Scale,
+    SwapNeighbours,
+    WeightedMean,
+    repeat_lateral,
+)
 
 __all__ = [
     "GVTO",

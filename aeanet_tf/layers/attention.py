@@ -7,8 +7,8 @@ from keras import ops
 
 from aeanet_tf.layers.convolution import Projection, convolution, times_matrix
 from aeanet_tf.layers.direct_attention import direct_attention
-from aeanet_tf.layers.lateral import repeat_lateral
 from aeanet_tf.layers.moments import Moments, context_moments, merge_batch, merge_moments, select_moments
+from aeanet_tf.layers.weightless import repeat_lateral
 
 SIZES = ("same", "down", "up", "up4")
 NORMALIZATIONS = ("key_length", "query_length", "softmax")

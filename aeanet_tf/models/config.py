@@ -45,7 +45,7 @@ class AEANetConfig(Config):
         train_average: momentum of an exponential moving average of the weights, such as 0.99, which is then validated
             and kept in place of the weights themselves; ``None`` for none.
         train_match_targets: whether each target, image or patch, is fitted to its input by gain and offset, so that
-            predictions have the intensities of the input (docs/training.md, `aeanet_tf.training.matching`). ``False``.
+            predictions have the intensities of the input (docs/training.md, `aeanet_tf.training.pairs`). ``False``.
         train_baselines: whether the trained model is compared with simple filters on the validation images. ``True``.
         train_augment: random flips and rotations by 90 degrees in YX. ``False``, as in CARE.
         train_patch_size: spatial size of random crops when training from lists of whole images.

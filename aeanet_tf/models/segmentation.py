@@ -12,8 +12,8 @@ from aeanet_tf.models.predict_arrays import Patches
 from aeanet_tf.models.segmentation_config import SegmentationAEANetConfig
 from aeanet_tf.prediction.patch_average import patch_starts
 from aeanet_tf.prediction.stages import attends, can_be_swept
+from aeanet_tf.training.losses import get_segmentation_loss
 from aeanet_tf.training.pairs import ImagePairs
-from aeanet_tf.training.segmentation_losses import get_segmentation_loss
 
 STEP = 8
 """Published distance of overlapping patches (Wang et al. 2020), in pixels."""

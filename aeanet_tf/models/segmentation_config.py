@@ -3,7 +3,7 @@
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.config import AEANetConfig, customised, replaced
 from aeanet_tf.networks import as_spec
-from aeanet_tf.training.segmentation_losses import SEGMENTATION_LOSSES, check_class_weights
+from aeanet_tf.training.losses import SEGMENTATION_LOSSES, check_class_weights
 
 # What label images hold: ImageJ shows labels of 8 and of 16 bits.
 LARGEST_LABEL = 2**16 - 1
@@ -14,7 +14,7 @@ class SegmentationAEANetConfig(AEANetConfig):
 
     As `AEANetConfig`, with ``n_channel_out`` the number of classes, background included, and ``"aeanet-mri"`` as
     preset; any U-Net preset serves, in 2D and 3D. The network is given a softmax at its end and no offset.
-    ``train_loss`` is one of `aeanet_tf.training.segmentation_losses`: ``"cross_entropy"`` by default, ``"dice"`` or
+    ``train_loss`` is one of `aeanet_tf.training.losses`: ``"cross_entropy"`` by default, ``"dice"`` or
     ``"cross_entropy_dice"``.
 
     Args:

@@ -9,7 +9,7 @@ from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.hardware import on_accelerator
 from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
-from aeanet_tf.training.matching import MatchError
+from aeanet_tf.training.pairs import MatchError
 
 logger = logging.getLogger("aeanet_tf")
 

@@ -9,10 +9,9 @@ from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.layers.attention import GlobalAttention, start_small
 from aeanet_tf.layers.convolution import TRANSPOSED, start_phases_alike
 from aeanet_tf.networks.presets import presets
-from aeanet_tf.networks.projection import projection
 from aeanet_tf.networks.spec import NetworkSpec, ProjectionSpec, SSANSpec
 from aeanet_tf.networks.ssan import ssan
-from aeanet_tf.networks.unet import unet
+from aeanet_tf.networks.unet import projection, unet
 
 _adapter = TypeAdapter(NetworkSpec)
 _policies = {"float32": "float32", "bfloat16": "mixed_bfloat16"}

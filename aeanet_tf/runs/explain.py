@@ -4,11 +4,11 @@ from contextlib import contextmanager
 from math import prod
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation import attention_maps, map_correlations, map_figures
-from aeanet_tf.evaluation.drawing import save_figure
-from aeanet_tf.evaluation.rotation import rotate_input
+from aeanet_tf.evaluation import attention_maps, map_figures
+from aeanet_tf.evaluation.equivariance import rotate_input
+from aeanet_tf.evaluation.figures import save_figure
 from aeanet_tf.io.read import read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.hardware import RESERVE, memory_budget
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.prediction.plan import Budget, make_plan
@@ -103,12 +103,12 @@ def _naming(path):
 
 
 def _relevance(model, operator, images, maps, wanted, targets):
-    correlations = map_correlations.map_correlations(maps)
+    correlations = attention_maps.map_correlations(maps)
     shown, seed = wanted
     if isinstance(shown, int) and seed is None:
-        shown = map_correlations.most_different(correlations, shown)
+        shown = attention_maps.most_different(correlations, shown)
     elif isinstance(shown, int):
-        shown = map_correlations.random_references(len(correlations), shown, seed)
+        shown = attention_maps.random_references(len(correlations), shown, seed)
     strides = attention_maps.map_strides(model.keras_model, operator.name)
     _report(operator, strides, correlations, shown)
     spatial = model.config.axes.replace("C", "")[-len(strides) :]
@@ -128,12 +128,12 @@ def _report(operator, strides, correlations, shown):
     step = " x ".join(map(str, strides))
     print(f"operator {operator.name}: {len(correlations)} shared references, a map position is {step} pixels")
     if len(correlations) > 1:
-        mean = map_correlations.mean_absolute_correlation(correlations)
-        patterns = map_correlations.independent_patterns(correlations)
+        mean = attention_maps.mean_absolute_correlation(correlations)
+        patterns = attention_maps.independent_patterns(correlations)
         print(
             f"mean absolute correlation between the maps: {mean:.3f} (as different as {patterns:.1f} uncorrelated maps)"
         )
-    part = map_correlations.mean_absolute_correlation(correlations[shown][:, shown])
+    part = attention_maps.mean_absolute_correlation(correlations[shown][:, shown])
     among = f", mean absolute correlation {part:.3f}" if len(shown) > 1 else ""
     print(f"shown: references {', '.join(str(i + 1) for i in shown)}{among}")
 

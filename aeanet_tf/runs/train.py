@@ -15,9 +15,8 @@ from aeanet_tf.runs.slice_data import TRIPLETS_FILE, load_slices, save_triplets
 from aeanet_tf.training import ResumableState, reduce_on_plateau
 from aeanet_tf.training.devices import find_devices
 from aeanet_tf.training.interpolation_losses import INTERPOLATION_LOSSES, get_interpolation_loss
-from aeanet_tf.training.losses import LOSSES
-from aeanet_tf.training.matching import MatchError
-from aeanet_tf.training.segmentation_losses import SEGMENTATION_LOSSES
+from aeanet_tf.training.losses import LOSSES, SEGMENTATION_LOSSES
+from aeanet_tf.training.pairs import MatchError
 
 logger = logging.getLogger("aeanet_tf")
 

@@ -9,9 +9,8 @@ from aeanet_tf.training.batch_norm import ReestimateBatchNorm, reestimate
 from aeanet_tf.training.callbacks import AveragedWeights, BestWeights, CSVHistory, StopAtNaN, read_history
 from aeanet_tf.training.losses import charbonnier, get_loss, laplace, mae, mse
 from aeanet_tf.training.optimisation import adam, reduce_on_plateau, seed_everything, staircase, warmup_cosine
-from aeanet_tf.training.patches import PatchSampler, ValidationSet
+from aeanet_tf.training.patches import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
 from aeanet_tf.training.resume import ResumableState
-from aeanet_tf.training.triplets import TripletSampler, TripletValidationSet
 
 __all__ = [
     "AveragedWeights",

@@ -6,7 +6,10 @@ float16, where a square overflows at 256 and a small sigma loses its digits. All
 (package ``aeanet_tf``), so a compiled model that uses them is saved and loaded without custom objects.
 """
 
+from numbers import Real
+
 import keras
+import numpy as np
 from keras import ops
 
 from aeanet_tf.errors import InputError
@@ -86,3 +89,99 @@ def get_loss(name):
     if not isinstance(name, str) or name not in LOSSES:
         raise InputError(f"loss: found {name!r}; expected one of {', '.join(map(repr, LOSSES))}")
     return LOSSES[name]
+
+
+SEGMENTATION_LOSSES = ("cross_entropy", "dice", "cross_entropy_dice")
+
+# Voxels by which the Dice ratio of a class is smoothed: one that an image has not, and that is not predicted, is 1.
+_SMOOTH = 1.0
+
+
+def get_segmentation_loss(name, class_weights=None):
+    """Look a loss up by name.
+
+    * ``"cross_entropy"``: ``-w_c log p_c`` of the true class c, p being the softmax of the logits. Non-local U-Nets
+      (Wang et al. 2020), which AEANet's section VI-C follows, with weights of 1.
+    * ``"dice"``: 1 less the mean over classes of the soft Dice ratio ``(2 sum p y + 1) / (sum p + sum y + 1)``, sums
+      over the positions of one image (Milletari et al. 2016, without their squares); every position of an image has
+      that value. With weights it is the weighted mean.
+    * ``"cross_entropy_dice"``: their sum.
+    * ``"accuracy"``: 1 where the largest logit is that of the true class, 0 elsewhere; to be reported, not trained.
+
+    Args:
+        name: one of `SEGMENTATION_LOSSES`, or ``"accuracy"``.
+        class_weights: a number for each class, not normalised; ``None`` for 1.
+
+    Raises:
+        InputError: another name.
+    """
+    if name not in (*SEGMENTATION_LOSSES, "accuracy"):
+        raise InputError(f"loss: found {name!r}; expected one of {', '.join(map(repr, SEGMENTATION_LOSSES))}")
+    return accuracy if name == "accuracy" else SegmentationLoss(name, class_weights)
+
+
+def check_class_weights(weights, classes):
+    """Weights as a list, ``None`` as it is.
+
+    Raises:
+        InputError: they are not a positive number for each of ``classes``.
+    """
+    if weights is None:
+        return None
+    given = list(weights) if isinstance(weights, (list, tuple, np.ndarray)) else []
+    numbers = [float(weight) for weight in given if isinstance(weight, Real)]
+    if not len(numbers) == len(given) == classes or min(numbers) <= 0:
+        raise InputError(f"class_weights: found {weights!r}; expected {classes} positive numbers, one for each class")
+    return numbers
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class SegmentationLoss:
+    """A loss of `get_segmentation_loss`, as a function that Keras saves and makes again."""
+
+    def __init__(self, kind, class_weights=None):
+        self.kind, self.class_weights = kind, None if class_weights is None else [float(w) for w in class_weights]
+        # Under which Keras reports it.
+        self.__name__ = kind
+
+    def __call__(self, y_true, y_pred):
+        logits = ops.cast(y_pred, "float32")
+        truth = ops.one_hot(ops.cast(y_true[..., 0], "int32"), logits.shape[-1])
+        parts = []
+        if self.kind != "dice":
+            parts.append(self._cross_entropy(truth, logits))
+        if self.kind != "cross_entropy":
+            parts.append(self._dice(truth, logits))
+        return sum(parts[1:], parts[0])
+
+    def _cross_entropy(self, truth, logits):
+        each = truth * ops.log_softmax(logits, axis=-1)
+        return -ops.sum(each if self.class_weights is None else each * ops.convert_to_tensor(self.class_weights), -1)
+
+    def _dice(self, truth, logits):
+        space = tuple(range(1, len(logits.shape) - 1))
+        predicted = ops.softmax(logits, axis=-1)
+        both = ops.sum(predicted * truth, space, keepdims=True)
+        total = ops.sum(predicted + truth, space, keepdims=True)
+        ratios = (2 * both + _SMOOTH) / (total + _SMOOTH)
+        if self.class_weights is None:
+            mean = ops.mean(ratios, -1)
+        else:
+            mean = ops.sum(ratios * ops.convert_to_tensor(self.class_weights), -1) / sum(self.class_weights)
+        return 1 - mean + ops.zeros_like(truth[..., 0])
+
+    def get_config(self):
+        """The arguments, from which Keras makes it again."""
+        return {"kind": self.kind, "class_weights": self.class_weights}
+
+    @classmethod
+    def from_config(cls, config):
+        """The loss of these arguments."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+def accuracy(y_true, y_pred):
+    """1 where the largest logit is that of the true class, 0 elsewhere; shapes as in the module."""
+    found = ops.argmax(y_pred, axis=-1)
+    return ops.cast(found == ops.cast(y_true[..., 0], found.dtype), "float32")

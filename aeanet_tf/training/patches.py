@@ -9,7 +9,6 @@ import keras
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.training.augmentation import GridSymmetries
 from aeanet_tf.training.feeding import ahead, default_workers, endless
 from aeanet_tf.training.pairs import ImagePairs
 
@@ -262,3 +261,66 @@ class ValidationSet(keras.utils.PyDataset):
         corners = [np.subtract(self._pairs.shapes[i], self.size) // 2 for i in chosen]
         pairs = [self._pairs.crop(i, corner, self.size) for i, corner in zip(chosen, corners, strict=True)]
         return _stack([x for x, _ in pairs]), _stack([y for _, y in pairs])
+
+
+class TripletSampler(PatchSampler):
+    """A `PatchSampler` for slice interpolation (SSAN paper).
+
+    The channels of X are those of the slice before and of the slice after. Of Y, the slice between, batches have the
+    channels first and then those of X, which the style balance loss compares with. With ``augment=True`` half of the
+    batches' neighbours, drawn at random, change places, which is the paper's swap of the temporal order.
+    """
+
+    def _batch(self, rng, images, corners):
+        x, y = super()._batch(rng, images, corners)
+        if self._symmetries is not None:
+            swapped = rng.random(len(x)) < 0.5
+            x[swapped] = np.roll(x[swapped], x.shape[-1] // 2, axis=-1)
+        return x, np.concatenate([y, x], axis=-1)
+
+
+class TripletValidationSet(ValidationSet):
+    """A `ValidationSet` whose targets have the channels of the neighbours behind their own, as in `TripletSampler`."""
+
+    def __getitem__(self, index):
+        x, y = super().__getitem__(index)
+        return x, np.concatenate([y, x], axis=-1)
+
+
+_AS_IT_IS, _REVERSED = slice(None), slice(None, None, -1)
+
+
+class GridSymmetries:
+    """Random flips of every spatial axis and 90-degree rotations in the plane of the last two (y and x).
+
+    Drawn as independent flips plus a swap of y and x: together these are all flips and rotations, each
+    equally often. Without the swap (patches that are not square in y and x) the rotations by 90 and 270
+    degrees are left out. Nothing turns about another axis: z differs from y and x in optics and sampling.
+
+    Args:
+        patch_size: spatial shape of the input patches.
+        projected_axis: spatial axis that the targets lack (or have with length 1), or None.
+        target_has_axis: whether the targets keep that axis, with length 1.
+    """
+
+    def __init__(self, patch_size, projected_axis=None, target_has_axis=False):
+        self.ndim = len(patch_size)
+        plane = (self.ndim - 2, self.ndim - 1)
+        # Where y or x is projected away the target has no plane to rotate in.
+        self.can_swap = patch_size[-1] == patch_size[-2] and projected_axis not in plane
+        lacking = projected_axis if not target_has_axis else None
+        self.target_axes = [axis for axis in range(self.ndim) if axis != lacking]
+
+    def draw(self, rng, count):
+        """``count`` symmetries: flips ``(count, ndim)`` and swaps ``(count,)``, both boolean."""
+        flips = rng.random((count, self.ndim)) < 0.5
+        return flips, (rng.random(count) < 0.5) & self.can_swap
+
+    def apply(self, x, y, flip, swap):
+        """Views of ``x`` and ``y`` (channels last) under one symmetry, the same one for both."""
+        return _view(x, flip, swap), _view(y, [flip[axis] for axis in self.target_axes], swap)
+
+
+def _view(image, flip, swap):
+    image = image[tuple([_REVERSED if f else _AS_IT_IS for f in flip])]
+    return image.swapaxes(-3, -2) if swap else image

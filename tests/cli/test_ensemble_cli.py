@@ -7,7 +7,7 @@ import pytest
 
 from aeanet_tf.cli.main import main
 from aeanet_tf.io.read import read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models import AEANet, AEANetConfig, Ensemble, SliceInterpolationConfig, SliceInterpolationNet
 from aeanet_tf.models.folder import save_normalization
 from aeanet_tf.models.preparation import NormalizationSection

@@ -17,7 +17,7 @@ from aeanet_tf.cli import evaluate
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.baselines import SIGMAS, STRENGTHS, Filters, noise_sigma, write_filters
 from aeanet_tf.evaluation.protocols import PROTOCOLS, get_protocol
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 
 
 def run(*arguments):

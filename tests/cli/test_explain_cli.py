@@ -8,10 +8,9 @@ import tifffile
 from skimage.io import imread
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.evaluation.attention_maps import relevance_maps
-from aeanet_tf.evaluation.map_correlations import random_references
+from aeanet_tf.evaluation.attention_maps import random_references, relevance_maps
 from aeanet_tf.io.read import read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.folder import save_normalization
 from aeanet_tf.models.preparation import NormalizationSection
 from tests.interop.example_models import make_model

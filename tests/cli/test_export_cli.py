@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.folder import load_model
 from tests.interop.example_models import images, make_model, predictions, relative_error
 

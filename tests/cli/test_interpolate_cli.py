@@ -12,7 +12,7 @@ from skimage.io import imread, imsave
 
 from aeanet_tf.cli.main import main
 from aeanet_tf.io.read import read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.io.write import as_dtype
 from aeanet_tf.models import (
     AEANet,

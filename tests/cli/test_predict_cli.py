@@ -10,7 +10,7 @@ from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.cli.main import main
 from aeanet_tf.io.read import open_image, read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models.normalizers import RangeNormalizer
 from aeanet_tf.runs.config import load_run_config, save_run

@@ -10,7 +10,7 @@ import pytest
 
 from aeanet_tf.cli.main import main
 from aeanet_tf.io.read import read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models import AEANet, AEANetConfig, SegmentationAEANet, SegmentationAEANetConfig
 from aeanet_tf.models.folder import load_model
 from tests.datasets.published import write_mni_subject

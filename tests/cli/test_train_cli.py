@@ -12,7 +12,7 @@ import tifffile
 from csbdeep.io import save_training_data
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.training import read_history
 from tests.models import EAGER, NETWORK, contents, eager_tensorflow, write_config, write_pairs

@@ -8,7 +8,7 @@ from aeanet_tf.datasets import care
 from aeanet_tf.datasets.care import care_test_images, care_training_file
 from aeanet_tf.datasets.pairs import read_npz
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from tests.datasets.published import write_care
 
 

@@ -7,7 +7,7 @@ from skimage.io import imsave
 
 from aeanet_tf.datasets.pairs import pair_folders, read_npz, read_pairs
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 
 
 @pytest.fixture

@@ -8,18 +8,16 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.attention_maps import (
     choose_operator,
     image_divisor,
-    map_strides,
-    query_and_attention,
-    relevance_maps,
-)
-from aeanet_tf.evaluation.map_correlations import (
     independent_patterns,
     map_correlations,
+    map_strides,
     mean_absolute_correlation,
     most_different,
+    query_and_attention,
     random_references,
+    relevance_maps,
 )
-from aeanet_tf.evaluation.rotation import Rotation, rotate_input
+from aeanet_tf.evaluation.equivariance import Rotation, rotate_input
 from aeanet_tf.networks import build_network, presets
 from tests.interop.example_models import randomise
 

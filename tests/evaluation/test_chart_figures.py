@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.chart_figures import group_chart, size_chart
+from aeanet_tf.evaluation.charts import group_chart, size_chart
 
 
 def test_lines_go_through_the_values_and_published_ones_are_dashed():

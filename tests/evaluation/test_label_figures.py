@@ -6,8 +6,8 @@ from matplotlib.colors import to_rgb
 from skimage.io import imread
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.drawing import COLOURS, save_figure
-from aeanet_tf.evaluation.label_figures import label_panels
+from aeanet_tf.evaluation.figures import COLOURS, save_figure
+from aeanet_tf.evaluation.panels import label_panels
 
 RNG = np.random.default_rng(0)
 LABELS = [0, 10, 150, 250]

@@ -5,11 +5,11 @@ import pytest
 from skimage.io import imread
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.curve_figures import training_figure
-from aeanet_tf.evaluation.drawing import limits, plane, save_figure, shortened
+from aeanet_tf.evaluation.charts import training_figure
+from aeanet_tf.evaluation.equivariance import RotatedAttention, Rotation
+from aeanet_tf.evaluation.figures import limits, plane, save_figure, shortened
 from aeanet_tf.evaluation.map_figures import equivariance_figure, relevance_figure
-from aeanet_tf.evaluation.panel_figures import prediction_panels
-from aeanet_tf.evaluation.rotation import RotatedAttention, Rotation
+from aeanet_tf.evaluation.panels import prediction_panels
 
 RNG = np.random.default_rng(0)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.regions import foreground_mask, region_psnr
+from aeanet_tf.evaluation.metrics import foreground_mask, region_psnr
 
 
 @pytest.fixture

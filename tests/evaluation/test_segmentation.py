@@ -15,7 +15,7 @@ from aeanet_tf.evaluation.segmentation_metrics import (
     slicewise_hausdorff,
 )
 from aeanet_tf.evaluation.tables import absence_note, summary_table
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 
 
 def labels(seed, shape=(12, 14, 10)):

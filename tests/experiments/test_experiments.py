@@ -13,7 +13,7 @@ from aeanet_tf.cli.main import main
 from aeanet_tf.experiments import paired_em, published, w2s
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Laboratory
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.runs.train import model_config
 from tests.datasets.published import write_care, write_label_free, write_paired_em

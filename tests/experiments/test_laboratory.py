@@ -9,7 +9,7 @@ import pytest
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Case, Laboratory, Method
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.runs import train as runs
 from tests.models import EAGER, eager_tensorflow
 

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.membranes import held_out_slices, membrane_scores
 from aeanet_tf.experiments.scores import read_scores
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.folder import load_model
 from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.runs.config import DataSection

@@ -10,8 +10,7 @@ import pytest
 from aeanet_tf.evaluation.tables import Cell, mean, mean_and_deviation
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Laboratory
-from aeanet_tf.experiments.report import write_report
-from aeanet_tf.experiments.scores import by_image, read_scores, write_scores
+from aeanet_tf.experiments.scores import by_image, read_scores, write_report, write_scores
 from aeanet_tf.files import write_text
 from aeanet_tf.runs.config import RunConfig
 

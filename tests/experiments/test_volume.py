@@ -7,10 +7,10 @@ import pytest
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from aeanet_tf.errors import InputError, WriteError
-from aeanet_tf.experiments import simulated_stack, volume
-from aeanet_tf.experiments.simulated_stack import GAP, OFFSET, PHOTONS, READ_NOISE, areas, prepare_pairs
+from aeanet_tf.experiments import volume
+from aeanet_tf.experiments.volume import GAP, OFFSET, PHOTONS, READ_NOISE, areas, prepare_pairs
 from aeanet_tf.io.read import read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from tests.experiments.test_experiments import experiment, rows_of
 from tests.models import EAGER, eager_tensorflow, small_settings
 
@@ -85,10 +85,10 @@ def test_pairs_are_exposures_of_the_stack_and_made_once(data, tmp_path):
 
 
 def test_whoever_is_stopped_leaves_no_half_of_the_pairs(data, tmp_path, monkeypatch):
-    made, once = tmp_path / "volume", simulated_stack.write_image
+    made, once = tmp_path / "volume", volume.write_image
     with monkeypatch.context() as patch, pytest.raises(WriteError):
         calls = iter(range(5))
-        patch.setattr(simulated_stack, "write_image", lambda *args: once(*args) if next(calls) < 4 else _full())
+        patch.setattr(volume, "write_image", lambda *args: once(*args) if next(calls) < 4 else _full())
         prepare_pairs(data[0] / "slices.tif", made)
     assert not [*tmp_path.iterdir()]
     prepare_pairs(data[0] / "slices.tif", made)

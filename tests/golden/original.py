@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aeanet_tf.interop.tf1_checkpoint import match_variables, original_names
 from aeanet_tf.interop.tf1_files import read_checkpoint
-from aeanet_tf.interop.tf1_names import match_variables, original_names
 
 __all__ = ["GOLDEN", "load", "load_original_weights", "needs_golden", "original_names", "relative_error"]
 

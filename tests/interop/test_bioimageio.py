@@ -10,10 +10,9 @@ import pytest
 from PIL import Image
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.interop import bioimageio_texts as texts
+from aeanet_tf.interop import bioimageio_contents as contents
 from aeanet_tf.interop.bioimageio import export_bioimageio, require_spec
-from aeanet_tf.interop.bioimageio_example import draw_cover, example_image, example_output
-from aeanet_tf.interop.bioimageio_tensors import spatial_axes
+from aeanet_tf.interop.bioimageio_contents import draw_cover, example_image, example_output, spatial_axes
 from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.preparation import NormalizationSection
@@ -309,17 +308,17 @@ def test_percentiles_are_not_mapped_back_and_ranges_are():
 
 
 def test_the_papers_of_the_network_are_cited():
-    first = {name: texts.citations(spec)[0] for name, spec in presets.items()}
-    assert {name for name, paper in first.items() if paper == texts.AEANET} == {
+    first = {name: contents.citations(spec)[0] for name, spec in presets.items()}
+    assert {name for name, paper in first.items() if paper == contents.AEANET} == {
         *(name for name in presets if name.startswith("aeanet")),
         "learned-query-em",
     }
-    assert texts.citations(presets["unet-em"])[1] == texts.CARE
-    assert first["ssan"] == texts.SSAN
-    assert texts.citations(presets["ssan"].replace(attention="aea"))[:2] == [texts.SSAN, texts.AEANET]
-    of_mri = {name: texts.citations(spec, name)[:-1] for name, spec in presets.items() if name.endswith("-mri")}
-    assert of_mri.pop("aeanet-mri") == [texts.AEANET, texts.NONLOCAL]
-    assert set(of_mri) == {"nonlocal-unet-mri", "unet-mri"} and all(p == [texts.NONLOCAL] for p in of_mri.values())
+    assert contents.citations(presets["unet-em"])[1] == contents.CARE
+    assert first["ssan"] == contents.SSAN
+    assert contents.citations(presets["ssan"].replace(attention="aea"))[:2] == [contents.SSAN, contents.AEANET]
+    of_mri = {name: contents.citations(spec, name)[:-1] for name, spec in presets.items() if name.endswith("-mri")}
+    assert of_mri.pop("aeanet-mri") == [contents.AEANET, contents.NONLOCAL]
+    assert set(of_mri) == {"nonlocal-unet-mri", "unet-mri"} and all(p == [contents.NONLOCAL] for p in of_mri.values())
 
 
 def test_a_model_that_segments_is_packed_as_such(core, tmp_path, without_graph):
@@ -347,7 +346,7 @@ def test_a_model_that_interpolates_slices_is_packed_as_such(core, tmp_path):
     with zipfile.ZipFile(path) as package:
         text = io.TextIOWrapper(package.open("README.md"), "utf-8").read()
     assert "interpolates a slice of a serial section from the slices before and after it" in text
-    assert "slice-interpolation" in texts.tags(model) and "unet" not in texts.tags(model)
+    assert "slice-interpolation" in contents.tags(model) and "unet" not in contents.tags(model)
     with pytest.raises(InputError, match=r"network\.attention: 'sparse'"):
         export_bioimageio(make_model("slices"), tmp_path / "q.zip", normalization=RANGE, **FACTS)
     assert [one.name for one in tmp_path.iterdir()] == ["p.zip"]

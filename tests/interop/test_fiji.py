@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.interop import fiji_graph as tf1_graph
+from aeanet_tf.interop import fiji
 from aeanet_tf.interop.fiji import export_fiji, meta, run_saved_model, settings
 from aeanet_tf.models import AEANet, AEANetConfig
 from tests.interop.example_models import EXAMPLES, images, make_model, predictions, relative_error
@@ -138,7 +138,7 @@ def test_a_fixed_input_size_is_refused(tmp_path):
 
 
 def test_weights_beyond_protobufs_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr(tf1_graph, "PROTOBUF_LIMIT", 1000)
+    monkeypatch.setattr(fiji, "PROTOBUF_LIMIT", 1000)
     failing(tmp_path, "2 GiB", make_model("unet"))
 
 
@@ -154,9 +154,7 @@ def test_operations_the_runtime_lacks_are_refused(tmp_path):
 
 def test_a_wrong_graph_is_noticed(tmp_path, monkeypatch):
     """The file is run before it gets its name."""
-    from aeanet_tf.interop import fiji
-
-    right = tf1_graph.tf1_graph
+    right = fiji.frozen_graph
 
     def wrong(network, target):
         graph, source, result = right(network, target)
@@ -168,7 +166,7 @@ def test_a_wrong_graph_is_noticed(tmp_path, monkeypatch):
     model = make_model("unet")
     kernel = next(w for w in model.keras_model.weights if w.path == "first_convolution/kernel")
     kernel.assign(100 * kernel)
-    monkeypatch.setattr(fiji, "tf1_graph", wrong)
+    monkeypatch.setattr(fiji, "frozen_graph", wrong)
     with pytest.raises(RuntimeError, match="differs from the network"):
         fiji.export_fiji(model, tmp_path / "m.zip")
     assert not list(tmp_path.iterdir())
@@ -215,7 +213,7 @@ def test_einsum_becomes_matrix_products(equation):
         tf.raw_ops.Einsum(
             inputs=[tf.constant(one, name="x"), tf.constant(other, name="y")], equation=equation, name="z"
         )
-        lowered = tf1_graph._without_einsum(graph.as_graph_def())
+        lowered = fiji._without_einsum(graph.as_graph_def())
     assert "Einsum" not in {node.op for node in lowered.node}
     with tf.Graph().as_default() as graph, tf.compat.v1.Session() as session:
         tf.import_graph_def(lowered, name="")
@@ -228,4 +226,4 @@ def test_products_that_broadcast_are_refused_for_tf1_12():
         x = tf.compat.v1.placeholder(tf.float32, (None, 3, 4), "x")
         tf.raw_ops.BatchMatMulV2(x=tf.ones((1, 2, 3)), y=x, name="product")
         with pytest.raises(InputError, match=r"product: .*\(1, 2, 3\) and \(\?, 3, 4\)"):
-            tf1_graph._with_first_batch_matmul(graph.as_graph_def())
+            fiji._with_first_batch_matmul(graph.as_graph_def())

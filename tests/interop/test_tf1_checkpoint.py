@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.interop.tf1_checkpoint import identify, import_checkpoint, read_checkpoint
-from aeanet_tf.interop.tf1_names import match_variables
+from aeanet_tf.interop.tf1_checkpoint import identify, import_checkpoint, match_variables, read_checkpoint
 from aeanet_tf.models.folder import load_model
 from aeanet_tf.networks import presets
 from tests.interop.tf1 import network, with_slots, write_checkpoint

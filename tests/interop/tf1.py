@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aeanet_tf.interop.tf1_names import original_names
+from aeanet_tf.interop.tf1_checkpoint import original_names
 from aeanet_tf.networks import build_network
 
 

@@ -8,7 +8,7 @@ import pytest
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.channels import channel_paths, find_channel_images, open_channels
 from aeanet_tf.io.read import find_images, open_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.normalizers import fit_normalizer
 from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.runs.frames import FrameSource

@@ -9,10 +9,10 @@ import tifffile
 from skimage.io import imsave
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.io import tiff_write
+from aeanet_tf.io import tiff
 from aeanet_tf.io.image import Image, image_stem
 from aeanet_tf.io.read import find_images, read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 
 SIZES = {"T": 3, "Z": 4, "C": 2, "Y": 12, "X": 17}
 AXES = ["YX", "XY", "ZYX", "TYX", "CYX", "YXC", "ZYXC", "CZYX", "TZYX", "TZCYX", "XYCZT", "ZTYXC"]
@@ -106,7 +106,7 @@ def test_dtypes_become_what_imagej_reads_without_losing_values(tmp_path, values,
 
 
 def test_a_file_beyond_the_classic_limit_has_one_directory(tmp_path, monkeypatch):
-    monkeypatch.setattr(tiff_write, "_CLASSIC_TIFF_BYTES", 100)
+    monkeypatch.setattr(tiff, "_CLASSIC_TIFF_BYTES", 100)
     array = numbered("TZCYX", np.uint16)
     write_image(tmp_path / "large.tif", array, "TZCYX")
     with tifffile.TiffFile(tmp_path / "large.tif") as tif:
@@ -247,7 +247,7 @@ def test_a_failed_write_leaves_the_earlier_file_and_nothing_else(tmp_path, monke
         Path(path).write_bytes(b"II*")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(tiff_write.tifffile, "imwrite", half_written)
+    monkeypatch.setattr(tiff.tifffile, "imwrite", half_written)
     with pytest.raises(InputError, match=r"a\.tif: cannot be written \(No space left"):
         write_image(tmp_path / "a.tif", numbered("ZYX"), "ZYX")
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]

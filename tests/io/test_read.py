@@ -15,7 +15,7 @@ from skimage.io import imsave
 from aeanet_tf.errors import InputError
 from aeanet_tf.io import tiff
 from aeanet_tf.io.read import open_image, read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 
 RANDOM = np.random.default_rng(0)
 STACK = RANDOM.integers(0, 60000, (3, 5, 2, 70, 90), dtype=np.uint16)

@@ -16,7 +16,7 @@ import zarr
 
 from aeanet_tf.errors import InputError, WriteError
 from aeanet_tf.io.read import open_image, read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.io.write import ImageTarget, as_dtype
 
 SIZES = {"T": 3, "Z": 5, "C": 2, "Y": 33, "X": 41}

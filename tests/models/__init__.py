@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 
 NETWORK = {
     "first_filters": 4,

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from aeanet_tf.cli.main import main
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models import AEANet, AEANetConfig, SliceInterpolationConfig, SliceInterpolationNet
 from aeanet_tf.models.folder import load_model
 from aeanet_tf.models.slice_interpolation import prepare_pair

@@ -9,7 +9,7 @@ import pytest
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.read import open_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.prediction.cluster import connected
 from aeanet_tf.runs.predict_files import predict_files

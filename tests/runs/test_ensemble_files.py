@@ -10,7 +10,7 @@ import tifffile
 from aeanet_tf.errors import InputError, WriteError
 from aeanet_tf.io import statistics
 from aeanet_tf.io.read import open_image, read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.io.write import ImageTarget
 from aeanet_tf.models import AEANet, AEANetConfig, Ensemble, SegmentationAEANet, SegmentationAEANetConfig
 from aeanet_tf.models.normalizers import RangeNormalizer

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.runs.label_data import load_labels
 from aeanet_tf.runs.train import model_config, train_run

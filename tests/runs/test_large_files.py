@@ -11,7 +11,7 @@ from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.errors import InputError, WriteError
 from aeanet_tf.io.read import open_image, read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.io.write import ImageTarget
 from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.prediction import plan as plans

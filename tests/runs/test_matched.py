@@ -11,7 +11,7 @@ from aeanet_tf.cli.main import main
 from aeanet_tf.datasets.samples import simulate_low_exposure
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.read import read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models import AEANetConfig
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.runs.config import load_run_config

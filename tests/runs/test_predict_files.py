@@ -7,7 +7,7 @@ from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.read import read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
 from aeanet_tf.models.normalizers import RangeNormalizer
 from aeanet_tf.models.preparation import NormalizationSection

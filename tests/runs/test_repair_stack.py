@@ -12,7 +12,7 @@ from skimage.io import imsave
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.read import open_image, read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.io.write import ImageTarget, as_dtype
 from aeanet_tf.runs.repair_stack import check_missing, leave_out, output_path, repair_stack
 from aeanet_tf.sections.stack import open_stack

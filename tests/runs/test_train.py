@@ -16,7 +16,7 @@ from aeanet_tf.cli.main import main
 from aeanet_tf.datasets.registration import Registration
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.read import read_image
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.folder import load_model, prediction_normalization
 from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.runs.image_data import find_root, load_data

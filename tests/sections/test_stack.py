@@ -7,7 +7,7 @@ import tifffile
 from skimage.io import imsave
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.tiff_write import write_image
+from aeanet_tf.io.tiff import write_image
 from aeanet_tf.sections import stack as serial_stack
 from aeanet_tf.sections.stack import open_stack, parse_slices
 

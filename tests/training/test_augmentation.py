@@ -2,7 +2,7 @@ import functools
 
 import numpy as np
 
-from aeanet_tf.training.augmentation import GridSymmetries
+from aeanet_tf.training.patches import GridSymmetries
 
 
 def _outcomes(shape, y=None, **kwargs):

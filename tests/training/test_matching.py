@@ -6,8 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.training import PatchSampler, ValidationSet
-from aeanet_tf.training.matching import MatchError, match_target
-from aeanet_tf.training.pairs import ImagePairs
+from aeanet_tf.training.pairs import ImagePairs, MatchError, match_target
 
 
 def scene(shape, seed=0, smooth=3):
@@ -45,7 +44,7 @@ def test_the_fit_is_least_squares_and_does_not_depend_on_normalisation():
 
 
 def test_images_that_are_not_in_memory_are_read_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr("aeanet_tf.training.matching._PIECE", 1000)
+    monkeypatch.setattr("aeanet_tf.training.pairs._PIECE", 1000)
     x, y = scene((30, 20, 10), 5).astype("float32"), scene((30, 20, 10), 5).astype("float32")
 
     class Stored:

@@ -6,8 +6,8 @@ import pytest
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.networks import as_spec, build_network
+from aeanet_tf.training.losses import SEGMENTATION_LOSSES, check_class_weights, get_segmentation_loss
 from aeanet_tf.training.optimisation import penalise_kernels
-from aeanet_tf.training.segmentation_losses import SEGMENTATION_LOSSES, check_class_weights, get_segmentation_loss
 
 WEIGHTS = [0.5, 2.0, 1.0]
 

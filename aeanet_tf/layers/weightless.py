@@ -1,0 +1,92 @@
+"""Layers without weights: the scale of probabilistic output, two neighbours in both orders and blended, and what
+projection networks take beside convolutions."""
+
+import keras
+from keras import ops
+
+from aeanet_tf.layers.steps import Pointwise, Step
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class WeightedMean(Pointwise, keras.layers.Layer):
+    """``mean_z(weights * stack)``: from two tensors ``(batch, z, y, x, c)`` to ``(batch, y, x, c)``.
+
+    The original program divides by the number of planes and does not normalise the weights; the paper's text and
+    CSBDeep's projection differ (docs/networks.md).
+    """
+
+    def call(self, inputs):
+        weights, stack = inputs
+        return ops.mean(weights * stack, axis=1)
+
+    def compute_output_shape(self, input_shape):
+        _, stack = input_shape
+        return (stack[0], *stack[2:])
+
+
+def repeat_lateral(x):
+    """Each position of ``(batch, *spatial, c)`` four times along the last two spatial axes."""
+    return ops.repeat(ops.repeat(x, 4, axis=-2), 4, axis=-3)
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class LateralUpSampling(keras.layers.Layer):
+    """Nearest-neighbour repetition by four along y and x, the convolutional counterpart of the ``up4`` operator."""
+
+    def call(self, x):
+        return repeat_lateral(x)
+
+    def receptive_steps(self, axis):
+        """See `Pointwise`."""
+        return [Step("repeat", 4, 4)] * (axis >= -2)
+
+    def compute_output_shape(self, input_shape):
+        lateral = [None if n is None else 4 * n for n in input_shape[-3:-1]]
+        return (*input_shape[:-3], *lateral, input_shape[-1])
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class Scale(Pointwise, keras.layers.Layer):
+    """The scale of the Laplace distribution: ``softplus(x) + minimum``, with minimum 1e-3."""
+
+    def __init__(self, minimum=1e-3, **kwargs):
+        super().__init__(**kwargs)
+        self.minimum = minimum
+
+    def call(self, x):
+        return ops.softplus(x) + self.minimum
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {**super().get_config(), "minimum": self.minimum}
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class SwapNeighbours(Pointwise, keras.layers.Layer):
+    """The two halves of the channels in the other order: ``(before, after)`` becomes ``(after, before)``."""
+
+    def call(self, x):
+        half = x.shape[-1] // 2
+        return ops.concatenate([x[..., half:], x[..., :half]], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class MaskBlend(Pointwise, keras.layers.Layer):
+    """``m a + (1 - m) b`` with the mask ``m = sigmoid(logits)`` (SSAN paper, the hybrid network of figure 1).
+
+    Call arguments: a list of ``a`` and ``b``, of one shape ``(batch, *spatial, channels)``, and ``logits``, which have
+    one channel.
+    """
+
+    def call(self, inputs):
+        a, b, logits = inputs
+        mask = ops.sigmoid(logits)
+        return mask * a + (1 - mask) * b
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape[0])
