@@ -21,8 +21,8 @@ from aeanet_tf.layers import GlobalAttention
 from aeanet_tf.layers.attention import START
 from aeanet_tf.models.folder import model_class
 from aeanet_tf.models.training_data import training_data
+from aeanet_tf.networks.keras_internals import flattened_layers
 from aeanet_tf.runs.config import load_run_config
-from aeanet_tf.runs.image_data import load_data
 from aeanet_tf.runs.train import model_config
 from aeanet_tf.training import seed_everything
 
@@ -44,7 +44,7 @@ def main(argv=None):
         for name in options.only or STARTS:
             for rate in options.learning_rates:
                 config = _config(options, name, rate)
-                data = data or load_data(config, model_config(config))
+                data = data or config.data.load(model_config(config))
                 found = [training_losses(config, data, seed, STARTS[name][1]) for seed in range(options.seeds)]
                 results["losses"].setdefault(name, {})[f"{rate:g}"] = found
                 write_results(options.json, results)
@@ -86,11 +86,11 @@ def training_losses(config, data, seed, factor):
     network = model_config(config)
     network.train_seed = seed
     model = model_class(network.spec.model_kind)(network, config.model.name, None)
-    for layer in model.keras_model._flatten_layers():
+    for layer in flattened_layers(model.keras_model):
         if isinstance(layer, GlobalAttention):
             layer.out_transform.kernel.assign(factor * np.asarray(layer.out_transform.kernel))
     model.prepare_for_training()
-    sampler, _ = training_data(network, *data)
+    sampler, _ = training_data(network, *data[:3])
     losses = []
     for step in range(config.training.steps):
         model.trained_network.reset_metrics()

@@ -9,7 +9,7 @@ import aeanet_tf
 
 PACKAGE = Path(aeanet_tf.__file__).parent
 # Of the package's root, for all.
-COMMON = {"errors", "files", "startup", "device_names"}
+COMMON = {"errors", "files", "downloads", "startup", "device_names"}
 ARRAYS = {"layers", "networks", "training", "prediction", "io"}
 ALLOWED = {
     "layers": set(),
@@ -27,6 +27,7 @@ ALLOWED = {
     "cli": {*ARRAYS, "models", "evaluation", "datasets", "sections", "runs", "interop", "experiments"},
     "errors": set(),
     "files": set(),
+    "downloads": set(),
     "startup": set(),
     "device_names": set(),
 }

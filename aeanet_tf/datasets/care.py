@@ -32,12 +32,10 @@ class CareTestImage:
     Attributes:
         name: file name without its extension.
         conditions: names of the conditions, the best first: ``("C1", "C2", "C3")``.
-        projection: whether the ground truth is a plane; None to see from the file.
     """
 
     name: str
     sources: dict[str, _Source]
-    projection: bool | None = None
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -56,17 +54,16 @@ class CareTestImage:
             is our choice; the papers only say what the images show.
 
         Raises:
-            InputError: there is no such condition, the file cannot be read or has other axes, or the ground truth of
-                a projection is not one plane.
+            InputError: there is no such condition, or the file cannot be read or has other axes.
         """
         source = self._source(condition)
         array = _read_stacked(source) if source.index is not None else _read_volume(source.path)
         check_finite(source.path, array)
-        if condition != GROUND_TRUTH:
-            if array.ndim != 3:
-                raise InputError(f"{source.path}: shape {array.shape}, expected a volume (ZYX)")
-            return array
-        return _ground_truth(source.path, array, self.projection)
+        if condition == GROUND_TRUTH:
+            return array[0] if array.ndim == 3 and (array == array[:1]).all() else array
+        if array.ndim != 3:
+            raise InputError(f"{source.path}: shape {array.shape}, expected a volume (ZYX)")
+        return array
 
     def _source(self, condition: str) -> _Source:
         if condition not in self.sources:
@@ -74,20 +71,7 @@ class CareTestImage:
         return self.sources[condition]
 
 
-def care_training_file(root: str | Path) -> Path:
-    """The patches of a data set of CARE: the one file ``<root>/train_data/*.npz``; see `read_npz`.
-
-    Raises:
-        InputError: there is none, or more than one.
-    """
-    folder = Path(root) / "train_data"
-    files = sorted(path for path in folder.glob("*.npz") if not path.name.startswith("."))
-    if len(files) != 1:
-        raise InputError(f"{folder}: {len(files)} files *.npz, expected one")
-    return files[0]
-
-
-def care_test_images(root: str | Path, projection: bool | None = None) -> list[CareTestImage]:
+def care_test_images(root: str | Path) -> list[CareTestImage]:
     """Test images of a data set of CARE, in either of the forms in which they were published.
 
     ``<root>/test_data`` holds one folder a condition (``condition_1``, ``C1`` or ``c1``, and so on) and ``GT``, with
@@ -96,8 +80,6 @@ def care_test_images(root: str | Path, projection: bool | None = None) -> list[C
 
     Args:
         root: folder of the data set.
-        projection: whether the ground truth is a plane (flywing): then it is an error if it is not. None for what
-            the files hold.
 
     Returns:
         The images, sorted by name.
@@ -113,33 +95,33 @@ def care_test_images(root: str | Path, projection: bool | None = None) -> list[C
     if folders:
         if truth is None:
             raise InputError(f"{folder}: has {', '.join(p.name for p in folders.values())} but no folder GT")
-        return _from_folders(folders, truth, projection)
+        return _from_folders(folders, truth)
     sources = {path: {name: _Source(path, i) for i, name in enumerate(_STACKED)} for path in find_images(folder)}
     if truth is not None:
         for path, gt in pair_folders(folder, truth):
             sources[path][GROUND_TRUTH] = _Source(gt)
-    return [CareTestImage(image_stem(path), found, projection) for path, found in sorted(sources.items())]
+    return [CareTestImage(image_stem(path), parts) for path, parts in sorted(sources.items())]
 
 
 def _condition_folders(folder: Path) -> dict[str, Path]:
     """Folders by name of the condition."""
-    found: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         match = _CONDITION_FOLDER.fullmatch(path.name)
         if match is None or not path.is_dir():
             continue
         name = f"C{match[1]}"
-        if found.setdefault(name, path) != path:
-            raise InputError(f"{path}: is condition {name}, as {found[name].name}; expected one folder a condition")
-    return found
+        if folders.setdefault(name, path) != path:
+            raise InputError(f"{path}: is condition {name}, as {folders[name].name}; expected one folder a condition")
+    return folders
 
 
-def _from_folders(folders: dict[str, Path], truth: Path, projection: bool | None) -> list[CareTestImage]:
+def _from_folders(folders: dict[str, Path], truth: Path) -> list[CareTestImage]:
     sources: dict[str, dict[str, _Source]] = {}
     for name, folder in folders.items():
         for path, gt in pair_folders(folder, truth):
             sources.setdefault(image_stem(gt), {GROUND_TRUTH: _Source(gt)})[name] = _Source(path)
-    return [CareTestImage(name, found, projection) for name, found in sorted(sources.items())]
+    return [CareTestImage(name, parts) for name, parts in sorted(sources.items())]
 
 
 def _read_volume(path: Path) -> np.ndarray:
@@ -184,16 +166,3 @@ def _ordered(image: Image, chosen: dict[str, int]) -> np.ndarray:
 
 def _sizes(image: Image) -> list[tuple[str, int]]:
     return list(zip(image.axes, image.array.shape, strict=True))
-
-
-def _ground_truth(path: Path, array: np.ndarray, projection: bool | None) -> np.ndarray:
-    if array.ndim == 2:
-        if projection is False:
-            raise InputError(f"{path}: shape {array.shape}, expected a ground truth of the volume's size (ZYX)")
-        return array
-    one_plane = (array == array[:1]).all()
-    if projection and not one_plane:
-        raise InputError(
-            f"{path}: the ground truth has {len(array)} different planes, expected one plane (a projection)"
-        )
-    return array[0] if one_plane and projection is not False else array

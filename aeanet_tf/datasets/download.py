@@ -12,8 +12,8 @@ from pathlib import Path, PureWindowsPath
 from typing import Any, NamedTuple
 
 from aeanet_tf.datasets.catalogue import Dataset, get_dataset
-from aeanet_tf.datasets.resuming import ResumingDownloader
-from aeanet_tf.errors import InputError, writing
+from aeanet_tf.downloads import fetch
+from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing_folder, write_text
 
 _LOGGER = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def download(dataset: str | Dataset, output: str | Path = "data") -> Download:
     The data set's file is fetched to ``output`` (a file of that name that lies there, saved by hand, is taken), its
     sha256 compared, and it is unpacked to a temporary folder that gets its name when all is done; what was fetched is
     then removed. A download that broke off keeps its part, and the next call fetches the rest
-    (`aeanet_tf.datasets.resuming`).
+    (`aeanet_tf.downloads`).
 
     Where nobody has published a sha256, the size that the server states and the checksums within the archive are all
     there is to check. The sha256 found is then kept in ``output/NAME.download.json``, beside the folder, with address,
@@ -73,31 +73,10 @@ def download(dataset: str | Dataset, output: str | Path = "data") -> Download:
     if recorded is not None and recorded["url"] != dataset.url:
         recorded = None
     file = Path(output) / dataset.file
-    fetched = _fetch(dataset.url, file, dataset.sha256, record, recorded)
+    remedy = "" if dataset.sha256 else f"; {record} holds that of the first download: delete it to accept the new file"
+    fetched = fetch(dataset.url, file, dataset.sha256 or (recorded["sha256"] if recorded else None), remedy)
     _arrange(dataset.url, file, folder, record, fetched)
     return Download(folder, record, True)
-
-
-def _fetch(url: str, file: Path, sha256: str | None, record: Path, recorded: dict[str, Any] | None) -> bool:
-    """Have pooch put the right file in place; gives whether it had to fetch it."""
-    import pooch
-
-    # It would announce each download on its own, and print the hash of each of unknown hash.
-    pooch.get_logger().setLevel("WARNING")
-    downloader = ResumingDownloader(file)
-    expected = sha256 or (recorded["sha256"] if recorded else None)
-    with writing(file):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            pooch.retrieve(url, expected, fname=file.name, path=file.parent, downloader=downloader)
-        except InputError:
-            raise
-        except ValueError as error:
-            # pooch's error for another hash, which names the two in its first sentence.
-            reason = str(error).split(". ")[0]
-            remedy = f"; {record} holds that of the first download: delete it to accept the new file"
-            raise InputError(f"{url}: removed again: {reason}{'' if sha256 else remedy}") from error
-    return downloader.used
 
 
 def _arrange(url: str, file: Path, folder: Path, record: Path, fetched: bool) -> None:

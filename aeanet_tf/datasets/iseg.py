@@ -17,6 +17,8 @@ CLASSES = ("background", "CSF", "GM", "WM")
 """What the class indices 0 to 3 mean: background, cerebrospinal fluid, grey matter, white matter."""
 LABELS = (0, 10, 150, 250)
 """The values of the classes in the published label files."""
+TISSUES = dict(zip(LABELS[1:], CLASSES[1:], strict=True))
+"""What is scored, all classes but the background: value in the label files -> name."""
 MODALITIES = ("T1", "T2")
 
 _NAME = re.compile(r"subject-(\d+)-(?:T1|T2|label)\.(?:hdr|img|nii|nii\.gz)", re.IGNORECASE)
@@ -31,7 +33,7 @@ class Subject:
         images: (Z, Y, X, 2) float32, channels T1 and T2 in the units of the files.
         labels: (Z, Y, X) uint8, class indices 0 to 3 (`CLASSES`); None where the folder has none.
         template: the T1 volume, for `aeanet_tf.io.nifti.write_nifti` to write results in its place.
-        crop: bounding box of the brain, a slice along Z, Y and X, for `cropped` and `put_back`.
+        crop: bounding box of the brain, a slice along Z, Y and X.
     """
 
     number: int
@@ -39,11 +41,6 @@ class Subject:
     labels: np.ndarray | None
     template: Volume
     crop: Box
-
-    @property
-    def affine(self) -> np.ndarray:
-        """From voxel indices (X, Y, Z, 1) to millimetres, 4 x 4."""
-        return self.template.affine
 
 
 def iseg_subjects(folder: str | Path) -> list[int]:
@@ -62,7 +59,7 @@ def iseg_subjects(folder: str | Path) -> list[int]:
     return sorted(found)
 
 
-def read_subject(folder: str | Path, number: int, margin: int = 0) -> Subject:
+def read_subject(folder: str | Path, number: int) -> Subject:
     """Read a subject: ``subject-<i>-T1``, ``-T2`` and, where there is one, ``-label``, as .hdr with .img.
 
     Files of these names in .nii or .nii.gz are read, too.
@@ -70,7 +67,6 @@ def read_subject(folder: str | Path, number: int, margin: int = 0) -> Subject:
     Args:
         folder: that holds the files.
         number: i.
-        margin: of `Subject.crop`, see `brain_box`.
 
     Raises:
         InputError: T1, T2 or an .img is missing or damaged; shapes differ; a label is none of `LABELS`; T1 and T2 are
@@ -87,77 +83,31 @@ def read_subject(folder: str | Path, number: int, margin: int = 0) -> Subject:
         labels = to_classes(stored.array, list(LABELS), stored.path)
     images = np.stack([t1.array, t2.array], axis=-1).astype(np.float32)
     try:
-        crop = brain_box(images, margin)
+        crop = brain_box(images)
     except InputError as error:
         raise InputError(f"{t1.path} and {t2.path.name}: {error}") from error
     return Subject(number, images, labels, t1, crop)
 
 
-def brain_box(images: np.ndarray, margin: int = 0) -> Box:
+def brain_box(images: np.ndarray) -> Box:
     """Bounding box of the voxels in which T1 or T2 is above 0: what skull stripping has left.
+
+    The code of Non-local U-Nets (Wang et al. 2020) takes the voxels where T1 alone is not 0.
 
     Args:
         images: (Z, Y, X, channels).
-        margin: voxels to add on every side, as far as the volume reaches. Default 0, as in the code of Non-local
-            U-Nets (Wang et al. 2020), which takes the voxels where T1 alone is not 0.
 
     Raises:
-        InputError: there is none above 0, or the margin is negative.
+        InputError: there is none above 0.
     """
-    if margin < 0:
-        raise InputError(f"margin: {margin}, expected a number of voxels, 0 or more")
     brain = (images > 0).any(axis=-1)
     box = []
-    for axis, size in enumerate(brain.shape):
-        found = np.flatnonzero(brain.any(axis=tuple(other for other in range(3) if other != axis)))
-        if not found.size:
+    for axis in range(3):
+        occupied = np.flatnonzero(brain.any(axis=tuple(other for other in range(3) if other != axis)))
+        if not occupied.size:
             raise InputError("no voxel is above 0, expected a brain")
-        box.append(slice(max(0, int(found[0]) - margin), min(size, int(found[-1]) + 1 + margin)))
+        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
     return tuple(box)
-
-
-def cropped(array: np.ndarray, box: Box) -> np.ndarray:
-    """The part of ``array``, (Z, Y, X) or (Z, Y, X, C), in a box: a view."""
-    return array[box]
-
-
-def put_back(part: np.ndarray, box: Box, shape: tuple[int, ...], fill: float | np.ndarray = 0) -> np.ndarray:
-    """Put a cropped result back into the full volume.
-
-    Args:
-        part: (z, y, x) of the size of the box, or (z, y, x, C) such as probabilities.
-        box: that it was cropped to.
-        shape: Z, Y, X of the full volume; a further dimension is ignored.
-        fill: value outside of the box, or one a channel: for probabilities (1, 0, 0, 0), which is background.
-
-    Returns:
-        (Z, Y, X) or (Z, Y, X, C) in the dtype of ``part``.
-
-    Raises:
-        InputError: ``part`` has not the size of the box, or the box not its place in the volume.
-    """
-    expected = tuple(side.stop - side.start for side in box)
-    if part.shape[:3] != expected:
-        raise InputError(f"cropped result: shape {part.shape}, expected {expected} as the box has")
-    if any(side.start < 0 or side.stop > size for side, size in zip(box, shape[:3], strict=True)):
-        raise InputError(f"box: {_text(box)}, expected it within a volume of shape {tuple(shape[:3])}")
-    whole = np.empty((*shape[:3], *part.shape[3:]), part.dtype)
-    whole[...] = fill
-    whole[box] = part
-    return whole
-
-
-def label_values(indices: np.ndarray) -> np.ndarray:
-    """Class indices 0 to 3 as the values of the published label files, 0, 10, 150, 250, in uint8.
-
-    Raises:
-        InputError: an index is another number.
-    """
-    indices = np.asarray(indices)
-    other = np.setdiff1d(indices, np.arange(len(LABELS)))
-    if other.size:
-        raise InputError(f"class indices: found {other[0]}, expected 0 to {len(LABELS) - 1}")
-    return np.array(LABELS, np.uint8)[indices.astype(np.intp)]
 
 
 def _file(folder: Path, number: int, what: str) -> Path:
@@ -174,7 +124,3 @@ def _check_shape(volume: Volume, t1: Volume) -> None:
         raise InputError(
             f"{volume.path}: shape {volume.array.shape} (ZYX), expected {t1.array.shape} as {t1.path.name} has"
         )
-
-
-def _text(box: Box) -> str:
-    return ", ".join(f"{side.start}:{side.stop}" for side in box)

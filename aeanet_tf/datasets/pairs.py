@@ -50,36 +50,24 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
     return found
 
 
-def read_pairs(
-    pairs: Sequence[tuple[Path, Path]], axes: str | None = None, reduced_axis: str | None = None
-) -> tuple[list[Image], list[Image]]:
-    """Read pairs of images and check that they fit together.
+def read_pair(
+    low_path: Path, gt_path: Path, axes: str | None = None, reduced_axis: str | None = None
+) -> tuple[Image, Image]:
+    """Read an image and its ground truth and check that they fit together.
 
     Args:
-        pairs: (low, GT) paths, as ``pair_folders`` gives them.
+        low_path: of the input.
+        gt_path: of the ground truth.
         axes: axes of the files; None takes those that each file states.
         reduced_axis: axis along which the ground truth is projected ("Z" for a surface projection): the
             ground truth may lack it or have size 1 there.
 
     Returns:
-        Inputs and ground truths in the same order. The axes of a ground truth are those of its input, less
-        ``reduced_axis``.
+        Both. The axes of the ground truth are those of its input, less ``reduced_axis``.
 
     Raises:
-        InputError: an image cannot be read, or the shapes or axes of a pair differ.
+        InputError: an image cannot be read, or the shapes or axes differ.
     """
-    lows, gts = [], []
-    for low_path, gt_path in pairs:
-        low, gt = read_pair(low_path, gt_path, axes, reduced_axis)
-        lows.append(low)
-        gts.append(gt)
-    return lows, gts
-
-
-def read_pair(
-    low_path: Path, gt_path: Path, axes: str | None = None, reduced_axis: str | None = None
-) -> tuple[Image, Image]:
-    """Read one pair; see ``read_pairs``."""
     low = read_image(low_path, axes)
     expected_axes, expected_shape = low.axes, low.array.shape
     if reduced_axis is None:

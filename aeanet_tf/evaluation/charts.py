@@ -111,7 +111,7 @@ def _check(values, sizes):
 PANELS = (("loss", "training loss"), ("val_loss", "validation loss"))
 
 
-def training_figure(runs, steps_per_epoch=None, title=""):
+def training_figure(runs, steps_per_epoch=None):
     """Loss and validation loss of several runs, by step or by epoch.
 
     Args:
@@ -119,7 +119,6 @@ def training_figure(runs, steps_per_epoch=None, title=""):
             then the median and the range from minimum to maximum over the seeds are drawn, of those that have come
             that far.
         steps_per_epoch: number of steps, or a dict of the name to it, for an axis of steps; ``None`` for epochs.
-        title: above the figure.
 
     Returns:
         A ``matplotlib.figure.Figure`` with axes labelled ``loss`` and ``val_loss``. The losses are logarithmic where
@@ -152,7 +151,6 @@ def training_figure(runs, steps_per_epoch=None, title=""):
             cell.legend(fontsize=9, frameon=False)
         else:
             cell.text(0.5, 0.5, "not measured", ha="center", va="center", transform=cell.transAxes)
-    figure.suptitle(title, fontsize=11)
     return figure
 
 

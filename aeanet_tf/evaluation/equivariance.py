@@ -3,7 +3,7 @@
 Errors of the output (table V), and query and attention output of an image and of the image rotated (figure 6).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -44,26 +44,12 @@ def equivariance_errors(predict: Callable[[np.ndarray], np.ndarray], image: np.n
     errors = {}
     for name, transform in TRANSFORMATIONS.items():
         # Copied, so that predict meets an ordinary array and not a view with negative strides.
-        found = np.asarray(predict(np.ascontiguousarray(transform(image))), np.float64)
-        turned = transform(expected)
-        if found.shape != turned.shape:
-            raise InputError(f"{name}: the prediction has shape {found.shape}, expected {turned.shape}")
-        errors[name] = float(np.mean(np.abs(found - turned)))
+        of_transformed = np.asarray(predict(np.ascontiguousarray(transform(image))), np.float64)
+        transformed = transform(expected)
+        if of_transformed.shape != transformed.shape:
+            raise InputError(f"{name}: the prediction has shape {of_transformed.shape}, expected {transformed.shape}")
+        errors[name] = float(np.mean(np.abs(of_transformed - transformed)))
     return errors
-
-
-def mean_equivariance_errors(
-    predict: Callable[[np.ndarray], np.ndarray], images: Iterable[np.ndarray]
-) -> dict[str, float]:
-    """`equivariance_errors` averaged over images, each counting the same whatever its size.
-
-    Raises:
-        InputError: as there, or there are no images.
-    """
-    errors = [equivariance_errors(predict, image) for image in images]
-    if not errors:
-        raise InputError("images: got none, expected at least one")
-    return {name: float(np.mean([each[name] for each in errors])) for name in TRANSFORMATIONS}
 
 
 # The plane of the last two spatial axes, in an array whose last axis is that of the channels.

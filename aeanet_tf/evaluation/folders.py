@@ -1,6 +1,5 @@
 """Scoring a folder of predictions, images or labels, against a folder of ground truths."""
 
-import csv
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
@@ -22,8 +21,7 @@ from aeanet_tf.evaluation.segmentation_metrics import (
     dice_ratios,
     shared_classes,
 )
-from aeanet_tf.evaluation.tables import Row, markdown
-from aeanet_tf.files import replacing
+from aeanet_tf.evaluation.tables import Row, markdown, write_lines
 from aeanet_tf.io.image import Image, image_stem
 from aeanet_tf.io.read import read_image
 
@@ -255,8 +253,7 @@ class Confusion:
         Raises:
             InputError: the file cannot be written.
         """
-        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(self._lines("gt"))
+        write_lines(path, self._lines("gt"))
 
     def _lines(self, corner: str) -> list[list[str | int]]:
         return [[corner, *self.labels]] + [

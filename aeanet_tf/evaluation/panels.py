@@ -13,16 +13,16 @@ _WIDTH = 2.6
 _ZOOM_COLOUR = COLOURS[4]
 
 
-def prediction_panels(low, predictions, gt, scores=None, zoom=None, title=""):
+def prediction_panels(low, predictions, gt, scores=None, title=""):
     """Input, predictions of several methods and ground truth, each with an enlarged area; error maps below.
+
+    Enlarged is a fifth of each side, where the ground truth varies most.
 
     Args:
         low, gt: 2D arrays of one shape.
         predictions: dict of the method's name to its 2D array, in the unit of ``gt``.
         scores: dict of the method's name, and ``"input"``, to ``{"psnr": dB, "ssim": ...}``, as
             `aeanet_tf.evaluation.protocols` computes them; shown below the names, those that there are.
-        zoom: ``(y, x, height, width)`` of the enlarged area in pixels. By default a fifth of each side, where the
-            ground truth varies most.
         title: above the figure.
 
     Returns:
@@ -32,14 +32,14 @@ def prediction_panels(low, predictions, gt, scores=None, zoom=None, title=""):
         ``truth``, and ``error NAME``.
 
     Raises:
-        InputError: no prediction, arrays that are not 2D of one shape, or an area that is not inside.
+        InputError: no prediction, or arrays that are not 2D of one shape.
     """
     from matplotlib.figure import Figure
 
     low, gt = np.asarray(low), np.asarray(gt)
     predictions = {name: np.asarray(image) for name, image in predictions.items()}
     _check_panels(low, predictions, gt)
-    zoom = _zoomed(gt) if zoom is None else _check_zoom(zoom, gt.shape)
+    zoom = _zoomed(gt)
     aspect = min(2.0, max(0.4, gt.shape[0] / gt.shape[1]))
     count = len(predictions) + 2
     figure = Figure(
@@ -64,13 +64,6 @@ def _check_panels(low, predictions, gt):
     for name, image in {"input": low, **predictions}.items():
         if image.shape != gt.shape or gt.ndim != 2:
             raise InputError(f"{name}: shape {image.shape}, expected the ground truth's {gt.shape}, 2D")
-
-
-def _check_zoom(zoom, shape):
-    y, x, height, width = (int(v) for v in zoom)
-    if y < 0 or x < 0 or min(height, width) < 1 or y + height > shape[0] or x + width > shape[1]:
-        raise InputError(f"zoom: {tuple(zoom)}, expected (y, x, height, width) inside an image of shape {shape}")
-    return y, x, height, width
 
 
 def _zoomed(gt):

@@ -6,15 +6,12 @@ from typing import TypeAlias
 
 import numpy as np
 
+from aeanet_tf.datasets.iseg import LABELS, TISSUES
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation import metrics
-from aeanet_tf.evaluation.segmentation_metrics import class_scores, confusion, shared_classes, slicewise_hausdorff
+from aeanet_tf.evaluation.segmentation_metrics import class_scores, confusion, linewise_hausdorff, shared_classes
 
 Scores: TypeAlias = dict[str, float]
-
-# The values of iSeg-2017's label images: cerebrospinal fluid, grey and white matter.
-BACKGROUND = 0
-TISSUES = {"csf": 10, "gm": 150, "wm": 250}
 
 
 @dataclass(frozen=True)
@@ -131,19 +128,19 @@ def _label_free(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> 
 
 def _mri(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
     """Dice of each tissue and their mean (table IV of the AEANet paper); modified Hausdorff distance of the surfaces in
-    voxels, and the published 3D-MHD, of lines (`slicewise_hausdorff`).
+    voxels, and the published 3D-MHD, of lines (`linewise_hausdorff`).
 
     Scores of a tissue that neither image has are NaN, and the mean is that of the others.
     """
     _check_labels(gt, "ground truth")
     _check_labels(image, "image to score")
-    scores = {f"dice_{tissue}": metrics.dice(gt, image, label) for tissue, label in TISSUES.items()}
-    scores["dice_mean"] = metrics.mean_of_classes(list(scores.values()))
-    for tissue, label in TISSUES.items():
-        scores[f"mhd_{tissue}"] = metrics.modified_hausdorff(gt, image, label)
-    for tissue, label in TISSUES.items():
-        scores[f"3d_mhd_{tissue}"] = slicewise_hausdorff(gt, image, label)
-    return scores
+
+    def by_tissue(kind: str, score: Callable[[np.ndarray, np.ndarray, float], float]) -> Scores:
+        return dict(zip(_of_tissues(kind), (score(gt, image, label) for label in TISSUES), strict=True))
+
+    ratios = by_tissue("dice", metrics.dice)
+    scores = {**ratios, "dice_mean": metrics.mean_of_classes(list(ratios.values()))}
+    return scores | by_tissue("mhd", metrics.modified_hausdorff) | by_tissue("3d_mhd", linewise_hausdorff)
 
 
 def _segmentation(gt: np.ndarray, image: np.ndarray, data_range: float | None) -> Scores:
@@ -166,10 +163,13 @@ def _check_8_bit(gt: np.ndarray, name: str) -> None:
 
 
 def _check_labels(image: np.ndarray, which: str) -> None:
-    expected = (BACKGROUND, *TISSUES.values())
-    other = np.setdiff1d(image, expected)
+    other = np.setdiff1d(image, LABELS)
     if other.size:
-        raise InputError(f"{which}: has the value {other[0]}, the protocol mri expects labels {expected}")
+        raise InputError(f"{which}: has the value {other[0]}, the protocol mri expects labels {LABELS}")
+
+
+def _of_tissues(kind: str) -> list[str]:
+    return [f"{kind}_{name.lower()}" for name in TISSUES.values()]
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -193,8 +193,7 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol("label-free", ("pearson",), "Pearson correlation of all pixels", _label_free),
         Protocol(
             "mri",
-            ("dice_csf", "dice_gm", "dice_wm", "dice_mean", "mhd_csf", "mhd_gm", "mhd_wm")
-            + ("3d_mhd_csf", "3d_mhd_gm", "3d_mhd_wm"),
+            (*_of_tissues("dice"), "dice_mean", *_of_tissues("mhd"), *_of_tissues("3d_mhd")),
             "labels 10 (CSF), 150 (GM), 250 (WM), 0; Dice ratio, modified Hausdorff distance (MHD) of surfaces in "
             "voxels, 3D-MHD of lines as published",
             _mri,

@@ -1,4 +1,4 @@
-"""Scores of label images of any classes: the confusion matrix, Dice ratios from it, and 3D-MHD of slices or lines."""
+"""Scores of label images of any classes: the confusion matrix, Dice ratios from it, and 3D-MHD, of lines."""
 
 from collections.abc import Sequence
 
@@ -94,11 +94,12 @@ def class_scores(labels: Sequence[int], matrix: np.ndarray, background: int | No
     return {f"dice_{label}": ratio for label, ratio in ratios.items()} | {"dice_mean": mean}
 
 
-def slicewise_hausdorff(gt: np.ndarray, image: np.ndarray, label: float, vectors: str = "lines") -> float:
-    """Modified Hausdorff distance of the parts of a class, mean over the axes ("3D-MHD"), 0 at best.
+def linewise_hausdorff(gt: np.ndarray, image: np.ndarray, label: float) -> float:
+    """Modified Hausdorff distance of the lines of a class, mean over the axes ("3D-MHD"), 0 at best.
 
-    For each axis, the mask of the class, 1 or 0 a pixel, is cut into vectors; A are those of the ground truth, B those
-    of the image, and ||a - b|| is Euclidean. The distance is the larger of two means (Dubuisson & Jain 1994)::
+    For each axis, the mask of the class, 1 or 0 a pixel, is cut into lines along it, for axis 0 of (D, H, W) into H W
+    vectors of length D; A are those of the ground truth, B those of the image, and ||a - b|| is Euclidean. The distance
+    is the larger of two means (Dubuisson & Jain 1994)::
 
         MHD(A, B) = max(mean over a of min over b ||a - b||, mean over b of min over a ||a - b||)
 
@@ -106,33 +107,29 @@ def slicewise_hausdorff(gt: np.ndarray, image: np.ndarray, label: float, vectors
     number of pixels in which two vectors differ, and a vector may be nearest to one from elsewhere.
 
     The text on Non-local U-Nets (Wang et al. 2020) leaves open what a vector is. The evaluation that its authors
-    published takes lines, which is the default, and scores whole volumes: vectors of the background outside of the
-    brain, at distance 0, count in the means.
+    published takes lines and scores whole volumes: lines of the background outside of the brain, at distance 0, count
+    in the means.
 
     Args:
         gt: ground truth, two dimensions or more.
         image: labels to score.
         label: value of the pixels of the class.
-        vectors: "lines": a vector is a line along the axis; for axis 0 of (D, H, W), H W vectors of length D.
-            "slices": a vector is a whole slice across the axis, flattened; for axis 0, D vectors of length H W.
 
     Returns:
-        The distance; NaN where neither image has the label. Where only one has it, the other's vectors are zeros.
+        The distance; NaN where neither image has the label. Where only one has it, the other's lines are zeros.
 
     Raises:
-        InputError: shapes differ, there is one dimension only, or ``vectors`` is another word.
+        InputError: shapes differ, or there is one dimension only.
     """
     a, b = label_masks(gt, image, label)
     if a.ndim < 2:
         raise InputError(f"ground truth: shape {a.shape}, expected two dimensions or more")
-    if vectors not in ("slices", "lines"):
-        raise InputError(f"vectors: got {vectors!r}, expected 'slices' or 'lines'")
     if not a.any() and not b.any():
         return float("nan")
     distances = []
     for axis in range(a.ndim):
-        slices = [np.moveaxis(mask, axis, 0).reshape(mask.shape[axis], -1) for mask in (a, b)]
-        distances.append(_vector_distance(*(slices if vectors == "slices" else (part.T for part in slices))))
+        lines = (np.moveaxis(mask, axis, -1).reshape(-1, mask.shape[axis]) for mask in (a, b))
+        distances.append(_vector_distance(*lines))
     return float(np.mean(distances))
 
 

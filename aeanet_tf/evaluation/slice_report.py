@@ -1,6 +1,5 @@
 """What comes out of a test of slice interpolation: scores of several methods, and a picture of each slice."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,8 +8,7 @@ from matplotlib.figure import Figure
 
 from aeanet_tf.evaluation.figures import bare, limits
 from aeanet_tf.evaluation.protocols import get_protocol
-from aeanet_tf.evaluation.tables import cell, label_of, markdown
-from aeanet_tf.files import replacing
+from aeanet_tf.evaluation.tables import cell, label_of, markdown, write_lines
 
 _PROTOCOL = get_protocol("interpolation")
 
@@ -63,12 +61,11 @@ def write_scores(path: str | Path, scores: Mapping[int, Mapping[str, Mapping[str
         path: the file.
         scores: score by name, by method, by index of the slice.
     """
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["slice", "method", *_PROTOCOL.scores])
-        for number, by_method in scores.items():
-            for method, found in by_method.items():
-                writer.writerow([number, method, *(repr(float(found[name])) for name in _PROTOCOL.scores)])
+    lines = [["slice", "method", *_PROTOCOL.scores]]
+    for number, by_method in scores.items():
+        for method, values in by_method.items():
+            lines.append([number, method, *(float(values[name]) for name in _PROTOCOL.scores)])
+    write_lines(path, lines)
 
 
 def score_table(scores: Mapping[int, Mapping[str, Mapping[str, float]]]) -> str:

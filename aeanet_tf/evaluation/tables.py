@@ -2,13 +2,14 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from aeanet_tf.datasets.iseg import TISSUES
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing
 
@@ -21,21 +22,14 @@ LABELS = {
     "signal_ratio": "signal ratio",
     "pearson": "Pearson r",
     "ie": "IE",
-    "dice_csf": "Dice CSF",
-    "dice_gm": "Dice GM",
-    "dice_wm": "Dice WM",
     "dice_mean": "Dice mean",
-    "mhd_csf": "MHD CSF",
-    "mhd_gm": "MHD GM",
-    "mhd_wm": "MHD WM",
-    "3d_mhd_csf": "3D-MHD CSF",
-    "3d_mhd_gm": "3D-MHD GM",
-    "3d_mhd_wm": "3D-MHD WM",
 }
+_KINDS = {"dice": "Dice", "mhd": "MHD", "3d_mhd": "3D-MHD"}
+LABELS |= {f"{kind}_{name.lower()}": f"{title} {name}" for kind, title in _KINDS.items() for name in TISSUES.values()}
 # A score of a class that neither the ground truth nor the image has is NaN; the mean is that of the other images.
-_OF_CLASSES = ("dice_", "mhd_", "3d_mhd_")
+_OF_CLASSES = tuple(f"{kind}_" for kind in _KINDS)
 _DECIMALS = {"psnr": 2, "ie": 2, "signal_ratio": 3}
-_DECIMALS |= {f"{kind}_{tissue}": 3 for kind in ("mhd", "3d_mhd") for tissue in ("csf", "gm", "wm")}
+_DECIMALS |= {f"{kind}_{name.lower()}": 3 for kind in ("mhd", "3d_mhd") for name in TISSUES.values()}
 
 
 @dataclass(frozen=True)
@@ -153,23 +147,30 @@ def _there(name: str, values: np.ndarray) -> np.ndarray:
 def write_csv(path: str | Path, rows: Sequence[Row]) -> None:
     """Write one line an image: file, scores of the prediction, counts, ``input_<score>``, ``<label>_<score>``.
 
-    The last are those of the others. Numbers are written so that reading them gives the same floats. The file
-    appears only when it is whole.
+    The last are those of the others.
 
     Raises:
         InputError: as ``summary_table``, or the file cannot be written.
     """
     names, labels = _columns(rows)
     beside = labels[:-1]
+    lines = [["file", *names, *rows[0].counts, *(f"{label}_{name}" for label in beside for name in names)]]
+    for row in rows:
+        scores = row.by_label()
+        line = [row.file, *(float(row.prediction[name]) for name in names)]
+        line += [row.counts[name] for name in rows[0].counts]
+        lines.append(line + [float(scores[label][name]) for label in beside for name in names])
+    write_lines(path, lines)
+
+
+def write_lines(path: str | Path, lines: Iterable[Sequence[str | float]]) -> None:
+    """Write lines of cells as CSV; floats so that reading them gives the same. The file appears only when it is whole.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", *names, *rows[0].counts, *(f"{label}_{name}" for label in beside for name in names)])
-        for row in rows:
-            scores = row.by_label()
-            line = [row.file, *(repr(float(row.prediction[name])) for name in names)]
-            line += [row.counts[name] for name in rows[0].counts]
-            line += [repr(float(scores[label][name])) for label in beside for name in names]
-            writer.writerow(line)
+        csv.writer(file).writerows(lines)
 
 
 def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
@@ -261,11 +262,9 @@ def write_cells(path, columns, rows):
     """Write a table of `Cell` as CSV: every column as mean, ± and published; empty where there is none."""
     fields = [(column, part, f"{column}{suffix}") for column in columns for part, suffix in _PARTS]
     used = [f for f in fields if any(_part(row, f) is not None for row in rows.values())]
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["method", *(title for *_, title in used)])
-        for label, row in rows.items():
-            writer.writerow([label, *("" if (v := _part(row, f)) is None else repr(float(v)) for f in used)])
+    parts = ([label, *(_part(row, f) for f in used)] for label, row in rows.items())
+    lines = ([label, *("" if value is None else float(value) for value in values)] for label, *values in parts)
+    write_lines(path, [["method", *(title for *_, title in used)], *lines])
 
 
 def _part(row, field):

@@ -5,25 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aeanet_tf.datasets.iseg import (
-    CLASSES,
-    LABELS,
-    brain_box,
-    cropped,
-    iseg_subjects,
-    label_values,
-    put_back,
-    read_subject,
-)
+from aeanet_tf.datasets.iseg import CLASSES, LABELS, TISSUES, brain_box, iseg_subjects, read_subject
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.figures import plane
 from aeanet_tf.evaluation.metrics import mean_of_classes
-from aeanet_tf.evaluation.segmentation_metrics import class_scores, confusion, slicewise_hausdorff
+from aeanet_tf.evaluation.segmentation_metrics import class_scores, confusion, linewise_hausdorff
 from aeanet_tf.evaluation.tables import Cell, mean_and_deviation
 from aeanet_tf.experiments.figures import draw_curves, draw_labels
 from aeanet_tf.experiments.laboratory import Case, Method
 from aeanet_tf.experiments.published import TABLE4
 from aeanet_tf.experiments.scores import by_image, write_report
+from aeanet_tf.io.labels import to_labels
 from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.models.segmentation import STEP
 
@@ -33,8 +25,6 @@ METHODS = (
     Method("U-Net", "unet", "unet-mri"),
 )
 ROWS = ("CC-3D-FCN", *(method.label for method in METHODS))
-# What is scored: all classes but the background.
-TISSUES = dict(zip(LABELS[1:], CLASSES[1:], strict=True))
 COLUMNS = {**TISSUES, "mean": "Avg."}
 PICTURED = 3
 FEWEST_SUBJECTS = 3
@@ -152,7 +142,7 @@ def subject_case(folder, number):
 
     def read():
         subject = read_subject(folder, number)
-        return subject.images, label_values(subject.labels)
+        return subject.images, to_labels(subject.labels, LABELS)
 
     files = sorted(path for name in ("T1", "T2", "label") for path in folder.glob(f"subject-{number}-{name}.*"))
     return Case(f"subject-{number}", read, "ZYXC", files=tuple(files))
@@ -171,8 +161,9 @@ def predict_subject(model, image, axes):
     """
     box = brain_box(image)
     normalizer = own_normalizer(model)
-    labels = model.predict(cropped(image, box), axes, normalizer=normalizer, tiling="patches", step=STEP)
-    return put_back(labels, box, image.shape, fill=LABELS[0])
+    labels = np.full(image.shape[:3], LABELS[0], np.uint8)
+    labels[box] = model.predict(image[box], axes, normalizer=normalizer, tiling="patches", step=STEP)
+    return labels
 
 
 def tissue_scores(gt, image, _):
@@ -185,7 +176,7 @@ def tissue_scores(gt, image, _):
     scores = {}
     for name, score in (
         ("dice", lambda label: ratios[f"dice_{label}"]),
-        ("mhd", lambda label: slicewise_hausdorff(gt, image, label)),
+        ("mhd", lambda label: linewise_hausdorff(gt, image, label)),
     ):
         found = {label: score(label) if (gt == label).any() else np.nan for label in TISSUES}
         scores |= {f"{name}_{label}": value for label, value in found.items()}
@@ -243,4 +234,4 @@ def _notes(lab, subjects, scores, folds):
 
 def _middle_of_t1(image, array):
     """The middle plane of the brain: of T1, where there are channels."""
-    return plane(cropped(array[..., 0] if array.ndim > 3 else array, brain_box(image)))
+    return plane((array[..., 0] if array.ndim > 3 else array)[brain_box(image)])

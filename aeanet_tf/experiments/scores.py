@@ -9,8 +9,7 @@ import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.protocols import get_protocol
-from aeanet_tf.evaluation.tables import cell_table, write_cells
-from aeanet_tf.files import replacing
+from aeanet_tf.evaluation.tables import cell_table, write_cells, write_lines
 
 _NAMES = ("image", "condition", "data")
 _ENDS = 1 << 16
@@ -30,12 +29,9 @@ def fingerprint(files):
 
 def write_scores(path, rows):
     """Write one line an image; numbers so that reading them gives the same floats."""
-    with replacing(Path(path)) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(
-            {key: value if key in _NAMES else repr(float(value)) for key, value in row.items()} for row in rows
-        )
+    names = list(rows[0])
+    lines = ([row[name] if name in _NAMES else float(row[name]) for name in names] for row in rows)
+    write_lines(path, [names, *lines])
 
 
 def read_scores(path):

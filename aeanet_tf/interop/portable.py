@@ -24,6 +24,7 @@ from aeanet_tf.layers import (
     SwapNeighbours,
     WeightedMean,
 )
+from aeanet_tf.networks.keras_internals import applied_nodes
 
 
 def portable_network(model):
@@ -48,7 +49,7 @@ def portable_network(model):
         raise TypeError(f"expected a functional keras.Model as build_network makes it, received {model!r}")
     # A compiled model would be cloned with its loss, which may be a function of this package.
     bare = keras.Model(model.input, model.output, name=model.name)
-    applied = Counter(id(node.operation) for nodes in bare._nodes_by_depth.values() for node in nodes)
+    applied = Counter(id(node.operation) for node in applied_nodes(bare))
     shared = {}
 
     def called(layer, x, **arguments):

@@ -1,4 +1,7 @@
-"""Keras layers of the attention networks. They need Keras and NumPy only and run on any Keras backend."""
+"""Keras layers of the attention networks. They need Keras and NumPy only and run on any Keras backend.
+
+Examples in the docstrings take ``from keras import ops`` and ``from aeanet_tf.layers import *`` as given.
+"""
 
 from aeanet_tf.startup import load_backend
 

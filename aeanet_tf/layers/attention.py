@@ -63,6 +63,11 @@ class GlobalAttention(keras.layers.Layer):
     Raises:
         ValueError: unknown option, heads that do not divide the channels, a dropout outside of [0, 1) or without
             softmax, an unknown size for a learned query, or ``context`` on the direct path.
+
+    Example:
+        >>> y = GlobalAttention(8, size="down", shared_references=4)(ops.ones((1, 16, 16, 4)))
+        >>> tuple(y.shape)
+        (1, 8, 8, 8)
     """
 
     def __init__(

@@ -18,6 +18,10 @@ def convolution(rank, filters, kernel_size, strides=1, transposed=False, use_bia
     """A ``same``-padded (transposed) convolution over ``rank`` spatial axes, without bias unless asked for.
 
     Remaining keyword arguments go to the Keras layer. Raises ``ValueError`` for a rank other than 1, 2 or 3.
+
+    Example:
+        >>> tuple(convolution(3, 8, kernel_size=3, strides=2)(ops.ones((1, 4, 16, 16, 2))).shape)
+        (1, 2, 8, 8, 8)
     """
     table = _TRANSPOSED if transposed else _CONVOLUTIONS
     if rank not in table:
@@ -71,6 +75,10 @@ class Projection(keras.layers.Layer):
         filters: number of output channels.
         use_bias: whether a bias is added.
         kernel_initializer: Glorot uniform by default.
+
+    Example:
+        >>> tuple(Projection(3)(ops.ones((1, 16, 16, 4))).shape)
+        (1, 16, 16, 3)
     """
 
     def __init__(self, filters, use_bias=True, kernel_initializer="glorot_uniform", **kwargs):

@@ -31,6 +31,10 @@ class GVTO(keras.layers.Layer):
 
     Call arguments: ``x`` of shape ``(batch, *spatial, channels)``; ``context``, `Moments` to attend to instead of
     those of ``h``; ``training``.
+
+    Example:
+        >>> tuple(GVTO(8, size="up", residual="v1")(ops.ones((1, 16, 16, 4))).shape)
+        (1, 32, 32, 8)
     """
 
     def __init__(
@@ -135,6 +139,11 @@ class AEABlock(GVTO):
 
     The same arguments with the paper's defaults: 64 shared references, batch-aware training, normalisation by key
     length, batch normalisation.
+
+    Example:
+        >>> block = AEABlock(4)
+        >>> tuple(block(ops.ones((2, 16, 16, 4)), training=True).shape), block.attention.shared_references
+        ((2, 16, 16, 4), 64)
     """
 
     def __init__(
@@ -167,20 +176,35 @@ class _FixedSizeGVTO(GVTO):
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class SizePreservingGVTO(_FixedSizeGVTO):
-    """A `GVTO` with ``size="same"``: ``y = x + attention(preact(x))``."""
+    """A `GVTO` with ``size="same"``: ``y = x + attention(preact(x))``.
+
+    Example:
+        >>> tuple(SizePreservingGVTO(4)(ops.ones((1, 16, 16, 4))).shape)
+        (1, 16, 16, 4)
+    """
 
     _size = "same"
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class DownSamplingGVTO(_FixedSizeGVTO):
-    """A `GVTO` with ``size="down"``: halves every spatial axis."""
+    """A `GVTO` with ``size="down"``: halves every spatial axis.
+
+    Example:
+        >>> tuple(DownSamplingGVTO(8)(ops.ones((1, 16, 16, 4))).shape)
+        (1, 8, 8, 8)
+    """
 
     _size = "down"
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class UpSamplingGVTO(_FixedSizeGVTO):
-    """A `GVTO` with ``size="up"``: doubles every spatial axis."""
+    """A `GVTO` with ``size="up"``: doubles every spatial axis.
+
+    Example:
+        >>> tuple(UpSamplingGVTO(2)(ops.ones((1, 16, 16, 4))).shape)
+        (1, 32, 32, 2)
+    """
 
     _size = "up"

@@ -30,6 +30,11 @@ def context_moments(x):
 
     Returns:
         `Moments` with one entry per image.
+
+    Example:
+        >>> moments = context_moments(ops.array([[[1.0], [3.0]]]))
+        >>> [float(value[0]) for value in (moments.weight, moments.mean[0], moments.second[0, 0])]
+        [2.0, 2.0, 5.0]
     """
     shape = ops.shape(x)
     x = ops.reshape(ops.cast(x, "float32"), (shape[0], -1, x.shape[-1]))
@@ -72,6 +77,12 @@ def merge_moments(*moments):
 
     Returns:
         `Moments` of the union, image by image.
+
+    Example:
+        >>> first, second = (context_moments(value * ops.ones((1, n, 1))) for value, n in ((1, 3), (5, 1)))
+        >>> merged = merge_moments(first, second)
+        >>> float(merged.weight[0]), float(merged.mean[0, 0])
+        (4.0, 2.0)
     """
     if not moments:
         raise ValueError("merge_moments needs at least one set of moments, received none")
@@ -90,6 +101,11 @@ def merge_batch(moments, mask=None):
 
     Returns:
         `Moments` with a batch axis of length 1. A set without any vector has weight 0 and zero moments.
+
+    Example:
+        >>> merged = merge_batch(context_moments(ops.array([[[1.0]], [[3.0]]])))
+        >>> float(merged.weight[0]), float(merged.mean[0, 0])
+        (2.0, 2.0)
     """
     weight = moments.weight if mask is None else moments.weight * mask
     total = ops.sum(weight, axis=0, keepdims=True)

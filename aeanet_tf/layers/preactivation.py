@@ -19,6 +19,10 @@ class PreActivation(Pointwise, keras.layers.Layer):
         batch_norm: whether to normalise before the activation.
         momentum: of the moving statistics, 0.997 as in the original programs. It needs thousands of steps.
         epsilon: added to the variance, 1e-5.
+
+    Example:
+        >>> ops.convert_to_numpy(PreActivation(batch_norm=False)(ops.array([[-1.0, 3.0, 9.0]]))).tolist()
+        [[0.0, 3.0, 6.0]]
     """
 
     def __init__(self, batch_norm=True, momentum=0.997, epsilon=1e-5, **kwargs):

@@ -24,6 +24,10 @@ class ResidualBlock(keras.layers.Layer):
         projection: whether the shortcut is a convolution even where nothing changes.
 
     Shapes: ``(batch, *spatial, channels)`` to ``(batch, *ceil(spatial / strides), filters)``, 2D and 3D.
+
+    Example:
+        >>> tuple(ResidualBlock(8, strides=2)(ops.ones((1, 16, 16, 4))).shape)
+        (1, 8, 8, 8)
     """
 
     def __init__(

@@ -24,6 +24,10 @@ class ResidualDenseBlock(keras.layers.Layer):
         kernel_initializer: Glorot uniform by default.
 
     Call arguments: ``x`` of shape ``(batch, *spatial, channels)``; ``training``. Returns the shape of ``x``.
+
+    Example:
+        >>> tuple(ResidualDenseBlock(convolutions=2, growth=4)(ops.ones((1, 16, 16, 8))).shape)
+        (1, 16, 16, 8)
     """
 
     def __init__(

@@ -27,6 +27,10 @@ def sparse_factors(size):
     (H W)^(1/3). Where ``size`` is no such product, the factors around the cube root with the least cost are taken,
     padding counted, and of several those that are nearest to it. That is our choice: the paper has sides of 512 only,
     for which this gives its (8, 8, 8).
+
+    Example:
+        >>> sparse_factors(512)
+        (8, 8, 8)
     """
     root = size ** (1 / 3)
     near = range(max(1, round(root) - 2), round(root) + 3)
@@ -83,6 +87,11 @@ class SparseAttentionUnit(keras.layers.Layer):
         kernel_initializer: Glorot uniform by default.
 
     Call arguments: ``x`` of shape ``(batch, y, x, channels)``; ``grouped``, a `Grouping` of its positions.
+
+    Example:
+        >>> x = ops.ones((1, 8, 8, 16))
+        >>> tuple(SparseAttentionUnit()(x, Grouping(x, "short", side_factors(x))).shape)
+        (1, 8, 8, 16)
     """
 
     def __init__(self, key_reduction=8, value_reduction=2, kernel_initializer="glorot_uniform", **kwargs):
@@ -227,6 +236,10 @@ class AttentionAwareLayer(Pointwise, keras.layers.Layer):
 
     Raises:
         ValueError: an input that is not 2D, or channels that the reductions do not divide.
+
+    Example:
+        >>> tuple(AttentionAwareLayer()(ops.ones((1, 30, 40, 16))).shape)
+        (1, 30, 40, 16)
     """
 
     def __init__(self, key_reduction=8, value_reduction=2, kernel_initializer="glorot_uniform", **kwargs):

@@ -13,6 +13,10 @@ class WeightedMean(Pointwise, keras.layers.Layer):
 
     The original program divides by the number of planes and does not normalise the weights; the paper's text and
     CSBDeep's projection differ (docs/networks.md).
+
+    Example:
+        >>> tuple(WeightedMean()([ops.ones((1, 5, 16, 16, 1)), ops.ones((1, 5, 16, 16, 1))]).shape)
+        (1, 16, 16, 1)
     """
 
     def call(self, inputs):
@@ -25,13 +29,23 @@ class WeightedMean(Pointwise, keras.layers.Layer):
 
 
 def repeat_lateral(x):
-    """Each position of ``(batch, *spatial, c)`` four times along the last two spatial axes."""
+    """Each position of ``(batch, *spatial, c)`` four times along the last two spatial axes.
+
+    Example:
+        >>> tuple(repeat_lateral(ops.ones((1, 4, 4, 8))).shape)
+        (1, 16, 16, 8)
+    """
     return ops.repeat(ops.repeat(x, 4, axis=-2), 4, axis=-3)
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class LateralUpSampling(keras.layers.Layer):
-    """Nearest-neighbour repetition by four along y and x, the convolutional counterpart of the ``up4`` operator."""
+    """Nearest-neighbour repetition by four along y and x, the convolutional counterpart of the ``up4`` operator.
+
+    Example:
+        >>> tuple(LateralUpSampling()(ops.ones((1, 5, 4, 4, 8))).shape)
+        (1, 5, 16, 16, 8)
+    """
 
     def call(self, x):
         return repeat_lateral(x)
@@ -47,7 +61,12 @@ class LateralUpSampling(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class Scale(Pointwise, keras.layers.Layer):
-    """The scale of the Laplace distribution: ``softplus(x) + minimum``, with minimum 1e-3."""
+    """The scale of the Laplace distribution: ``softplus(x) + minimum``, with minimum 1e-3.
+
+    Example:
+        >>> round(float(Scale()(ops.zeros((1,)))[0]), 3)
+        0.694
+    """
 
     def __init__(self, minimum=1e-3, **kwargs):
         super().__init__(**kwargs)
@@ -65,7 +84,12 @@ class Scale(Pointwise, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class SwapNeighbours(Pointwise, keras.layers.Layer):
-    """The two halves of the channels in the other order: ``(before, after)`` becomes ``(after, before)``."""
+    """The two halves of the channels in the other order: ``(before, after)`` becomes ``(after, before)``.
+
+    Example:
+        >>> ops.convert_to_numpy(SwapNeighbours()(ops.array([[1.0, 2.0]]))).tolist()
+        [[2.0, 1.0]]
+    """
 
     def call(self, x):
         half = x.shape[-1] // 2
@@ -81,6 +105,11 @@ class MaskBlend(Pointwise, keras.layers.Layer):
 
     Call arguments: a list of ``a`` and ``b``, of one shape ``(batch, *spatial, channels)``, and ``logits``, which have
     one channel.
+
+    Example:
+        >>> blended = MaskBlend()([ops.ones((1, 2, 2, 1)), 3 * ops.ones((1, 2, 2, 1)), ops.zeros((1, 2, 2, 1))])
+        >>> float(blended[0, 0, 0, 0])
+        2.0
     """
 
     def call(self, inputs):

@@ -8,6 +8,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.layers.attention import GlobalAttention, start_small
 from aeanet_tf.layers.convolution import TRANSPOSED, start_phases_alike
+from aeanet_tf.networks.keras_internals import flattened_layers
 from aeanet_tf.networks.presets import presets
 from aeanet_tf.networks.spec import NetworkSpec, ProjectionSpec, SSANSpec
 from aeanet_tf.networks.ssan import ssan
@@ -25,6 +26,10 @@ def as_spec(spec):
 
     Raises:
         InputError: an unknown preset, or the fields that are wrong.
+
+    Example:
+        >>> as_spec("aeanet-em").replace(depth=2, encoding_blocks=(1, 0), decoding_blocks=(1,)).divisor
+        (2, 2)
     """
     if isinstance(spec, str):
         if spec not in presets:
@@ -60,6 +65,11 @@ def build_network(spec, name=None, precision=None):
         (``keras.utils.set_random_seed``); transposed convolutions start with all phases alike
         (`aeanet_tf.layers.convolution.start_phases_alike`), and attention small
         (`aeanet_tf.layers.attention.start_small`).
+
+    Example:
+        >>> network = build_network("aeanet-em")
+        >>> network.input_shape, network.output_shape
+        ((None, None, None, 1), (None, None, None, 1))
     """
     spec = as_spec(spec)
     with _global_policy(precision):
@@ -70,7 +80,7 @@ def build_network(spec, name=None, precision=None):
         else:
             output = (ssan if isinstance(spec, SSANSpec) else unet)(spec, image)
         network = keras.Model(image, output, name=name)
-    for layer in network._flatten_layers(include_self=False, recursive=True):
+    for layer in flattened_layers(network):
         if isinstance(layer, TRANSPOSED):
             start_phases_alike(layer)
         if isinstance(layer, GlobalAttention):

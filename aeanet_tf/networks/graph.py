@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import keras
 
 from aeanet_tf.layers.steps import Step
+from aeanet_tf.networks.keras_internals import applied_nodes
 
 _POINTWISE = (
     keras.layers.Activation,
@@ -36,14 +37,17 @@ class NetworkGraph:
         nodes: every `Node`, in an order of evaluation; a layer that is applied twice has two.
         image: the input tensor.
         output: the output tensor.
+
+    Example:
+        >>> graph = NetworkGraph(build_network("unet-em"))
+        >>> max(graph.strides(node.output) for node in graph.nodes)
+        (4, 4)
     """
 
     def __init__(self, network):
         self.network = network
         self.image, self.output = network.inputs[0], network.outputs[0]
-        depths = sorted(network._nodes_by_depth, reverse=True)
-        found = [node for depth in depths for node in network._nodes_by_depth[depth] if not node.is_input]
-        self.nodes = [Node(n.operation, tuple(n.input_tensors), n.outputs[0]) for n in found]
+        self.nodes = [Node(n.operation, tuple(n.input_tensors), n.outputs[0]) for n in applied_nodes(network)]
         rank = len(self.image.shape) - 2
         self._strides = {id(self.image): (1,) * rank}
         for node in self.nodes:
@@ -79,12 +83,12 @@ class NetworkGraph:
         """The nodes that must be evaluated for ``tensors`` where those of ``stop`` are given, in order."""
         stopped = {id(t) for t in stop}
         needed = {id(t) for t in tensors} - stopped
-        found = []
+        backwards = []
         for node in reversed(self.nodes):
             if id(node.output) in needed:
-                found.append(node)
+                backwards.append(node)
                 needed |= {id(t) for t in node.inputs} - stopped
-        return found[::-1]
+        return backwards[::-1]
 
     def radius(self, outputs, inputs):
         """Largest distance, in positions of the image along each of its spatial axes, at which ``inputs`` change
@@ -166,6 +170,10 @@ def receptive_radius(network):
 
     Returns:
         One radius for each spatial axis; for projections the z axis has 0, because it is never tiled.
+
+    Example:
+        >>> receptive_radius(build_network("aeanet-em"))
+        (0, 0)
     """
     graph = NetworkGraph(network)
     return graph.radius([graph.output], [graph.image])

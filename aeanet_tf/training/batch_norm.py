@@ -10,13 +10,14 @@ import keras
 import numpy as np
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.networks.keras_internals import flattened_layers
 
 
 def batch_norm_layers(model):
     """Every batch norm layer of ``model``, however deeply nested, that learns its statistics."""
-    layers = model._flatten_layers(include_self=False, recursive=True)
     # A frozen layer uses its moving statistics in training too: they are not estimates to renew.
-    return [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable]
+    layers = (layer for layer in flattened_layers(model) if isinstance(layer, keras.layers.BatchNormalization))
+    return [layer for layer in layers if layer.trainable]
 
 
 def reestimate(model, batches, run=None):

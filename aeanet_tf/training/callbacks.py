@@ -9,6 +9,7 @@ import keras
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing, write_text
+from aeanet_tf.networks.keras_internals import holds_average, set_holds_average
 
 
 class StopAtNaN(keras.callbacks.TerminateOnNaN):
@@ -37,11 +38,11 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
 
     @property
     def averaged(self):
-        return self._ema_weights_in_model
+        return holds_average(self)
 
     @averaged.setter
     def averaged(self, value):
-        self._ema_weights_in_model = bool(value)
+        set_holds_average(self, value)
 
 
 class BestWeights(keras.callbacks.Callback):

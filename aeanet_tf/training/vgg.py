@@ -1,11 +1,5 @@
 """VGG-16 as a fixed measure of how alike two images look, and where its ImageNet weights come from."""
 
-import hashlib
-import logging
-import os
-import shutil
-import urllib.error
-import urllib.request
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from aeanet_tf.downloads import fetch
 from aeanet_tf.errors import InputError
-from aeanet_tf.files import replacing
-
-logger = logging.getLogger("aeanet_tf")
+from aeanet_tf.networks.keras_internals import keras_home
 
 # The file that Keras publishes and looks for itself, so that one copy serves both.
 WEIGHTS_FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -30,8 +23,6 @@ VGG_LAYERS = ("block1_conv2", "block2_conv2", "block3_conv3", "block4_conv3")
 _MEANS = np.array([103.939, 116.779, 123.68], "float32")
 # One over the mean standard deviation of ImageNet's colours (0.229, 0.224, 0.225 of the range) in grey levels.
 ACTIVATION_SCALE = 1 / (255 * 0.226)
-
-_TIMEOUT = 30  # seconds without an answer
 
 
 def vgg_activations(weights=None, scale=ACTIVATION_SCALE):
@@ -78,56 +69,21 @@ def imagenet_weights():
 
     The folder is ``$KERAS_HOME/models``, by default ``~/.keras/models``, the file the one that ``keras.applications``
     gets. Its MD5 is compared each time, so that no damaged file is used, and a file gets its name only when it is
-    whole. Keras's own download would show a progress bar, and can wait for ever.
+    whole. Keras's own download can wait for ever.
 
     Raises:
         InputError: the file is neither there nor to be downloaded; the message says how to provide it.
     """
-    path = _keras_home() / "models" / WEIGHTS_FILE
-    if path.is_file() and _md5(path) == WEIGHTS_MD5:
-        return path
-    logger.info("downloading VGG-16's weights (59 MB) to %s", path)
+    path = keras_home() / "models" / WEIGHTS_FILE
     try:
-        with replacing(path) as temporary:
-            _download(temporary)
-            if _md5(temporary) != WEIGHTS_MD5:
-                raise InputError("what came from there has another MD5")
+        fetch(WEIGHTS_URL, path, f"md5:{WEIGHTS_MD5}")
     except InputError as error:
-        found = "a damaged file (another MD5)" if path.exists() else "no VGG-16 weights"
+        kind = "a damaged file (another MD5)" if path.exists() else "no VGG-16 weights"
         raise InputError(
-            f"vgg_weights: found {found} at {path}, and {WEIGHTS_URL} could not be fetched ({error}); expected "
-            f"{WEIGHTS_FILE}: put it there, or name a copy by training.vgg_weights, or train with loss 'pixel', which "
-            f"needs none"
+            f"vgg_weights: found {kind} at {path}, and none to fetch ({error}); expected {WEIGHTS_FILE}: put it there, "
+            "or name a copy by training.vgg_weights, or train with loss 'pixel', which needs none"
         ) from error
     return path
-
-
-def _keras_home():
-    """As Keras has it, which offers no public way to ask."""
-    if "KERAS_HOME" in os.environ:
-        return Path(os.environ["KERAS_HOME"]).expanduser()
-    home = os.path.expanduser("~")
-    return Path(home if os.access(home, os.W_OK) else "/tmp", ".keras")
-
-
-def _download(path):
-    """Fetch the published file to ``path``; ``InputError`` with the reason alone where that fails."""
-    try:
-        with urllib.request.urlopen(WEIGHTS_URL, timeout=_TIMEOUT) as response, open(path, "wb") as file:
-            shutil.copyfileobj(response, file)
-    except urllib.error.HTTPError as error:
-        raise InputError(f"the server answers {error.code} {error.reason}") from error
-    except Exception as error:  # Each layer of the connection has its own.
-        reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise InputError(" ".join(str(reason).split()) or type(reason).__name__) from error
-
-
-def _md5(path):
-    with open(path, "rb") as file:
-        digest = hashlib.md5(usedforsecurity=False)
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _load(model, path):

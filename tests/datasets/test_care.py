@@ -5,8 +5,7 @@ import pytest
 import tifffile
 
 from aeanet_tf.datasets import care
-from aeanet_tf.datasets.care import care_test_images, care_training_file
-from aeanet_tf.datasets.pairs import read_npz
+from aeanet_tf.datasets.care import care_test_images
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.tiff import write_image
 from tests.datasets.published import write_care
@@ -16,15 +15,14 @@ from tests.datasets.published import write_care
 @pytest.mark.parametrize("projection", [False, True])
 def test_both_forms_give_what_was_written(tmp_path, form, projection):
     written = write_care(tmp_path, projection, form, size=(6, 20, 24), patches=2)
-    for asked in (None, projection):
-        images = care_test_images(tmp_path, asked)
-        assert [image.name for image in images] == ["img_0", "img_1"]
-        for image in images:
-            assert image.conditions == ("C1", "C2", "C3")
-            for condition in (*image.conditions, "GT"):
-                found = image.read(condition)
-                assert found.dtype == np.uint16
-                np.testing.assert_array_equal(found, written[image.name][condition])
+    images = care_test_images(tmp_path)
+    assert [image.name for image in images] == ["img_0", "img_1"]
+    for image in images:
+        assert image.conditions == ("C1", "C2", "C3")
+        for condition in (*image.conditions, "GT"):
+            found = image.read(condition)
+            assert found.dtype == np.uint16
+            np.testing.assert_array_equal(found, written[image.name][condition])
     assert images[0].read("GT").ndim == (2 if projection else 3)
     assert images[0].path("C3").is_file()
     with pytest.raises(InputError, match=r"condition: 'C4', expected one of C1, C2, C3, GT"):
@@ -40,9 +38,6 @@ def test_the_other_names_of_folders_and_a_ground_truth_with_one_plane(tmp_path):
     (image,) = care_test_images(tmp_path)
     assert image.conditions == ("C1", "C2", "C3")
     assert image.read("C2").shape == (4, 9, 8) and image.read("GT").shape == (9, 8)
-    (image,) = care_test_images(tmp_path, projection=False)
-    with pytest.raises(InputError, match=r"a\.tif: shape \(9, 8\), expected a ground truth of the volume's size"):
-        image.read("GT")
 
 
 @pytest.mark.parametrize("metadata", [{}, {"axes": "TZYX"}, {"axes": "ZCYX"}])
@@ -89,27 +84,6 @@ def test_only_what_is_asked_for_is_read(tmp_path, monkeypatch):
     assert not read
     image.read("C1")
     assert [slices[0] for slices in read] == [slice(2, 3)], "the third of the four volumes"
-
-
-def test_a_ground_truth_that_is_no_projection(tmp_path):
-    write_care(tmp_path, size=(4, 10, 12), images=1, patches=1)
-    (image,) = care_test_images(tmp_path, projection=True)
-    with pytest.raises(InputError, match=r"img_0\.tif: the ground truth has 4 different planes, expected one plane"):
-        image.read("GT")
-
-
-def test_training_patches_are_one_file_that_csbdeep_reads(tmp_path):
-    for projection in (False, True):
-        root = tmp_path / str(projection)
-        write_care(root, projection, images=1, size=(4, 10, 12), patches=20)
-        (x, y), (x_val, _), axes = read_npz(care_training_file(root))
-        assert axes == "SZYXC" and len(x) == 18 and len(x_val) == 2
-        assert x.shape[1:] == (16, 32, 32, 1) and y.shape[1:] == (1 if projection else 16, 32, 32, 1)
-    (root / "train_data" / "more.npz").touch()
-    with pytest.raises(InputError, match=r"train_data: 2 files \*\.npz, expected one"):
-        care_training_file(root)
-    with pytest.raises(InputError, match=r"train_data: 0 files"):
-        care_training_file(tmp_path)
 
 
 def test_what_is_no_such_data_set(tmp_path):

@@ -3,18 +3,10 @@
 import numpy as np
 import pytest
 
-from aeanet_tf.datasets.iseg import (
-    CLASSES,
-    LABELS,
-    brain_box,
-    cropped,
-    iseg_subjects,
-    label_values,
-    put_back,
-    read_subject,
-)
+from aeanet_tf.datasets.iseg import CLASSES, LABELS, brain_box, iseg_subjects, read_subject
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.protocols import get_protocol
+from aeanet_tf.io.labels import to_labels
 from aeanet_tf.io.nifti import read_nifti, write_nifti
 from tests.datasets.published import write_iseg, write_mni_subject
 
@@ -45,55 +37,36 @@ def test_a_subject_is_read_as_it_was_written(data):
         subject, (t1, t2, labels) = read_subject(folder, number), written[number]
         assert subject.number == number and subject.images.dtype == np.float32
         np.testing.assert_array_equal(subject.images, np.stack([t1, t2], axis=-1))
-        np.testing.assert_array_equal(subject.affine, nibabel.load(folder / f"subject-{number}-T1.hdr").affine)
+        np.testing.assert_array_equal(subject.template.affine, nibabel.load(folder / f"subject-{number}-T1.hdr").affine)
         if number == 10:
             assert subject.labels is None
         else:
             assert subject.labels.dtype == np.uint8 and set(np.unique(subject.labels)) == {0, 1, 2, 3}
             np.testing.assert_array_equal(subject.labels, labels)
             np.testing.assert_array_equal(
-                label_values(subject.labels), nibabel.load(folder / f"subject-{number}-label.hdr").get_fdata().T[0]
+                to_labels(subject.labels, LABELS), nibabel.load(folder / f"subject-{number}-label.hdr").get_fdata().T[0]
             )
     assert len(CLASSES) == len(LABELS) == 4
 
 
-@pytest.mark.parametrize("margin", [0, 2, 100])
-def test_the_crop_holds_the_brain_and_nothing_to_spare(data, margin):
+def test_the_crop_holds_the_brain_and_nothing_to_spare(data):
     folder, written = data
-    subject = read_subject(folder, 1, margin)
+    subject = read_subject(folder, 1)
     t1, t2, _ = written[1]
     places = np.argwhere((t1 > 0) | (t2 > 0))
     for axis, side in enumerate(subject.crop):
-        assert side.start == max(0, places[:, axis].min() - margin)
-        assert side.stop == min(t1.shape[axis], places[:, axis].max() + 1 + margin)
+        assert side == slice(places[:, axis].min(), places[:, axis].max() + 1)
     images = np.zeros((4, 5, 6, 2))
     images[1, 2, 3, 1] = images[2, 2, 5, 0] = 1
     assert brain_box(images) == (slice(1, 3), slice(2, 3), slice(3, 6))
 
 
-def test_what_is_cropped_goes_back(data):
-    subject = read_subject(data[0], 1)
-    back = put_back(cropped(subject.labels, subject.crop), subject.crop, subject.labels.shape)
-    np.testing.assert_array_equal(back, subject.labels)
-    assert back.dtype == np.uint8
-    part = cropped(subject.images, subject.crop)
-    np.testing.assert_array_equal(put_back(part, subject.crop, subject.images.shape), subject.images)
-    probabilities = np.full((*part.shape[:3], 4), 0.25, np.float32)
-    whole = put_back(probabilities, subject.crop, subject.labels.shape, fill=np.array([1, 0, 0, 0]))
-    np.testing.assert_allclose(whole.sum(axis=-1), 1)
-    assert whole[0, 0, 0].tolist() == [1, 0, 0, 0] and whole.dtype == np.float32
-    with pytest.raises(InputError, match=r"cropped result: shape \(1, .*, expected"):
-        put_back(part[:1], subject.crop, subject.labels.shape)
-    with pytest.raises(InputError, match=r"box: .* within a volume of shape \(3, 3, 3\)"):
-        put_back(part, subject.crop, (3, 3, 3))
-
-
 def test_labels_are_written_in_the_place_of_the_scan(data, tmp_path):
     subject = read_subject(data[0], 2)
     for name in ("labels.hdr", "labels.nii.gz"):
-        write_nifti(tmp_path / name, label_values(subject.labels), subject.template)
+        write_nifti(tmp_path / name, to_labels(subject.labels, LABELS), subject.template)
         volume = read_nifti(tmp_path / name)
-        np.testing.assert_array_equal(volume.affine, subject.affine)
+        np.testing.assert_array_equal(volume.affine, subject.template.affine)
         assert volume.pixel_size == subject.template.pixel_size == {"X": 1, "Y": 1, "Z": 1}
         scores = get_protocol("mri")(read_nifti(data[0] / "subject-2-label.hdr").array, volume.array)
         assert scores["dice_mean"] == 1
@@ -117,11 +90,6 @@ def test_wrong_subjects_are_named(subject):
     (subject / "subject-3-label.hdr").unlink()
     with pytest.raises(InputError, match=r"subject-3-label\.hdr: no such file"):
         read_subject(subject, 3)
-    with pytest.raises(InputError, match="margin: -1"):
-        (subject / "subject-3-label.img").unlink()
-        read_subject(subject, 3, margin=-1)
-    with pytest.raises(InputError, match="class indices: found 4, expected 0 to 3"):
-        label_values([0, 4])
 
 
 def test_missing_files_are_named(subject):
@@ -155,16 +123,14 @@ def test_real_anatomy_keeps_its_place(tmp_path):
         pytest.skip("nilearn, which bundles the MNI152 template, is not installed")
     affine, labels = written
     subject = read_subject(tmp_path, 1)
-    np.testing.assert_array_equal(subject.affine, affine)
+    np.testing.assert_array_equal(subject.template.affine, affine)
     np.testing.assert_array_equal(subject.labels, labels)
     assert subject.template.pixel_size == {"X": 2, "Y": 2, "Z": 2}
     # Of a brain of 1.9 l, as the template's, grey matter is the most.
     volumes = np.bincount(labels.ravel()) * 8e-6
     assert 1.5 < volumes[1:].sum() < 2.2 and volumes[2] > volumes[3] > volumes[1] > 0.05
-    part = cropped(subject.labels, subject.crop)
-    assert part.size < 0.8 * labels.size
-    whole = put_back(part, subject.crop, labels.shape)
-    write_nifti(tmp_path / "out.nii.gz", label_values(whole), subject.template)
+    assert subject.labels[subject.crop].size < 0.8 * labels.size
+    write_nifti(tmp_path / "out.nii.gz", to_labels(subject.labels, LABELS), subject.template)
     out = read_nifti(tmp_path / "out.nii.gz")
     np.testing.assert_array_equal(out.affine, nibabel.load(tmp_path / "subject-1-T1.nii.gz").affine)
     assert get_protocol("segmentation")(read_nifti(tmp_path / "subject-1-label.nii.gz").array, out.array) == {

@@ -5,9 +5,14 @@ import pytest
 import tifffile
 from skimage.io import imsave
 
-from aeanet_tf.datasets.pairs import pair_folders, read_npz, read_pairs
+from aeanet_tf.datasets.pairs import pair_folders, read_npz, read_pair
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.tiff import write_image
+
+
+def read_pairs(pairs, *options):
+    """Inputs and ground truths of several pairs."""
+    return [list(side) for side in zip(*(read_pair(*pair, *options) for pair in pairs), strict=True)]
 
 
 @pytest.fixture

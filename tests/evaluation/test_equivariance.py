@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.equivariance import TRANSFORMATIONS, equivariance_errors, mean_equivariance_errors
+from aeanet_tf.evaluation.equivariance import TRANSFORMATIONS, equivariance_errors
 
 NAMES = ["Rot. 90", "Rot. 180", "Rot. 270", "Transpose"]
 
@@ -48,21 +48,7 @@ def test_rotations_are_in_the_last_two_axes():
     np.testing.assert_array_equal(TRANSFORMATIONS["Transpose"](x), x.transpose(0, 2, 1))
 
 
-def test_the_mean_counts_every_image_the_same():
-    images = [image((6, 6)), image((9, 4), 1)]
-
-    def predict(x):
-        return np.cumsum(x, axis=-1)
-
-    each = [equivariance_errors(predict, x) for x in images]
-    assert mean_equivariance_errors(predict, iter(images)) == pytest.approx(
-        {name: (each[0][name] + each[1][name]) / 2 for name in NAMES}
-    )
-
-
 def test_what_cannot_be_compared_is_refused():
-    with pytest.raises(InputError, match="images: got none"):
-        mean_equivariance_errors(np.sqrt, [])
     with pytest.raises(InputError, match=r"shape \(5,\), expected at least the two axes YX"):
         equivariance_errors(np.sqrt, np.ones(5))
     with pytest.raises(InputError, match=r"Rot\. 90: the prediction has shape \(3, 4\), expected \(4, 3\)"):

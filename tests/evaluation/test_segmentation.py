@@ -12,7 +12,7 @@ from aeanet_tf.evaluation.segmentation_metrics import (
     class_scores,
     confusion,
     dice_ratios,
-    slicewise_hausdorff,
+    linewise_hausdorff,
 )
 from aeanet_tf.evaluation.tables import absence_note, summary_table
 from aeanet_tf.io.tiff import write_image
@@ -47,19 +47,18 @@ def surface(image, label):
     return np.argwhere(mask & ~inner) - 1
 
 
-@pytest.mark.parametrize("spacing", [1, (2.0, 0.5, 1.0)])
-def test_modified_hausdorff_is_the_larger_mean_of_nearest_distances(spacing):
+def test_modified_hausdorff_is_the_larger_mean_of_nearest_distances():
     # Blobs of different size, so that there is an inside and the two directions differ.
     z, y, x = np.indices((12, 14, 10))
     gt = np.where((z - 5) ** 2 + (y - 6) ** 2 + (x - 5) ** 2 < 12, 150, 0)
     image = np.where((z - 7) ** 2 + (y - 6) ** 2 + (x - 4) ** 2 < 22, 150, 0)
-    a, b = (surface(each, 150) * spacing for each in (gt, image))
+    a, b = (surface(each, 150) for each in (gt, image))
     distances = np.linalg.norm(a[:, None] - b[None], axis=-1)
     expected = max(distances.min(0).mean(), distances.min(1).mean())
     assert distances.min(0).mean() != pytest.approx(distances.min(1).mean())
     assert len(a) < (gt == 150).sum()
-    assert modified_hausdorff(gt, image, 150, spacing) == pytest.approx(expected)
-    assert modified_hausdorff(image, gt, 150, spacing) == pytest.approx(expected)
+    assert modified_hausdorff(gt, image, 150) == pytest.approx(expected)
+    assert modified_hausdorff(image, gt, 150) == pytest.approx(expected)
 
 
 def test_modified_hausdorff_by_hand():
@@ -68,7 +67,6 @@ def test_modified_hausdorff_by_hand():
     image[3, 3] = image[3, 6] = 1
     # From gt: 0. From image: (0 + 3) / 2.
     assert modified_hausdorff(gt, image, 1) == pytest.approx(1.5)
-    assert modified_hausdorff(gt, image, 1, spacing=(1, 4)) == pytest.approx(6)
     assert np.isnan(modified_hausdorff(gt, image, 2))
     assert modified_hausdorff(gt, 2 * image, 1) == np.inf
     # The border of the image is surface, too. The four pixels about a hole are 3 away from it.
@@ -78,12 +76,6 @@ def test_modified_hausdorff_by_hand():
     assert modified_hausdorff(full, hole, 1) == pytest.approx(4 * 3 / 36)
 
 
-@pytest.mark.parametrize("spacing", [0, (1, 2), (1, 2, -1), np.nan])
-def test_spacing_that_makes_no_sense_is_refused(spacing):
-    with pytest.raises(InputError, match=r"spacing: got .*, expected a positive number or 3 of them"):
-        modified_hausdorff(labels(0), labels(1), 10, spacing)
-
-
 def test_the_mri_protocol_scores_every_tissue():
     gt, image = labels(0), labels(1).astype(np.float32)
     scores = get_protocol("mri")(gt, image)
@@ -91,7 +83,7 @@ def test_the_mri_protocol_scores_every_tissue():
     assert scores["dice_gm"] == dice(gt, image, 150)
     assert scores["dice_mean"] == pytest.approx((scores["dice_csf"] + scores["dice_gm"] + scores["dice_wm"]) / 3)
     assert scores["mhd_wm"] == modified_hausdorff(gt, image, 250)
-    assert scores["3d_mhd_gm"] == slicewise_hausdorff(gt, image, 150)
+    assert scores["3d_mhd_gm"] == linewise_hausdorff(gt, image, 150)
     perfect = get_protocol("mri")(gt, gt)
     assert all(value == (1 if name.startswith("dice") else 0) for name, value in perfect.items())
     with pytest.raises(InputError, match=r"image to score: has the value 1, .* labels \(0, 10, 150, 250\)"):
@@ -118,50 +110,41 @@ def nearest(vectors, others):
     return sum(distances) / len(distances)
 
 
-@pytest.mark.parametrize("vectors", ["slices", "lines"])
-def test_slicewise_hausdorff_by_loops(vectors):
+def test_linewise_hausdorff_by_loops():
     gt, image = labels(2, (3, 4, 5)), labels(3, (3, 4, 5))
     gt[:, :2] = image[1:, 0] = 0
     a, b = ((each == 150).astype(int).tolist() for each in (gt, image))
     depth, height, width = 3, 4, 5
-    cuts = {
-        "slices": lambda m: [
-            [[m[d][h][w] for h in range(height) for w in range(width)] for d in range(depth)],
-            [[m[d][h][w] for d in range(depth) for w in range(width)] for h in range(height)],
-            [[m[d][h][w] for d in range(depth) for h in range(height)] for w in range(width)],
-        ],
-        "lines": lambda m: [
+
+    def lines(m):
+        return [
             [[m[d][h][w] for d in range(depth)] for h in range(height) for w in range(width)],
             [[m[d][h][w] for h in range(height)] for d in range(depth) for w in range(width)],
             [[m[d][h][w] for w in range(width)] for d in range(depth) for h in range(height)],
-        ],
-    }[vectors]
-    expected = [max(nearest(p, q), nearest(q, p)) for p, q in zip(cuts(a), cuts(b), strict=True)]
+        ]
+
+    expected = [max(nearest(p, q), nearest(q, p)) for p, q in zip(lines(a), lines(b), strict=True)]
     assert len({round(one, 6) for one in expected}) == 3
-    assert slicewise_hausdorff(gt, image, 150, vectors) == pytest.approx(sum(expected) / 3)
-    assert slicewise_hausdorff(image, gt, 150, vectors) == pytest.approx(sum(expected) / 3)
-    assert slicewise_hausdorff(gt, gt, 150, vectors) == 0
-    assert (slicewise_hausdorff(gt, image, 150) == slicewise_hausdorff(gt, image, 150, vectors)) == (vectors == "lines")
+    assert linewise_hausdorff(gt, image, 150) == pytest.approx(sum(expected) / 3)
+    assert linewise_hausdorff(image, gt, 150) == pytest.approx(sum(expected) / 3)
+    assert linewise_hausdorff(gt, gt, 150) == 0
 
 
-def test_slicewise_hausdorff_by_hand(monkeypatch):
+def test_linewise_hausdorff_by_hand(monkeypatch):
     gt, image = np.zeros((2, 2, 1, 3), int)
     gt[0] = image[1] = 7
-    # Slices 111 and 000 against 000 and 111, moved, so at distance 0; 111000 against 000111; three times 10 against 01.
-    assert slicewise_hausdorff(gt, image, 7, "slices") == pytest.approx((0 + np.sqrt(6) + np.sqrt(2)) / 3)
-    assert np.isnan(slicewise_hausdorff(gt, image, 8))
-    # Only one has the class: 111 and 000, 111000, three times 10, against zeros.
-    assert slicewise_hausdorff(gt, 0 * image, 7, "slices") == pytest.approx((np.sqrt(3) / 2 + np.sqrt(3) + 1) / 3)
-    assert slicewise_hausdorff(np.eye(3), np.eye(3)[::-1], 1, "slices") == 0
-    whole = slicewise_hausdorff(labels(0), labels(1), 10, "lines")
+    # Three times 10 against 01; 1 and 0 against 0 and 1, at distance 0; 111 and 000 against the same, moved.
+    assert linewise_hausdorff(gt, image, 7) == pytest.approx(np.sqrt(2) / 3)
+    assert np.isnan(linewise_hausdorff(gt, image, 8))
+    # Only one has the class: three times 10, three of 1 and of 0, 111 and 000, against zeros.
+    assert linewise_hausdorff(gt, 0 * image, 7) == pytest.approx((1 + 1 / 2 + np.sqrt(3) / 2) / 3)
+    whole = linewise_hausdorff(labels(0), labels(1), 10)
     monkeypatch.setattr("aeanet_tf.evaluation.segmentation_metrics._BLOCK", 50)
-    assert slicewise_hausdorff(labels(0), labels(1), 10, "lines") == whole
-    with pytest.raises(InputError, match="vectors: got 'rows', expected 'slices' or 'lines'"):
-        slicewise_hausdorff(gt, image, 7, "rows")
+    assert linewise_hausdorff(labels(0), labels(1), 10) == whole
     with pytest.raises(InputError, match="expected two dimensions or more"):
-        slicewise_hausdorff([1], [1], 1)
+        linewise_hausdorff([1], [1], 1)
     with pytest.raises(InputError, match=r"shape \(1, 1, 3\), expected \(2, 1, 3\)"):
-        slicewise_hausdorff(gt, image[1:], 7)
+        linewise_hausdorff(gt, image[1:], 7)
 
 
 def test_confusion_counts_pixels_one_by_one():

@@ -11,6 +11,7 @@ from aeanet_tf.models import (
     SliceInterpolationConfig,
 )
 from aeanet_tf.models.folder import model_class
+from aeanet_tf.networks.keras_internals import flattened_layers
 
 REFERENCES = {"attention": {"shared_references": 5}}
 _SOFTMAX = {"shared_references": 5, "normalization": "softmax"}
@@ -60,7 +61,7 @@ def randomise(network, seed=0, attention=1 / START):
         attention: factor of the output projections of a network that is new: trained attention is not as small as that
             at the start, and what goes wrong with it has to show.
     """
-    for layer in network._flatten_layers():
+    for layer in flattened_layers(network):
         if isinstance(layer, GlobalAttention) and layer.normalization != "softmax":
             layer.out_transform.kernel.assign(attention * layer.out_transform.kernel)
     rng = np.random.default_rng(seed)

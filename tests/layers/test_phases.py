@@ -6,6 +6,7 @@ import pytest
 
 from aeanet_tf.layers.convolution import TRANSPOSED, convolution, start_phases_alike
 from aeanet_tf.networks import build_network, presets
+from aeanet_tf.networks.keras_internals import flattened_layers
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
@@ -38,7 +39,7 @@ def test_networks_start_without_a_lattice(name):
     """All their transposed convolutions, those within attention too: the middle of a flat image stays flat."""
     keras.utils.set_random_seed(1)
     network = build_network(presets[name].replace(dimension=2, first_filters=8))
-    found = [layer for layer in network._flatten_layers() if isinstance(layer, TRANSPOSED)]
+    found = [layer for layer in flattened_layers(network) if isinstance(layer, TRANSPOSED)]
     assert len(found) == 2
     y = np.asarray(keras.ops.convert_to_tensor(network(np.ones((1, 96, 96, 1), "float32"))))[0, 40:56, 40:56, 0]
     assert np.ptp(y) < 1e-4 * max(1, np.abs(y).max())

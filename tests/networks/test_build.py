@@ -6,6 +6,7 @@ import pytest
 
 from aeanet_tf.layers import GlobalAttention
 from aeanet_tf.networks import build_network, presets
+from aeanet_tf.networks.keras_internals import flattened_layers
 from tests.layers.oracle import images, relative_error
 
 TINY = {"first_filters": 4}
@@ -176,7 +177,7 @@ def test_train_and_predict_differ_by_batch_awareness():
 def test_attention_starts_small(preset):
     """The output projections against Glorot's standard deviation, the others beside them."""
     keras.utils.set_random_seed(0)
-    found = [layer for layer in build_network(preset)._flatten_layers() if isinstance(layer, GlobalAttention)]
+    found = [layer for layer in flattened_layers(build_network(preset)) if isinstance(layer, GlobalAttention)]
     assert found
     for layer in found:
         for projection, expected in ((layer.out_transform, 0.1), (layer.v_transform, 1)):
@@ -186,7 +187,7 @@ def test_attention_starts_small(preset):
 
 def test_a_softmax_bounds_attention_so_that_it_starts_as_drawn():
     keras.utils.set_random_seed(0)
-    parts = build_network("nonlocal-unet-mri")._flatten_layers()
+    parts = flattened_layers(build_network("nonlocal-unet-mri"))
     layer = next(part for part in parts if isinstance(part, GlobalAttention))
     kernels = [np.std(keras.ops.convert_to_tensor(part.kernel)) for part in (layer.out_transform, layer.v_transform)]
     assert kernels[0] == pytest.approx(kernels[1], rel=0.2)

@@ -1,4 +1,4 @@
-"""Fetching a large file over HTTP so that what has come is kept when the connection breaks off."""
+"""Files fetched over HTTP, by pooch: checked, and what has come is kept when the connection breaks off."""
 
 import json
 import logging
@@ -7,11 +7,44 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from aeanet_tf.errors import UnfinishedError, writing
+from aeanet_tf.errors import InputError, UnfinishedError, writing
 
 _LOGGER = logging.getLogger(__name__)
 # Up to one block is lost when a connection breaks, so not larger than it need be.
 _BLOCK = 1 << 16
+
+
+def fetch(url: str, file: Path, known_hash: str | None = None, remedy: str = "") -> bool:
+    """Put a file in place, unless the right one lies there.
+
+    Args:
+        url: its address.
+        file: where it is to be; its folder is made.
+        known_hash: ``"sha256:..."``, ``"md5:..."``, or the hexadecimal digits of a sha256 alone; None takes what comes.
+        remedy: what the message on another hash ends in.
+
+    Returns:
+        Whether it had to be fetched.
+
+    Raises:
+        InputError: what came has another hash; it is removed again.
+        UnfinishedError: it cannot be fetched, or the disk cannot be written.
+    """
+    import pooch
+
+    # It would announce each download on its own, and print the hash of each of unknown hash.
+    pooch.get_logger().setLevel("WARNING")
+    downloader = ResumingDownloader(file)
+    with writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            pooch.retrieve(url, known_hash, fname=file.name, path=file.parent, downloader=downloader)
+        except InputError:
+            raise
+        except ValueError as error:
+            # pooch's error for another hash, which names the two in its first sentence.
+            raise InputError(f"{url}: removed again: {str(error).split('. ')[0]}{remedy}") from error
+    return downloader.used
 
 
 class ResumingDownloader:
