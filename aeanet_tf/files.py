@@ -79,6 +79,11 @@ def folder_made(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def existing_folder(path: str | Path) -> Path:
+    """The folder, or the nearest above it that there is."""
+    return next(folder for folder in (Path(path), *Path(path).absolute().parents) if folder.exists())
+
+
 def with_suffix(path: str | Path, suffix: str) -> Path:
     """``path`` with ``suffix`` behind its name where it does not end with it."""
     path = Path(path)

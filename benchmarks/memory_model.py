@@ -83,7 +83,7 @@ def measure(name, kept, index, goals):
     """Rows for a stage of a network, or ``"all"``, on tiles of about ``goals`` bytes, or of sizes given instead; and
     the number of stages."""
     from aeanet_tf.networks import as_spec, build_network
-    from aeanet_tf.prediction.memory import tile_bytes
+    from aeanet_tf.prediction.liveness import tile_bytes
     from aeanet_tf.prediction.stages import OwnAttention, Stages
 
     preset, changes, _ = CASES[name]
@@ -114,8 +114,7 @@ def measure(name, kept, index, goals):
 
 def _alive(stages, index, size):
     """What the model takes to be alive at a time, without the gaps of the allocator."""
-    from aeanet_tf.prediction.liveness import stage_peak
-    from aeanet_tf.prediction.memory import COPIES
+    from aeanet_tf.prediction.liveness import COPIES, stage_peak
 
     peak = stage_peak(stages.graph, stages.stages[index], size)
     return COPIES * peak.inputs + peak.outputs + peak.between

@@ -4,8 +4,6 @@ import re
 
 MOST_IMAGES = 6
 MOST_REFERENCES = 12
-# As in the paper's figure, and `aeanet_tf.runs.explain`.
-DEFAULT_REFERENCES = 4
 
 
 def add_parser(subparsers):
@@ -30,7 +28,7 @@ def add_parser(subparsers):
         "--references",
         metavar="N|LIST",
         help=f"how many references to show, the most different ones, at most {MOST_REFERENCES} "
-        f"(default: {DEFAULT_REFERENCES}), or which, from 1: 3,17,42",
+        "(default: 4, as in the paper's figure), or which, from 1: 3,17,42",
     )
     parser.add_argument("--seed", type=int, help="draw the references at random with this seed, as in the paper")
     parser.set_defaults(run=run)
@@ -41,14 +39,12 @@ def run(args):
     from aeanet_tf.io.image import check_axes
     from aeanet_tf.io.read import find_images
     from aeanet_tf.models.folder import load_model, prediction_normalization
-    from aeanet_tf.startup import load_backend
 
     axes = None if args.axes is None else check_axes(args.axes)
     wanted = _wanted(args.references, args.seed)
     paths = find_images(args.input)
     targets = _targets(args.output, paths)
     normalization = prediction_normalization(args.model)
-    load_backend()
     model = load_model(args.model)
     from aeanet_tf.runs.explain import explain_files
 

@@ -38,15 +38,16 @@ def run(args):
     """Export; see the modules of `aeanet_tf.interop`."""
     from pathlib import Path
 
+    from aeanet_tf.io.read import read_image
     from aeanet_tf.models.folder import load_model
-    from aeanet_tf.startup import load_backend
 
     _check_options(args)
-    load_backend()
+    # Before the model, which takes TensorFlow.
+    image = None if args.test_image is None else read_image(args.test_image)
     model = load_model(args.model)
     path = Path(args.output) if args.output else model.logdir / FORMATS[args.format].format(name=model.name)
     if args.format == "bioimageio":
-        _bioimageio(model, path, args)
+        _bioimageio(model, path, image, args)
     elif args.format == "fiji":
         from aeanet_tf.interop.fiji import export_fiji
 
@@ -86,17 +87,14 @@ def _check_options(args):
                 raise InputError(f"{option}: belongs to --format bioimageio, found {args.format}")
 
 
-def _bioimageio(model, path, args):
+def _bioimageio(model, path, image, args):
     from csbdeep.utils import move_image_axes
 
     from aeanet_tf.interop.bioimageio import export_bioimageio
     from aeanet_tf.io.image import check_fits
-    from aeanet_tf.io.read import read_image
     from aeanet_tf.models.folder import prediction_normalization
 
-    image = None
-    if args.test_image is not None:
-        image = read_image(args.test_image)
+    if image is not None:
         check_fits(image, model.config.axes, model.config.n_channel_in)
         image = move_image_axes(image.array, image.axes, model.config.axes, True)
     export_bioimageio(

@@ -2,6 +2,8 @@
 
 from contextlib import contextmanager
 
+from aeanet_tf.device_names import PRECISIONS
+
 
 def add_parser(subparsers):
     """Register the subcommand."""
@@ -65,34 +67,31 @@ def _add_tiling(parser):
         default="exact",
         help="exact (default) and overlap: as in predict; whole: no tiles",
     )
-    group.add_argument(
-        "--precision", choices=("float32", "bfloat16"), default="float32", help="as in predict (default: float32)"
-    )
+    group.add_argument("--precision", choices=PRECISIONS, default="float32", help="as in predict (default: float32)")
 
 
 def run(args):
     """Interpolate; see `aeanet_tf.runs.repair_stack`."""
-    # Before TensorFlow is loaded: most mistakes are in the arguments.
     _check(args)
-    from aeanet_tf.runs.repair_stack import check_missing, check_task, output_path, repair_stack
+    from aeanet_tf.runs.repair_stack import plan_repair
     from aeanet_tf.sections.stack import open_stack, parse_slices
 
     stack = open_stack(args.input, args.axes, args.dataset)
     if args.test is not None:
-        slices = check_missing(parse_slices(args.test, len(stack), "--test"), len(stack), "--test")
+        slices = parse_slices(args.test, len(stack), "--test")
         _check_folder(stack, args.output)
-        _test(stack, slices, _model(args), args)
+        _test(stack, slices, args)
         return
     missing = [] if args.missing is None else parse_slices(args.missing, len(stack), "--missing")
-    missing = check_task(stack, missing, args.upsample or 1)
-    path = output_path(stack, args.output)
+    repair = plan_repair(stack, missing, args.output, args.upsample or 1)
     method = _method(_model(args), args, args.max_shift, False if args.no_histogram_matching else None)
-    with _said_once():
-        repair_stack(stack, missing, method, path, args.upsample or 1)
+    with _each_line_once():
+        repair.run(method)
 
 
 def _check(args):
     from aeanet_tf.errors import InputError
+    from aeanet_tf.prediction.options import PredictionOptions
 
     if args.test is None and args.missing is None and args.upsample is None:
         raise InputError("--missing, --upsample, --test: none given, expected what to interpolate")
@@ -101,8 +100,7 @@ def _check(args):
         raise InputError(f"--test: given with {other}, expected one of them; a test writes no stack")
     if args.max_shift is not None and args.max_shift < 0:
         raise InputError(f"--max-shift: {args.max_shift}, expected at least 0")
-    if args.n_tiles is not None and min(args.n_tiles) < 1:
-        raise InputError(f"--n-tiles: {args.n_tiles}, expected numbers of at least 1")
+    PredictionOptions(args.n_tiles, args.tiling, args.max_memory, precision=args.precision)
 
 
 def _check_folder(stack, output):
@@ -127,13 +125,7 @@ def _model(args):
     """The model of the command line."""
     from aeanet_tf.errors import InputError
     from aeanet_tf.models.folder import load_model
-    from aeanet_tf.startup import load_backend
 
-    load_backend()
-    from aeanet_tf.prediction.memory import parse_bytes
-
-    if args.max_memory is not None:
-        parse_bytes(args.max_memory)
     model = load_model(args.model)
     if not model.interpolates:
         does = "segments" if model.segments else "restores"
@@ -151,7 +143,7 @@ def _method(model, args, max_shift, match_histograms):
 
 
 @contextmanager
-def _said_once():
+def _each_line_once():
     """Keep the model from saying of every slice how it is predicted."""
     import logging
 
@@ -171,7 +163,7 @@ def _said_once():
         logger.removeFilter(new)
 
 
-def _test(stack, slices, model, args):
+def _test(stack, slices, args):
     """Write scores, pictures and the model's slices, all of them or none, and print the means."""
     from pathlib import Path
 
@@ -183,18 +175,22 @@ def _test(stack, slices, model, args):
     from aeanet_tf.runs.repair_stack import leave_out
     from aeanet_tf.sections.baselines import average, registered, smoothed_average
 
-    # Aligned and matched before, for all methods alike.
-    methods = {
-        "model": _method(model, args, 0, False),
-        "registered": registered,
-        "smoothed": smoothed_average,
-        "average": average,
-    }
+    def load():
+        model = _model(args)
+        # Aligned and matched before, for all methods alike.
+        methods = {
+            "model": _method(model, args, 0, False),
+            "registered": registered,
+            "smoothed": smoothed_average,
+            "average": average,
+        }
+        return methods, _options(stack, model, args)
+
+    results = leave_out(stack, slices, load)
     output, scores = Path(args.output), {}
     sizes = {axis: size for axis, size in stack.pixel_size.items() if axis in "YX"}
-    with _together(output) as folder, _said_once():
-        found = leave_out(stack, slices, methods, _options(stack, model, args))
-        for one in tqdm(found, total=len(slices), unit="slice", leave=False, disable=None):
+    with _together(output) as folder, _each_line_once():
+        for one in tqdm(results, total=len(slices), unit="slice", leave=False, disable=None):
             name = _name(stack, one.number)
             write_image(folder / f"{name}.tif", one.predictions["model"], "YX", sizes, stack.unit if sizes else None)
             save_figure(slice_figure(one, Path(stack.path).name), folder / f"{name}.png")
@@ -209,7 +205,7 @@ def _test(stack, slices, model, args):
 
 def _options(stack, model, args):
     """How slices are aligned and matched for a test."""
-    from aeanet_tf.sections.triplets import TripletOptions
+    from aeanet_tf.sections.triplet_options import TripletOptions
 
     prepared = model.preparation(stack.shape)
     shift = prepared.max_shift if args.max_shift is None else args.max_shift

@@ -1,6 +1,9 @@
 """``aeanet predict``: restore images with a trained model."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack
+from functools import partial
+
+from aeanet_tf.device_names import PRECISIONS
 
 
 def add_parser(subparsers):
@@ -27,7 +30,7 @@ def add_parser(subparsers):
     parser.add_argument("--format", choices=("tif", "zarr"), help="of the predictions (default: as each input)")
     parser.add_argument(
         "--precision",
-        choices=("float32", "bfloat16"),
+        choices=PRECISIONS,
         default="float32",
         help="float32 (default), or bfloat16: faster where the processor or GPU has instructions for it",
     )
@@ -100,24 +103,11 @@ def _add_segmentation(parser):
 
 def run(args):
     """Predict; see `aeanet_tf.runs.predict_files.predict_files`."""
-    from aeanet_tf.io.channels import channel_paths, find_channel_images
-    from aeanet_tf.io.image import check_axes
-    from aeanet_tf.io.read import find_images
-    from aeanet_tf.startup import load_backend
+    from aeanet_tf.prediction.options import FileOptions
+    from aeanet_tf.runs.predict_files import predict_files
 
-    _check(args)
-    axes = None if args.axes is None else check_axes(args.axes)
-    # Before TensorFlow is loaded: most mistakes are in the paths.
-    for path in find_channel_images(args.input, args.channels) if args.channels else find_images(args.input):
-        if args.channels:
-            channel_paths(path, args.channels)
-    normalization = _normalization(args)
-    load_backend()
-    model = _model(args.model)
-    from aeanet_tf.runs.predict_files import PredictOptions, predict_files
-
-    options = PredictOptions(
-        axes=axes,
+    options = FileOptions(
+        axes=args.axes,
         n_tiles=args.n_tiles,
         tiling=args.tiling,
         context=args.context,
@@ -131,30 +121,28 @@ def run(args):
         step=args.step[0] if args.step and len(args.step) == 1 else args.step,
         ensemble=args.ensemble,
     )
-    with _workers(args) as client:
-        predict_files(model, args.input, args.output, normalization, options, client)
-
-
-def _check(args):
-    from aeanet_tf.errors import InputError
-
-    if args.n_tiles is not None and min(args.n_tiles) < 1:
-        raise InputError(f"--n-tiles: {args.n_tiles}, expected numbers of at least 1")
-    if args.workers is not None and args.workers < 1:
-        raise InputError(f"--workers: {args.workers}, expected at least 1")
+    with ExitStack() as stack:
+        model, client = partial(_model, args.model), _client(args, stack)
+        predict_files(model, args.input, args.output, _normalization(args), options, client)
 
 
 def _model(folders):
     """The model of a folder, or the ensemble of several."""
     from aeanet_tf.errors import InputError
-    from aeanet_tf.models.ensemble import Ensemble
-    from aeanet_tf.models.folder import load_model
+    from aeanet_tf.models.folder import load_model, model_kind
 
+    # All of them before the first is loaded.
+    for folder in folders:
+        model_kind(folder)
     models = [load_model(folder) for folder in folders]
     for folder, model in zip(folders, models, strict=True):
         if model.interpolates:
             raise InputError(f"{folder}: a model that interpolates slices; use aeanet interpolate")
-    return models[0] if len(models) == 1 else Ensemble(models)
+    if len(models) == 1:
+        return models[0]
+    from aeanet_tf.models import Ensemble
+
+    return Ensemble(models)
 
 
 def _normalization(args):
@@ -171,9 +159,18 @@ def _normalization(args):
     return [NormalizationSection(low=low, high=high)] * len(args.model)
 
 
-def _workers(args):
-    if args.workers is None and args.scheduler is None:
-        return nullcontext()
-    from aeanet_tf.prediction.cluster import connected
+def _client(args, stack):
+    """A function that connects to the cluster of the command line until the stack is closed, ``None`` without one."""
+    from aeanet_tf.errors import InputError
 
-    return connected(args.scheduler, args.workers)
+    if args.workers is not None and args.workers < 1:
+        raise InputError(f"--workers: {args.workers}, expected at least 1")
+    if args.workers is None and args.scheduler is None:
+        return None
+
+    def connect():
+        from aeanet_tf.prediction.cluster import connected
+
+        return stack.enter_context(connected(args.scheduler, args.workers))
+
+    return connect

@@ -7,7 +7,7 @@ _LAZY = {
     "ProjectionAEANet": "aeanet_tf.models.projection",
     "ProjectionAEANetConfig": "aeanet_tf.models.config",
     "SegmentationAEANet": "aeanet_tf.models.segmentation",
-    "SegmentationAEANetConfig": "aeanet_tf.models.segmentation_config",
+    "SegmentationAEANetConfig": "aeanet_tf.models.config",
     "SliceInterpolationConfig": "aeanet_tf.models.config",
     "SliceInterpolationNet": "aeanet_tf.models.slice_interpolation",
 }
@@ -20,10 +20,8 @@ def __getattr__(name):
     if name in _LAZY:
         import importlib
 
-        from aeanet_tf.models.load_csbdeep import load_csbdeep
         from aeanet_tf.startup import load_backend
 
         load_backend()
-        load_csbdeep()
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,41 +2,27 @@
 
 import logging
 import warnings
+from dataclasses import replace
 
-import keras
 import numpy as np
 from csbdeep.data import PadAndCropResizer, PercentileNormalizer
 from csbdeep.internals.probability import ProbabilisticPrediction
 from csbdeep.models import CARE, Config
 from csbdeep.utils import axes_check_and_normalize
-from csbdeep.utils.tf import CARETensorBoardImage
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.config import AEANetConfig
-from aeanet_tf.models.ensemble_prediction import predict_ensemble
+from aeanet_tf.models.ensemble import predict_ensemble
+from aeanet_tf.models.fitting import default_optimizer, network_to_train, prepared_callbacks, run_callbacks
 from aeanet_tf.models.folder import weight_files
-from aeanet_tf.models.hardware import warn_if_emulated
 from aeanet_tf.models.predict_arrays import predict_images
 from aeanet_tf.models.training_data import training_data, warn_of_small_batches
-from aeanet_tf.networks import build_network, check_precision, receptive_radius
+from aeanet_tf.networks import build_network, check_precision
+from aeanet_tf.prediction.machine import EvaluationMemory, warn_if_emulated
+from aeanet_tf.prediction.options import PredictionOptions
 from aeanet_tf.prediction.stages import OwnAttention, Stages
-from aeanet_tf.training import (
-    AveragedWeights,
-    BestWeights,
-    CSVHistory,
-    ReestimateBatchNorm,
-    ResumableState,
-    StopAtNaN,
-    adam,
-    get_loss,
-    reduce_on_plateau,
-    seed_everything,
-    staircase,
-    warmup_cosine,
-)
-from aeanet_tf.training.devices import find_devices, log_devices, make_strategy
-from aeanet_tf.training.optimisation import penalise_kernels
-from aeanet_tf.training.replicas import CollectWeights, ReplicatedModel
+from aeanet_tf.training import BestWeights, get_loss, seed_everything
+from aeanet_tf.training.devices import find_devices
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -50,15 +36,21 @@ class AEANet(CARE):
         name: of the model and its folder; a time stamp by default.
         basedir: where the folder is made; ``None`` writes nothing to disk.
 
-    Attributes: ``config``, ``keras_model``, ``name``, ``logdir``, as in CARE; ``spec``, the network's spec.
+    Attributes: ``config``, ``keras_model``, ``name``, ``logdir``, as in CARE; ``spec``, the network's validated spec;
+        ``memory``, the `EvaluationMemory` of its predictions.
 
     The folder holds ``config.json``, ``weights_best.h5`` and ``weights_last.h5``, ``history.csv``, TensorBoard's
     ``logs`` and, while training is unfinished, ``resume``.
 
     Example:
-        >>> model = AEANet(AEANetConfig("YX", preset="aeanet-em"), "my_model", basedir="models")
-        >>> model.train(X, Y, validation_data=(Xv, Yv))
-        >>> restored = model.predict(image, "YX")
+        >>> import numpy as np
+        >>> from aeanet_tf.models import AEANet, AEANetConfig
+        >>> config = AEANetConfig("YX", preset="aeanet-em", unet_n_first=4, train_batch_size=2)
+        >>> model = AEANet(config, "example", basedir=None)
+        >>> X, Y = np.random.rand(2, 4, 16, 16, 1).astype("float32")
+        >>> history = model.train(X, Y, validation_data=(X, Y), epochs=1, steps_per_epoch=2, verbose=0)
+        >>> model.predict(np.random.rand(30, 21), "YX").shape
+        (30, 21)
     """
 
     # What the predictions of a class of models are: labels of classes, or slices between two.
@@ -71,13 +63,10 @@ class AEANet(CARE):
         if isinstance(config, self._config_class):
             find_devices(config.train_devices, config.train_batch_size)
         self._from_disk = config is None
-        self._stages, self._half, self._steps = {}, None, None
+        self._stages, self._half, self._steps, self.memory = {}, None, None, EvaluationMemory()
         super().__init__(config=config, name=name, basedir=basedir)
-
-    @property
-    def spec(self):
-        """The network's validated spec."""
-        return self.config.spec
+        # The graph of the network, which every prediction needs.
+        self.stages(None)
 
     # Whether CSBDeep's TensorBoard images are of its predictions.
     _shows_images = True
@@ -94,6 +83,7 @@ class AEANet(CARE):
     def _build(self):
         if self.config.train_seed is not None and not self._from_disk:
             seed_everything(self.config.train_seed)
+        self.spec = self.config.spec
         return build_network(self.spec)
 
     def prepare_for_training(self, optimizer=None, metrics=("mse", "mae")):
@@ -111,24 +101,13 @@ class AEANet(CARE):
         """
         config = self.config
         if optimizer is None:
-            optimizer = adam(
-                self._learning_rate(),
-                config.train_beta_1,
-                config.train_beta_2,
-                clip_norm=config.train_clip_norm,
-                weight_decay=config.train_weight_decay,
-                average=config.train_average,
-            )
-        self._trained = self._network_to_train()
+            steps = self._steps or config.train_epochs * config.train_steps_per_epoch
+            optimizer = default_optimizer(config, steps)
+        self._trained = network_to_train(self, self._trained_spec)
         # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
         loss, metrics = self._loss(config.train_loss), [self._loss(name) for name in metrics]
         self._trained.compile(optimizer, loss, metrics=metrics, jit_compile=False)
-        self.callbacks = [StopAtNaN()]
-        if config.train_reduce_lr is not None:
-            self.callbacks.insert(0, reduce_on_plateau(**{"verbose": 1, **config.train_reduce_lr}))
-        if self.basedir is not None and config.train_tensorboard:
-            logs = str(self.logdir / "logs")
-            self.callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False, profile_batch=0))
+        self.callbacks = prepared_callbacks(self)
         self._best_weights = None
         if self.basedir is not None and config.train_checkpoint is not None:
             # One for all calls of train: a second call does not overwrite better weights of the first.
@@ -140,38 +119,9 @@ class AEANet(CARE):
         """The compiled network that training changes, after `prepare_for_training`: `keras_model`, or one beside it."""
         return self._trained
 
-    def _learning_rate(self):
-        """The configuration's learning rate, or its schedule over the steps of the training."""
-        config, rate = self.config, self.config.train_learning_rate
-        if config.train_learning_rate_decay is not None:
-            return staircase(rate, **config.train_learning_rate_decay)
-        if config.train_learning_rate_cosine is not None:
-            steps = self._steps or config.train_epochs * config.train_steps_per_epoch
-            return warmup_cosine(rate, steps, **config.train_learning_rate_cosine)
-        return rate
-
     def _loss(self, name):
         """The loss or metric called ``name``."""
         return get_loss(name)
-
-    def _network_to_train(self):
-        """`keras_model`; or one beside it, in half precision, with replicas or another end, whose weights it is given
-        after each epoch: what predicts and exports knows nothing of these."""
-        config = self.config
-        devices, precision = find_devices(config.train_devices, config.train_batch_size), config.train_precision
-        warn_if_emulated(precision)
-
-        def build():
-            return build_network(self._trained_spec, precision=precision)
-
-        if devices is not None:
-            log_devices(devices, config.train_batch_size)
-            network = ReplicatedModel(build, make_strategy(devices))
-        else:
-            as_it_is = precision == "float32" and self._trained_spec == self.spec
-            network = self.keras_model if as_it_is else build()
-        penalise_kernels(network, config.train_kernel_l2)
-        return network
 
     def train(
         self, X, Y, validation_data, epochs=None, steps_per_epoch=None, augmenter=None, *, resume=False, verbose=1
@@ -211,7 +161,8 @@ class AEANet(CARE):
             # What `epochs` and `steps_per_epoch` come to, a schedule is to end with.
             self._steps = epochs * sampler.steps
             self.prepare_for_training()
-        callbacks, state = self._training_callbacks(sampler, validation_data)
+        images = validation_data if self._shows_images else None
+        callbacks, state = run_callbacks(self, self._best_weights, sampler, images)
         network, first = self._trained, 0
         if network is not self.keras_model:
             network.set_weights(self.keras_model.get_weights())
@@ -242,57 +193,14 @@ class AEANet(CARE):
         if losses and not np.isfinite(losses[-1]):
             logger.error("training stopped in epoch %d: the loss is not a number", history.epoch[-1] + 1)
         self._training_finished()
-        self._compare_with_filters(validation)
+        if self.config.train_baselines and self.config.restores:
+            # SciPy with it, which only training needs.
+            from aeanet_tf.models.filters import keep_filters
+
+            keep_filters(self, validation)
         if state is not None:
             state.clear()
         return history
-
-    def _compare_with_filters(self, validation):
-        """Say what simple filters reach on the validation images, and keep the filters with the model."""
-        if not (self.config.train_baselines and self.config.restores):
-            return
-        # What only training needs, and SciPy with it.
-        from aeanet_tf.evaluation.baselines import write_filters
-        from aeanet_tf.models.filters import compare_with_filters
-
-        comparison = compare_with_filters(self.keras_model, validation, self.config.n_channel_out)
-        if comparison is None:
-            return
-        comparison.log()
-        if self.basedir is not None:
-            write_filters(self.logdir, comparison.filters)
-
-    def _training_callbacks(self, sampler, validation_data):
-        """All callbacks of a run in their order, and the one that makes it resumable (None without a folder)."""
-        callbacks, replicas = list(self.callbacks), 1
-        if self._trained is not self.keras_model:
-            callbacks.insert(0, CollectWeights(self.keras_model))
-            replicas = getattr(self._trained, "replicas", 1)
-        if self._trained.optimizer.use_ema:
-            # Before whatever looks at the weights of an epoch.
-            callbacks.insert(0, AveragedWeights())
-        batches = self.config.train_batch_norm_batches
-        if batches and self.config.restoration.batch_norm:
-            until = round(10 / (1 - self.config.restoration.momentum))
-
-            def sample():
-                return [part for batch in sampler.sample(batches) for part in np.split(batch, replicas)]
-
-            callbacks.insert(0, ReestimateBatchNorm(sample, until_step=until))
-        if self.basedir is None:
-            return callbacks, None
-        if self.config.train_tensorboard and self._shows_images and isinstance(validation_data[0], np.ndarray):
-            images = str(self.logdir / "logs" / "images")
-            callbacks.append(
-                CARETensorBoardImage(
-                    self.keras_model, validation_data, images, n_images=3, prob_out=self.config.probabilistic
-                )
-            )
-        if self._best_weights is not None:
-            callbacks.append(self._best_weights)
-        callbacks.append(CSVHistory(self.logdir / "history.csv"))
-        state = ResumableState(self.logdir / "resume")
-        return [*callbacks, state], state
 
     def predict(
         self,
@@ -316,7 +224,7 @@ class AEANet(CARE):
             normalizer, resizer: as in CSBDeep, applied to each image and frame by itself.
             n_tiles: number of tiles along each axis of ``img``. By default the whole image where it fits into
                 ``max_memory``, and as many tiles as it takes where not. Tiles are halved when memory runs out.
-            tiling: ``"exact"``, tiles give what the whole image would (`aeanet_tf.prediction.run_job`);
+            tiling: ``"exact"``, tiles give what the whole image would (`aeanet_tf.prediction.sweeps.run_job`);
                 ``"overlap"``, each tile has attention of its own, as in CSBDeep and the original programs; or
                 ``"whole"``, no tiles. Networks whose attention is not normalised by length, and without attention,
                 are predicted with ``"overlap"``, which is exact for the latter.
@@ -339,9 +247,9 @@ class AEANet(CARE):
             InputError: an unknown ``tiling``, ``context``, ``precision`` or ``ensemble``, ``n_tiles`` that do not fit
                 the image, ``max_memory`` that does not suffice.
         """
-        options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
-        found = self._predict(img, axes, *options, ensemble=ensemble, scale=False)
-        return [mean for mean, _ in found] if isinstance(img, (list, tuple)) else found[0]
+        options = PredictionOptions(n_tiles, tiling, max_memory, context, precision, ensemble)
+        results = self._predict(img, axes, normalizer, resizer, options, scale=False)
+        return [mean for mean, _ in results] if isinstance(img, (list, tuple)) else results[0]
 
     def checked_tiling(self, tiling=None, patch_size=None, step=None):
         """How the model is to tile, decided and checked: the name of a tiling.
@@ -359,6 +267,10 @@ class AEANet(CARE):
         if tiling == "patches":
             raise InputError("tiling: 'patches', expected exact, overlap or whole: the model does not segment")
         return tiling or "exact"
+
+    def decided(self, options):
+        """`PredictionOptions`, or `FileOptions`, with the tiling that `checked_tiling` gives."""
+        return replace(options, tiling=self.checked_tiling(options.tiling, options.patch_size, options.step))
 
     def predict_probabilistic(
         self,
@@ -383,21 +295,20 @@ class AEANet(CARE):
         """
         if not self.config.probabilistic:
             raise ValueError("This is not a probabilistic model.")
-        options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
-        found = self._predict(img, axes, *options, ensemble=ensemble)
+        options = PredictionOptions(n_tiles, tiling, max_memory, context, precision, ensemble)
+        results = self._predict(img, axes, normalizer, resizer, options)
         if isinstance(img, (list, tuple)):
-            return [ProbabilisticPrediction(*one) for one in found]
-        return ProbabilisticPrediction(*found)
+            return [ProbabilisticPrediction(*one) for one in results]
+        return ProbabilisticPrediction(*results)
 
-    def _predict(self, img, axes, *options, ensemble=None, scale=True):
-        """``(mean, scale)`` of an image, or a list of them; an ensemble's scale is ``None`` where it is not wanted.
-
-        The options are those of `predict_images`.
-        """
-        if ensemble is None:
-            return predict_images(self, img, axes, *options)
-        found = predict_ensemble([self], img, axes, [options], ensemble, scale and self.config.probabilistic)
-        return [one[:2] for one in found] if isinstance(img, (list, tuple)) else found[:2]
+    def _predict(self, img, axes, normalizer, resizer, options, scale=True):
+        """``(mean, scale)`` of an image, or a list of them; an ensemble's scale is ``None`` where it is not wanted."""
+        options = self.decided(options)
+        if options.ensemble is None:
+            return predict_images(self, img, axes, normalizer, resizer, options)
+        each = [(normalizer, resizer, options)]
+        results = predict_ensemble([self], img, axes, each, scale and self.config.probabilistic)
+        return [one[:2] for one in results] if isinstance(img, (list, tuple)) else results[:2]
 
     def network(self, precision="float32"):
         """The network as prediction uses it, with the weights of `keras_model`.
@@ -408,9 +319,9 @@ class AEANet(CARE):
         Raises:
             InputError: an unknown precision.
         """
-        check_precision(precision)
         if precision == "float32":
             return self.keras_model
+        check_precision(precision)
         if self._half is None:
             warn_if_emulated(precision)
             self._half = build_network(self.spec, precision=precision)
@@ -433,7 +344,7 @@ class AEANet(CARE):
 
     def _predict_mean_and_scale(self, img, axes, normalizer, resizer, n_tiles=None):
         # What CSBDeep's own methods call.
-        return self._predict(img, axes, normalizer, resizer, n_tiles, "exact", None, "image", "float32")
+        return self._predict(img, axes, normalizer, resizer, PredictionOptions(n_tiles, "exact"))
 
     def export_TF(self, fname=None, target="tf1.15"):
         """Write the zip that the CSBDeep plugin of Fiji loads; `interop.fiji.export_fiji` says what is in it.
@@ -472,7 +383,7 @@ class AEANet(CARE):
         return self._by_axis(query_axes, self.spec.divisor, 1)
 
     def _axes_tile_overlap(self, query_axes):
-        return self._by_axis(query_axes, receptive_radius(self.keras_model), 0)
+        return self._by_axis(query_axes, self.stages(None).stages[0].radius, 0)
 
     def _by_axis(self, query_axes, values, other):
         table = dict(zip(self.config.axes.replace("C", ""), values, strict=True))

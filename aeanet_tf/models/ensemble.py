@@ -1,13 +1,25 @@
-"""Ensemble: several models of one task that predict together."""
+"""Ensemble: several models of one task that predict together, or one in several orientations."""
 
+import logging
+
+import numpy as np
 from csbdeep.data import PadAndCropResizer
 from csbdeep.internals.probability import ProbabilisticPrediction
+from csbdeep.utils import axes_check_and_normalize
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.models.ensemble_prediction import predict_ensemble
 from aeanet_tf.models.folder import load_model, prediction_normalization
 from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.models.predict_arrays import kept_axes, predict_images
 from aeanet_tf.models.preparation import NormalizationSection
+from aeanet_tf.prediction.ensemble_statistics import EnsembleStatistics, Results
+from aeanet_tf.prediction.options import PredictionOptions
+from aeanet_tf.prediction.orientations import orientations
+
+logger = logging.getLogger("aeanet_tf")
+
+# Numbers that are added at a time, for what is between to stay small beside the image.
+_AT_ONCE = 2**20
 
 
 class Ensemble:
@@ -26,8 +38,13 @@ class Ensemble:
         InputError: no model, or two that do not fit each other, with the folder and the field that differs.
 
     Example:
-        >>> ensemble = Ensemble([AEANet(None, name, basedir="models") for name in ("seed1", "seed2", "seed3")])
-        >>> mean, disagreement = ensemble.predict_with_disagreement(image, "YX", ensemble="flips")
+        >>> import numpy as np
+        >>> from aeanet_tf.models import AEANet, AEANetConfig, Ensemble
+        >>> configs = [AEANetConfig("YX", unet_n_first=4, train_seed=seed) for seed in (1, 2)]
+        >>> ensemble = Ensemble([AEANet(config, f"seed{config.train_seed}", basedir=None) for config in configs])
+        >>> mean, disagreement = ensemble.predict_with_disagreement(np.random.rand(16, 16), "YX", ensemble="flips")
+        >>> mean.shape, bool((disagreement > 0).any())
+        ((16, 16), True)
     """
 
     def __init__(self, models):
@@ -36,12 +53,14 @@ class Ensemble:
             raise InputError("models: found none, expected one at least")
         first = _facts(self.models[0])
         for model in self.models[1:]:
-            for field, found in _facts(model).items():
-                if found != first[field]:
+            for field, value in _facts(model).items():
+                if value != first[field]:
                     raise InputError(
-                        f"{folder_of(model)}: {field}: found {found}, expected {first[field]} as in "
+                        f"{folder_of(model)}: {field}: found {value}, expected {first[field]} as in "
                         f"{folder_of(self.models[0])}"
                     )
+            # They predict in turn, and use what the ones before have left in TensorFlow's pool.
+            model.memory = self.models[0].memory
 
     @classmethod
     def load(cls, folders):
@@ -66,11 +85,11 @@ class Ensemble:
         Raises:
             InputError: as `AEANet.predict`; also models whose predictions have different units.
         """
-        found = self._predict(img, axes, normalizer, resizer, **options)
+        results = self._predict(img, axes, normalizer, resizer, options)
         first = self.models[0]
         if not first.segments:
-            return _each(lambda one: one.mean, found)
-        return _each(lambda one: first.labels_of(one.mean, first._channel_axis(axes)), found)
+            return _each(lambda one: one.mean, results)
+        return _each(lambda one: first.labels_of(one.mean, first._channel_axis(axes)), results)
 
     def predict_probabilities(self, img, axes, normalizer="own", resizer=PadAndCropResizer(), **options):  # noqa: B008
         """The mean of the probabilities of models that segment; see `predict`.
@@ -80,7 +99,7 @@ class Ensemble:
         """
         if not self.models[0].segments:
             raise ValueError("These are no models that segment.")
-        return _each(lambda one: one.mean, self._predict(img, axes, normalizer, resizer, **options))
+        return _each(lambda one: one.mean, self._predict(img, axes, normalizer, resizer, options))
 
     def predict_with_disagreement(self, img, axes, normalizer="own", resizer=PadAndCropResizer(), **options):  # noqa: B008
         """The mean of the models' predictions and how far they are apart, pixel by pixel.
@@ -100,8 +119,8 @@ class Ensemble:
         """
         if len(self.models) == 1:
             raise InputError("models: found 1, expected at least 2 that can disagree")
-        found = self._predict(img, axes, normalizer, resizer, disagreement=True, **options)
-        return _each(lambda one: (one.mean, one.disagreement), found)
+        results = self._predict(img, axes, normalizer, resizer, options, disagreement=True)
+        return _each(lambda one: (one.mean, one.disagreement), results)
 
     def predict_probabilistic(self, img, axes, normalizer="own", resizer=PadAndCropResizer(), **options):  # noqa: B008
         """A Laplace distribution for each pixel with the mean and the variance of the mixture of all members.
@@ -116,31 +135,15 @@ class Ensemble:
         """
         if not self.models[0].config.probabilistic:
             raise ValueError("These are no probabilistic models.")
-        found = self._predict(img, axes, normalizer, resizer, scale=True, **options)
-        return _each(lambda one: ProbabilisticPrediction(one.mean, one.scale), found)
+        results = self._predict(img, axes, normalizer, resizer, options, scale=True)
+        return _each(lambda one: ProbabilisticPrediction(one.mean, one.scale), results)
 
-    def _predict(
-        self,
-        img,
-        axes,
-        normalizer,
-        resizer,
-        n_tiles=None,
-        tiling=None,
-        max_memory=None,
-        context="image",
-        precision="float32",
-        ensemble=None,
-        scale=False,
-        disagreement=False,
-        **patches,
-    ):
+    def _predict(self, img, axes, normalizer, resizer, options, scale=False, disagreement=False):
         """`Results` of an image, or a list of them."""
-        each = [
-            (own, resizer, n_tiles, model.checked_tiling(tiling, **patches), max_memory, context, precision)
-            for model, own in zip(self.models, self._normalizers(normalizer), strict=True)
-        ]
-        return predict_ensemble(self.models, img, axes, each, ensemble, scale, disagreement)
+        options = PredictionOptions(**options)
+        normalizers = self._normalizers(normalizer)
+        each = [(own, resizer, model.decided(options)) for model, own in zip(self.models, normalizers, strict=True)]
+        return predict_ensemble(self.models, img, axes, each, scale, disagreement)
 
     def _normalizers(self, normalizer):
         if isinstance(normalizer, (list, tuple)):
@@ -201,5 +204,99 @@ def _facts(model):
     }
 
 
-def _each(function, found):
-    return [function(one) for one in found] if isinstance(found, list) else function(found)
+def _each(function, results):
+    return [function(one) for one in results] if isinstance(results, list) else function(results)
+
+
+def model_orientations(models, ensemble):
+    """The `Orientation` list of models whose axes are the same: those that all of them take.
+
+    Args:
+        models: list of `AEANet`.
+        ensemble: see `AEANet.predict`.
+
+    Raises:
+        InputError: an unknown ``ensemble``, or one that does not fit the axes.
+    """
+    return orientations(ensemble, models[0].config.axes.replace("C", ""), all(map(_transposable, models)))
+
+
+def _transposable(model):
+    """Whether the network's grid is the same in Y and X, so that it takes an image with these exchanged as it is."""
+    spatial = model.config.axes.replace("C", "")
+    if not {"Y", "X"} <= set(spatial):
+        return False
+    fixed = getattr(model.spec, "input_size", None)
+    y, x = spatial.index("Y"), spatial.index("X")
+    return all(sizes is None or sizes[y] == sizes[x] for sizes in (model.spec.divisor, fixed))
+
+
+def predict_ensemble(models, img, axes, each, scale=False, disagreement=False):
+    """Predict an image, or a list of them, by all members of an ensemble, and sum up what they give.
+
+    A member is a model and an orientation. Its prediction is made of the image turned, as by a call of its own, and
+    turned back. Beside it there are the running sums, whatever the number of members: one array of the size of the
+    prediction, one more for the scale, and one or two for the disagreement.
+
+    Args:
+        models: list of `AEANet` that agree in axes and channels.
+        img, axes: see `AEANet.predict`.
+        each: for each model the normaliser, the resizer and the `PredictionOptions`, whose ``ensemble`` is the same.
+        scale, disagreement: what is wanted beside the mean, see `EnsembleStatistics`.
+
+    Returns:
+        `Results`, or a list of them.
+
+    Raises:
+        InputError: as `AEANet.predict`.
+    """
+    turns, several = model_orientations(models, each[0][-1].ensemble), isinstance(img, (list, tuple))
+    images = list(img) if several else [img]
+    if not images:
+        return []
+    letters = axes_check_and_normalize(axes, images[0].ndim)
+    statistics = EnsembleStatistics(len(models), len(turns), scale, disagreement)
+    states = [{} for _ in images]
+    logger.info(
+        "prediction: an ensemble of %d (models: %d, orientations: %d)", statistics.members, len(models), len(turns)
+    )
+    members = [(model, own, turn) for model, own in zip(models, each, strict=True) for turn in turns]
+    for number, (model, own, turn) in enumerate(members):
+        names, turned = turn.axes(letters), [turn.turned(image, letters) for image in images]
+        predicted = predict_images(model, turned if several else turned[0], names, *own)
+        # Each is let go when it is added.
+        predicted = list(predicted) if several else [predicted]
+        # Channels that the model adds are last.
+        kept = kept_axes(names, model.config.axes, model._axes_out)
+        for state in states:
+            parts = [None if part is None else turn.flipped_back(part, kept) for part in predicted.pop(0)]
+            _add(statistics, state, number, *parts)
+    results = [_results(statistics, state) for state in states]
+    return results if several else results[0]
+
+
+def _add(statistics, state, member, mean, scale):
+    """Add a member's prediction to the state of an image, in place and part by part."""
+    if not state:
+        state |= {name: np.empty(mean.shape, "float32") for name in statistics.fields}
+    for rows in _parts(mean):
+        before = {name: array[rows] for name, array in state.items()}
+        own = None if scale is None else scale[rows]
+        for name, values in statistics.update(before, member, mean[rows], own).items():
+            state[name][rows] = values
+
+
+def _results(statistics, state):
+    """`Results`, in the arrays of the state."""
+    for rows in _parts(state["mean"]):
+        part = statistics.results({name: array[rows] for name, array in state.items()})
+        for name, values in (("squares", part.scale), ("between", part.disagreement)):
+            if values is not None:
+                state[name][rows] = values
+    return Results(state["mean"], state.get("squares"), state.get("between"))
+
+
+def _parts(array):
+    """Slices of the first dimension, of so many numbers that copies of them are small beside the image."""
+    step = max(1, _AT_ONCE * len(array) // max(1, array.size))
+    return [slice(start, start + step) for start in range(0, len(array), step)]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aeanet_tf.evaluation.baselines import Filters, care_psnr, choose_filters
+from aeanet_tf.evaluation.baselines import Filters, care_psnr, choose_filters, write_filters
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -56,6 +56,21 @@ class Comparison:
             )
 
 
+def keep_filters(model, validation):
+    """Say what simple filters reach on a model's validation images, and keep the filters in its folder.
+
+    Args:
+        model: an `AEANet`.
+        validation: a `ValidationSet`.
+    """
+    comparison = compare_with_filters(model.keras_model, validation, model.config.n_channel_out)
+    if comparison is None:
+        return
+    comparison.log()
+    if model.basedir is not None:
+        write_filters(model.logdir, comparison.filters)
+
+
 def compare_with_filters(network, validation, channels):
     """Score a network's predictions beside filters on validation images, up to `MOST_PIXELS`, spread over all.
 
@@ -72,8 +87,8 @@ def compare_with_filters(network, validation, channels):
     for index in np.unique(np.linspace(0, len(validation) - 1, count).astype(int)):
         x, y = validation[int(index)]
         # Not compiled: it is called a few times.
-        found = np.asarray(network(x, training=False))[..., :channels]
-        for collected, batch in ((inputs, x), (truths, y), (predictions, found)):
+        predicted = np.asarray(network(x, training=False))[..., :channels]
+        for collected, batch in ((inputs, x), (truths, y), (predictions, predicted)):
             collected += [np.ascontiguousarray(image[..., c]) for image in batch for c in range(channels)]
     there = [i for i, truth in enumerate(truths) if np.ptp(np.percentile(truth, (0.1, 99.9))) > 0]
     if not there:

@@ -4,11 +4,12 @@ import json
 import logging
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.files import read_fields, write_text
-from aeanet_tf.models.preparation import NormalizationSection, TripletSection
+from aeanet_tf.models.preparation import NormalizationSection
+from aeanet_tf.sections.triplet_options import TripletOptions
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -37,8 +38,8 @@ def config_class(kind):
     return getattr(models, MODEL_CLASSES[kind][1])
 
 
-def load_model(folder):
-    """The trained model of a folder with its best weights, of one of `MODEL_CLASSES`.
+def model_kind(folder):
+    """The kind of the trained model in a folder, one of `MODEL_CLASSES`; nothing heavy is imported for it.
 
     Raises:
         InputError: no such folder, no configuration in it or one of another program, or no weights.
@@ -51,6 +52,16 @@ def load_model(folder):
         raise InputError(f"{folder}: the model folder has no weights (*.h5), expected those of a finished training")
     if kind not in MODEL_CLASSES:
         raise InputError(f"{folder / 'config.json'}: network.kind {kind!r}, expected one of {', '.join(MODEL_CLASSES)}")
+    return kind
+
+
+def load_model(folder):
+    """The trained model of a folder with its best weights.
+
+    Raises:
+        InputError: as `model_kind`, which is told before TensorFlow is loaded; or a model that cannot be loaded.
+    """
+    folder, kind = Path(folder), model_kind(folder)
     try:
         # Resolved, because "." has no name.
         return model_class(kind)(None, folder.resolve().name, str(folder.resolve().parent))
@@ -102,17 +113,17 @@ def prediction_normalization(folder):
 
 
 def triplet_preparation(folder):
-    """The `TripletSection` that a model of slices was trained with, the default where that is unknown.
+    """The `TripletOptions` that a model of slices was trained with, the default where that is unknown.
 
     Raises:
         InputError: a file in the folder that says it is not valid.
     """
-    return _prepared(folder, _data_section(folder), "triplets", TripletSection)
+    return _prepared(folder, _data_section(folder), "triplets", TripletOptions)
 
 
 def _prepared(folder, data, name, section):
     try:
-        return section.model_validate(data.get(name) or {})
+        return TypeAdapter(section).validate_python(data.get(name) or {})
     except ValidationError as error:
         raise from_validation(error, f"{Path(folder) / RUN_FILE}: data.{name}") from None
 

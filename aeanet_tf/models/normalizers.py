@@ -9,7 +9,14 @@ from aeanet_tf.models.folder import prediction_normalization
 
 
 class RangeNormalizer(Normalizer):
-    """Maps the values ``low`` and ``high`` to 0 and 1, the same for every image, and back after prediction."""
+    """Maps the values ``low`` and ``high`` to 0 and 1, the same for every image, and back after prediction.
+
+    Example:
+        >>> import numpy as np
+        >>> from aeanet_tf.models.normalizers import RangeNormalizer
+        >>> RangeNormalizer(0, 255).before(np.array([0, 51, 255], "uint8"), "X").tolist()
+        [0.0, 0.20000000298023224, 1.0]
+    """
 
     def __init__(self, low, high, do_after=True):
         self.low, self.high, self._do_after = float(low), float(high), do_after
@@ -41,6 +48,12 @@ class StandardNormalizer(Normalizer):
 
     Args:
         over: positions that mean and deviation are of: "all", or "nonzero", where any channel is above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from aeanet_tf.models.normalizers import StandardNormalizer
+        >>> StandardNormalizer().before(np.array([[1, 1], [3, 3]]), "YX").tolist()
+        [[-1.0, -1.0], [1.0, 1.0]]
     """
 
     def __init__(self, over="all"):

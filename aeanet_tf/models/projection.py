@@ -14,6 +14,14 @@ class ProjectionAEANet(AEANet, ProjectionCARE):
 
     As `AEANet`, with a `ProjectionAEANetConfig`. Training targets have length 1 along the projected axis, as
     CSBDeep's ``create_patches_reduced_target`` makes them; predictions lack that axis.
+
+    Example:
+        >>> import numpy as np
+        >>> from aeanet_tf.models import ProjectionAEANet, ProjectionAEANetConfig
+        >>> small = {"filters": 4, "restoration": {"first_filters": 4}}
+        >>> model = ProjectionAEANet(ProjectionAEANetConfig("ZYX", network=small), "wing", basedir=None)
+        >>> model.predict(np.random.rand(3, 16, 16), "ZYX").shape
+        (16, 16)
     """
 
     @property

@@ -7,9 +7,9 @@ from csbdeep.utils import axes_check_and_normalize
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.labels import to_classes, to_labels
 from aeanet_tf.models.aeanet import AEANet
+from aeanet_tf.models.config import SegmentationAEANetConfig
 from aeanet_tf.models.normalizers import OneWayNormalizer
-from aeanet_tf.models.predict_arrays import Patches
-from aeanet_tf.models.segmentation_config import SegmentationAEANetConfig
+from aeanet_tf.prediction.options import Patches, PredictionOptions
 from aeanet_tf.prediction.patch_average import patch_starts
 from aeanet_tf.prediction.stages import attends, can_be_swept
 from aeanet_tf.training.losses import get_segmentation_loss
@@ -30,10 +30,13 @@ class SegmentationAEANet(AEANet):
     classes. ``keras_model`` gives probabilities, too; it is trained by its logits.
 
     Example:
-        >>> config = SegmentationAEANetConfig("YX", n_channel_out=2, labels=[0, 255], train_patch_size=(128, 128))
-        >>> model = SegmentationAEANet(config, "membranes", basedir="models")
-        >>> model.train(images, membranes, validation_data=(other_images, other_membranes))
-        >>> labels = model.predict(image, "YX")
+        >>> import numpy as np
+        >>> from aeanet_tf.models import SegmentationAEANet, SegmentationAEANetConfig
+        >>> config = SegmentationAEANetConfig("YX", unet_n_first=4, n_channel_out=2, labels=[0, 255])
+        >>> model = SegmentationAEANet(config, "membranes", basedir=None)
+        >>> labels = model.predict(np.random.rand(16, 16), "YX")
+        >>> labels.shape, labels.dtype, set(np.unique(labels)) <= {0, 255}
+        ((16, 16), dtype('uint8'), True)
     """
 
     segments = True
@@ -89,16 +92,16 @@ class SegmentationAEANet(AEANet):
             pairs = ImagePairs(X, Y)
         except InputError as error:
             raise InputError(f"validation_data: {error}") from None
-        found = [], []
+        patches = [], []
         for i, (x, y, shape) in enumerate(zip(pairs.x, pairs.y, pairs.shapes, strict=True)):
             if len(shape) != len(size) or any(n < p for n, p in zip(shape, size, strict=True)):
                 raise InputError(
                     f"validation_data: X[{i}] has {shape}, expected at least train_patch_size {tuple(size)}"
                 )
             for box in _grid(shape, size):
-                found[0].append(x[box])
-                found[1].append(y[box])
-        return found
+                patches[0].append(x[box])
+                patches[1].append(y[box])
+        return patches
 
     def _indices(self, name, images):
         """Label images as class indices with one channel."""
@@ -108,10 +111,10 @@ class SegmentationAEANet(AEANet):
                 f"{name}: found {type(images).__name__}, expected label images, an array or a list of them"
             )
         if isinstance(images, np.ndarray):
-            found = to_classes(images, values, name)
-            return found if found.ndim == spatial + 2 else found[..., None]
-        found = [to_classes(image, values, f"{name}[{i}]") for i, image in enumerate(images)]
-        return [image[..., None] if image.ndim == spatial else image for image in found]
+            classes = to_classes(images, values, name)
+            return classes if classes.ndim == spatial + 2 else classes[..., None]
+        classes = [to_classes(image, values, f"{name}[{i}]") for i, image in enumerate(images)]
+        return [image[..., None] if image.ndim == spatial else image for image in classes]
 
     def predict(
         self,
@@ -147,10 +150,10 @@ class SegmentationAEANet(AEANet):
             InputError: as `AEANet.predict`; also patches that do not fit the network.
         """
         options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision, patch_size, step, ensemble)
-        found = self.predict_probabilities(img, axes, *options)
+        results = self.predict_probabilities(img, axes, *options)
         if isinstance(img, (list, tuple)):
-            return [self.labels_of(one, self._channel_axis(axes)) for one in found]
-        return self.labels_of(found, self._channel_axis(axes))
+            return [self.labels_of(one, self._channel_axis(axes)) for one in results]
+        return self.labels_of(results, self._channel_axis(axes))
 
     def predict_probabilities(
         self,
@@ -172,10 +175,9 @@ class SegmentationAEANet(AEANet):
         Returns:
             Float32 array with the classes along C, which is where ``img`` has it, else last; a list for a list.
         """
-        tiling = self.checked_tiling(tiling, patch_size, step)
-        options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision)
-        found = self._predict(img, axes, *options, ensemble=ensemble, scale=False)
-        return [one for one, _ in found] if isinstance(img, (list, tuple)) else found[0]
+        options = PredictionOptions(n_tiles, tiling, max_memory, context, precision, ensemble, patch_size, step)
+        results = self._predict(img, axes, normalizer, resizer, options, scale=False)
+        return [one for one, _ in results] if isinstance(img, (list, tuple)) else results[0]
 
     def _check_normalizer_resizer(self, normalizer, resizer):
         # Before CSBDeep's check, which warns where a normaliser would map back and the channels differ in number.

@@ -1,6 +1,7 @@
 """SliceInterpolationNet: the slice between two neighbours of a serial section."""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 from csbdeep.data import NoNormalizer
@@ -12,8 +13,9 @@ from aeanet_tf.models.aeanet import AEANet
 from aeanet_tf.models.config import SliceInterpolationConfig
 from aeanet_tf.models.folder import prediction_normalization, triplet_preparation
 from aeanet_tf.models.normalizers import fit_normalizer
-from aeanet_tf.models.preparation import NormalizationSection, TripletSection
+from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.sections.alignment import to_common_histogram, to_midpoint
+from aeanet_tf.sections.triplet_options import TripletOptions
 from aeanet_tf.training.interpolation_losses import get_interpolation_loss, middle_mae, middle_mse
 
 logger = logging.getLogger("aeanet_tf")
@@ -33,9 +35,13 @@ class SliceInterpolationNet(AEANet):
     stack. `predict` takes such a pair with axes ``"YXC"``; `interpolate` takes two slices as they are.
 
     Example:
-        >>> model = SliceInterpolationNet(SliceInterpolationConfig(), "sections", basedir="models")
-        >>> model.train(X, Y, validation_data=(Xv, Yv))
-        >>> missing = model.interpolate(stack[6], stack[8])
+        >>> import numpy as np
+        >>> from aeanet_tf.models import SliceInterpolationConfig, SliceInterpolationNet
+        >>> small = {"filters": 8, "blocks": 1, "convolutions": 2, "growth": 4}
+        >>> model = SliceInterpolationNet(SliceInterpolationConfig(network=small), "sections", basedir=None)
+        >>> stack = np.random.rand(3, 32, 40)
+        >>> model.interpolate(stack[0], stack[2]).shape
+        (32, 40)
     """
 
     interpolates = True
@@ -114,13 +120,13 @@ class SliceInterpolationNet(AEANet):
             )
 
     def preparation(self, shape):
-        """How slices of a shape ``(y, x)`` are aligned and matched: a `TripletSection`.
+        """How slices of a shape ``(y, x)`` are aligned and matched: `TripletOptions`.
 
         It is that of the training, or the defaults where that is unknown; ``max_shift`` is no more than a quarter of a
         side.
         """
-        section = TripletSection() if self.basedir is None else triplet_preparation(self.logdir)
-        return section.model_copy(update={"max_shift": min(section.max_shift, min(shape) // 4)})
+        options = TripletOptions() if self.basedir is None else triplet_preparation(self.logdir)
+        return replace(options, max_shift=min(options.max_shift, min(shape) // 4))
 
     def _normalised(self, normalizer, pair):
         """The normaliser, and the network's input ``(y, x, 2 channels)``."""
@@ -132,12 +138,12 @@ class SliceInterpolationNet(AEANet):
 
 def prepare_pair(before, after, max_shift, match_histograms):
     """Two slices as the network is to see them: moved to the middle of their shift, with a common histogram."""
-    before, after, found = to_midpoint(before, after, max_shift)
-    if max_shift and max(abs(found.y), abs(found.x)) >= max_shift:
+    before, after, offset = to_midpoint(before, after, max_shift)
+    if max_shift and max(abs(offset.y), abs(offset.x)) >= max_shift:
         logger.warning(
             "max_shift: two slices are %d, %d pixels apart, as far as was searched; they may lie farther apart",
-            found.y,
-            found.x,
+            offset.y,
+            offset.x,
         )
     return to_common_histogram(before, after) if match_histograms else (before, after)
 

@@ -7,8 +7,7 @@ from csbdeep.utils import axes_check_and_normalize
 
 from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
-from aeanet_tf.models.hardware import on_accelerator
-from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
+from aeanet_tf.prediction.machine import on_accelerator
 from aeanet_tf.training.pairs import MatchError
 
 logger = logging.getLogger("aeanet_tf")
@@ -55,9 +54,8 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     seed = config.train_seed
     if seed is None:
         seed = int(np.random.SeedSequence().entropy % 2**32)
-    projected_axis = 0 if spec.kind == "projection" else None
-    triplets = spec.kind == "ssan"
-    sampler = (TripletSampler if triplets else PatchSampler)(
+    make_sampler, make_validation = config.samplers
+    sampler = make_sampler(
         X,
         Y,
         config.train_batch_size,
@@ -65,7 +63,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
         patch_size=config.train_patch_size,
         augment=config.train_augment if augmenter is None else augmenter,
         seed=seed,
-        projected_axis=projected_axis,
+        projected_axis=config.projected_axis,
         match_targets=config.train_match_targets,
     )
     _check_gradients(config, spec)
@@ -74,11 +72,11 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     # A learned query takes images of one size only.
     fixed = getattr(spec, "input_size", None)
     try:
-        validation = (TripletValidationSet if triplets else ValidationSet)(
+        validation = make_validation(
             *validation_data,
             div_by=fixed or spec.divisor,
             max_positions=share,
-            projected_axis=projected_axis,
+            projected_axis=config.projected_axis,
             match_targets=config.train_match_targets,
             at_most=fixed,
         )

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from aeanet_tf.errors import InputError, UnfinishedError
 from aeanet_tf.files import replacing
-from aeanet_tf.prediction.memory import available_bytes
+from aeanet_tf.prediction.machine import available_bytes
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -23,7 +23,7 @@ PATIENCE = 20
 
 
 class Cluster:
-    """Evaluates the tiles of a job on a cluster; the counterpart of `exact.Here`.
+    """Evaluates the tiles of a job on a cluster; the counterpart of `LocalWorker`.
 
     The job and the contexts are files in a folder that all workers see, as they see the images; tiles and features
     are written in place, moments come back. A worker that is lost costs the tiles it was at, which others take over.

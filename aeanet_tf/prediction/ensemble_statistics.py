@@ -67,18 +67,18 @@ class EnsembleStatistics:
         """
         count, (model, turn) = member + 1, divmod(member, self.turns)
         deviation = mean - state["mean"] if member else np.zeros_like(mean)
-        found = {"mean": state["mean"] + deviation / count if member else mean}
+        updated = {"mean": state["mean"] + deviation / count if member else mean}
         if self.scale:
             squares = 2 * scale**2 + deviation**2 * (member / count)
-            found["squares"] = state["squares"] + squares if member else squares
+            updated["squares"] = state["squares"] + squares if member else squares
         if self.disagreement:
             of_model = state["model"] + (mean - state["model"]) / (turn + 1) if turn else mean
             between = state["between"] if member else np.zeros_like(mean)
             if model and turn == self.turns - 1:
                 # Over whole models, the mean of all members is that of the models.
-                between = between + (of_model - found["mean"]) ** 2 * ((model + 1) / model)
-            found |= {"between": between, "model": of_model}
-        return {name: found[name] for name in self.fields}
+                between = between + (of_model - updated["mean"]) ** 2 * ((model + 1) / model)
+            updated |= {"between": between, "model": of_model}
+        return {name: updated[name] for name in self.fields}
 
     def results(self, state):
         """`Results` of a state after the last member, for a piece of the image."""

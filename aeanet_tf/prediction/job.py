@@ -1,11 +1,88 @@
-"""What is to be predicted and how, in one object that every worker gets; and the evaluation of one of its tiles."""
+"""Tiles of images, and what is to be predicted of them and how, in one object that every worker gets."""
 
-from itertools import groupby
+from itertools import groupby, pairwise, product
 from typing import Any, NamedTuple
 
+from aeanet_tf.errors import InputError
 from aeanet_tf.networks import as_spec
-from aeanet_tf.prediction.stages import Recipe
-from aeanet_tf.prediction.tiles import tiles
+from aeanet_tf.prediction.stages import PackedStages
+
+
+class Tile(NamedTuple):
+    """A tile, one entry a spatial axis.
+
+    Attributes:
+        read: ``(start, stop)`` in the image, halo included.
+        inner: ``(start, stop)`` in what was read: without the halo. The inner parts of all tiles cover the image once.
+    """
+
+    read: tuple[tuple[int, int], ...]
+    inner: tuple[tuple[int, int], ...]
+
+    @property
+    def source(self):
+        """Slices of the image to read."""
+        return tuple(slice(*bounds) for bounds in self.read)
+
+    @property
+    def target(self):
+        """Slices of the image that the inner part covers."""
+        return tuple(slice(r[0] + i[0], r[0] + i[1]) for r, i in zip(self.read, self.inner, strict=True))
+
+
+def cut_evenly(size, n_tiles, step):
+    """Edges of tiles that begin on multiples of a step: for each axis the first, those between tiles, and the last.
+
+    Args:
+        size: of the image.
+        n_tiles: number of tiles along each axis; they differ by at most one step, the last may be smaller.
+        step: one number an axis.
+
+    Raises:
+        InputError: more tiles along an axis than it has steps.
+    """
+    edges = []
+    for axis, (n, count, unit) in enumerate(zip(size, n_tiles, step, strict=True)):
+        blocks = -(-n // unit)
+        if not 1 <= count <= blocks:
+            raise InputError(
+                f"n_tiles: {count} along axis {axis} of size {n}, expected 1 to {blocks} (steps of {unit})"
+            )
+        edges.append([*(unit * (i * blocks // count) for i in range(count)), n])
+    return edges
+
+
+def tiles(size, edges, divisor, radius):
+    """The tiles between edges, each with the halo that it has to read.
+
+    A tile reads at least the receptive radius around its inner part, from the next multiple of the divisor, so that
+    strided layers meet the same positions as in the whole image; and nothing at the borders of the image, where
+    ``same`` padding has to act as in the whole image.
+
+    Args:
+        size: of the image, in multiples of ``divisor``.
+        edges: of the inner parts, ascending, one list an axis; they need not reach the borders of the image.
+        divisor, radius: of the network, one number an axis.
+
+    Returns:
+        List of `Tile`, the last axis fastest.
+
+    Raises:
+        InputError: a size off the network's grid.
+    """
+    for axis, (n, step) in enumerate(zip(size, divisor, strict=True)):
+        if n % step:
+            raise InputError(f"size: {n} along axis {axis}, expected a multiple of {step}")
+    axes = [_along(*facts) for facts in zip(size, edges, divisor, radius, strict=True)]
+    return [Tile(*zip(*parts, strict=True)) for parts in product(*axes)]
+
+
+def _along(size, edges, step, radius):
+    parts = []
+    for start, stop in pairwise(edges):
+        first, last = max(0, (start - radius) // step * step), min(size, -(-(stop + radius) // step) * step)
+        parts.append(((first, last), (start - first, stop - first)))
+    return parts
 
 
 class Frame(NamedTuple):
@@ -28,7 +105,7 @@ class Frame(NamedTuple):
 class Job:
     """Frames that share one attention context, the network's stages, and where features are kept.
 
-    It can be pickled where sources, targets and features can: the network goes as a `Recipe`.
+    It can be pickled where sources, targets and features can: the network goes as a `PackedStages`.
 
     Args:
         stages: `Stages` or `OwnAttention`.
@@ -43,7 +120,7 @@ class Job:
         self._tiles = {}
 
     def __getstate__(self):
-        return {**vars(self), "stages": Recipe(self.stages, self.spec), "spec": None, "_tiles": {}}
+        return {**vars(self), "stages": PackedStages(self.stages, self.spec), "spec": None, "_tiles": {}}
 
     def __setstate__(self, state):
         vars(self).update(state)
@@ -134,13 +211,13 @@ class Job:
         Returns:
             See `evaluate`.
         """
-        this, part, (found, kept) = self.stages.stages[stage], self.tiles(stage, frame)[tile], result
+        this, part, (output, kept) = self.stages.stages[stage], self.tiles(stage, frame)[tile], result
         for tensor, values in zip(this.keeps, kept, strict=True):
             self.features.write(*self._kept(tensor, frame, part.target), values)
         if this.operator is not None:
-            return found
+            return output
         # A projection's output lacks the first axis.
-        self.frames[frame].target.write(part.target[-(found.ndim - 1) :], found)
+        self.frames[frame].target.write(part.target[-(output.ndim - 1) :], output)
         return None
 
     def _kept(self, tensor, frame, slices):

@@ -55,8 +55,8 @@ class Journal:
     def moments(self, stage, channels):
         """Yield the moments of all finished tiles of a stage, in the order of the tiles."""
         if self.folder is None:
-            found = self._moments.pop(stage)
-            yield from (found[task] for task in sorted(found))
+            moments = self._moments.pop(stage)
+            yield from (moments[task] for task in sorted(moments))
             return
         records = self._read(stage, channels)
         for index in np.lexsort((records["tile"], records["frame"])):

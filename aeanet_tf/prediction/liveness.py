@@ -1,4 +1,4 @@
-"""Which tensors exist at the same time while a stage is evaluated, and how large they are."""
+"""What memory a tile takes: which tensors exist at the same time while a stage is evaluated, how large they are."""
 
 from functools import singledispatchmethod
 from math import prod
@@ -23,6 +23,10 @@ from aeanet_tf.layers import (
 _TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 # Dropout is nothing in prediction: it gives what it takes.
 _IN_PLACE = (keras.layers.Activation, keras.layers.Add, keras.layers.Dropout, keras.layers.Subtract)
+# Measured by benchmarks/memory_model.py with TensorFlow 2.21 on Linux, x86. Inputs exist three times: as NumPy arrays
+# and twice as tensors. With oneDNN, TensorFlow takes memory from a pool that grows by doubling and gives nothing back:
+# with its gaps it is 1.0 to 1.9 times what is alive, by how a tile's size happens to fit. FIXED is for small tensors.
+COPIES, POOL, FIXED = 3, 2.0, 4e6
 _ITEM = {"float16": 2, "bfloat16": 2, "float64": 8}
 
 
@@ -58,6 +62,27 @@ class Peak(NamedTuple):
     outputs: float
     between: float
     columns: float
+
+
+def tile_bytes(graph, stage, size, overlapped=False):
+    """Predicted peak memory of `Stages.run` on a tile, beyond what the process holds once the stage is traced.
+
+    An upper bound for the evaluation on a CPU: what is alive at the same time (`stage_peak`), with the gaps in
+    TensorFlow's pool; or without gaps but with the columns of transposed convolutions, which TensorFlow forms without
+    oneDNN, if that is more. The pool stays with the process for the tiles to come, and counts as resident.
+
+    Args:
+        graph: the `NetworkGraph`.
+        stage: a `Stage` of it.
+        size: spatial size of the tile as it is read, halo included, one number for each of the image's axes.
+        overlapped: whether another tile's inputs wait at the same time, and what one more gave is being written.
+
+    Returns:
+        Bytes of inputs, all that is between, output and kept features. It does not fall along any axis of the tile.
+    """
+    peak = stage_peak(graph, stage, size)
+    inputs, outputs = COPIES + overlapped, 1 + overlapped
+    return inputs * peak.inputs + outputs * peak.outputs + max(POOL * peak.between, peak.columns) + FIXED
 
 
 def stage_peak(graph, stage, size):

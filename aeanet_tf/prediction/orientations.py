@@ -100,8 +100,8 @@ class FlippedArray:
 
 def mirrored(slices, shape, dimensions):
     """The place in an array of what is at ``slices`` of the same array reversed along ``dimensions``."""
-    found = list(slices)
+    place = list(slices)
     for dimension in dimensions:
         start, stop, _ = slices[dimension].indices(shape[dimension])
-        found[dimension] = slice(shape[dimension] - stop, shape[dimension] - start)
-    return tuple(found)
+        place[dimension] = slice(shape[dimension] - stop, shape[dimension] - start)
+    return tuple(place)

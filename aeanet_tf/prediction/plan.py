@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.prediction.memory import tile_bytes
-from aeanet_tf.prediction.stages import OwnAttention, Stages, attends, can_be_swept
+from aeanet_tf.prediction.liveness import tile_bytes
+from aeanet_tf.prediction.stages import Stages, attends, can_be_swept
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -79,14 +79,14 @@ class Budget(NamedTuple):
     disk: float | None = None
 
 
-def make_plan(network, spec, sizes, budget, n_tiles=None, shared=True, group=False):
+def make_plan(own, spec, sizes, budget, n_tiles=None, shared=True, group=False):
     """Choose the tiles and the features to keep: what takes the least arithmetic within the budget.
 
     The image in one piece is preferred where it fits. Otherwise tiles are cut along the longest side until the
     evaluation of one fits, by the model of `tile_bytes`.
 
     Args:
-        network: of `build_network`.
+        own: `OwnAttention` of the network.
         spec: its spec.
         sizes: padded spatial sizes of the images, which are predicted together.
         budget: a `Budget`.
@@ -100,8 +100,7 @@ def make_plan(network, spec, sizes, budget, n_tiles=None, shared=True, group=Fal
     Raises:
         InputError: the smallest tiles do not fit into the budget.
     """
-    one = (1,) * spec.dimension
-    own = OwnAttention(network)
+    one, network = (1,) * spec.dimension, own.graph.network
     whole = _evaluate(own, spec, sizes, one, budget, own)
     asked = shared and attends(network)
     shared = asked and can_be_swept(network)
@@ -113,15 +112,15 @@ def make_plan(network, spec, sizes, budget, n_tiles=None, shared=True, group=Fal
         logger.warning("tiling: this network's attention cannot be shared, each tile has its own")
     nothing_kept = Stages(network) if shared else own
     ways = [nothing_kept, *(Stages(network, kept) for kept in (nothing_kept.densities() if shared else ()))]
-    found = [_tiled(stages, spec, sizes, n_tiles, budget, own) for stages in ways]
-    fitting = [plan for plan in found if _fits(plan, budget)]
+    plans = [_tiled(stages, spec, sizes, n_tiles, budget, own) for stages in ways]
+    fitting = [plan for plan in plans if _fits(plan, budget)]
     if not fitting and n_tiles is None:
-        least, left = _size(min(plan.memory for plan in found)), _size(max(0, budget.memory))
+        least, left = _size(min(plan.memory for plan in plans)), _size(max(0, budget.memory))
         raise InputError(f"max_memory: {left} are left for the network, the smallest tiles take {least}")
     if not fitting:
         # The tiles are given, and nothing kept takes the least memory.
-        _warn_of_memory(found[0], budget)
-        return found[0]
+        _warn_of_memory(plans[0], budget)
+        return plans[0]
     # The fewest features that are worth it.
     enough = 1.05 * min(plan.cost for plan in fitting)
     return next(plan for plan in fitting if plan.cost <= enough)

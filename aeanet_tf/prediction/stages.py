@@ -109,11 +109,11 @@ class Stages:
             self._compiled[index] = _compiled(self._function(stage), stage.inputs, channels)
         inputs = [np.asarray(x, "float32")[None] for x in inputs]
         contexts = [Moments(*context) for context in contexts]
-        found, kept = self._compiled[index](inputs, np.asarray(inner, "int32"), contexts)
+        result, kept = self._compiled[index](inputs, np.asarray(inner, "int32"), contexts)
         kept = [ops.convert_to_numpy(k)[0] for k in kept]
         if self.stages[index].operator is None:
-            return ops.convert_to_numpy(found)[0], kept
-        return Moments(*(ops.convert_to_numpy(m) for m in found)), kept
+            return ops.convert_to_numpy(result)[0], kept
+        return Moments(*(ops.convert_to_numpy(m) for m in result)), kept
 
     def _function(self, stage):
         def run(inputs, inner, contexts):
@@ -161,8 +161,8 @@ class OwnAttention:
             self._compiled[batch] = _compiled(self._evaluate, self.stages[0].inputs, batch=batch)
         images = [np.asarray(image, "float32") for (image,) in inputs]
         images = np.stack(images) if len(images) > 1 else images[0][None]
-        found = self._compiled[batch]([images], np.asarray(inner, "int32"), [])[0]
-        return [(one, []) for one in ops.convert_to_numpy(found)]
+        result = self._compiled[batch]([images], np.asarray(inner, "int32"), [])[0]
+        return [(one, []) for one in ops.convert_to_numpy(result)]
 
     def _evaluate(self, inputs, inner, contexts):
         return _cut(self.graph, self.graph.network(inputs[0], training=False), self.graph.output, inner), []
@@ -206,7 +206,7 @@ def _compiled(function, inputs, channels=(), batch=1):
 _built = {}
 
 
-class Recipe:
+class PackedStages:
     """What stages are made from; it can be pickled.
 
     Args:

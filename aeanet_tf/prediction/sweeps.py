@@ -7,13 +7,12 @@ from itertools import pairwise
 import numpy as np
 
 from aeanet_tf.layers.moments import Moments
-from aeanet_tf.prediction.job import Frame, Job
+from aeanet_tf.prediction.job import Frame, Job, cut_evenly
 from aeanet_tf.prediction.kept import Features, Journal
 from aeanet_tf.prediction.stages import Stages
-from aeanet_tf.prediction.tiles import cut_evenly
 
 
-class Here:
+class LocalWorker:
     """Evaluates the tiles of a job in this process, one after the other, which are read and written meanwhile."""
 
     def run(self, job, stage, tasks, contexts):
@@ -31,12 +30,12 @@ def run_job(job, workers=None, journal=None, progress=None):
 
     Args:
         job: a `Job`.
-        workers: evaluates tiles in any order, as `Here` does.
+        workers: evaluates tiles in any order, as `LocalWorker` does.
         journal: a `Journal`; what it has is not evaluated again.
         progress: called after each tile of each sweep with a line that says which, and the number of tiles of all
             sweeps that are left to do.
     """
-    workers = Here() if workers is None else workers
+    workers = LocalWorker() if workers is None else workers
     journal = Journal() if journal is None else journal
     stages = job.stages.stages
     total = sum(len(job.tasks(s)) - len(journal.done(s, _channels(stage))) for s, stage in enumerate(stages))

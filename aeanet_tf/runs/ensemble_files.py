@@ -46,6 +46,9 @@ class EnsembleRun:
         disagreement: whether the disagreement of the models is wanted.
     """
 
+    # The first member's sums are there before it is planned, which may fail.
+    makes_folder = True
+
     def __init__(self, runs, turns, scale, disagreement):
         self.state = runs[0].state
         self.members = [(run, turn) for run in runs for turn in turns]
@@ -169,10 +172,10 @@ class EnsembleImage(ImageRun):
         # All classes together, for the likeliest.
         chunks = [n if a == "C" else chunk for n, a, chunk in zip(shape, axes, chunks, strict=True)]
         for slices in read_pieces(shape, chunks, 16 * len(store.statistics.fields)):
-            found = store.results(slices)
-            values = [found.mean, *(part for part in (found.scale, found.disagreement) if part is not None)]
+            results = store.results(slices)
+            values = [results.mean, *(part for part in (results.scale, results.disagreement) if part is not None)]
             if self.segments:
-                self._write_labels(slices, axes, found.mean)
+                self._write_labels(slices, axes, results.mean)
                 # The mean is written where there is a file for it between the labels and the disagreement.
                 values = values[len(values) - len(self.files) + 1 :]
             files = self.files[1:] if self.segments else self.files

@@ -9,9 +9,10 @@ from aeanet_tf.evaluation.equivariance import rotate_input
 from aeanet_tf.evaluation.figures import save_figure
 from aeanet_tf.io.read import read_image
 from aeanet_tf.io.tiff import write_image
-from aeanet_tf.models.hardware import RESERVE, memory_budget
 from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.prediction.machine import RESERVE
 from aeanet_tf.prediction.plan import Budget, make_plan
+from aeanet_tf.runs.frames import padded_size
 from aeanet_tf.runs.image_data import network_image
 
 # As in the paper's figure.
@@ -77,8 +78,8 @@ def _read(model, path, axes, normalization):
 
 def _check_memory(model, path, size):
     """Refuse what would take more memory than there is: maps are evaluated in one piece."""
-    padded = tuple(-(-n // step) * step for n, step in zip(size, model.spec.divisor, strict=True))
-    plan = make_plan(model.keras_model, model.spec, [padded], Budget(memory_budget(None, RESERVE)))
+    padded = [padded_size(size, model.spec.divisor)]
+    plan = make_plan(model.stages(None), model.spec, padded, Budget(model.memory.left(None, RESERVE)))
     if prod(plan.n_tiles) > 1:
         shape = " x ".join(map(str, size))
         raise InputError(f"{path}: {shape} pixels do not fit into memory in one piece, which maps need; crop the image")
@@ -139,12 +140,12 @@ def _report(operator, strides, correlations, shown):
 
 
 def _equivariance(operator, images, rotations, targets):
-    for (image, _), found in zip(images, rotations, strict=True):
-        channels = range(min(2, found.query.raw.shape[-1], found.attention.raw.shape[-1]))
+    for (image, _), rotation in zip(images, rotations, strict=True):
+        channels = range(min(2, rotation.query.raw.shape[-1], rotation.attention.raw.shape[-1]))
         title = f"{image.path.name}: query and attention output ({operator.name})"
         _, png = targets[image.path]
-        save_figure(map_figures.equivariance_figure(found, tuple(channels), title), png)
+        save_figure(map_figures.equivariance_figure(rotation, tuple(channels), title), png)
         print(
-            f"{png}: difference after a rotation by 90°: query {100 * found.query.relative_difference:.1f} %, "
-            f"attention output {100 * found.attention.relative_difference:.1f} % of the standard deviation"
+            f"{png}: difference after a rotation by 90°: query {100 * rotation.query.relative_difference:.1f} %, "
+            f"attention output {100 * rotation.attention.relative_difference:.1f} % of the standard deviation"
         )

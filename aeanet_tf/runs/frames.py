@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+from csbdeep.utils import move_image_axes
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import check_finite, check_fits
 from aeanet_tf.io.labels import to_labels
+from aeanet_tf.models.predict_arrays import kept_axes, mapped_back
 from aeanet_tf.prediction.orientations import mirrored
 
 
@@ -45,6 +47,11 @@ def frame_image(image, frame):
     return replace(image, array=array, axes=image.axes.replace("T", ""), pixel_size=sizes)
 
 
+def padded_size(size, divisor):
+    """The spatial sizes that an image is padded to: the next multiples of what a network takes."""
+    return tuple(-(-n // step) * step for n, step in zip(size, divisor, strict=True))
+
+
 class FrameSource:
     """What the network is given for one image, read piece by piece.
 
@@ -77,9 +84,10 @@ class FrameSource:
         _check_axes(self.image, net_axes)
         by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))
         self.size = tuple(by_axis[a] for a in net_axes if a != "C")
-        extra = [-n % d for n, d in zip(self.size, divisor, strict=True)]
+        padded = padded_size(self.size, divisor)
+        extra = [after - before for before, after in zip(self.size, padded, strict=True)]
         self.pad = tuple((n // 2, n - n // 2) for n in extra)
-        self.shape = (*(n + e for n, e in zip(self.size, extra, strict=True)), by_axis.get("C", 1))
+        self.shape = (*padded, by_axis.get("C", 1))
         self.ndim = len(self.shape)
         # NumPy's own reflection, also of images smaller than their padding.
         self._shown = [np.pad(np.arange(n), p, mode="reflect") for n, p in zip(self.size, self.pad, strict=True)]
@@ -102,7 +110,7 @@ class FrameSource:
         axes = self.image.axes
         x = np.asarray(self.image.array[tuple(box.get(a, slice(0, self.shape[-1])) for a in axes)])
         check_finite(self.image.path, x)
-        return _permuted(x, axes, self.net_axes)
+        return move_image_axes(x, axes, self.net_axes, True)
 
 
 def output_layout(image, net_axes, net_out_axes, n_channel_out):
@@ -176,11 +184,7 @@ class FrameTarget:
             self._put(self.scale, places, scale)
 
     def _restored(self, y):
-        channels = y.shape[-1] // 2 if self.probabilistic else y.shape[-1]
-        mean, scale = y[..., :channels], y[..., channels:] if self.probabilistic else None
-        if self.normalizer.do_after and channels == self.n_channel_in:
-            return self.normalizer.after(mean, scale, self.net_out_axes)
-        return mean, scale
+        return mapped_back(y, self.probabilistic, self.n_channel_in, self.normalizer, self.net_out_axes)
 
     def _put(self, writer, places, values, without=""):
         writer.write(*self._as_stored(places, values, without))
@@ -252,20 +256,13 @@ class MemberTarget(FrameTarget):
 
 
 def _file_axes(image_axes, net_axes, net_out_axes, channels):
-    axes = "".join(a for a in image_axes if a == "C" or a in net_out_axes or a not in net_axes)
+    axes = kept_axes(image_axes, net_axes, net_out_axes)
     return axes if "C" in axes or channels == 1 else axes + "C"
 
 
 def _check_axes(image, net_axes, frames=False):
     channels = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
     check_fits(image, net_axes, channels, frames)
-
-
-def _permuted(x, axes, target):
-    """``x`` with its axes in the order of ``target``, which may have a C more."""
-    if "C" not in axes and "C" in target:
-        x, axes = x[..., None], axes + "C"
-    return x.transpose([axes.index(a) for a in target])
 
 
 class _FrameArray:

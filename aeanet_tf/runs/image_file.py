@@ -11,9 +11,16 @@ from aeanet_tf.io.labels import label_dtype
 from aeanet_tf.io.write import ImageTarget
 from aeanet_tf.io.write_nifti import NiftiTarget
 from aeanet_tf.models.normalizers import fit_normalizer
-from aeanet_tf.prediction import cut_evenly
-from aeanet_tf.prediction.job import Frame
-from aeanet_tf.runs.frames import FrameSource, FrameTarget, LabelTarget, frame_image, frames_of, output_layout
+from aeanet_tf.prediction.job import Frame, cut_evenly
+from aeanet_tf.runs.frames import (
+    FrameSource,
+    FrameTarget,
+    LabelTarget,
+    frame_image,
+    frames_of,
+    output_layout,
+    padded_size,
+)
 
 # The longest side of a chunk of an output, about what CSBDeep's users crop and viewers load at once.
 CHUNK = {2: 512, 3: 128}
@@ -38,7 +45,7 @@ class ImageRun:
         self.frames = frames_of(self.image, config.axes)
         by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))
         self.size = tuple(by_axis[a] for a in config.axes if a != "C")
-        self.padded = tuple(-(-n // step) * step for n, step in zip(self.size, model.spec.divisor, strict=True))
+        self.padded = padded_size(self.size, model.spec.divisor)
         self.segments = model.segments
         self.sources, self.files = [], []
 
@@ -56,8 +63,8 @@ class ImageRun:
             plan: its `Plan`.
             tag: of the run.
         """
-        found = [self._target(index, plan, tag, reopen=True) for index in range(len(self.targets))]
-        self.files = [file for file in found if file is not None]
+        files = [self._target(index, plan, tag, reopen=True) for index in range(len(self.targets))]
+        self.files = [file for file in files if file is not None]
         return len(self.files) == len(self.targets)
 
     def create_files(self, plan, tag):
@@ -82,7 +89,9 @@ class ImageRun:
             make = NiftiTarget.reopen if reopen else NiftiTarget.create
             return make(path, shape, axes, self.path, tag, dtype)
         make = ImageTarget.reopen if reopen else ImageTarget.create
-        return make(path, shape, axes, *self._calibration(axes), self._chunk_shape(axes, shape, plan), tag, dtype)
+        pixel_size, unit = self._calibration(axes)
+        chunks = self._chunk_shape(axes, shape, plan)
+        return make(path, shape, axes, pixel_size=pixel_size, unit=unit, chunks=chunks, tag=tag, dtype=dtype)
 
     def layout(self):
         """Shape and axes of the prediction, with all its channels."""
@@ -141,14 +150,14 @@ class ImageRun:
 
     def _lengths(self, plan):
         """Length of the output's tiles along each spatial axis, and of the chunks that they are made of."""
-        found = []
+        lengths = []
         counts = plan.tiles_for(self.padded, self.model.spec.divisor)
         for size, count in zip(self.size, counts, strict=True):
             share = ceil(size / count)
             parts = ceil(share / CHUNK[len(self.size)])
             chunk = ceil(share / parts)
-            found.append((chunk * parts, chunk))
-        return found
+            lengths.append((chunk * parts, chunk))
+        return lengths
 
     def _chunks(self, plan):
         return [chunk for _, chunk in self._lengths(plan)]

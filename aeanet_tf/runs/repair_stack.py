@@ -4,12 +4,13 @@ The functions take any ``interpolate(before, after)``: the method of a model, or
 `aeanet_tf.sections.baselines`. One slice after another is read, interpolated and written.
 
 What takes seconds to import, Keras by `aeanet_tf.prediction` and SciPy by the scores, is imported where it is used, so
-that the command line can check its arguments before.
+that arguments are checked before.
 """
 
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -129,17 +130,37 @@ def repair_stack(stack, missing, interpolate, output, upsample=1):
         InputError: a missing slice has not two neighbours, an output that `output_path` refuses, a slice that cannot
             be read, an interpolated one that is not finite, a disk that is full. Nothing is left then.
     """
-    path, missing = output_path(stack, output), check_task(stack, missing, upsample)
-    _log_task(stack, missing, upsample)
-    method = _Checked(interpolate, stack.path)
-    slices = _repaired(stack, missing, method)
-    if upsample == 2:
-        slices = _doubled(slices, method, stack.dtype)
-    count = upsample * (len(stack) - 1) + 1
-    _write(path, stack, slices, count, _pixel_size(stack, upsample))
-    kept = len(stack) - len(missing)
-    logger.info("%s: %d slices interpolated, %d as in the input", path, count - kept, kept)
-    return path
+    return plan_repair(stack, missing, output, upsample).run(interpolate)
+
+
+@dataclass(frozen=True)
+class Repair:
+    """The repair of a stack, which `plan_repair` has checked.
+
+    Attributes:
+        stack, upsample: see `repair_stack`.
+        missing: numbers of the missing slices, each once, ascending.
+        path: of the file to write.
+    """
+
+    stack: Any
+    missing: list[int]
+    path: Path
+    upsample: int
+
+    def run(self, interpolate):
+        """Interpolate and write; see `repair_stack`."""
+        stack = self.stack
+        _log_task(stack, self.missing, self.upsample)
+        method = _Checked(interpolate, stack.path)
+        slices = _repaired(stack, self.missing, method)
+        if self.upsample == 2:
+            slices = _doubled(slices, method, stack.dtype)
+        count = self.upsample * (len(stack) - 1) + 1
+        _write(self.path, stack, slices, count, _pixel_size(stack, self.upsample))
+        kept = len(stack) - len(self.missing)
+        logger.info("%s: %d slices interpolated, %d as in the input", self.path, count - kept, kept)
+        return self.path
 
 
 def serial_axis(stack):
@@ -174,18 +195,18 @@ def check_missing(missing, count, field="--missing"):
     return numbers
 
 
-def check_task(stack, missing, upsample=1):
-    """The numbers of the missing slices, each once, ascending.
+def plan_repair(stack, missing, output, upsample=1):
+    """What `repair_stack` is to do, checked before a model is loaded for it: a `Repair`.
 
     Raises:
-        InputError: a missing slice has not two neighbours, or there is nothing to do.
+        InputError: a missing slice has not two neighbours, there is nothing to do, or `output_path` refuses the output.
     """
     missing = check_missing(missing, len(stack))
     if upsample not in (1, 2):
         raise InputError(f"--upsample: {upsample}, expected 2")
     if upsample == 1 and not missing:
         raise InputError("--missing: no slice, expected at least one, or --upsample 2")
-    return missing
+    return Repair(stack, missing, output_path(stack, output), upsample)
 
 
 def _log_task(stack, missing, upsample):
@@ -219,12 +240,12 @@ class _Checked:
         self.interpolate, self.path = interpolate, path
 
     def __call__(self, before, after):
-        found = np.asarray(self.interpolate(before, after))
-        if found.shape != before.shape:
-            raise ValueError(f"interpolate: gave shape {found.shape}, expected {before.shape} as the slices")
-        if not np.isfinite([found.min(), found.max()]).all():
+        between = np.asarray(self.interpolate(before, after))
+        if between.shape != before.shape:
+            raise ValueError(f"interpolate: gave shape {between.shape}, expected {before.shape} as the slices")
+        if not np.isfinite([between.min(), between.max()]).all():
             raise InputError(f"{self.path}: an interpolated slice holds NaN or infinite values, expected finite ones")
-        return found
+        return between
 
 
 def _repaired(stack, missing, interpolate):
@@ -301,7 +322,8 @@ def leave_out(stack, slices, methods, options=None):
     Args:
         stack: `aeanet_tf.sections.stack.SerialStack`.
         slices: their numbers, from 0.
-        methods: name -> function that gives the slice (Y, X) between two.
+        methods: name -> function that gives the slice (Y, X) between two; or a function without arguments that gives
+            these and the options, which is called when the numbers are checked.
         options: `aeanet_tf.sections.triplets.TripletOptions`, of which ``max_shift`` and ``match_histograms`` count;
             its defaults by default.
 
@@ -313,6 +335,8 @@ def leave_out(stack, slices, methods, options=None):
             aligned, is too small for SSIM, or is constant and not uint8; a prediction that is not finite.
     """
     numbers = check_missing(slices, len(stack), "--test")
+    if callable(methods):
+        methods, options = methods()
     checked = {name: _Checked(method, stack.path) for name, method in methods.items()}
     return (_left_out(stack, number, checked, options or TripletOptions()) for number in numbers)
 

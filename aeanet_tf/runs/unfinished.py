@@ -61,8 +61,8 @@ class RunState:
         path = self._of(group) / "plan.json"
         if not path.exists():
             return None
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return Plan(**{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()})
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        return Plan(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
     def enter_plan(self, group, plan):
         """Keep the `Plan` of a group."""

@@ -128,7 +128,7 @@ def _lapse(images):
     [
         ("unet", _nothing, [], "operator: the model has no attention operators"),
         ("variants", _nothing, ["--references", "2"], "--references: the model has no shared references"),
-        ("em", _nothing, ["--operator", "middle"], "operator: 'middle', expected one of bottom_block.block_0"),
+        ("em", _nothing, ["--operator", "middle"], "operator: found 'middle', expected one of bottom_block.block_0"),
         ("em", _nothing, ["--references", "x"], "--references: 'x', expected a number"),
         ("em", _nothing, ["--references", "13"], "--references: 13 of them, expected 1 to 12"),
         ("em", _nothing, ["--references", "0"], "--references: 0 of them"),
@@ -140,9 +140,9 @@ def _lapse(images):
         ("em", _nothing, ["--seed", "-1"], "--seed: -1, expected a number of at least 0"),
         ("em", _seven, [], "--input: 7 images, expected at most 6"),
         ("em", _twins, ["--input", "in", "more"], "a_relevance.tif: would be written for two images"),
-        ("em", _lapse, [], r"in/a\.tif: axes TYX, expected YX"),
+        ("em", _lapse, [], r"in/a\.tif: found axes TYX, expected YX"),
         ("em", _nothing, ["--input", "none.tif"], r"none\.tif: no such file or folder"),
-        ("care", _nothing, [], r"in/a\.tif: axes YX, expected ZYX"),
+        ("care", _nothing, [], r"in/a\.tif: found axes YX, expected ZYX"),
         ("none", _nothing, [], "none: no such model folder"),
     ],
 )
@@ -167,9 +167,7 @@ def test_no_input_is_replaced(models, workplace, capfd):
 
 
 def test_a_picture_too_large_for_the_memory_is_refused(models, workplace, capfd, monkeypatch):
-    monkeypatch.setattr("aeanet_tf.models.hardware.available_bytes", lambda: 10**6)
-    monkeypatch.setattr("aeanet_tf.models.hardware.resident_bytes", lambda: 0)
-    # What other tests of this process left to TensorFlow is no memory of this machine's.
-    monkeypatch.setattr("aeanet_tf.models.hardware._pool", 0)
+    monkeypatch.setattr("aeanet_tf.prediction.machine.available_bytes", lambda: 10**6)
+    monkeypatch.setattr("aeanet_tf.prediction.machine.resident_bytes", lambda: 0)
     assert explain(models[0] / "em") == 2
     assert re.search("pixels do not fit into memory in one piece|smallest tiles", capfd.readouterr().err)

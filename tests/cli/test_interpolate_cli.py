@@ -149,8 +149,8 @@ def test_known_slices_are_left_out_and_scored(models, traced, workplace, capsys)
 def test_by_default_they_are_aligned_and_matched_as_in_training(models, traced, workplace, monkeypatch):
     given = {}
 
-    def noted(stack, slices, methods, options):
-        given.update(methods=methods, options=options)
+    def noted(stack, slices, load):
+        given["methods"], given["options"] = load()
         return []
 
     monkeypatch.setattr("aeanet_tf.runs.repair_stack.leave_out", noted)
@@ -192,7 +192,7 @@ def _signed():
         (_nothing, ["--missing", "7"], r"--missing: there is no slice 7, expected 0 to 6"),
         (_nothing, ["--missing", "0,3"], "--missing: slice 0 is the first of the stack"),
         (_nothing, ["--missing", "4-6"], "--missing: slice 6 is the last of the stack"),
-        (_nothing, ["--missing", "all"], "--missing: got 'all'"),
+        (_nothing, ["--missing", "all"], "--missing: found 'all'"),
         (_nothing, ["--test", "6"], "--test: slice 6 is the last of the stack"),
         (_nothing, ["--test", "3", "--missing", "4"], "--test: given with --missing"),
         (_nothing, ["--test", "3", "--upsample", "2"], "--test: given with --upsample"),
@@ -202,17 +202,17 @@ def _signed():
         (_nothing, ["--missing", "3", "--output", "in/../in/stack.tif"], r"stack\.tif is the input"),
         (_nothing, ["--missing", "3", "--output", "out/a.png"], r"--output: out/a\.png, expected a folder or a name"),
         (_nothing, ["--missing", "3", "--input", "none.tif"], r"none\.tif: no such file"),
-        (_nothing, ["--missing", "3", "--axes", "ZYXQ"], "axes: got 'ZYXQ'"),
+        (_nothing, ["--missing", "3", "--axes", "ZYXQ"], "axes: found 'ZYXQ'"),
         (_nothing, ["--missing", "3", "--dataset", "raw"], r"in/stack\.tif: dataset 'raw' was given"),
-        (_sizes, ["--missing", "1", "--input", "in/*.png"], r"in/s_1\.png: shape \(39, 44\).*expected .*\(40, 44\)"),
-        (_sizes, ["--test", "1", "--input", "in/s_[012].png"], r"in/s_1\.png: shape"),
+        (_sizes, ["--missing", "1", "--input", "in/*.png"], r"in/s_1\.png: found shape \(39, 44\).*expected .*\(40, 44\)"),
+        (_sizes, ["--test", "1", "--input", "in/s_[012].png"], r"in/s_1\.png: found shape"),
         (
             _signed,
             ["--missing", "3", "--input", "in/signed.tif", "--axes", "ZYX"],
             r"out/signed\.tif: the pixels of in/signed\.tif are int16, .*: --output out/signed\.zarr",
         ),
         (_nothing, ["--missing", "3", "--max-shift", "-1"], "--max-shift: -1, expected at least 0"),
-        (_nothing, ["--missing", "3", "--n-tiles", "0", "2"], r"--n-tiles: \[0, 2\], expected numbers of at least 1"),
+        (_nothing, ["--missing", "3", "--n-tiles", "0", "2"], r"n_tiles: \[0, 2\], expected numbers of at least 1"),
         (_nothing, ["--missing", "3", "--n-tiles", "99", "1"], "n_tiles: 99 along Y, expected at most 40"),
         (_nothing, ["--missing", "3", "--max-memory", "some"], "max_memory: 'some'"),
         (_nothing, ["--missing", "3", "--model", "none"], "none: no such model folder"),

@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from aeanet_tf.cli import main as cli
 from tests.models import write_config
@@ -43,20 +45,60 @@ def test_help_imports_nothing_heavy(arguments):
     assert python("-c", code).stderr.strip() == "set()"
 
 
-@pytest.mark.parametrize(
-    ("override", "message"), [([], "{file}: no such configuration file"), (["--set", "training.step=5"], "unknown key")]
-)
-def test_a_wrong_configuration_is_told_without_tensorflow(tmp_path, override, message):
-    file = tmp_path / "none.json" if not override else write_config(tmp_path / "c.json")
+MODEL = ["--model", "model"]
+INPUT = ["--input", "a.tif", "--output", "out"]
+STACK = ["--input", "stack.tif", "--output", "out"]
+BIOIMAGEIO = ["--format", "bioimageio", "--author", "A", "--license", "MIT"]
+# What is missing or wrong, and what is said of it.
+REFUSED = [
+    (["train", "--config", "none.json"], "none.json: no such configuration file"),
+    (["train", "--config", "c.json", "--set", "training.step=5"], "unknown key"),
+    (["train", "--config", "c.json", "--set", "training.steps=many"], "training.steps"),
+    (["train", "--config", "c.json", "--data", "nowhere"], "nowhere"),
+    (["predict", *MODEL, "--input", "none.tif", "--output", "out"], "none.tif"),
+    (["predict", *MODEL, "--input", "in", "--output", "out"], "in: the folder is empty"),
+    (["predict", *MODEL, *INPUT], "model: no such model folder"),
+    (["predict", "--model", "empty", *INPUT], "empty: the model folder has no config.json"),
+    (["predict", "--model", "other", "model", *INPUT], "not the configuration of an AEANet"),
+    (["predict", *MODEL, *INPUT, "--n-tiles", "0"], "n_tiles: [0], expected numbers of at least 1"),
+    (["predict", *MODEL, *INPUT, "--max-memory", "lots"], "max_memory: 'lots'"),
+    (["predict", *MODEL, *INPUT, "--axes", "YQ"], "axes: found 'YQ'"),
+    (["predict", *MODEL, *INPUT, "--workers", "0"], "--workers: 0"),
+    (["predict", *MODEL, *INPUT, "--percentiles", "9", "1"], "--percentiles: 9.0 1.0"),
+    (["predict", *MODEL, "--input", "a.tif", "--output", "a.tif"], "a.tif: cannot be written"),
+    (["interpolate", *MODEL, "--missing", "1", "--input", "none.tif", "--output", "out"], "none.tif"),
+    (["interpolate", *MODEL, "--missing", "9", *STACK], "--missing"),
+    (["interpolate", *MODEL, "--test", "0", *STACK], "--test: slice 0 is the first"),
+    (["interpolate", *MODEL, "--missing", "1", *STACK, "--max-memory", "lots"], "max_memory: 'lots'"),
+    (["interpolate", *MODEL, "--missing", "1", *STACK], "model: no such model folder"),
+    (["export", *MODEL, "--format", "onnx"], "model: no such model folder"),
+    (["export", "--model", "empty", "--format", "fiji"], "empty: the model folder has no config.json"),
+    (["export", "--model", "empty", *BIOIMAGEIO, "--test-image", "none.tif"], "none.tif"),
+    (["explain", *MODEL, "--input", "none.tif", "--output", "out"], "none.tif"),
+    (["explain", *MODEL, *INPUT], "model: no such model folder"),
+]
+
+
+def test_what_can_be_refused_is_refused_without_tensorflow(tmp_path, monkeypatch):
+    """All in one process: what one of them imported, the next would show."""
+    monkeypatch.chdir(tmp_path)
+    write_config(tmp_path / "c.json")
+    for folder in ("in", "empty", "other"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "other" / "config.json").write_text("{}")
+    tifffile.imwrite("a.tif", np.zeros((16, 16), "uint8"))
+    tifffile.imwrite("stack.tif", np.zeros((4, 16, 16), "uint8"), imagej=True, metadata={"axes": "ZYX"})
     code = (
         "import sys\nfrom aeanet_tf.cli.main import main\n"
-        f"code = main({['train', '--config', str(file), *override]})\n"
-        "print(code, {'tensorflow', 'keras', 'csbdeep', 'numpy'} & set(sys.modules))"
+        f"for arguments in {[arguments for arguments, _ in REFUSED]}:\n"
+        "    code = main(arguments)\n"
+        "    print(code, {'tensorflow', 'keras', 'csbdeep'} & set(sys.modules), flush=True)"
     )
     done = python("-c", code)
-    assert done.stdout.strip() == "2 set()"
-    assert done.stderr.startswith("aeanet: error: ") and len(done.stderr.splitlines()) == 1
-    assert message.format(file=file) in done.stderr
+    assert done.stdout.splitlines() == ["2 set()"] * len(REFUSED), done.stdout + done.stderr
+    for line, (arguments, message) in zip(done.stderr.splitlines(), REFUSED, strict=True):
+        assert line.startswith("aeanet: error: ") and message in line, (arguments, line)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_a_smaller_halo_would_show(tiny, monkeypatch):
     whole = model.predict(image, "YX")
     stages = OwnAttention(model.keras_model)
     stages.stages[0].radius = (2, 2)
-    monkeypatch.setattr(model, "stages", lambda plan, precision: stages)
+    monkeypatch.setattr(model, "stages", lambda plan, precision="float32": stages)
     assert np.abs(model.predict(image, "YX", n_tiles=(3, 2)) - whole).max() > 1e-3
 
 

@@ -9,7 +9,7 @@ from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig, Ensemble, SegmentationAEANet, SegmentationAEANetConfig
-from aeanet_tf.models.ensemble_prediction import model_orientations
+from aeanet_tf.models.ensemble import model_orientations
 from aeanet_tf.models.folder import save_normalization
 from aeanet_tf.models.normalizers import RangeNormalizer
 from aeanet_tf.models.preparation import NormalizationSection

@@ -8,8 +8,8 @@ import tifffile
 from aeanet_tf.cli.main import main
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig
-from aeanet_tf.models.hardware import warn_if_emulated
 from aeanet_tf.networks import build_network, presets
+from aeanet_tf.prediction.machine import warn_if_emulated
 from tests.interop.example_models import make_model
 
 IMAGE = np.random.default_rng(0).gamma(2, 50, (60, 44)).astype("float32")
@@ -100,7 +100,7 @@ def test_3d_networks_are_not_trained_in_half_precision_on_a_processor(tiny):
 
 
 def test_an_unknown_precision_is_refused(model):
-    with pytest.raises(InputError, match="precision: 'float8', expected one of float32, bfloat16"):
+    with pytest.raises(InputError, match="precision: found 'float8', expected one of float32, bfloat16"):
         model.predict(IMAGE, "YX", precision="float8")
     assert AEANetConfig("YX", train_precision="float8").is_valid(return_invalid=True) == (False, ("train_precision",))
 

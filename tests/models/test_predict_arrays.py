@@ -1,17 +1,23 @@
 """`AEANet.predict` in tiles: the same image as whole, whatever its size, axes and normalisation."""
 
+import inspect
 import logging
 import re
+import sys
+from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import aeanet_tf
 from aeanet_tf.errors import InputError
-from aeanet_tf.models import AEANet, AEANetConfig, hardware
+from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models import predict_arrays as tiled
+from aeanet_tf.prediction import machine
 from aeanet_tf.prediction import plan as plans
-from aeanet_tf.prediction.memory import parse_bytes
+from aeanet_tf.prediction.machine import EvaluationMemory, parse_bytes
 from aeanet_tf.prediction.stages import OwnAttention, Stages
 from aeanet_tf.prediction.sweeps import merged
 from tests.interop.example_models import make_model
@@ -113,7 +119,7 @@ def test_softmax_falls_back_to_overlap_and_says_so(image, caplog):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"tiling": "seamless"}, "tiling: 'seamless' is unknown, expected one of exact, overlap, whole"),
+        ({"tiling": "seamless"}, "tiling: found 'seamless', expected one of exact, overlap, whole"),
         ({"n_tiles": (2,)}, r"n_tiles: \(2,\), expected a number of at least 1 for each of the axes YX"),
         ({"n_tiles": (0, 1)}, "at least 1"),
         ({"n_tiles": (1.5, 1)}, "at least 1"),
@@ -122,7 +128,7 @@ def test_softmax_falls_back_to_overlap_and_says_so(image, caplog):
         ({"n_tiles": (99, 1)}, "n_tiles: 99 along Y, expected at most 24: .* every 4 of the 96 pixels"),
         ({"max_memory": "lots"}, "max_memory: 'lots', expected"),
         ({"max_memory": 1000}, "max_memory: 0.00 GB, expected more than"),
-        ({"context": "plate"}, "context: 'plate' is unknown, expected one of image, group"),
+        ({"context": "plate"}, "context: found 'plate', expected one of image, group"),
     ],
 )
 def test_bad_arguments(model, image, options, message):
@@ -213,7 +219,7 @@ def test_projected_frames():
 def test_less_memory_takes_more_tiles_and_gives_the_same(model, caplog, monkeypatch):
     image = np.random.default_rng(2).gamma(2, 50, (300, 410)).astype("float32")
     whole = model.predict(image, "YX", tiling="whole")
-    monkeypatch.setattr(tiled, "memory_budget", lambda limit, reserve: parse_bytes(limit))
+    monkeypatch.setattr(EvaluationMemory, "left", lambda self, limit, reserve: parse_bytes(limit))
     with caplog.at_level(logging.INFO, "aeanet_tf"):
         found = model.predict(image, "YX", max_memory="20 MB")
     assert close(found, whole)
@@ -223,15 +229,59 @@ def test_less_memory_takes_more_tiles_and_gives_the_same(model, caplog, monkeypa
 
 def test_what_is_left_of_a_limit(monkeypatch):
     for name, value in (("resident_bytes", 2e9), ("available_bytes", 10e9)):
-        monkeypatch.setattr(hardware, name, lambda value=value: value)
-    monkeypatch.setattr(hardware, "_pool", 0.5e9)
+        monkeypatch.setattr(machine, name, lambda value=value: value)
+    memory = EvaluationMemory()
+    memory.pool = 0.5e9
     # The pool of earlier predictions is used again.
-    assert hardware.memory_budget("4GB", 1e9) == pytest.approx(4e9 - 2e9 + 0.5e9 - 1e9)
-    assert hardware.memory_budget("40GB", 1e9) == pytest.approx(10e9 + 0.5e9 - 1e9), "more than the machine has"
-    assert hardware.memory_budget(None, 1e9) == pytest.approx(0.8 * 10e9 + 0.5e9 - 1e9)
-    assert hardware.memory_budget(None, 1e9, available=5e9) == pytest.approx(0.8 * 5e9 - 2e9 - 1e9), "of a worker"
+    assert memory.left("4GB", 1e9) == pytest.approx(4e9 - 2e9 + 0.5e9 - 1e9)
+    assert memory.left("40GB", 1e9) == pytest.approx(10e9 + 0.5e9 - 1e9), "more than the machine has"
+    assert memory.left(None, 1e9) == pytest.approx(0.8 * 10e9 + 0.5e9 - 1e9)
+    assert memory.left(None, 1e9, available=5e9) == pytest.approx(0.8 * 5e9 - 2e9 - 1e9), "of a worker"
     with pytest.raises(InputError, match=r"max_memory: 2\.40 GB, expected more than 2\.50 GB: so much the program"):
-        hardware.memory_budget("2.4GB", 1e9)
+        memory.left("2.4GB", 1e9)
+
+
+def test_what_an_evaluation_leaves_in_the_pool(monkeypatch):
+    taken = iter([2e9, 2.7e9, 2.7e9, 2.8e9])
+    monkeypatch.setattr(machine, "resident_bytes", lambda: next(taken))
+    memory = EvaluationMemory()
+    with memory.evaluating(results=0.1e9):
+        pass
+    assert memory.pool == pytest.approx(0.6e9)
+    with memory.evaluating(results=0.1e9):
+        pass
+    assert memory.pool == pytest.approx(0.6e9), "used again, not more"
+
+
+def test_a_small_array_enters_nine_files_before_the_first_layer():
+    """In this order; what happens when the package is imported and the model is made does not count."""
+    model, entered = AEANet(AEANetConfig("YX", unet_n_first=4), "m", None), []
+    first = inspect.unwrap(keras.Layer.__call__).__code__
+    package = Path(aeanet_tf.__file__).parent
+
+    def note(frame, event, _):
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and frame.f_code is first:
+            sys.setprofile(None)
+        elif event == "call" and path.is_relative_to(package):
+            entered.append(path.relative_to(package).as_posix())
+
+    sys.setprofile(note)
+    try:
+        model.predict(np.zeros((16, 16), "float32"), "YX")
+    finally:
+        sys.setprofile(None)
+    assert list(dict.fromkeys(entered)) == [
+        "models/aeanet.py",
+        "prediction/options.py",
+        "models/predict_arrays.py",
+        "networks/spec.py",
+        "prediction/plan.py",
+        "prediction/machine.py",
+        "prediction/liveness.py",
+        "networks/graph.py",
+        "prediction/stages.py",
+    ]
 
 
 def test_integers_are_predicted_without_a_normaliser_too(model, image):

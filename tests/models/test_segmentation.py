@@ -9,7 +9,7 @@ from csbdeep.models import Config
 from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig, SegmentationAEANet, SegmentationAEANetConfig
 from aeanet_tf.models.folder import load_model
-from aeanet_tf.models.predict_arrays import Patches
+from aeanet_tf.prediction.options import Patches
 from tests.interop.example_models import randomise
 from tests.models import EAGER, eager_tensorflow
 
@@ -142,7 +142,7 @@ def test_options_of_patches_are_refused_without_them(model):
 def test_patches_need_a_size():
     with pytest.raises(InputError, match="patch_size: missing"):
         model_of().predict(image(16, 16), "YX", tiling="patches")
-    with pytest.raises(InputError, match="tiling: 'halves' is unknown"):
+    with pytest.raises(InputError, match="tiling: found 'halves', expected"):
         model_of().predict(image(16, 16), "YX", tiling="halves")
 
 
@@ -188,7 +188,7 @@ def test_validation_images_and_labels_that_do_not_fit_are_told():
     x, y = stripes(2)
     for held_out, message in (
         # As many patches, but from other places.
-        ((x, y[:, :, :20]), r"validation_data: Y\[0\]: found shape \(24, 20, 1\); expected \(24, 24, 1\)"),
+        ((x, y[:, :, :20]), r"validation_data: Y\[0\]: found shape \(24, 20, 1\), expected \(24, 24, 1\)"),
         ((x[..., 0], y), r"validation_data: X.*found (an image of )?shape \(24, 24\)"),
         ((x[:, :12], y[:, :12]), r"validation_data: X\[0\] has \(12, 24\), expected at least train_patch_size"),
         ((x, None), "validation_data: found NoneType, expected label images"),
@@ -216,7 +216,7 @@ def test_labels_that_are_not_of_the_model_are_told():
         model.train(x, y, (list(x), [np.ones((24, 24), int)] * 2))
     with pytest.raises(InputError, match="validation_data: expected a pair"):
         model.train(x, y, x)
-    with pytest.raises(InputError, match="Y: found 1 images; expected 2"):
+    with pytest.raises(InputError, match="Y: found 1 images, expected 2"):
         model.train(x, y[:1], (x, y))
 
 

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from aeanet_tf.interop.portable import portable_network
 from aeanet_tf.layers import GVTO, GlobalAttention, ResidualBlock
 from aeanet_tf.networks import as_spec, build_network, presets, receptive_radius
-from aeanet_tf.prediction import predict_exact
 from aeanet_tf.prediction.liveness import stage_peak
 from aeanet_tf.prediction.stages import OwnAttention, can_be_swept
+from aeanet_tf.prediction.sweeps import predict_exact
 from aeanet_tf.training import ResumableState
 from tests.interop.test_portable import randomise
 from tests.layers.oracle import attend, images, relative_error

@@ -10,8 +10,8 @@ import pytest
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.networks import UNetSpec, build_network, presets
-from aeanet_tf.prediction.liveness import stage_peak
-from aeanet_tf.prediction.memory import available_bytes, parse_bytes, resident_bytes, tile_bytes
+from aeanet_tf.prediction.liveness import stage_peak, tile_bytes
+from aeanet_tf.prediction.machine import available_bytes, parse_bytes, resident_bytes
 from aeanet_tf.prediction.stages import OwnAttention, Stages
 
 REPOSITORY = Path(__file__).parents[2]
@@ -129,7 +129,7 @@ def test_the_limits_of_control_groups_of_version_1(tmp_path, folder):
 
 LIMITED = """
 import resource, psutil
-from aeanet_tf.prediction.memory import available_bytes
+from aeanet_tf.prediction.machine import available_bytes
 left = [available_bytes()]
 for limit, used, more in (("RLIMIT_DATA", "data", 300_000_000), ("RLIMIT_AS", "vms", 200_000_000)):
     most = getattr(psutil.Process().memory_info(), used) + more

@@ -6,16 +6,16 @@ import pytest
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.networks import build_network, presets
-from aeanet_tf.prediction.memory import tile_bytes
+from aeanet_tf.prediction.job import cut_evenly, tiles
+from aeanet_tf.prediction.liveness import tile_bytes
 from aeanet_tf.prediction.plan import Budget, make_plan
-from aeanet_tf.prediction.stages import Stages
-from aeanet_tf.prediction.tiles import cut_evenly, tiles
+from aeanet_tf.prediction.stages import OwnAttention, Stages
 
 
 @pytest.fixture(scope="module")
 def care():
     spec = presets["aeanet-care"]
-    return build_network(spec), spec
+    return OwnAttention(build_network(spec)), spec
 
 
 SIZE = (48, 512, 600)
@@ -29,8 +29,8 @@ def test_in_one_piece_where_it_fits(care):
 
 @pytest.mark.parametrize("memory", [1e10, 3e9, 1e9])
 def test_the_tiles_of_a_plan_fit(care, memory):
-    network, spec = care
-    plan = make_plan(network, spec, [SIZE], Budget(memory, disk=1e12))
+    (own, spec), network = care, care[0].graph.network
+    plan = make_plan(own, spec, [SIZE], Budget(memory, disk=1e12))
     assert plan.shared and prod(plan.n_tiles) > 1 and plan.tile_bytes <= memory
     # By what is really read, in each stage.
     stages = Stages(network, plan.kept)
@@ -101,11 +101,11 @@ def test_too_little_memory_is_one_line(care):
 def test_a_stack_to_be_projected_is_not_cut_along_z():
     spec = presets["aeanet-flywing"].replace(filters=4, restoration__first_filters=4)
     network = build_network(spec)
-    plan = make_plan(network, spec, [(40, 512, 512)], Budget(2e8, disk=1e12))
+    plan = make_plan(OwnAttention(network), spec, [(40, 512, 512)], Budget(2e8, disk=1e12))
     assert plan.n_tiles[0] == 1 and prod(plan.n_tiles) > 1
 
 
 def test_networks_without_attention_are_cut_and_take_one_sweep():
     spec = presets["unet-em"].replace(first_filters=4)
-    plan = make_plan(build_network(spec), spec, [(2000, 2000)], Budget(1e8))
+    plan = make_plan(OwnAttention(build_network(spec)), spec, [(2000, 2000)], Budget(1e8))
     assert not plan.shared and prod(plan.n_tiles) > 1 and 1 < plan.cost < 1.5

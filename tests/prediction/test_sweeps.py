@@ -13,10 +13,9 @@ from aeanet_tf.errors import InputError, WriteError
 from aeanet_tf.layers.moments import context_moments
 from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANetConfig, SliceInterpolationConfig
 from aeanet_tf.models.folder import model_class
-from aeanet_tf.prediction import cut_evenly, predict_exact, tiles
-from aeanet_tf.prediction.job import Frame, Job
+from aeanet_tf.prediction.job import Frame, Job, cut_evenly, tiles
 from aeanet_tf.prediction.stages import OwnAttention, Stages, attention_operators, can_be_swept
-from aeanet_tf.prediction.sweeps import Here, merged, run_job
+from aeanet_tf.prediction.sweeps import LocalWorker, merged, predict_exact, run_job
 from tests.interop.example_models import randomise
 
 REFERENCES = {"attention": {"shared_references": 5}}
@@ -249,7 +248,7 @@ def tile_threads():
 
 def test_tiles_are_read_ahead_written_behind_and_given_in_order():
     job, given = Work(), []
-    for (_, tile), moments in Here().run(job, 0, TASKS, []):
+    for (_, tile), moments in LocalWorker().run(job, 0, TASKS, []):
         assert moments == 10 * tile and ("write", tile, False) in job.events
         assert ("read", tile + 3, True) not in job.events
         given.append(tile)
@@ -264,10 +263,10 @@ def test_one_tile_takes_no_threads():
     job = Work()
     job.waits = False
     threads = threading.active_count()
-    for task, moments in Here().run(job, 0, TASKS[:1], []):
+    for task, moments in LocalWorker().run(job, 0, TASKS[:1], []):
         assert (task, moments) == ((0, 0), 0) and threading.active_count() == threads
     assert len(job.events) == 6
-    assert list(Here().run(job, 0, [], [])) == []
+    assert list(LocalWorker().run(job, 0, [], [])) == []
 
 
 @pytest.mark.parametrize(
@@ -287,7 +286,7 @@ def test_errors_surface_as_they_are_after_the_tiles_before(fails, error, given):
     job, found = Work(fails, error), []
     job.waits = False
     with pytest.raises(type(error)) as caught:
-        for task, _ in Here().run(job, 0, TASKS, []):
+        for task, _ in LocalWorker().run(job, 0, TASKS, []):
             found.append(task)
     assert caught.value is error and found == TASKS[:given]
     assert not tile_threads()

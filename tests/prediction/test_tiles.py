@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.prediction import cut_evenly, tiles
+from aeanet_tf.prediction.job import cut_evenly, tiles
 
 
 def cut(size, n_tiles, divisor, radius):

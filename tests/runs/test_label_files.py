@@ -14,7 +14,8 @@ from aeanet_tf.io.read import open_image, read_image
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models import AEANet, AEANetConfig, SegmentationAEANet, SegmentationAEANetConfig
 from aeanet_tf.models.preparation import NormalizationSection
-from aeanet_tf.runs import patch_files
+from aeanet_tf.prediction.machine import EvaluationMemory
+from aeanet_tf.runs import file_runs
 from aeanet_tf.runs.predict_files import predict_files
 from tests.interop.example_models import randomise
 from tests.models import EAGER, contents, eager_tensorflow
@@ -330,7 +331,7 @@ def test_labels_of_a_run_that_was_killed_go_on(volumes, tmp_path, monkeypatch, n
 def test_images_finished_in_patches_are_not_predicted_again(model, image, tmp_path, monkeypatch):
     for name, x in zip("abc", (image, image[::-1], image[:, ::-1]), strict=True):
         write_image(tmp_path / "in" / f"{name}.tif", x, "YX")
-    predicted, average = [], patch_files.patch_averages
+    predicted, average = [], file_runs.patch_averages
 
     def counting(_, source, *args, killed_in=None):
         predicted.append(source.image.path.stem)
@@ -341,13 +342,13 @@ def test_images_finished_in_patches_are_not_predicted_again(model, image, tmp_pa
 
     options = {"tiling": model.checked_tiling("patches", step=16), "probabilities": True}
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(patch_files, "patch_averages", lambda *args: counting(*args, killed_in="b"))
+        patch.setattr(file_runs, "patch_averages", lambda *args: counting(*args, killed_in="b"))
         predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES, **options)
     assert predicted == ["a", "b"]
     shown = [one for one in contents(tmp_path / "out") if not one.startswith(".")]
     assert sorted(shown) == ["a.tif", "a_probabilities.tif"]
     predicted.clear()
-    monkeypatch.setattr(patch_files, "patch_averages", counting)
+    monkeypatch.setattr(file_runs, "patch_averages", counting)
     predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES, **options)
     assert predicted == ["b", "c"]
     assert sorted(contents(tmp_path / "out")) == sorted(f"{n}{e}.tif" for n in "abc" for e in ("", "_probabilities"))
@@ -380,11 +381,11 @@ def test_patches_that_do_not_fit_into_the_memory_leave_nothing(model, image, tmp
     # 16 rows of 36 pixels: the image, and sums and means of three classes.
     needed = 4 * 16 * 36 * (1 + 2 * 3)
     with monkeypatch.context() as patch:
-        patch.setattr(patch_files, "memory_budget", lambda *_: needed - 1)
+        patch.setattr(EvaluationMemory, "left", lambda *_: needed - 1)
         with pytest.raises(InputError, match=r"a\.tif: overlapping patches hold .* GB, expected at most"):
             predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES, **options)
         assert list(contents(tmp_path)) == ["a.tif"]
-        patch.setattr(patch_files, "memory_budget", lambda *_: needed)
+        patch.setattr(EvaluationMemory, "left", lambda *_: needed)
         assert len(predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES, **options)) == 2
 
 

@@ -1,0 +1,112 @@
+"""What `AEANet.train` fits with: the optimiser, the network beside the model's where one is needed, the callbacks."""
+
+import keras
+import numpy as np
+from csbdeep.utils.tf import CARETensorBoardImage
+
+from aeanet_tf.networks import build_network
+from aeanet_tf.prediction.machine import warn_if_emulated
+from aeanet_tf.training import (
+    AveragedWeights,
+    CSVHistory,
+    ReestimateBatchNorm,
+    ResumableState,
+    StopAtNaN,
+    adam,
+    reduce_on_plateau,
+    staircase,
+    warmup_cosine,
+)
+from aeanet_tf.training.devices import find_devices, log_devices, make_strategy
+from aeanet_tf.training.optimisation import penalise_kernels
+from aeanet_tf.training.replicas import CollectWeights, ReplicatedModel
+
+
+def default_optimizer(config, steps):
+    """Adam with a configuration's learning rate, or its schedule over the ``steps`` of the training, and its betas."""
+    rate = config.train_learning_rate
+    if config.train_learning_rate_decay is not None:
+        rate = staircase(rate, **config.train_learning_rate_decay)
+    elif config.train_learning_rate_cosine is not None:
+        rate = warmup_cosine(rate, steps, **config.train_learning_rate_cosine)
+    return adam(
+        rate,
+        config.train_beta_1,
+        config.train_beta_2,
+        clip_norm=config.train_clip_norm,
+        weight_decay=config.train_weight_decay,
+        average=config.train_average,
+    )
+
+
+def network_to_train(model, spec):
+    """The model's network; or one beside it, in half precision, with replicas or another end, whose weights it is given
+    after each epoch: what predicts and exports knows nothing of these.
+
+    Args:
+        model: an `AEANet`.
+        spec: of the network that losses see.
+    """
+    config = model.config
+    devices, precision = find_devices(config.train_devices, config.train_batch_size), config.train_precision
+    warn_if_emulated(precision)
+
+    def build():
+        return build_network(spec, precision=precision)
+
+    if devices is not None:
+        log_devices(devices, config.train_batch_size)
+        network = ReplicatedModel(build, make_strategy(devices))
+    else:
+        network = model.keras_model if precision == "float32" and spec == model.spec else build()
+    penalise_kernels(network, config.train_kernel_l2)
+    return network
+
+
+def prepared_callbacks(model):
+    """The callbacks of all runs of a model, which its user may add to."""
+    config, callbacks = model.config, [StopAtNaN()]
+    if config.train_reduce_lr is not None:
+        callbacks.insert(0, reduce_on_plateau(**{"verbose": 1, **config.train_reduce_lr}))
+    if model.basedir is not None and config.train_tensorboard:
+        logs = str(model.logdir / "logs")
+        callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False, profile_batch=0))
+    return callbacks
+
+
+def run_callbacks(model, best_weights, sampler, images=None):
+    """All callbacks of a run in their order, and the one that makes it resumable (``None`` without a folder).
+
+    Args:
+        model: an `AEANet`, prepared for training.
+        best_weights: `BestWeights`, or ``None``.
+        sampler: of its batches.
+        images: validation data that TensorBoard shows predictions of.
+    """
+    config, callbacks, replicas = model.config, list(model.callbacks), 1
+    trained = model.trained_network
+    if trained is not model.keras_model:
+        callbacks.insert(0, CollectWeights(model.keras_model))
+        replicas = getattr(trained, "replicas", 1)
+    if trained.optimizer.use_ema:
+        # Before whatever looks at the weights of an epoch.
+        callbacks.insert(0, AveragedWeights())
+    batches = config.train_batch_norm_batches
+    if batches and config.restoration.batch_norm:
+        until = round(10 / (1 - config.restoration.momentum))
+
+        def sample():
+            return [part for batch in sampler.sample(batches) for part in np.split(batch, replicas)]
+
+        callbacks.insert(0, ReestimateBatchNorm(sample, until_step=until))
+    if model.basedir is None:
+        return callbacks, None
+    if config.train_tensorboard and images is not None and isinstance(images[0], np.ndarray):
+        folder = str(model.logdir / "logs" / "images")
+        shown = CARETensorBoardImage(model.keras_model, images, folder, n_images=3, prob_out=config.probabilistic)
+        callbacks.append(shown)
+    if best_weights is not None:
+        callbacks.append(best_weights)
+    callbacks.append(CSVHistory(model.logdir / "history.csv"))
+    state = ResumableState(model.logdir / "resume")
+    return [*callbacks, state], state

@@ -1,0 +1,132 @@
+"""How images are to be predicted, arrays and files alike, and what can be checked of it before a model is loaded."""
+
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, NamedTuple
+
+from aeanet_tf.device_names import PRECISIONS
+from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import check_axes
+from aeanet_tf.prediction.machine import parse_bytes
+
+TILINGS = ("exact", "overlap", "whole")
+CONTEXTS = ("image", "group")
+
+
+class Patches(NamedTuple):
+    """Tiling by overlapping patches whose predictions are averaged (`aeanet_tf.prediction.patch_average`).
+
+    Attributes:
+        size: of the patches, pixels along each spatial axis of the network.
+        step: their distance along each of them.
+    """
+
+    size: tuple[int, ...]
+    step: tuple[int, ...]
+
+    @classmethod
+    def checked(cls, size, step, divisor):
+        """Patches for a network whose spatial axes have to divide by ``divisor``.
+
+        Args:
+            size: one number for each axis.
+            step: one number for each axis, or one for all; where it is larger than a patch, patches lie side by side.
+
+        Raises:
+            InputError: a size that the network does not take, or a step below 1.
+        """
+        size = _numbers("patch_size", size, len(divisor))
+        for n, d in zip(size, divisor, strict=True):
+            if n % d:
+                raise InputError(f"patch_size: {list(size)}, expected multiples of {list(divisor)} for this network")
+        step = _numbers("step", (step,) * len(size) if isinstance(step, Real) else step, len(divisor))
+        return cls(size, tuple(map(min, step, size)))
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How images are predicted; `AEANet.predict` says what the values mean.
+
+    Attributes:
+        n_tiles: number of tiles along each axis of the images, or one number for the longest axis; ``None`` for as
+            many as the memory asks for.
+        tiling: ``"exact"``, ``"overlap"``, ``"whole"``, for models that segment also ``"patches"``; ``None`` for the
+            default of the model. Once the model has decided (`AEANet.decided`) the first three, or `Patches`.
+        max_memory: what a process may hold in all.
+        context: ``"image"``, or ``"group"``: the images of a call are a group.
+        precision: ``"float32"`` or ``"bfloat16"``.
+        ensemble: ``"flips"``, ``"flips-z"`` or ``None``.
+        patch_size, step: of patches; see `SegmentationAEANet.predict`.
+
+    Raises:
+        InputError: values that are unknown, or do not go together.
+    """
+
+    n_tiles: Any = None
+    tiling: Any = None
+    max_memory: Any = None
+    context: str = "image"
+    precision: str = "float32"
+    ensemble: str | None = None
+    patch_size: tuple[int, ...] | None = None
+    step: int | tuple[int, ...] | None = None
+
+    def __post_init__(self):
+        patches = self.tiling == "patches" or isinstance(self.tiling, Patches)
+        if not (patches or self.tiling is None):
+            _check_known("tiling", self.tiling, TILINGS)
+        _check_known("context", self.context, CONTEXTS)
+        _check_known("precision", self.precision, PRECISIONS)
+        if self.n_tiles is not None:
+            _numbers("n_tiles", [self.n_tiles] if isinstance(self.n_tiles, Real) else self.n_tiles)
+        if self.max_memory is not None:
+            parse_bytes(self.max_memory)
+        if not patches:
+            return
+        if self.context != "image":
+            expected = "expected 'image' with patches, which have attention of their own"
+            raise InputError(f"context: {self.context!r}, {expected}")
+        if self.n_tiles is not None:
+            raise InputError(f"n_tiles: {self.n_tiles!r}, expected None with patches, which have a size of their own")
+
+
+@dataclass(frozen=True)
+class FileOptions(PredictionOptions):
+    """How image files are predicted.
+
+    Attributes:
+        axes: of the files; by default those that they name.
+        scale: also write the scale of a probabilistic model, as ``<name>_scale``.
+        file_format: ``"tif"`` or ``"zarr"``; ``None`` writes a zarr for a zarr, NIfTI and Analyze for the same (with
+            their affine; from models of volumes), and a tif for everything else.
+        probabilities: also write the probabilities of a segmentation model's classes, as ``<name>_probabilities``.
+        channels: names of the channels where each is a file of its own, such as ("T1", "T2"): see
+            `aeanet_tf.io.channels`. Results have the names of the first.
+    """
+
+    axes: str | None = None
+    scale: bool = False
+    file_format: str | None = None
+    probabilities: bool = False
+    channels: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.axes is not None:
+            object.__setattr__(self, "axes", check_axes(self.axes))
+
+
+def _check_known(name, value, known):
+    if value not in known:
+        raise InputError(f"{name}: found {value!r}, expected one of {', '.join(known)}")
+
+
+def _numbers(name, values, count=None):
+    try:
+        numbers = tuple(int(n) for n in values)
+    except (TypeError, ValueError):
+        numbers = ()
+    if not numbers or count not in (None, len(numbers)) or numbers != tuple(values) or min(numbers) < 1:
+        each = "numbers of at least 1" if count is None else f"a number of at least 1 for each of {count} spatial axes"
+        raise InputError(f"{name}: {values!r}, expected {each}")
+    return numbers
