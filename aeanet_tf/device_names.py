@@ -1,6 +1,9 @@
-"""The devices that a training is to run on, as a configuration names them; nothing heavy is imported."""
+"""Devices to train on and precisions to compute in, as configurations name them; nothing heavy is imported."""
 
 import re
+
+PRECISIONS = ("float32", "bfloat16")
+"""What the layers of a network can compute in."""
 
 _NAME = re.compile(r"(CPU|GPU):(0|[1-9][0-9]*)")
 _EXPECTED = 'a number of GPUs from 1, or a list of different names such as ["GPU:0", "GPU:1"]'

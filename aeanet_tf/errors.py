@@ -28,19 +28,31 @@ def writing(path):
         raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def from_validation(error, where):
+def one_line(error, limit=160):
+    """The text of an exception on one line, at most ``limit`` characters of it."""
+    return " ".join(str(error).split())[:limit]
+
+
+def from_validation(error, where, tagged=()):
     """An `InputError` for a pydantic ``ValidationError``: every offending field, what is wrong, what was given.
 
     Args:
         error: the ``pydantic.ValidationError``.
         where: what was being validated, for instance a file name.
+        tagged: names of fields that are of one class or another by a tag, which pydantic names behind the field.
     """
     parts = []
     for item in error.errors():
-        field = ".".join(str(part) for part in item["loc"]) or "(whole)"
+        path = [
+            str(part) for before, part in zip((None, *item["loc"]), item["loc"], strict=False) if before not in tagged
+        ]
         message = item["msg"].removeprefix("Value error, ")
         given = "" if item["type"] in ("missing", "value_error") else f", received {item['input']!r}"
-        if item["type"] == "extra_forbidden":
+        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             message, given = "unknown key", ""
-        parts.append(message if item["type"] == "value_error" and not item["loc"] else f"{field}: {message}{given}")
+        elif item["type"] == "union_tag_invalid":
+            path.append(item["ctx"]["discriminator"].strip("'"))
+            message, given = f"found {item['ctx']['tag']!r}, expected one of {item['ctx']['expected_tags']}", ""
+        field = ".".join(path) or "(whole)"
+        parts.append(message if item["type"] == "value_error" and not path else f"{field}: {message}{given}")
     return InputError(f"{where}: {'; '.join(parts)}")

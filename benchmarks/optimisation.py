@@ -38,7 +38,7 @@ from aeanet_tf.experiments.laboratory import Case, Laboratory
 from aeanet_tf.experiments.scores import scorer
 from aeanet_tf.experiments.step_times import steps_in
 from aeanet_tf.io.image import image_stem
-from aeanet_tf.runs.image_data import find_root, held_out_pairs
+from aeanet_tf.runs.image_data import held_out_pairs
 from aeanet_tf.runs.train import train_run
 from aeanet_tf.training import read_history
 
@@ -111,8 +111,8 @@ def validation_cases(config):
         return [Case(f"c{c}", lambda c=c: (low, gt[..., c]), "YXC", part=(..., c)) for c in range(gt.shape[-1])]
     if data.kind != "folders":
         raise InputError(f"data.kind: found {data.kind!r}, expected folders or sample")
-    root, axes = find_root(data.root), data.axes or config.model.axes
-    _, held_out = held_out_pairs(data, root, pair_folders(root / data.low, root / data.GT))
+    root, axes = data.folder(), data.axes or config.model.axes
+    _, held_out = held_out_pairs(data, pair_folders(root / data.low, root / data.GT))
     return [Case(image_stem(low), partial(_arrays, low, gt, axes), axes, files=(low, gt)) for low, gt in held_out]
 
 

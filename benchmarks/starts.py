@@ -23,7 +23,7 @@ from aeanet_tf.models.folder import model_class
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks.keras_internals import flattened_layers
 from aeanet_tf.runs.config import load_run_config
-from aeanet_tf.runs.train import model_config
+from aeanet_tf.runs.train import load_data, model_config
 from aeanet_tf.training import seed_everything
 
 OFF, MEAN_OF = 5, 10
@@ -44,7 +44,7 @@ def main(argv=None):
         for name in options.only or STARTS:
             for rate in options.learning_rates:
                 config = _config(options, name, rate)
-                data = data or config.data.load(model_config(config))
+                data = data or load_data(config.data, model_config(config))
                 found = [training_losses(config, data, seed, STARTS[name][1]) for seed in range(options.seeds)]
                 results["losses"].setdefault(name, {})[f"{rate:g}"] = found
                 write_results(options.json, results)

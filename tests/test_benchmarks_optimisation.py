@@ -157,7 +157,7 @@ def test_mistakes(benchmark, data, tmp_path):
         (["--minutes", "0"], "--minutes: found 0, expected a number above 0"),
         (["--seeds", "0"], "--seeds: found 0, expected at least 1"),
         (["--set", "training.stepz=3"], "stepz: unknown key"),
-        (["--set", "data.kind=npz"], "data.kind: found 'npz', expected folders or sample"),
+        (["--set", 'data={"kind": "npz"}'], "data.kind: found 'npz', expected folders or sample"),
     ):
         with pytest.raises(InputError, match=message):
             script.main([*arguments, *options])

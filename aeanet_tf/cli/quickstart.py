@@ -21,10 +21,11 @@ def add_parser(subparsers):
 def run(args):
     """Train, predict, evaluate, draw; every step is what the other subcommands do."""
     from aeanet_tf.runs.config import load_run_config
+    from aeanet_tf.runs.data_sections import SampleSection
     from aeanet_tf.startup import load_backend
 
     config = load_run_config(args.config, args.set)
-    if config.data.kind != "sample":
+    if not isinstance(config.data, SampleSection):
         from aeanet_tf.errors import InputError
 
         raise InputError(f"{args.config}: data.kind is {config.data.kind!r}, the quickstart takes 'sample'")

@@ -3,6 +3,8 @@
 import json
 import sys
 
+from aeanet_tf.device_names import PRECISIONS
+
 
 def add_parser(subparsers):
     """Register the subcommand."""
@@ -17,9 +19,7 @@ def add_parser(subparsers):
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a field, any number of times"
     )
     parser.add_argument("--data", metavar="DIR", help="folder of the data, short for --set data.root=DIR")
-    parser.add_argument(
-        "--precision", choices=("float32", "bfloat16"), help="to compute in, short for --set training.precision=..."
-    )
+    parser.add_argument("--precision", choices=PRECISIONS, help="to compute in, short for --set training.precision=...")
     parser.add_argument("--overwrite", action="store_true", help="train anew although the model folder is in use")
     parser.set_defaults(run=run)
 
@@ -32,6 +32,8 @@ def run(args):
     short = {"data.root": args.data, "training.precision": args.precision}
     overrides = [*args.set, *(f"{key}={json.dumps(value)}" for key, value in short.items() if value is not None)]
     config = load_run_config(args.config, overrides)
+    # Before TensorFlow is imported, which takes seconds.
+    config.data.folder()
     load_backend()
     from aeanet_tf.runs.train import train_run
 

@@ -8,16 +8,15 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from pydantic import ValidationError
 from tqdm import tqdm
 
-from aeanet_tf.errors import InputError, from_validation
+from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.budget import Budget
 from aeanet_tf.experiments.scores import fingerprint, read_scores, write_scores
 from aeanet_tf.files import apply_override, read_fields, write_text
 from aeanet_tf.models.folder import load_model, weight_files
 from aeanet_tf.models.normalizers import own_normalizer
-from aeanet_tf.runs.config import RunConfig, is_same_run, load_run
+from aeanet_tf.runs.config import as_run_config, is_same_run, load_run
 from aeanet_tf.training import read_history
 
 logger = logging.getLogger("aeanet_tf")
@@ -126,20 +125,17 @@ class Laboratory:
             # What is no section at all is for the validation to tell.
             if isinstance(data.setdefault(section, {}), dict):
                 data[section].update(fields)
-        try:
-            # Defaults are filled in before the budget is applied to them.
-            data = RunConfig.model_validate(data).model_dump()
-            data["training"] = {**self.budget.apply(data["training"]), "seed": seed}
-            data["data"]["root"] = str(Path(self.data if root is None else root).resolve())
-            model = data["model"]
-            model["preset"], model["network"] = method.preset, _merged(model["network"], method.network)
-            model["basedir"] = str(self.output / "models")
-            model["name"] = f"{file.replace('/', '-')}-{method.key}{part and '-'}{part}-seed{seed}{self.budget.suffix}"
-            for override in self.overrides:
-                apply_override(data, override)
-            return RunConfig.model_validate(data)
-        except ValidationError as error:
-            raise from_validation(error, str(path)) from None
+        # Defaults are filled in before the budget is applied to them.
+        data = as_run_config(data, path).model_dump()
+        data["training"] = {**self.budget.apply(data["training"]), "seed": seed}
+        data["data"]["root"] = str(Path(self.data if root is None else root).resolve())
+        model = data["model"]
+        model["preset"], model["network"] = method.preset, _merged(model["network"], method.network)
+        model["basedir"] = str(self.output / "models")
+        model["name"] = f"{file.replace('/', '-')}-{method.key}{part and '-'}{part}-seed{seed}{self.budget.suffix}"
+        for override in self.overrides:
+            apply_override(data, override)
+        return as_run_config(data, path)
 
     def model(self, config):
         """The trained model of a configuration: as it was left, taken up where it was stopped, or trained now."""

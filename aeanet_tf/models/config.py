@@ -4,18 +4,28 @@ from csbdeep.models import Config
 from csbdeep.utils import axes_dict
 from pydantic import ValidationError
 
-from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError, from_validation
-from aeanet_tf.networks import PRECISIONS, as_spec
+from aeanet_tf.models.training_settings import (
+    SCHEDULES,
+    InterpolationSettings,
+    SegmentationSettings,
+    TrainingSettings,
+    attribute,
+    invalid_attributes,
+)
+from aeanet_tf.networks import as_spec
+from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
 from aeanet_tf.training.interpolation_losses import INTERPOLATION_LOSSES
-from aeanet_tf.training.losses import LOSSES
+from aeanet_tf.training.losses import LOSSES, SEGMENTATION_LOSSES, check_class_weights
 
 _OTHER_MODELS = {
     "projection": "projects 3D to 2D, use ProjectionAEANet",
     "ssan": "interpolates slices, use SliceInterpolationNet",
 }
-_SCHEDULES = ("train_learning_rate_decay", "train_learning_rate_cosine", "train_reduce_lr")
+_SCHEDULES = tuple(map(attribute, SCHEDULES))
 _UNET_KEYS = ("unet_residual", "unet_n_depth", "unet_n_first", "unet_last_activation")
+# What label images hold: ImageJ shows labels of 8 and of 16 bits.
+LARGEST_LABEL = 2**16 - 1
 
 
 class AEANetConfig(Config):
@@ -34,46 +44,41 @@ class AEANetConfig(Config):
             ``unet_last_activation`` change the network where given; otherwise the preset decides.
 
     Attributes beside CSBDeep's:
-        train_beta_1, train_beta_2: of Adam, 0.9 and 0.999.
-        train_learning_rate_decay: ``{"rate": 0.5, "steps": 10000}`` multiplies the learning rate by ``rate`` every
-            ``steps`` steps, or ``None``. Excludes ``train_reduce_lr``, which is then ``None`` unless given.
-        train_learning_rate_cosine: ``{"warmup": 0.1, "final": 0}``: the learning rate rises over this share of all
-            steps (``train_epochs`` times ``train_steps_per_epoch``) and falls as half a cosine to this share of
-            itself; or ``None``. Of the three schedules at most one is given.
-        train_clip_norm: largest norm of all gradients together; ``None`` for no limit.
-        train_weight_decay: of AdamW on kernels; ``None`` for Adam.
-        train_average: momentum of an exponential moving average of the weights, such as 0.99, which is then validated
-            and kept in place of the weights themselves; ``None`` for none.
+        train_patch_size, train_beta_1, ...: the settings of `aeanet_tf.models.training_settings.TrainingSettings`, with
+            ``train_`` before their names. ``train_reduce_lr`` is ``None`` where another schedule is given.
         train_match_targets: whether each target, image or patch, is fitted to its input by gain and offset, so that
             predictions have the intensities of the input (docs/training.md, `aeanet_tf.training.pairs`). ``False``.
         train_baselines: whether the trained model is compared with simple filters on the validation images. ``True``.
-        train_augment: random flips and rotations by 90 degrees in YX. ``False``, as in CARE.
-        train_patch_size: spatial size of random crops when training from lists of whole images.
-        train_seed: seeds weights, order of patches, crops and augmentation; ``None`` draws from the system.
-        train_devices: to train on: a number n for the first n GPUs, a list such as ``["GPU:0", "GPU:1"]``, or ``None``
-            for TensorFlow's own choice. Each gets an equal share of the ``train_batch_size`` patches of a step, and
-            batch norm and batch-aware attention see the patches of one device (docs/networks.md). Loading and
-            predicting do not look at it.
-        train_precision: ``"float32"``, or ``"bfloat16"`` for layers that compute in half precision; weights, losses and
-            the model that comes out are in float32 (docs/performance.md).
-        train_kernel_l2: factor of half the sum of the squared kernels in the loss, 0
-            (`aeanet_tf.training.optimisation`).
-        train_batch_norm_batches: training batches from which batch-norm statistics are estimated before each
-            validation of the first steps (docs/networks.md), 16; 0 for off.
+
+    Class attributes:
+        settings: the class of the settings, `TrainingSettings` or one that extends it.
+        losses: names of the losses.
+        samplers: the classes of what is trained on and of what is validated on.
+        projected_axis: index of the spatial axis of the input that predictions lack, ``None`` for none.
 
     Where none of the three schedules is given, restoration has warm-up and cosine to a learning rate of 2e-3, and
-    ``train_clip_norm`` 1 (docs/training.md). CSBDeep's configurations keep CSBDeep's.
+    ``train_clip_norm`` 0.1 (docs/training.md). CSBDeep's configurations keep CSBDeep's.
 
     Raises:
         InputError: an unknown preset, or a network field that is wrong (the field is named).
+
+    Example:
+        >>> from aeanet_tf.models import AEANetConfig
+        >>> config = AEANetConfig("ZYX", preset="aeanet-em", network={"attention": {"shared_references": 16}})
+        >>> config.axes, config.spec.dimension, config.spec.attention.shared_references
+        ('ZYXC', 3, 16)
     """
 
+    settings = TrainingSettings
+    losses = tuple(LOSSES)
+    samplers = PatchSampler, ValidationSet
+    projected_axis = None
     _default_presets = {2: "aeanet-care", 3: "aeanet-care"}  # noqa: RUF012  read-only; pairs would be no clearer
     # What was best for restoration where no schedule is given.
     _default_training = {  # noqa: RUF012  read-only
         "train_learning_rate": 2e-3,
         "train_learning_rate_cosine": {"warmup": 0.1, "final": 0.0},
-        "train_clip_norm": 1.0,
+        "train_clip_norm": 0.1,
     }
 
     def __init__(
@@ -88,19 +93,12 @@ class AEANetConfig(Config):
         self.preset = preset or self._default_presets[self.n_dim]
         self.network = self._resolve(network or {}, unet).model_dump(mode="json")
         self._check_agreement()
-        self.train_beta_1 = 0.9
-        self.train_beta_2 = 0.999
-        self.train_learning_rate_decay = self.train_learning_rate_cosine = None
-        self.train_clip_norm = self.train_weight_decay = self.train_average = None
+        for name, value in self.settings().model_dump().items():
+            # CSBDeep has a schedule of its own.
+            if not hasattr(self, attribute(name)):
+                setattr(self, attribute(name), value)
         self.train_match_targets = False
         self.train_baselines = True
-        self.train_augment = False
-        self.train_patch_size = None
-        self.train_seed = None
-        self.train_devices = None
-        self.train_precision = "float32"
-        self.train_kernel_l2 = 0.0
-        self.train_batch_norm_batches = 16
         if not any(name in kwargs for name in _SCHEDULES):
             kwargs = {**self._default_training, **kwargs}
         if any(kwargs.get(name) is not None for name in _SCHEDULES[:2]):
@@ -168,42 +166,16 @@ class AEANetConfig(Config):
         _, invalid = super().is_valid(return_invalid=True)
         # CSBDeep knows other losses.
         invalid = [key for key in invalid if key != "train_loss"]
-        decay, cosine = self.train_learning_rate_decay, self.train_learning_rate_cosine
-        schedules = [getattr(self, name) for name in _SCHEDULES]
+        loss, size = self.train_loss, self.train_patch_size
         ok = {
-            "train_beta_1": _is_number(self.train_beta_1) and 0 <= self.train_beta_1 < 1,
-            "train_beta_2": _is_number(self.train_beta_2) and 0 <= self.train_beta_2 < 1,
-            "train_learning_rate_decay": decay is None or (isinstance(decay, dict) and set(decay) == {"rate", "steps"}),
-            "train_learning_rate_cosine": cosine is None
-            or (
-                isinstance(cosine, dict) and set(cosine) <= {"warmup", "final"} and all(map(_is_share, cosine.values()))
-            ),
-            "train_reduce_lr": sum(schedule is not None for schedule in schedules) <= 1,
-            "train_loss": self.train_loss in self._losses,
-            **{
-                name: getattr(self, name) is None or (_is_number(getattr(self, name)) and getattr(self, name) > 0)
-                for name in ("train_clip_norm", "train_weight_decay")
-            },
-            "train_average": self.train_average is None
-            or (_is_number(self.train_average) and 0 < self.train_average < 1),
+            "train_loss": loss in self.losses and (loss == "laplace") == self.probabilistic,
+            "train_patch_size": size is None or len(size) == self.n_dim,
             "train_match_targets": isinstance(self.train_match_targets, bool),
             "train_baselines": isinstance(self.train_baselines, bool),
-            "train_augment": isinstance(self.train_augment, bool),
-            "train_patch_size": self.train_patch_size is None or len(self.train_patch_size) == self.n_dim,
-            "train_seed": self.train_seed is None or (isinstance(self.train_seed, int) and self.train_seed >= 0),
-            "train_devices": _are_devices(self.train_devices),
-            "train_kernel_l2": _is_number(self.train_kernel_l2) and self.train_kernel_l2 >= 0,
-            "train_precision": self.train_precision in PRECISIONS,
-            "train_batch_norm_batches": isinstance(self.train_batch_norm_batches, int)
-            and self.train_batch_norm_batches >= 0,
         }
-        invalid = tuple(dict.fromkeys((*invalid, *(key for key, good in ok.items() if not good))))
+        invalid += [*invalid_attributes(self.settings, self), *(key for key, good in ok.items() if not good)]
+        invalid = tuple(dict.fromkeys(invalid))
         return (not invalid, invalid) if return_invalid else not invalid
-
-    @property
-    def _losses(self):
-        """Names of the losses that it can be trained with."""
-        return ("laplace",) if self.probabilistic else tuple(name for name in LOSSES if name != "laplace")
 
 
 class ProjectionAEANetConfig(AEANetConfig):
@@ -212,7 +184,15 @@ class ProjectionAEANetConfig(AEANetConfig):
     As `AEANetConfig`, with ``axes`` of three spatial axes that begin with ``proj_axis`` (``"ZYX"``), and
     ``"aeanet-flywing"`` as default preset. ``network`` changes fields of the `ProjectionSpec`; the ``unet_*``
     attributes act on its ``restoration``.
+
+    Example:
+        >>> from aeanet_tf.models import ProjectionAEANetConfig
+        >>> ProjectionAEANetConfig("ZYX", unet_n_first=16).restoration.first_filters
+        16
     """
+
+    projected_axis = 0
+    _default_presets = {3: "aeanet-flywing"}  # noqa: RUF012  read-only, as above
 
     def __init__(
         self, axes="ZYX", n_channel_in=1, n_channel_out=1, probabilistic=False, allow_new_parameters=False, **kwargs
@@ -226,8 +206,6 @@ class ProjectionAEANetConfig(AEANetConfig):
         self.proj_n_conv_per_depth = 1
         self.proj_kern = [3, 5, 5]
         self.proj_pool = [1, 4, 4]
-
-    _default_presets = {3: "aeanet-flywing"}  # noqa: RUF012  read-only, as above
 
     @property
     def restoration(self):
@@ -251,21 +229,26 @@ class SliceInterpolationConfig(AEANetConfig):
     ``network`` changes fields of the `SSANSpec`; the ``unet_*`` attributes mean nothing here. ``train_loss`` is one of
     `aeanet_tf.training.interpolation_losses`: ``"pixel"`` by default, ``"feature"`` or ``"style"``, the paper's.
 
-    Attributes beside those of `AEANetConfig`:
-        train_vgg_weights: file with the weights of VGG-16, for the losses that need it; ``None`` for those of
-            `keras.applications`.
+    Attributes beside those of `AEANetConfig`: ``train_vgg_weights``, of `InterpolationSettings`.
+
+    Example:
+        >>> from aeanet_tf.models import SliceInterpolationConfig
+        >>> config = SliceInterpolationConfig(network={"filters": 32})
+        >>> config.spec.filters, config.n_channel_in, config.train_loss
+        (32, 2, 'pixel')
     """
 
+    settings = InterpolationSettings
+    losses = INTERPOLATION_LOSSES
+    samplers = TripletSampler, TripletValidationSet
     _default_presets = {2: "ssan"}  # noqa: RUF012  read-only, as above
     _default_training = {}  # noqa: RUF012  read-only; CSBDeep's
 
     def __init__(
         self, axes="YX", n_channel_in=2, n_channel_out=1, probabilistic=False, allow_new_parameters=False, **kwargs
     ):
-        weights = kwargs.pop("train_vgg_weights", None)
         kwargs.setdefault("train_loss", "pixel")
         super().__init__(axes, n_channel_in, n_channel_out, probabilistic, allow_new_parameters, **kwargs)
-        self.train_vgg_weights = weights
 
     def _resolve(self, network, unet):
         spec = as_spec(self.preset)
@@ -277,7 +260,74 @@ class SliceInterpolationConfig(AEANetConfig):
         self.unet_residual, self.unet_n_depth, self.unet_kern_size = False, 1, 3
         self.unet_n_first, self.unet_last_activation = spec.filters, "linear"
 
-    _losses = tuple(INTERPOLATION_LOSSES)
+
+class SegmentationAEANetConfig(AEANetConfig):
+    """Configuration of a `SegmentationAEANet`: an image to the classes of its pixels.
+
+    As `AEANetConfig`, with ``n_channel_out`` the number of classes, background included, and ``"aeanet-mri"`` as
+    preset; any U-Net preset serves, in 2D and 3D. The network is given a softmax at its end and no offset.
+    ``train_loss`` is one of `aeanet_tf.training.losses`: ``"cross_entropy"`` by default, ``"dice"`` or
+    ``"cross_entropy_dice"``.
+
+    Args:
+        labels: the values of the classes in label images, 0 to 65535, all different; 0, 1, 2, ... by default.
+
+    Attributes beside those of `AEANetConfig`:
+        labels: list of the values.
+        train_class_weights: of `SegmentationSettings`; and ``train_kernel_l2`` is 2e-6 by default.
+
+    Raises:
+        InputError: as `AEANetConfig`; also labels or class weights that do not fit the classes.
+
+    Example:
+        >>> from aeanet_tf.models import SegmentationAEANetConfig
+        >>> config = SegmentationAEANetConfig("YX", n_channel_out=3)
+        >>> config.labels, config.spec.last_activation
+        ([0, 1, 2], 'softmax')
+    """
+
+    settings = SegmentationSettings
+    losses = SEGMENTATION_LOSSES
+    _default_presets = {2: "aeanet-mri", 3: "aeanet-mri"}  # noqa: RUF012  read-only, as above
+    _default_training = {}  # noqa: RUF012  read-only; CSBDeep's
+
+    def __init__(
+        self, axes="YX", n_channel_in=1, n_channel_out=2, probabilistic=False, allow_new_parameters=False, **kwargs
+    ):
+        labels = kwargs.pop("labels", None)
+        kwargs.setdefault("train_loss", "cross_entropy")
+        super().__init__(axes, n_channel_in, n_channel_out, probabilistic, allow_new_parameters, **kwargs)
+        self.labels = check_labels(labels, self.n_channel_out)
+        self.train_class_weights = check_class_weights(self.train_class_weights, self.n_channel_out)
+
+    @classmethod
+    def from_csbdeep(cls, config):
+        """There is none: CARE's configurations know no classes.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            f"config: found {type(config).__name__}, expected SegmentationAEANetConfig, which names the classes"
+        )
+
+    def _resolve(self, network, unet):
+        spec = as_spec(self.preset)
+        if spec.kind != "unet" or spec.input_size:
+            raise InputError(f"preset: {self.preset!r} is no U-Net for images of any size, which segmentation takes")
+        if self.n_channel_out < 2:
+            raise InputError(f"n_channel_out: {self.n_channel_out}, expected the number of classes, at least 2")
+        end = network.get("last_activation", "softmax")
+        if end != "softmax":
+            raise InputError(f"network.last_activation: {end!r}, expected 'softmax', over the classes; leave it out")
+        spec = replaced(spec, {"output_offset": False, "out_channels": self.n_channel_out})
+        unet = {key: value for key, value in unet.items() if key not in ("unet_residual", "unet_last_activation")}
+        return customised(spec, self, self.n_dim, {**network, "last_activation": "softmax"}, unet)
+
+    def _mirror(self, spec):
+        super()._mirror(spec)
+        # CSBDeep knows no softmax.
+        self.unet_last_activation = "linear"
 
 
 def customised(spec, config, dimension, network, unet):
@@ -315,16 +365,22 @@ def replaced(spec, changes):
         raise from_validation(error, "network") from None
 
 
-def _are_devices(value):
+def check_labels(labels, classes):
+    """The values of classes as a list.
+
+    Raises:
+        InputError: not as many as classes, or not different whole numbers from 0 to `LARGEST_LABEL`.
+    """
+    if labels is None:
+        return list(range(classes))
     try:
-        return count_devices(value) > 0
-    except ValueError:
-        return False
-
-
-def _is_share(value):
-    return _is_number(value) and 0 <= value < 1
-
-
-def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+        whole = [int(label) for label in labels]
+    except (TypeError, ValueError):
+        whole = []
+    fits = whole == list(labels) and len(set(whole)) == len(whole) and all(0 <= n <= LARGEST_LABEL for n in whole)
+    if not fits or len(whole) != classes:
+        raise InputError(
+            f"labels: {labels!r}, expected {classes} different whole numbers from 0 to {LARGEST_LABEL}, one for each "
+            "class (n_channel_out)"
+        )
+    return whole

@@ -1,14 +1,8 @@
 """How images are prepared for a network: what training and prediction share, and model folders keep."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Section(BaseModel):
@@ -45,17 +39,3 @@ class NormalizationSection(Section):
         if self.kind == "percentile" and not (self.low >= 0 and self.high <= 100):
             raise ValueError(f"low, high: {self.low} and {self.high} are not percentiles from 0 to 100")
         return self
-
-
-class TripletSection(Section):
-    """How triplets are made of the slices of a stack; see `aeanet_tf.sections.triplets.TripletOptions`.
-
-    Prediction aligns and matches the two neighbours as here.
-    """
-
-    window: Annotated[int, Field(ge=30)] | None = 512
-    max_shift: NonNegativeInt = 32
-    match_histograms: bool = True
-    min_correlation: Annotated[float, Field(ge=-1, le=1)] = 0.2
-    max_blur_ratio: Annotated[float, Field(ge=1)] = 1.5
-    max_flat: Annotated[float, Field(ge=0, le=1)] = 0.03

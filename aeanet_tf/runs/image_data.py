@@ -1,8 +1,7 @@
 """The training and validation images of a run, read, checked and normalised."""
 
 import glob
-import os
-from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from csbdeep.utils import move_image_axes
@@ -16,65 +15,99 @@ from aeanet_tf.io.image import check_fits
 from aeanet_tf.models.normalizers import make_normalizer
 
 
-def load_data(config, network):
-    """Training and validation images of a run, normalised, channels last.
+class TrainingImages(NamedTuple):
+    """What a section of a run configuration loads: normalised images, channels last.
 
-    Returns:
-        ``X, Y, (X_val, Y_val)``: arrays of patches from an ``.npz``, otherwise lists of whole images.
+    Attributes:
+        X, Y: to train on: arrays of patches from an ``.npz``, otherwise lists of whole images; of label images the
+            values of the classes.
+        validation: ``(X, Y)`` to validate on.
+        names: what messages call the pairs to train on, and those to validate on; empty where they are never told.
+        triplets: the `TripletRecord` of every candidate, for slices of a stack.
     """
-    data = config.data
-    if data.kind == "npz":
-        return _npz(data, network)
-    if network.train_patch_size is None:
-        raise InputError("training.patch_size: missing; whole images are trained on in random crops of that size")
-    normalizer = make_normalizer(data.normalization)
-    if data.kind == "sample":
-        pairs = load_sample_pairs()
-        X, Y = _normalised(pairs["train"], network, normalizer)
-        return X, Y, _normalised(pairs["validation"], network, normalizer)
-    root = find_root(data.root)
-    pairs, held_out = held_out_pairs(data, root, _pairs(data, root))
-    train, validation = (_read(p, data.axes, network, normalizer) for p in (pairs, held_out))
-    return (*train, validation)
+
+    X: Any
+    Y: Any
+    validation: tuple
+    names: tuple = ((), ())
+    triplets: list | None = None
 
 
-def pair_names(data):
-    """What messages call the pairs that `load_data` gives: those to train on, and those to validate on.
+def load_npz(section, network):
+    """Patches of a `NpzSection`."""
+    pattern = str(section.folder() / section.npz)
+    files = sorted(glob.glob(pattern))
+    if len(files) != 1:
+        raise InputError(f"data.npz: {pattern} matches {len(files)} files, expected one")
+    (X, Y), validation, axes = read_npz(files[0], section.validation_split, axes=section.axes)
+    if axes != "S" + network.axes:
+        raise InputError(f"{files[0]}: axes {axes}, expected {'S' + network.axes} for model.axes {network.axes}")
+    for name, array, n in (("X", X, network.n_channel_in), ("Y", Y, network.n_channel_out)):
+        if array.shape[-1] != n:
+            raise InputError(f"{files[0]}: {name} has {array.shape[-1]} channels, the model is configured for {n}")
+    names = [f"{files[0]}: patch {i}" for i in range(len(X) + len(validation[0]))]
+    return TrainingImages(X, Y, validation, (names[: len(X)], names[len(X) :]))
+
+
+def load_sample(section, network):
+    """The samples of a `SampleSection`: three images, or one where the network takes their channels together."""
+    pairs, normalizer = load_sample_pairs(), make_normalizer(section.normalization)
+    (X, Y), validation = (_normalised(pairs[part], network, normalizer) for part in ("train", "validation"))
+    names = tuple([f"{part} sample {i}" for i in range(len(X))] for part in ("training", "validation"))
+    return TrainingImages(X, Y, validation, names)
+
+
+def load_folders(section, network):
+    """Images of a `FoldersSection`."""
+    root = section.folder()
+    return _load_pairs(section, network, pair_folders(root / section.low, root / section.GT))
+
+
+def load_paired_em(section, network):
+    """Sub-images of a `PairedEMSection`; those held out are spread over all images."""
+    root = section.folder()
+    prepared = prepare_paired_em(root, root / section.prepared, section.pair)
+    low, gt = (sub_images(prepared, "train", side, section.pair) for side in ("low", "GT"))
+    return _load_pairs(section, network, pair_folders(low, gt), spread=True)
+
+
+def load_label_free(section, network):
+    """Images of a `LabelFreeSection`."""
+    images = label_free_images(section.folder(), section.structure, "train", section.resize)
+    return _load_pairs(section, network, images)
+
+
+def _load_pairs(section, network, pairs, spread=False):
+    """Read pairs of paths, or each `LabelFreeImage`, one by one."""
+    parts, normalizer = held_out_pairs(section, pairs, spread=spread), make_normalizer(section.normalization)
+    (X, Y, names), (*validation, others) = (_read(part, section.axes, network, normalizer) for part in parts)
+    return TrainingImages(X, Y, tuple(validation), (names, others))
+
+
+def held_out_pairs(section, pairs, channels=None, spread=False):
+    """Pairs to train on, and those to validate on: of the folders that the section names, or a share of ``pairs``.
 
     Args:
-        data: a `DataSection`.
+        section: a section of a run configuration with folders for validation, or a share of it.
+        pairs: those of which a share would be held out.
+        channels: as for `pair_folders`.
+        spread: whether those are spread over all pairs; otherwise they are the last ones.
     """
-    if data.kind == "npz":
-        file = _npz_file(data)
-        patches = [f"{file}: patch {i}" for i in range(len(np.load(file)["X"]))]
-        held_out = round(len(patches) * data.validation_split)
-        return patches[: len(patches) - held_out], patches[len(patches) - held_out :]
-    if data.kind == "sample":
-        # Three images, or one.
-        return tuple([f"{kind} sample {i}" for i in range(3)] for kind in ("training", "validation"))
-    root = find_root(data.root)
-    return tuple([str(low) for low, *_ in pairs] for pairs in held_out_pairs(data, root, _pairs(data, root)))
-
-
-def held_out_pairs(data, root, pairs):
-    """Pairs to train on, and those to validate on: of the folders that the section names, or a share of ``pairs``."""
-    if data.validation_low is not None:
-        return pairs, pair_folders(root / data.validation_low, root / data.validation_GT, data.channels)
-    n = round(len(pairs) * data.validation_split)
+    if section.validation_low is not None:
+        root = section.folder()
+        return pairs, pair_folders(root / section.validation_low, root / section.validation_GT, channels)
+    n = round(len(pairs) * section.validation_split)
     if not 0 < n < len(pairs):
-        split = f"{data.validation_split} of {len(pairs)} pairs"
+        split = f"{section.validation_split} of {len(pairs)} pairs"
         raise InputError(f"data.validation_split: {split} leaves no image for training or for validation")
-    return _split(pairs, n, spread=data.kind == "paired_em")
+    return _split(pairs, n, spread)
 
 
-def _pairs(data, root):
-    """Pairs to train on: paths, or `LabelFreeImage`, which are read one by one."""
-    if data.kind == "label_free":
-        return label_free_images(root, data.structure, "train", data.resize)
-    if data.kind == "paired_em":
-        prepared = prepare_paired_em(root, root / data.prepared, data.pair)
-        return pair_folders(*(sub_images(prepared, "train", side, data.pair) for side in ("low", "GT")))
-    return pair_folders(root / data.low, root / data.GT)
+def check_apart(name, train, validation):
+    """Refuse numbers that are among ``data.train_NAME`` and ``data.validation_NAME``."""
+    both = sorted({*train} & {*validation})
+    if both:
+        raise InputError(f"data.validation_{name}: {both[0]} is one of data.train_{name}, expected others")
 
 
 def _split(pairs, n, spread):
@@ -84,34 +117,17 @@ def _split(pairs, n, spread):
     return [pairs[i] for i in range(count) if i not in held], [pairs[i] for i in sorted(held)]
 
 
-def _npz_file(data):
-    pattern = str(find_root(data.root) / data.npz)
-    files = sorted(glob.glob(pattern))
-    if len(files) != 1:
-        raise InputError(f"data.npz: {pattern} matches {len(files)} files, expected one")
-    return files[0]
-
-
-def _npz(data, network):
-    file = _npz_file(data)
-    (X, Y), validation, axes = read_npz(file, data.validation_split, axes=data.axes)
-    if axes != "S" + network.axes:
-        raise InputError(f"{file}: axes {axes}, expected {'S' + network.axes} for model.axes {network.axes}")
-    for name, array, n in (("X", X, network.n_channel_in), ("Y", Y, network.n_channel_out)):
-        if array.shape[-1] != n:
-            raise InputError(f"{file}: {name} has {array.shape[-1]} channels, the model is configured for {n}")
-    return X, Y, validation
-
-
 def _read(pairs, axes, network, normalizer):
-    """Read, check and normalise pairs one by one, so that only what training needs stays in memory."""
-    X, Y = [], []
+    """Inputs, targets, and the names of the inputs: read, checked and normalised one by one, so that only what training
+    needs stays in memory."""
+    X, Y, names = [], [], []
     reduced = getattr(network, "proj_axis", None)
     for pair in pairs:
         low, gt = pair.read_images() if isinstance(pair, LabelFreeImage) else read_pair(*pair, axes, reduced)
         X.append(network_image(low, network.axes, network.n_channel_in, normalizer))
         Y.append(network_image(gt, network.axes.replace(reduced or "", ""), network.n_channel_out, normalizer))
-    return X, Y
+        names.append(str(low.path))
+    return X, Y, names
 
 
 def network_image(image, axes, n_channel, normalizer):
@@ -136,21 +152,3 @@ def _normalised(pair, network, normalizer):
     else:
         pair = ([image[..., None] for image in images] for images in pair)
     return tuple([normalizer.before(image, network.axes) for image in images] for images in pair)
-
-
-def find_root(root):
-    """The folder of a data set: as given, or under ``$AEANET_DATA`` or ``data``.
-
-    Raises:
-        InputError: it is in none of these places.
-    """
-    root = Path(root).expanduser()
-    if root.is_absolute():
-        places = [root]
-    else:
-        given = [Path(p) for p in os.environ.get("AEANET_DATA", "").split(os.pathsep) if p]
-        places = [base / root for base in (Path(), *given, Path("data"))]
-    for place in places:
-        if place.is_dir():
-            return place
-    raise InputError(f"data.root: no folder {root}; looked in {', '.join(str(p.parent) for p in places)}")

@@ -7,8 +7,10 @@ import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.slice_interpolation import pair_normalizer
+from aeanet_tf.runs.image_data import TrainingImages, check_apart
 from aeanet_tf.sections.stack import open_stack, parse_slices
-from aeanet_tf.sections.triplets import TripletOptions, make_triplets, summary, write_report
+from aeanet_tf.sections.triplets import make_triplets, summary, write_report
+from aeanet_tf.training.interpolation_losses import get_interpolation_loss
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -17,43 +19,36 @@ TRIPLETS_FILE = "triplets.csv"
 _USUAL_RANGE = -2, 3
 
 
-def load_slices(data, root):
-    """Images to train and to validate on, from the stack of a `DataSection`.
+def load_slices(section, network):
+    """Images to train and to validate on, from the stack of a `SlicesSection`: ``(y, x, 2)`` and ``(y, x, 1)``.
 
     Triplets are of three consecutive slices that are all to train on, or all to validate on.
 
-    Args:
-        data: the section, of kind ``slices``.
-        root: the folder that its paths are relative to.
-
-    Returns:
-        ``X, Y, (X_val, Y_val), records``: lists of normalised images, ``(y, x, 2)`` and ``(y, x, 1)``, and the
-        `TripletRecord` of every candidate.
-
     Raises:
-        InputError: a stack that cannot be read, slices that it does not have or that are to train and to validate on,
-            no triplet that is fit.
+        InputError: a loss that cannot be had; a stack that cannot be read, slices that it does not have or that are to
+            train and to validate on, no triplet that is fit.
     """
-    stack = open_stack(root / data.stack, data.axes, data.dataset)
+    # Before the stack is read, since VGG-16 may be missing.
+    get_interpolation_loss(network.train_loss, network.train_vgg_weights)
+    stack = open_stack(section.folder() / section.stack, section.axes, section.dataset)
     slices = {
-        name: parse_slices(getattr(data, name), len(stack), f"data.{name}")
+        name: parse_slices(getattr(section, name), len(stack), f"data.{name}")
         for name in ("train_slices", "validation_slices")
     }
-    both = sorted(set.intersection(*map(set, slices.values())))
-    if both:
-        raise InputError(f"data.validation_slices: {both[0]} is one of data.train_slices, expected others")
-    options, loaded, records = TripletOptions(**data.triplets.model_dump()), [], []
+    check_apart("slices", *slices.values())
+    loaded, records = [], []
     for name, chosen in slices.items():
         try:
-            triplets, found = make_triplets(stack, chosen, options)
+            triplets, candidates = make_triplets(stack, chosen, section.triplets)
         except InputError as error:
             raise InputError(f"data.{name}: {error}") from None
-        logger.info("data.%s: %s", name, summary(found))
-        loaded.append(tuple(zip(*(_normalised(data.normalization, t.images) for t in triplets), strict=True)))
-        records += found
+        logger.info("data.%s: %s", name, summary(candidates))
+        pairs = (_normalised(section.normalization, triplet.images) for triplet in triplets)
+        loaded.append(tuple(map(list, zip(*pairs, strict=True))))
+        records += candidates
     (X, Y), validation = loaded
     _check_range(Y)
-    return list(X), list(Y), tuple(map(list, validation)), records
+    return TrainingImages(X, Y, validation, triplets=records)
 
 
 def _check_range(images):

@@ -13,7 +13,7 @@ from aeanet_tf.experiments.scores import read_scores
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.folder import load_model
 from aeanet_tf.models.normalizers import own_normalizer
-from aeanet_tf.runs.config import DataSection
+from aeanet_tf.runs.data_sections import LabelsSection
 from tests.experiments.test_experiments import experiment
 from tests.models import EAGER, eager_tensorflow, small_settings
 
@@ -45,7 +45,7 @@ def data(tmp_path_factory):
 
 
 def section(root, **changes):
-    return DataSection(kind="labels", root=str(root), **{**FIELDS, **changes})
+    return LabelsSection(root=str(root), **{**FIELDS, **changes})
 
 
 def test_tested_slices_are_those_at_the_end(data):
@@ -69,7 +69,7 @@ def test_stacks_are_checked_before_the_training(data, tmp_path):
         (
             "short.tif",
             membranes[:-1],
-            r"short\.tif: 29 slices of \(64, 64\), expected 30 of \(64, 64\) as .*slices\.tif",
+            r"short\.tif: found 29 slices of \(64, 64\), expected 30 of \(64, 64\) as .*slices\.tif",
         ),
         ("one.tif", one_class, r"one\.tif, slice 27: has one class only"),
         ("other.tif", other, r"other\.tif, slice 28: has the value 7, expected labels \[0, 255\]"),

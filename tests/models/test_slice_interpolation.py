@@ -16,8 +16,7 @@ from aeanet_tf.models.folder import load_model
 from aeanet_tf.models.slice_interpolation import prepare_pair
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.runs.config import load_run_config
-from aeanet_tf.runs.slice_data import load_slices
-from aeanet_tf.runs.train import model_config, train_run
+from aeanet_tf.runs.train import load_data, model_config, train_run
 from aeanet_tf.sections.alignment import to_common_histogram, to_midpoint
 from aeanet_tf.training import CSVHistory, TripletSampler, TripletValidationSet, read_history
 from tests.interop.example_models import randomise
@@ -119,10 +118,14 @@ def test_a_run_killed_and_taken_up_again_gives_the_same(workplace, caplog):
     assert_same_weights(*(workplace / "models" / name / "weights_last.h5" for name in ("whole", "m")))
 
 
+def loaded(config):
+    return load_data(config.data, model_config(config))
+
+
 def test_what_the_network_is_given_of_a_stack(workplace):
     """The neighbours aligned to the slice between, all in the neighbours' common histogram, 255 as 1."""
     config = load_run_config("run.json")
-    X, Y, (X_val, _), records = load_slices(config.data, workplace / "data")
+    X, Y, (X_val, _), _, records = loaded(config)
     assert (len(X), len(X_val), len(records)) == (3, 2, 5)
     for x, y, record in zip(X, Y, records, strict=False):
         shifts = record.before_y, record.before_x, record.after_y, record.after_x
@@ -139,9 +142,9 @@ def test_what_the_network_is_given_of_a_stack(workplace):
 def test_percentiles_are_those_of_both_neighbours(workplace):
     """The slice between is not there in prediction, and has no say."""
     normalization = ["data.normalization={}", "data.triplets.match_histograms=false"]
-    X, Y, _, _ = load_slices(load_run_config("run.json", normalization).data, workplace / "data")
+    X, Y, *_ = loaded(load_run_config("run.json", normalization))
     plain = ['data.normalization={"kind": "none"}', "data.triplets.match_histograms=false"]
-    raw_x, raw_y, _, _ = load_slices(load_run_config("run.json", plain).data, workplace / "data")
+    raw_x, raw_y, *_ = loaded(load_run_config("run.json", plain))
     for x, y, a, b in zip(X, Y, raw_x, raw_y, strict=True):
         low, high = np.percentile(a, (2, 99.8))
         np.testing.assert_allclose(x, (a - low) / (high - low), rtol=1e-4, atol=1e-5)
@@ -229,7 +232,7 @@ BAD = {
     'data.train_slices="0-5"': "data.validation_slices: 5 is one of data.train_slices",
     'data.train_slices="a"': "data.train_slices: ",
     'data.train_slices="0,1,3,4"': "data.train_slices: ",
-    "data.triplets.max_shift=16": "max_shift: 16",
+    "data.triplets.max_shift=16": "max_shift: found 16",
     "data.triplets.min_correlation=1.0": "no triplet is left",
     "data.triplets.windw=3": "windw",
     'data.normalization={"kind": "standard"}': "normalization.kind: 'standard' cannot be mapped back",
@@ -237,7 +240,8 @@ BAD = {
     "training.loss=style": "VGG-16",
     "training.vgg_weights=none.h5": "none.h5",
     "model.preset=aeanet-em": "data.kind: 'slices' does not fit model.preset 'aeanet-em'",
-    "data.kind=sample": "data.kind: 'sample' does not fit model.preset 'ssan'",
+    "data.kind=sample": "stack: found 'stack.tif', expected none with kind 'sample'",
+    'data={"kind": "sample"}': "data.kind: 'sample' does not fit model.preset 'ssan'",
     "model.n_channel_in=1": "model.n_channel_in, model.n_channel_out: 1 and 1, expected 2",
     "model.n_channel_out=2": "model.n_channel_in, model.n_channel_out: 2 and 2, expected 2",
     "model.network.filters=12": "filters: 12, sparse attention expects a multiple of 8",
@@ -248,10 +252,10 @@ BAD = {
 
 def test_values_that_the_normalisation_does_not_suit_are_warned_of(workplace, caplog):
     config = load_run_config("run.json", ['data.normalization={"kind": "none"}'])
-    load_slices(config.data, workplace / "data")
+    loaded(config)
     assert "data.normalization: slices are " in caplog.text and "expected about 0 to 1" in caplog.text
     caplog.clear()
-    load_slices(load_run_config("run.json").data, workplace / "data")
+    loaded(load_run_config("run.json"))
     assert "data.normalization" not in caplog.text
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.networks import presets
-from aeanet_tf.runs.config import RunConfig, load_run_config
+from aeanet_tf.runs.config import RunConfig, TrainingSection, load_run_config
+from aeanet_tf.runs.data_sections import DATA_SECTIONS
 from tests.models import NETWORK, write_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -167,12 +168,24 @@ def test_a_later_override_wins_and_sections_may_be_missing(tmp_path):
         ("model.axes=CYX", r"model\.axes"),
         ("model.network=big", r"model\.network"),
         ("model.n_channel_in=0", r"model\.n_channel_in"),
-        ("data.kind=folder", r"data\.kind"),
+        ("data.kind=folder", r"data\.kind: found 'folder', expected one of 'folders', 'npz', 'sample'"),
+        ("data.kind=null", r"data\.kind: found 'None', expected one of 'folders'"),
+        ("data=folders", r"data: .*received 'folders'"),
         ("data.validation_split=1", r"data\.validation_split"),
-        ("data.kind=label_free", r"structure: missing; label_free images are those of one structure"),
-        ("data.resize=[1, 0, 1]", r"data\.resize\.1"),
-        ("data.resize=[0.5, 0.5]", r"data\.resize"),
-        ("data.prepared=", r"data\.prepared"),
+        ("data.kind=label_free", "data: structure: missing; kind 'label_free' needs it"),
+        ('data={"kind": "label_free", "structure": "dna", "resize": [1, 0, 1]}', r"data\.resize\.1: "),
+        ('data={"kind": "label_free", "structure": "dna", "resize": [0.5, 0.5]}', r"data\.resize\.2: "),
+        ('data={"kind": "paired_em", "prepared": ""}', r"data\.prepared: "),
+        ('data={"kind": "npz", "npz": 5}', r"data\.npz: .*received 5"),
+        ('data={"kind": "slices", "stack": "s.tif", "train_slices": "0-2", "validation_slices": 7, '
+         '"triplets": {"window": 20}}', r"data\.triplets: window: found 20, expected at least 30 pixels"),
+        ('data.triplets={"window": 20}', r"data: triplets: found \{'window': 20\}, expected none with kind 'folders'"),
+        ("data.resize=[1, 0, 1]", r"data: resize: found \[1, 0, 1\], expected none with kind 'folders'"),
+        ("data.structure=dna", "data: structure: found 'dna', expected none with kind 'folders'"),
+        ("data.prepared=", "data: prepared: found '', expected none with kind 'folders'"),
+        ("data.npz=p.npz", "data: npz: found 'p.npz', expected none with kind 'folders'"),
+        ("data.paths=x", r"data\.paths: unknown key"),
+        ("training.patch_size=null", r"training\.patch_size: missing; whole images are trained on in random crops"),
         ("data.validation_low=val/low", "validation_low, validation_GT: give both or none"),
         ("data.normalization.low=99.9", "low: 99.9 is not below high = 99.8"),
         ("data.normalization.high=101", "101.0 are not percentiles"),
@@ -240,6 +253,93 @@ def test_steps_make_whole_epochs(path):
 def test_a_configuration_survives_json(path):
     config = load_run_config(path, ["training.learning_rate_decay.rate=0.7", "training.learning_rate_decay.steps=3"])
     assert RunConfig.model_validate(json.loads(config.model_dump_json())) == config
+
+
+# The fields of the section as every configuration had them whatever its kind.
+EARLIER = {
+    "root": ".",
+    "low": "train/low",
+    "GT": "train/GT",
+    "validation_low": None,
+    "validation_GT": None,
+    "validation_split": 0.1,
+    "npz": "train_data/*.npz",
+    "axes": None,
+    "prepared": "prepared",
+    "pair": None,
+    "structure": None,
+    "resize": None,
+    "channels": None,
+    "stack": None,
+    "label_stack": None,
+    "dataset": None,
+    "train_slices": None,
+    "validation_slices": None,
+    "train_subjects": None,
+    "validation_subjects": None,
+    "triplets": {
+        "window": 512,
+        "max_shift": 32,
+        "match_histograms": True,
+        "min_correlation": 0.2,
+        "max_blur_ratio": 1.5,
+        "max_flat": 0.03,
+    },
+    "normalization": {"kind": "percentile", "low": 2.0, "high": 99.8, "over": "all"},
+    "match_targets": False,
+}
+GIVEN = {
+    "folders": {"low": "a", "normalization": {"kind": "none"}, "match_targets": True},
+    "npz": {"npz": "p.npz", "validation_split": 0.2},
+    "sample": {"normalization": {"kind": "range", "low": 0, "high": 255}},
+    "paired_em": {"pair": "a", "prepared": "there"},
+    "label_free": {"structure": "dna", "resize": [1, 0.5, 0.5]},
+    "slices": {"stack": "s.tif", "train_slices": "0-4", "validation_slices": "5-8", "triplets": {"max_shift": 8}},
+    "labels": {"channels": ["T1", "T2"], "validation_low": "v", "validation_GT": "w"},
+    "iseg": {"train_subjects": "1-2", "validation_subjects": 3},
+}
+
+
+@pytest.mark.parametrize("section", DATA_SECTIONS, ids=lambda section: section.__name__)
+def test_a_run_that_has_the_fields_of_all_kinds_is_read_as_one_that_has_its_own(section, path):
+    from aeanet_tf.runs.train import LOADERS
+
+    kind = section.model_fields["kind"].default
+    config, *earlier = (
+        load_run_config(path, [f"data={json.dumps(fields)}"])
+        for fields in (
+            {"kind": kind, **GIVEN[kind]},
+            {**EARLIER, "kind": kind, **GIVEN[kind]},
+            # Some were left at null, or written in part.
+            {**dict.fromkeys(EARLIER.keys() - section.model_fields), "kind": kind, **GIVEN[kind]},
+            {"triplets": {"window": 512}, "kind": kind, **GIVEN[kind]},
+        )
+    )
+    assert type(config.data) is section and kind in LOADERS and all(one == config for one in earlier)
+    assert json.loads(config.model_dump_json())["data"].keys() == section.model_fields.keys() <= {"kind", *EARLIER}
+    for name in EARLIER.keys() - section.model_fields.keys():
+        with pytest.raises(InputError, match=f"data: {name}: found 'x', expected none with kind '{kind}'"):
+            load_run_config(path, [f"data={json.dumps({'kind': kind, **GIVEN[kind], name: 'x'})}"])
+
+
+def test_settings_of_a_training_have_one_definition():
+    """What a run configuration trains with is what the configurations of models know, under CSBDeep's names."""
+    from aeanet_tf.models import AEANetConfig, SegmentationAEANetConfig, SliceInterpolationConfig
+
+    training = TrainingSection(steps=5, steps_per_epoch=2, patch_size=(8, 8), reduce_learning_rate={"patience": 3})
+    for config_type, own in (
+        (AEANetConfig, set()),
+        (SegmentationAEANetConfig, {"train_class_weights"}),
+        (SliceInterpolationConfig, {"train_vgg_weights"}),
+    ):
+        arguments = training.arguments(config_type.settings)
+        known = {name for name in vars(config_type()) if name.startswith("train_")}
+        # Those of the data, of the kind of model, and CSBDeep's names of files.
+        others = {"train_match_targets", "train_baselines", "train_kernel_l2"}
+        assert {name for name in known - arguments.keys() if "checkpoint" not in name} == others
+        assert arguments.keys() <= known and own <= known
+        assert (arguments["train_epochs"], arguments["train_reduce_lr"]) == (3, {"patience": 3})
+    assert TrainingSection(kernel_l2=1e-5).arguments(AEANetConfig.settings)["train_kernel_l2"] == 1e-5
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,7 @@ import tifffile
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.runs.config import load_run_config
-from aeanet_tf.runs.label_data import load_labels
-from aeanet_tf.runs.train import model_config, train_run
+from aeanet_tf.runs.train import load_data, model_config, train_run
 from tests.datasets.published import write_iseg
 from tests.models import EAGER, contents, eager_tensorflow
 
@@ -68,7 +66,7 @@ def configured(data, model=(), training=()):
 
 def loaded(data, model=(), training=()):
     config = configured(data, model, training)
-    return load_labels(config.data, model_config(config), Path(config.data.root))
+    return load_data(config.data, model_config(config))[:3]
 
 
 def refused(tmp_path, message, data, model=(), training=()):
@@ -154,7 +152,7 @@ def test_an_unknown_label_is_named_with_its_slice(stack, tmp_path):
     [
         ({"validation_slices": "1-2,4"}, {}, r"data\.validation_slices: 2 is one of data\.train_slices"),
         ({"validation_slices": "5"}, {}, r"data\.validation_slices: there is no slice 5, expected 0 to 4"),
-        ({"train_slices": "a"}, {}, r"data\.train_slices: got 'a'"),
+        ({"train_slices": "a"}, {}, r"data\.train_slices: found 'a'"),
         ({"stack": "none.tif"}, {}, r"none\.tif: no such file"),
         ({"label_stack": "none.tif"}, {}, r"none\.tif: no such file"),
         ({}, {"n_channel_in": 2}, "slice 0: 1 channels, the model takes 2"),
@@ -275,7 +273,7 @@ def test_channels_that_do_not_fit_each_other_are_refused(scans, tmp_path):
 
     path, sizes = tmp_path / "data" / "low" / "p-T2.nii.gz", {"patch_size": [16, 16, 16]}
     nibabel.Nifti1Image(scans["p"][1][:-1], np.eye(4)).to_filename(path)
-    message = r"p-T2\.nii\.gz: shape \(22, 20, 17\) \(ZYX\), expected \(22, 20, 18\)"
+    message = r"p-T2\.nii\.gz: found shape \(22, 20, 17\) \(ZYX\), expected \(22, 20, 18\)"
     refused(tmp_path, message, CHANNELS, VOLUMES, sizes)
     path.unlink()
     refused(tmp_path, r"p-T2\.nii\.gz: no such file, expected channel 'T2'", CHANNELS, VOLUMES, sizes)
@@ -339,7 +337,7 @@ LABELS[3, 4, 5] = 77
         (_nothing, {"train_subjects": "1,8"}, r"data\.train_subjects: data has no subject 8, it has 1, 2, 3, 4"),
         (_nothing, {"validation_subjects": "9"}, r"data\.validation_subjects: data has no subject 9"),
         (_nothing, {"validation_subjects": "2-3"}, r"data\.validation_subjects: 2 is one of data\.train_subjects"),
-        (_nothing, {"train_subjects": "one"}, r"data\.train_subjects: got 'one', expected numbers of subjects"),
+        (_nothing, {"train_subjects": "one"}, r"data\.train_subjects: found 'one', expected numbers of subjects"),
         (_nothing, {"validation_subjects": "4"}, r"subject-4-label\.hdr: no such file, expected the labels"),
         (_nothing, {"root": "elsewhere"}, r"data\.root: no folder elsewhere"),
         (_without("subject-2-T2.img"), {}, r"subject-2-T2\.img: no such file"),
@@ -347,7 +345,7 @@ LABELS[3, 4, 5] = 77
         (
             _rewritten("subject-1-T2.hdr", np.ones((22, 24, 19), np.int16)),
             {},
-            r"subject-1-T2\.hdr: shape \(19, 24, 22\) \(ZYX\), expected \(20, 24, 22\) as subject-1-T1\.hdr has",
+            r"subject-1-T2\.hdr: found shape \(19, 24, 22\) \(ZYX\), expected \(20, 24, 22\) as subject-1-T1\.hdr has",
         ),
         (_rewritten("subject-3-label.hdr", LABELS), {}, r"subject-3-label\.hdr: has the value 77, expected labels"),
     ],

@@ -16,7 +16,7 @@ from aeanet_tf.io.tiff import write_image
 from aeanet_tf.io.write import ImageTarget, as_dtype
 from aeanet_tf.runs.repair_stack import check_missing, leave_out, output_path, repair_stack
 from aeanet_tf.sections.stack import open_stack
-from aeanet_tf.sections.triplets import TripletOptions
+from aeanet_tf.sections.triplet_options import TripletOptions
 
 SIZE = {"Z": 40.0, "Y": 4.0, "X": 4.0}
 COUNT, SHAPE = 9, (21, 17)

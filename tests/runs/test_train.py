@@ -19,9 +19,9 @@ from aeanet_tf.io.read import read_image
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.folder import load_model, prediction_normalization
 from aeanet_tf.runs.config import load_run_config
-from aeanet_tf.runs.image_data import find_root, load_data
+from aeanet_tf.runs.data_sections import FoldersSection
 from aeanet_tf.runs.predict_files import predict_files
-from aeanet_tf.runs.train import model_config, train_run
+from aeanet_tf.runs.train import load_data, model_config, train_run
 from aeanet_tf.training import CSVHistory, read_history
 from tests.datasets.published import write_label_free
 from tests.models import EAGER, assert_same_weights, contents, eager_tensorflow, write_config, write_pairs
@@ -155,7 +155,7 @@ def test_validation_folders_and_split(workplace):
 
     def load(*overrides):
         config = load_run_config("run.json", [f"data.root={workplace / 'data'}", *overrides])
-        return load_data(config, model_config(config))
+        return load_data(config.data, model_config(config))[:3]
 
     X, Y, (X_val, Y_val) = load()
     assert (len(X), len(Y), len(X_val), len(Y_val)) == (2, 2, 1, 1)
@@ -179,7 +179,7 @@ def test_channels_go_last_and_each_is_normalised(workplace):
     config = load_run_config(
         "run.json", [f"data.root={workplace / 'data'}", "model.n_channel_in=2", "model.n_channel_out=2"]
     )
-    X, _, _ = load_data(config, model_config(config))
+    X = load_data(config.data, model_config(config)).X
     low, high = np.percentile(image, (2, 99.8), axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(X[0], np.moveaxis((image - low) / (high - low), 0, -1), atol=1e-5)
 
@@ -202,7 +202,7 @@ def test_paired_em_is_prepared_once_and_pooled_or_by_pair(workplace, monkeypatch
         chosen = ["data.kind=paired_em", "data.normalization.kind=range", "data.normalization.low=0"]
         chosen += ["data.normalization.high=255", f"data.root={root}", "data.validation_split=0.2", *overrides]
         config = load_run_config("run.json", chosen)
-        return load_data(config, model_config(config))
+        return load_data(config.data, model_config(config))[:3]
 
     X, Y, (X_val, Y_val) = load("data.pair=b")
     assert (len(X), len(Y), len(X_val), len(Y_val)) == (7, 7, 2, 2) and len(registered) == 1
@@ -237,7 +237,7 @@ def test_label_free_images_are_standardised_and_predictions_stay_so(workplace):
     written = write_label_free(workplace / "cells", ("dna",), train=3, test=1, size=(6, 24, 32))
     overrides = (*LABEL_FREE, f"data.root={workplace / 'cells'}")
     config = load_run_config("run.json", [*overrides, "data.resize=[1, 0.5, 0.5]"])
-    X, Y, (X_val, _) = load_data(config, model_config(config))
+    X, Y, (X_val, _) = load_data(config.data, model_config(config))[:3]
     assert (len(X), len(X_val)) == (2, 1) and X[0].shape == Y[0].shape == (6, 12, 16, 1)
     for image in (*X, *Y):
         assert abs(image.mean()) < 1e-5 and image.std() == pytest.approx(1, rel=1e-4)
@@ -259,16 +259,16 @@ def test_data_root_is_looked_for_where_people_keep_data(tmp_path, monkeypatch):
     monkeypatch.chdir(here)
     monkeypatch.setenv("AEANET_DATA", os.pathsep.join([str(tmp_path / "none"), str(tmp_path / "disk")]))
     with pytest.raises(InputError, match=r"data\.root: no folder set; looked in .*disk, data$"):
-        find_root("set")
+        FoldersSection(root="set").folder()
     # From the last place to the first, each found before those that came before.
     for place in (here / "data", tmp_path / "disk", tmp_path / "none", here):
         (place / "set").mkdir(parents=True)
-        assert find_root("set").resolve() == place / "set"
-    assert find_root(tmp_path / "disk" / "set") == tmp_path / "disk" / "set"
+        assert FoldersSection(root="set").folder().resolve() == place / "set"
+    assert FoldersSection(root=str(tmp_path / "disk" / "set")).folder() == tmp_path / "disk" / "set"
     with pytest.raises(InputError, match=r"data\.root: no folder /none/such"):
-        find_root("/none/such")
+        FoldersSection(root="/none/such").folder()
     monkeypatch.delenv("AEANET_DATA")
-    assert find_root("set").resolve() == here / "set"
+    assert FoldersSection(root="set").folder().resolve() == here / "set"
 
 
 @pytest.mark.slow

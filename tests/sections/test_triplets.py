@@ -11,7 +11,8 @@ from scipy.ndimage import gaussian_filter
 from aeanet_tf.errors import InputError
 from aeanet_tf.sections.alignment import to_common_histogram
 from aeanet_tf.sections.stack import SerialStack, open_stack
-from aeanet_tf.sections.triplets import TripletOptions, make_triplets, summary, write_report
+from aeanet_tf.sections.triplet_options import TripletOptions
+from aeanet_tf.sections.triplets import make_triplets, summary, write_report
 
 SLICES = Path(__file__).parents[3] / "shared" / "data" / "isbi2012" / "slices.tif"
 RANDOM = np.random.default_rng(0)

@@ -1,0 +1,142 @@
+"""Settings of a training: what run configurations and the configurations of models share, defined once."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from aeanet_tf.device_names import PRECISIONS, count_devices
+from aeanet_tf.models.preparation import Section
+
+
+class DecaySection(Section):
+    """``rate`` multiplies the learning rate every ``steps`` steps."""
+
+    rate: Annotated[float, Field(gt=0, le=1)]
+    steps: PositiveInt
+
+
+class CosineSection(Section):
+    """The learning rate rises over ``warmup``, a share of all steps, and falls as half a cosine to ``final``, a share
+    of itself."""
+
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    final: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class TrainingSettings(Section):
+    """What our models are trained with beyond CSBDeep's own settings.
+
+    A run configuration has these fields in its section ``training``, with some defaults of its own; an `AEANetConfig`
+    has them as attributes with ``train_`` before the name (`attribute`).
+
+    Attributes:
+        patch_size: spatial size of random crops when training from lists of whole images; ``None`` for ready-made
+            patches.
+        beta_1, beta_2: of Adam.
+        learning_rate_decay: ``{"rate": 0.5, "steps": 10000}`` multiplies the learning rate by ``rate`` every ``steps``
+            steps; ``None`` for none.
+        learning_rate_cosine: ``{"warmup": 0.1, "final": 0}``: the learning rate rises over this share of all steps and
+            falls as half a cosine to this share of itself; ``None`` for none.
+        reduce_learning_rate: CSBDeep's reduction on a plateau, ``train_reduce_lr`` there; ``None`` for none. Of the
+            three schedules at most one is given.
+        clip_norm: largest norm of all gradients together; ``None`` for no limit.
+        weight_decay: of AdamW on kernels; ``None`` for Adam.
+        average: momentum of an exponential moving average of the weights, such as 0.99, which is then validated and
+            kept in place of the weights themselves; ``None`` for none.
+        kernel_l2: factor of half the sum of the squared kernels in the loss (`aeanet_tf.training.optimisation`).
+        augment: random flips and rotations by 90 degrees in YX.
+        seed: of weights, order of patches, crops and augmentation; ``None`` draws from the system.
+        devices: to train on: a number n for the first n GPUs, a list such as ``["GPU:0", "GPU:1"]``, or ``None`` for
+            TensorFlow's own choice. Each gets an equal share of the patches of a step, and batch norm and batch-aware
+            attention see the patches of one device (docs/networks.md). Loading and predicting do not look at it.
+        precision: ``"float32"``, or ``"bfloat16"`` for layers that compute in half precision; weights, losses and the
+            model that comes out are in float32 (docs/performance.md).
+        batch_norm_batches: training batches from which batch-norm statistics are estimated before each validation of
+            the first steps (docs/networks.md); 0 for off.
+    """
+
+    patch_size: tuple[PositiveInt, ...] | None = None
+    beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    learning_rate_decay: DecaySection | None = None
+    learning_rate_cosine: CosineSection | None = None
+    reduce_learning_rate: dict[str, Any] | None = None
+    clip_norm: PositiveFloat | None = None
+    weight_decay: PositiveFloat | None = None
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None
+    kernel_l2: NonNegativeFloat = 0.0
+    augment: bool = False
+    seed: NonNegativeInt | None = None
+    devices: PositiveInt | list[str] | None = None
+    precision: Literal[PRECISIONS] = "float32"
+    batch_norm_batches: NonNegativeInt = 16
+
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _named(cls, devices):
+        count_devices(devices)
+        return devices
+
+    @model_validator(mode="after")
+    def _one_schedule(self):
+        given = [name for name in SCHEDULES if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{', '.join(given)}: give at most one")
+        return self
+
+
+SCHEDULES = ("learning_rate_decay", "learning_rate_cosine", "reduce_learning_rate")
+"""The fields of `TrainingSettings` that change the learning rate."""
+
+
+class InterpolationSettings(TrainingSettings):
+    """Those of slice interpolation.
+
+    Attributes:
+        vgg_weights: file with the weights of VGG-16, for the losses that need it; ``None`` for those of
+            `keras.applications`.
+    """
+
+    vgg_weights: str | None = None
+
+
+class SegmentationSettings(TrainingSettings):
+    """Those of segmentation, whose kernels are penalised as published (Wang et al. 2020).
+
+    Attributes:
+        class_weights: a number for each class, which the loss is weighted by; ``None`` for 1.
+    """
+
+    kernel_l2: NonNegativeFloat = 2e-6
+    class_weights: list[PositiveFloat] | None = None
+
+
+def attribute(name):
+    """The attribute of a model's configuration that holds a setting: CSBDeep's name where it has one."""
+    return {"reduce_learning_rate": "train_reduce_lr"}.get(name, f"train_{name}")
+
+
+def invalid_attributes(settings, config):
+    """Names of the attributes of a model's configuration whose values are not valid.
+
+    Args:
+        settings: the class of the settings, `TrainingSettings` or one of those that extend it.
+        config: an `AEANetConfig`.
+    """
+    values = {name: getattr(config, attribute(name)) for name in settings.model_fields}
+    try:
+        # As JSON, which a configuration is kept as: lists pass for tuples, but texts not for numbers.
+        settings.model_validate_json(json.dumps(values, default=str), strict=True)
+    except ValidationError as error:
+        return [attribute((item["loc"] or SCHEDULES[-1:])[0]) for item in error.errors()]
+    return []

@@ -1,0 +1,293 @@
+"""Where the training data of a run are: one section of a run configuration for each kind of data.
+
+A section says what may be given and what is wrong with it, without importing anything heavy; `aeanet_tf.runs.train`
+knows how its images are loaded.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field, PositiveFloat, TypeAdapter, model_validator
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.models.preparation import NormalizationSection, Section
+from aeanet_tf.sections.triplet_options import TripletOptions
+
+
+def _as_text(value):
+    # What --set is given is read as JSON.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Numbers = Annotated[str | None, BeforeValidator(_as_text)]
+"""Numbers of slices or subjects, such as "0-19,22"."""
+
+
+class CommonSection(Section):
+    """What all kinds of data have.
+
+    Attributes:
+        root: folder that the other paths are relative to. A relative root is looked for in the working directory,
+            in the folders of ``$AEANET_DATA``, and in ``data``.
+        match_targets: whether each ground truth is fitted to its input by gain and offset, and normalised as that
+            (docs/training.md): per image, per patch for an ``npz``. Predictions then have the intensities of the input.
+
+    Class attributes:
+        needed: fields that have to be given, all of them, or where ``optional`` none.
+        targets: what the ground truth is where it has no intensities in common with its input.
+        trains: the kind of model that is trained, where not that of the preset.
+        whole_images: whether patches are cropped at random from whole images; otherwise they are given.
+    """
+
+    root: str = "."
+    match_targets: bool = False
+
+    needed: ClassVar[tuple[str, ...]] = ()
+    optional: ClassVar[bool] = False
+    targets: ClassVar[str] = ""
+    trains: ClassVar[str] = ""
+    whole_images: ClassVar[bool] = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_others(cls, fields):
+        """Leave out the fields of other kinds at their defaults: configurations once had the fields of all kinds."""
+        if not isinstance(fields, dict):
+            return fields
+        others = {name for name in fields if name in _DEFAULTS and name not in cls.model_fields}
+        for name in fields:
+            if name in others and not _is_default(name, fields[name]):
+                kind = cls.model_fields["kind"].default
+                raise ValueError(f"{name}: found {fields[name]!r}, expected none with kind {kind!r}")
+        return {name: value for name, value in fields.items() if name not in others}
+
+    @model_validator(mode="after")
+    def _targets_can_match(self):
+        if self.match_targets and self.targets:
+            raise ValueError(f"match_targets: true, expected false with kind {self.kind!r}, {self.targets}")
+        return self
+
+    @model_validator(mode="after")
+    def _complete(self):
+        given = [name for name in self.needed if getattr(self, name)]
+        if len(given) < len(self.needed) and not (self.optional and not given):
+            missing = next(name for name in self.needed if name not in given)
+            beside = f" beside {given[0]}" if given else ""
+            raise ValueError(f"{missing}: missing; kind {self.kind!r} needs it{beside}")
+        return self
+
+    def folder(self):
+        """The folder that paths are relative to: ``root`` as given, or under ``$AEANET_DATA`` or ``data``.
+
+        Raises:
+            InputError: it is in none of these places.
+        """
+        root = Path(self.root).expanduser()
+        if root.is_absolute():
+            places = [root]
+        else:
+            given = [Path(p) for p in os.environ.get("AEANET_DATA", "").split(os.pathsep) if p]
+            places = [base / root for base in (Path(), *given, Path("data"))]
+        for place in places:
+            if place.is_dir():
+                return place
+        raise InputError(f"data.root: no folder {root}; looked in {', '.join(str(p.parent) for p in places)}")
+
+
+class _ImagesSection(CommonSection):
+    """Images, which are normalised."""
+
+    normalization: NormalizationSection = NormalizationSection()
+
+
+class _PairsSection(_ImagesSection):
+    """Pairs of image files.
+
+    Attributes:
+        axes: of the image files; by default those that the files name.
+        validation_low, validation_GT: folders of validation images; without them ``validation_split`` of the training
+            pairs are held out.
+    """
+
+    axes: str | None = None
+    validation_low: str | None = None
+    validation_GT: str | None = None
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _validation_pair(self):
+        if (self.validation_low is None) != (self.validation_GT is None):
+            raise ValueError("validation_low, validation_GT: give both or none")
+        return self
+
+
+class FoldersSection(_PairsSection):
+    """Folders ``low`` and ``GT`` of paired images, matched by file name."""
+
+    kind: Literal["folders"] = "folders"
+    low: str = "train/low"
+    GT: str = "train/GT"
+
+
+class NpzSection(CommonSection):
+    """Patches as CSBDeep writes them, already normalised.
+
+    Attributes:
+        npz: file name or pattern that matches one file.
+        axes: of the patches where the file lacks them.
+        validation_split: share of the patches, the last ones, that is held out.
+    """
+
+    kind: Literal["npz"] = "npz"
+    npz: str = "train_data/*.npz"
+    axes: str | None = None
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
+
+    whole_images = False
+
+
+class SampleSection(_ImagesSection):
+    """Images that come with scikit-image; ``root`` does not matter."""
+
+    kind: Literal["sample"] = "sample"
+
+    def folder(self):
+        return Path()
+
+
+class PairedEMSection(_PairsSection):
+    """The published BMPs of paired EM (docs/datasets.md).
+
+    Attributes:
+        prepared: folder of the registered sub-images, made where it is not complete.
+        pair: name of the one pair to train on (self-training); by default all (pooled training).
+    """
+
+    kind: Literal["paired_em"] = "paired_em"
+    prepared: Annotated[str, Field(min_length=1)] = "prepared"
+    pair: str | None = None
+
+
+class LabelFreeSection(_PairsSection):
+    """The published images of label-free prediction (docs/datasets.md).
+
+    Attributes:
+        structure: such as "dna".
+        resize: factors along Z, Y, X by which the images are resized; see `label_free_images`.
+    """
+
+    kind: Literal["label_free"] = "label_free"
+    structure: str | None = None
+    resize: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+
+    needed = ("structure",)
+    targets = "another unit"
+
+
+class SlicesSection(_ImagesSection):
+    """The slices of a stack, for slice interpolation (docs/interpolation.md).
+
+    Attributes:
+        stack: a TIFF, OME-Zarr or HDF5 file, or a pattern of images of one slice each.
+        axes: of the stack; by default those that the file names.
+        dataset: in an HDF5 file; by default ``volumes/raw``, as CREMI has it.
+        train_slices, validation_slices: counted from 0, such as "0-19,22"; a triplet is of one of both.
+        triplets: how they are made.
+    """
+
+    kind: Literal["slices"] = "slices"
+    axes: str | None = None
+    stack: str | None = None
+    dataset: str | None = None
+    train_slices: Numbers = None
+    validation_slices: Numbers = None
+    triplets: TripletOptions = TripletOptions()
+
+    needed = ("stack", "train_slices", "validation_slices")
+    targets = "other slices"
+    trains = "ssan"
+
+    @model_validator(mode="after")
+    def _can_be_mapped_back(self):
+        if self.normalization.kind == "standard":
+            raise ValueError("normalization.kind: 'standard' cannot be mapped back, which slices have to be")
+        return self
+
+
+class LabelsSection(_PairsSection):
+    """Images and label images, for segmentation (docs/segmentation.md): folders, or the slices of two stacks.
+
+    Attributes:
+        low, GT: folders of images and of label images.
+        channels: where the channels of an image are files of their own: what tells their names apart, such as
+            ["T1", "T2"]; GT has the names of the first.
+        stack: in place of folders; as of `SlicesSection`, and so are ``dataset`` and the numbers of slices.
+        label_stack: the label images of the slices of ``stack``.
+    """
+
+    kind: Literal["labels"] = "labels"
+    low: str = "train/low"
+    GT: str = "train/GT"
+    channels: list[str] | None = None
+    stack: str | None = None
+    label_stack: str | None = None
+    dataset: str | None = None
+    train_slices: Numbers = None
+    validation_slices: Numbers = None
+
+    needed = ("stack", "label_stack", "train_slices", "validation_slices")
+    optional = True
+    targets = "classes"
+    trains = "segmentation"
+
+    @model_validator(mode="after")
+    def _channels_of_folders(self):
+        if self.channels and self.stack:
+            raise ValueError(f"channels: {self.channels}, expected none with a stack")
+        return self
+
+
+class ISegSection(_ImagesSection):
+    """The published subjects of iSeg-2017 (docs/segmentation.md).
+
+    Attributes:
+        train_subjects, validation_subjects: numbers, such as "1-8".
+    """
+
+    kind: Literal["iseg"] = "iseg"
+    train_subjects: Numbers = None
+    validation_subjects: Numbers = None
+
+    needed = ("train_subjects", "validation_subjects")
+    targets = "classes"
+    trains = "segmentation"
+
+
+DataSection = Annotated[
+    FoldersSection
+    | NpzSection
+    | SampleSection
+    | PairedEMSection
+    | LabelFreeSection
+    | SlicesSection
+    | LabelsSection
+    | ISegSection,
+    Field(discriminator="kind"),
+]
+"""The section ``data`` of a run configuration: one of these, by its ``kind``."""
+
+DATA_SECTIONS = DataSection.__origin__.__args__
+"""The classes of all kinds."""
+
+# Field -> default. A field that several kinds have has the same in all.
+_DEFAULTS = {name: field.default for section in DATA_SECTIONS for name, field in section.model_fields.items()}
+
+
+def _is_default(name, value):
+    default = _DEFAULTS[name]
+    if isinstance(value, dict):
+        # A section: what it lacks is at its default.
+        default = TypeAdapter(type(default)).dump_python(default)
+        return isinstance(default, dict) and default | value == default
+    return value is None or value == default
