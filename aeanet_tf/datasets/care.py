@@ -62,12 +62,14 @@ class CareTestImage:
         if condition == GROUND_TRUTH:
             return array[0] if array.ndim == 3 and (array == array[:1]).all() else array
         if array.ndim != 3:
-            raise InputError(f"{source.path}: shape {array.shape}, expected a volume (ZYX)")
+            raise InputError(f"{source.path}: found shape {array.shape}, expected a volume (ZYX)")
         return array
 
     def _source(self, condition: str) -> _Source:
         if condition not in self.sources:
-            raise InputError(f"condition: {condition!r}, expected one of {', '.join((*self.conditions, GROUND_TRUTH))}")
+            raise InputError(
+                f"condition: found {condition!r}, expected one of {', '.join((*self.conditions, GROUND_TRUTH))}"
+            )
         return self.sources[condition]
 
 
@@ -134,7 +136,7 @@ def _read_volume(path: Path) -> np.ndarray:
     if image.axes in ("TYX", "CYX"):
         image.axes = image.axes.replace(image.axes[0], "Z")
     if not {"Y", "X"} <= set(image.axes) <= set("ZYX"):
-        raise InputError(f"{path}: axes {image.axes}, expected ZYX or YX")
+        raise InputError(f"{path}: found axes {image.axes}, expected ZYX or YX")
     return _ordered(image, {})
 
 
@@ -150,7 +152,7 @@ def _read_stacked(source: _Source) -> np.ndarray:
     stacking = [axis for axis in "CT" if sizes.get(axis) == len(_STACKED)]
     if len(stacking) != 1 or set(image.axes) - set(stacking) != set("ZYX"):
         raise InputError(
-            f"{path}: shape {image.array.shape} ({image.axes}), expected {len(_STACKED)} volumes "
+            f"{path}: found shape {image.array.shape} ({image.axes}), expected {len(_STACKED)} volumes "
             f"({', '.join(_STACKED)}) stacked along the first axis"
         )
     return _ordered(image, {stacking[0]: source.index})

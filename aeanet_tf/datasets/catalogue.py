@@ -36,7 +36,7 @@ def get_dataset(name: str) -> Dataset:
         InputError: there is none of that name.
     """
     if name not in DATASETS:
-        raise InputError(f"data set: got {name!r}, expected one of {', '.join(DATASETS)}")
+        raise InputError(f"data set: found {name!r}, expected one of {', '.join(DATASETS)}")
     return DATASETS[name]
 
 

@@ -83,7 +83,7 @@ def _arrange(url: str, file: Path, folder: Path, record: Path, fetched: bool) ->
     """Unpack or move the file into the folder, and record it."""
     import pooch
 
-    found = {"url": url, "file": file.name, "bytes": file.stat().st_size, "sha256": pooch.file_hash(str(file))}
+    facts = {"url": url, "file": file.name, "bytes": file.stat().st_size, "sha256": pooch.file_hash(str(file))}
     with replacing_folder(folder) as temporary:
         if is_archive(file):
             _LOGGER.info("unpacking %s", file)
@@ -99,7 +99,7 @@ def _arrange(url: str, file: Path, folder: Path, record: Path, fetched: bool) ->
             # Copied, so that nothing is lost of what somebody saved by hand if this fails.
             shutil.copy2(file, temporary / file.name)
         # Before the folder has its name, so that there is never a folder without its record.
-        write_text(record, json.dumps({**found, "date": date.today().isoformat()}, indent=2) + "\n")
+        write_text(record, json.dumps({**facts, "date": date.today().isoformat()}, indent=2) + "\n")
     if fetched and file.exists():
         file.unlink()
 

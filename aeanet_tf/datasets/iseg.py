@@ -53,10 +53,10 @@ def iseg_subjects(folder: str | Path) -> list[int]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder, expected the subjects of iSeg-2017")
     # A subject of which only T2 is left is listed, so that reading it tells what is missing.
-    found = {int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))}
-    if not found:
+    numbers = {int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name))}
+    if not numbers:
         raise InputError(f"{folder}: no subject in it, expected subject-<i>-T1.hdr, subject-<i>-T2.hdr and their .img")
-    return sorted(found)
+    return sorted(numbers)
 
 
 def read_subject(folder: str | Path, number: int) -> Subject:
@@ -122,5 +122,5 @@ def _check_shape(volume: Volume, t1: Volume) -> None:
     check_same_place(t1.path, volume.path)
     if volume.array.shape != t1.array.shape:
         raise InputError(
-            f"{volume.path}: shape {volume.array.shape} (ZYX), expected {t1.array.shape} as {t1.path.name} has"
+            f"{volume.path}: found shape {volume.array.shape} (ZYX), expected {t1.array.shape} as {t1.path.name} has"
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, one_line
 from aeanet_tf.io.image import Image, check_finite, image_stem
 from aeanet_tf.io.read import open_image
 
@@ -96,7 +96,7 @@ def label_free_images(
     """
     root = Path(root)
     if resize is not None and (len(resize) != 3 or not all(np.isfinite(f) and f > 0 for f in resize)):
-        raise InputError(f"resize: {resize}, expected three positive factors along Z, Y, X")
+        raise InputError(f"resize: found {resize}, expected three positive factors along Z, Y, X")
     table = _table(root, structure, split)
     try:
         with open(table, encoding="utf-8-sig", newline="") as file:
@@ -146,7 +146,7 @@ def _layout(table: Path, columns: Sequence[str]) -> tuple[str, ...]:
     if set(_TWO_FILES) <= set(columns):
         return _TWO_FILES
     raise InputError(
-        f"{table}: columns {', '.join(columns) or '(none)'}; expected path_czi or path_tif with "
+        f"{table}: found columns {', '.join(columns) or '(none)'}; expected path_czi or path_tif with "
         f"{' and '.join(_CHANNELS)}, or {' and '.join(_TWO_FILES)}"
     )
 
@@ -194,10 +194,10 @@ def _read_tiff_channel(path: Path, channel: int | None) -> np.ndarray:
     image = open_image(path)
     sizes = dict(zip(image.axes, image.array.shape, strict=True))
     if set(image.axes) - {"C"} != set("ZYX"):
-        raise InputError(f"{path}: axes {image.axes}, expected volumes (ZYX) with channels (C)")
+        raise InputError(f"{path}: found axes {image.axes}, expected volumes (ZYX) with channels (C)")
     channels = sizes.get("C", 1)
     if channel is None and channels > 1:
-        raise InputError(f"{path}: {channels} channels, expected one, since the table names none")
+        raise InputError(f"{path}: found {channels} channels, expected one, since the table names none")
     channel = 0 if channel is None else channel
     if channel >= channels:
         raise InputError(f"{path}: no channel {channel}, it has {channels} (numbered from 0)")
@@ -251,7 +251,7 @@ def read_czi_channel(path: str | Path, channel: int) -> np.ndarray:
         raise
     # The library raises RuntimeError and others for whatever is wrong in a file.
     except Exception as error:
-        raise InputError(f"{path}: not a readable CZI file ({' '.join(str(error).split())[:160]})") from error
+        raise InputError(f"{path}: not a readable CZI file ({one_line(error)})") from error
     if any(plane.shape[-1] != 1 for plane in planes):
         raise InputError(f"{path}: channel {channel} has colours, expected grey levels")
     return np.stack([plane[..., 0] for plane in planes])
@@ -263,4 +263,4 @@ def _check(path: Path, box: dict[str, tuple[int, int]], channel: int) -> None:
     if not 0 <= channel < channels:
         raise InputError(f"{path}: no channel {channel}, it has {channels} (numbered from 0)")
     if sizes.get("T", 1) != 1:
-        raise InputError(f"{path}: {sizes['T']} time points, expected one")
+        raise InputError(f"{path}: found {sizes['T']} time points, expected one")

@@ -56,7 +56,7 @@ def find_paired_em(root: str | Path) -> list[tuple[str, Path, Path]]:
         if sides[magnification].setdefault(name, path) != path:
             raise InputError(f"{path}: has the same name as {sides[magnification][name]}, expected one pair a name")
     if not sides[LOW] and not sides[HIGH]:
-        raise InputError(f"{root}: no images *{LOW}.bmp and *{HIGH}.bmp, expected pairs of them")
+        raise InputError(f"{root}: found no images *{LOW}.bmp and *{HIGH}.bmp, expected pairs of them")
     for own, other in ((LOW, HIGH), (HIGH, LOW)):
         alone = sorted(sides[own].keys() - sides[other].keys())
         if alone:
@@ -100,7 +100,7 @@ def prepare_paired_em(
         _remove(output, name)
         del done[name]
     if pair is not None:
-        chosen = [one for one in pairs if one[0] == pair]
+        chosen = [candidate for candidate in pairs if candidate[0] == pair]
         if not chosen:
             raise InputError(f"pair: {pair!r} is not in {root}, expected one of {', '.join(n for n, _, _ in pairs)}")
         pairs = chosen
@@ -142,15 +142,15 @@ def whole_images(folder: str | Path) -> list[tuple[str, Callable[[], Pair], list
     """
     folder = Path(folder)
     lines = sorted(_read_lines(folder / REGISTRATION_FILE).items())
-    found = []
+    images = []
     for name, line in lines:
         if line["status"] == "registered":
             shape = tuple(int(size) for size in line["size"].split())
             parts = [(piece.label, piece.area) for piece in _pieces(shape) if piece.part == "test"]
-            found.append((name, partial(_read_whole, folder, name, shape), parts))
-    if not found:
+            images.append((name, partial(_read_whole, folder, name, shape), parts))
+    if not images:
         raise InputError(f"{folder / REGISTRATION_FILE}: lists no registered pair; see prepare_paired_em")
-    return found
+    return images
 
 
 def _read_whole(folder: Path, name: str, shape: tuple[int, ...]) -> Pair:
@@ -161,7 +161,7 @@ def _read_whole(folder: Path, name: str, shape: tuple[int, ...]) -> Pair:
             path = piece.path(folder, side, name)
             part = read_image(path).array
             if part.shape != whole[piece.area].shape:
-                raise InputError(f"{path}: shape {part.shape}, expected {whole[piece.area].shape}")
+                raise InputError(f"{path}: found shape {part.shape}, expected {whole[piece.area].shape}")
             whole[piece.area] = part
         images.append(whole)
     return images[0], images[1]
@@ -196,24 +196,24 @@ def _prepare(output: Path, name: str, low: Path, high: Path, rows: int, seed: in
     """Register a pair and write its sub-images; what goes into its line of the table."""
     moving, fixed = (_read(path, rows) for path in (low, high))
     try:
-        found = register(fixed, moving, scale=0.5, seed=seed)
-        covered = coverage(found, fixed.shape, moving.shape)
+        registration = register(fixed, moving, scale=0.5, seed=seed)
+        covered = coverage(registration, fixed.shape, moving.shape)
         if covered < _LEAST_COVERAGE:
             raise RegistrationError(f"{low.name} covers {covered:.0%} of {high.name}, expected all of it")
     except RegistrationError as error:
         return {"pair": name, "status": "failed", "reason": str(error)}
-    warped = np.clip(np.rint(resample(moving, found, fixed.shape)), 0, 255).astype(np.uint8)
+    warped = np.clip(np.rint(resample(moving, registration, fixed.shape)), 0, 255).astype(np.uint8)
     for piece in _pieces(fixed.shape):
         for side, image in (("low", warped), ("GT", fixed)):
             write_image(piece.path(output, side, name), image[piece.area], "YX")
-    logger.info("%s: registered, residual %.3f pixels, %d inliers", name, found.residual, found.inliers)
+    logger.info("%s: registered, residual %.3f pixels, %d inliers", name, registration.residual, registration.inliers)
     return {
         "pair": name,
         "status": "registered",
-        "inliers": str(found.inliers),
-        "matches": str(found.matches),
-        "residual": f"{found.residual:.4f}",
-        "matrix": " ".join(f"{entry:.9g}" for entry in found.matrix.ravel()),
+        "inliers": str(registration.inliers),
+        "matches": str(registration.matches),
+        "residual": f"{registration.residual:.4f}",
+        "matrix": " ".join(f"{entry:.9g}" for entry in registration.matrix.ravel()),
         "size": " ".join(str(size) for size in fixed.shape),
     }
 
@@ -223,7 +223,7 @@ def _read(path: Path, rows: int) -> np.ndarray:
     image = read_image(path)
     array = image.array
     if array.dtype != np.uint8:
-        raise InputError(f"{path}: pixels of type {array.dtype}, expected 8-bit grey levels")
+        raise InputError(f"{path}: found pixels of type {array.dtype}, expected 8-bit grey levels")
     array = np.moveaxis(array, image.axes.index("Y"), 0)[:rows]
     if "C" in image.axes:
         # Grey images are often stored as three equal colours; the bar below may have a colour.
@@ -259,7 +259,9 @@ def _read_lines(path: Path) -> dict[str, dict[str, str]]:
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != _FIELDS:
-            raise InputError(f"{path}: columns {reader.fieldnames}, expected {', '.join(_FIELDS)}; delete the folder")
+            raise InputError(
+                f"{path}: found columns {reader.fieldnames}, expected {', '.join(_FIELDS)}; delete the folder"
+            )
         return {line["pair"]: line for line in reader}
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, one_line
 from aeanet_tf.io.channels import find_channel_images
 from aeanet_tf.io.image import Image, check_axes, image_stem
 from aeanet_tf.io.read import find_images, read_image
@@ -42,12 +42,12 @@ def pair_folders(low: str | Path, gt: str | Path, channels: Sequence[str] | None
 
 
 def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+    by_stem: dict[str, Path] = {}
     for path in paths:
-        twin = found.setdefault(image_stem(path), path)
+        twin = by_stem.setdefault(image_stem(path), path)
         if twin != path:
             raise InputError(f"{path}: has the same name as {twin}, expected one image a name")
-    return found
+    return by_stem
 
 
 def read_pair(
@@ -74,7 +74,7 @@ def read_pair(
         gt = read_image(gt_path, axes)
     else:
         if reduced_axis not in low.axes:
-            raise InputError(f"{low_path}: axes {low.axes}, expected the axis {reduced_axis} to be reduced")
+            raise InputError(f"{low_path}: found axes {low.axes}, expected the axis {reduced_axis} to be reduced")
         dimension = low.axes.index(reduced_axis)
         expected_axes = low.axes.replace(reduced_axis, "")
         expected_shape = (*low.array.shape[:dimension], *low.array.shape[dimension + 1 :])
@@ -96,7 +96,8 @@ def _read_reduced(path: Path, axes: str | None, reduced_axis: str) -> Image:
         image = read_image(path, check_axes(axes).replace(reduced_axis, ""))
     if reduced_axis in image.axes:
         raise InputError(
-            f"{path}: shape {image.array.shape} ({image.axes}), expected no {reduced_axis} axis or size 1 along it"
+            f"{path}: found shape {image.array.shape} ({image.axes}), expected no {reduced_axis} axis or size 1 along "
+            "it"
         )
     return image
 
@@ -123,7 +124,7 @@ def read_npz(
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected training data (.npz)")
     if not 0 <= validation_split < 1:
-        raise InputError(f"validation_split: got {validation_split}, expected 0 <= fraction < 1")
+        raise InputError(f"validation_split: found {validation_split}, expected 0 <= fraction < 1")
     try:
         axes, shapes = _npz_header(path, axes)
         _check_npz(path, axes, shapes, validation_split)
@@ -133,7 +134,7 @@ def read_npz(
     except InputError:
         raise
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise InputError(f"{path}: not a readable .npz file ({' '.join(str(error).split())[:160]})") from error
+        raise InputError(f"{path}: not a readable .npz file ({one_line(error)})") from error
     for name, array in zip("XYXY", (*training, *(validation or ())), strict=False):
         if array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
             raise InputError(f"{path}: {name} holds NaN or infinite values, expected finite ones")

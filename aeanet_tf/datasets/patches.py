@@ -43,17 +43,17 @@ class PatchSettings:
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "patch_size", tuple(self.patch_size))
         if len(self.patch_size) != len(axes) or min(self.patch_size) < 0:
-            raise InputError(f"patch size: got {self.patch_size}, expected {len(axes)} sizes for the axes {axes}")
+            raise InputError(f"patch size: found {self.patch_size}, expected {len(axes)} sizes for the axes {axes}")
         if self.patches_per_image < 1:
-            raise InputError(f"patches per image: got {self.patches_per_image}, expected at least 1")
+            raise InputError(f"patches per image: found {self.patches_per_image}, expected at least 1")
         if self.reduce is not None and (self.reduce not in axes or self.reduce not in tuple("TZ")):
-            raise InputError(f"reduce: got {self.reduce!r}, expected T or Z, and one of the axes {axes}")
+            raise InputError(f"reduce: found {self.reduce!r}, expected T or Z, and one of the axes {axes}")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise InputError(f"threshold: got {self.threshold}, expected 0 to 1")
+            raise InputError(f"threshold: found {self.threshold}, expected 0 to 1")
         if self.percentiles is not None and not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
-            raise InputError(f"percentiles: got {self.percentiles}, expected 0 <= low < high <= 100")
+            raise InputError(f"percentiles: found {self.percentiles}, expected 0 <= low < high <= 100")
         if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed: got {self.seed}, expected 0 to 2^32 - 1")
+            raise InputError(f"seed: found {self.seed}, expected 0 to 2^32 - 1")
 
 
 def find_pairs(

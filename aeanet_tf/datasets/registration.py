@@ -1,6 +1,7 @@
 """Registration of two images of one scene: ORB keypoints, a homography by RANSAC, refined to a fraction of a pixel."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,9 @@ from aeanet_tf.errors import InputError
 _RANSAC_PIXELS = 3.0
 _RANSAC_TRIALS = 2000
 _ORB_SCALES = 3
+_MOST_KEYPOINTS = 2000
+# Pairs of keypoints that have to agree.
+_LEAST_INLIERS = 20
 # Blocks that are compared to refine the homography, and how far they are trusted to have moved.
 _BLOCK = 128
 _LARGEST_SHIFTS = (6.0, 3.0, 2.0, 2.0)
@@ -18,6 +22,9 @@ _LEAST_CORRELATION = 0.2
 # Shares of the image's blocks, and their number, that have to agree on the result.
 _LEAST_AGREEMENT = 0.25
 _LEAST_BLOCKS = 6
+# By what share the scale found may differ from the expected one, and what the moving image has to cover of the other.
+_SCALE_TOLERANCE = 0.25
+_LEAST_OVERLAP = 0.25
 # How much a homography may stretch one direction, or one corner, more than another.
 _LARGEST_STRETCH = 1.2
 # Shading that both microscope images share says nothing about the scene.
@@ -55,11 +62,6 @@ def register(
     moving: np.ndarray,
     scale: float = 1.0,
     seed: int = 0,
-    *,
-    keypoints: int = 2000,
-    min_inliers: int = 20,
-    scale_tolerance: float = 0.25,
-    min_overlap: float = 0.25,
 ) -> Registration:
     """Find the homography between two images of the same scene.
 
@@ -74,10 +76,6 @@ def register(
         scale: expected size of a pixel of ``fixed`` in pixels of ``moving``: 0.5 where ``fixed`` has twice the
             magnification.
         seed: of RANSAC.
-        keypoints: the largest number an image.
-        min_inliers: the smallest number of keypoint pairs that have to agree.
-        scale_tolerance: by what share the scale found may differ from ``scale``.
-        min_overlap: smallest share of ``fixed`` that ``moving`` has to cover.
 
     Raises:
         RegistrationError: there are too few keypoints, matches or inliers; or the homography found is mirrored, of
@@ -85,18 +83,17 @@ def register(
         InputError: an image is not 2D or smaller than 32 pixels; the scale is not positive.
     """
     if not np.isfinite(scale) or scale <= 0:
-        raise InputError(f"scale: {scale}, expected a positive number")
+        raise InputError(f"scale: found {scale}, expected a positive number")
     a, to_a = _at_scale(_prepared(fixed, "fixed"), min(1.0, scale))
     b, to_b = _at_scale(_prepared(moving, "moving"), min(1.0, 1 / scale))
-    source, target = _matched_keypoints(a, b, keypoints)
-    if len(source) < min_inliers:
-        raise RegistrationError(f"{len(source)} keypoints match, expected at least {min_inliers}")
-    check = _Plausible(a.shape, b.shape, scale_tolerance, min_overlap)
-    matrix, inliers = _ransac(source, target, seed, check)
-    if inliers < min_inliers:
-        raise RegistrationError(f"{inliers} of {len(source)} matches agree, expected at least {min_inliers}")
+    source, target = _matched_keypoints(a, b)
+    if len(source) < _LEAST_INLIERS:
+        raise RegistrationError(f"{len(source)} keypoints match, expected at least {_LEAST_INLIERS}")
+    matrix, inliers = _ransac(source, target, seed, lambda matrix: _complaint(matrix, a.shape, b.shape))
+    if inliers < _LEAST_INLIERS:
+        raise RegistrationError(f"{inliers} of {len(source)} matches agree, expected at least {_LEAST_INLIERS}")
     matrix, residual = _refine(a, b, matrix)
-    complaint = check(matrix)
+    complaint = _complaint(matrix, a.shape, b.shape)
     if complaint:
         raise RegistrationError(complaint)
     full = np.linalg.inv(to_b) @ matrix @ to_a
@@ -128,7 +125,7 @@ def _prepared(image: np.ndarray, name: str) -> np.ndarray:
     """The image as float32, its contrast stretched to 0 to 1."""
     image = np.asarray(image)
     if image.ndim != 2 or min(image.shape) < 32:
-        raise InputError(f"{name} image: shape {image.shape}, expected (y, x) of at least 32 pixels")
+        raise InputError(f"{name} image: found shape {image.shape}, expected (y, x) of at least 32 pixels")
     low, high = np.percentile(image, (1, 99))
     if not high > low:
         raise RegistrationError(f"the {name} image has no contrast: percentiles 1 and 99 are both {low:g}")
@@ -148,22 +145,22 @@ def _at_scale(image: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]:
     return reduced, np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
 
 
-def _matched_keypoints(a: np.ndarray, b: np.ndarray, keypoints: int) -> tuple[np.ndarray, np.ndarray]:
+def _matched_keypoints(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Positions (x, y) of keypoints in the two images that match, one row a pair."""
     from skimage.feature import match_descriptors
 
     (points_a, described_a), (points_b, described_b) = (
-        _keypoints(image, name, keypoints) for image, name in ((a, "fixed"), (b, "moving"))
+        _keypoints(image, name) for image, name in ((a, "fixed"), (b, "moving"))
     )
     pairs = match_descriptors(described_a, described_b, metric="hamming", cross_check=True, max_ratio=0.9)
     return points_a[pairs[:, 0], ::-1], points_b[pairs[:, 1], ::-1]
 
 
-def _keypoints(image: np.ndarray, name: str, keypoints: int) -> tuple[np.ndarray, np.ndarray]:
+def _keypoints(image: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     from skimage.feature import ORB
     from skimage.filters import gaussian
 
-    detector = ORB(n_keypoints=keypoints, n_scales=_ORB_SCALES, fast_threshold=0.05)
+    detector = ORB(n_keypoints=_MOST_KEYPOINTS, n_scales=_ORB_SCALES, fast_threshold=0.05)
     try:
         # Noise makes corners of its own.
         detector.detect_and_extract(gaussian(image, 1))
@@ -173,36 +170,30 @@ def _keypoints(image: np.ndarray, name: str, keypoints: int) -> tuple[np.ndarray
     return detector.keypoints, detector.descriptors
 
 
-@dataclass(frozen=True)
-class _Plausible:
-    """Says what is wrong with a homography between images at a common scale, ``None`` where nothing is."""
-
-    fixed: tuple[int, int]
-    moving: tuple[int, int]
-    tolerance: float
-    min_overlap: float
-
-    def __call__(self, matrix: np.ndarray) -> str | None:
-        if not np.isfinite(matrix).all() or abs(matrix[2, 2]) < 1e-12:
-            return "the homography found is degenerate"
-        jacobians = _jacobians(matrix, self.fixed)
-        determinants = np.linalg.det(jacobians)
-        if not np.isfinite(determinants).all() or determinants.min() <= 0:
-            return "the homography found is degenerate or mirrored"
-        scales = np.sqrt(determinants)
-        if scales.min() < 1 - self.tolerance or scales.max() > 1 / (1 - self.tolerance):
-            least, most = scales.min(), scales.max()
-            return f"the scale found is {least:.2f} to {most:.2f} times the expected one"
-        stretch = np.linalg.svd(jacobians, compute_uv=False)
-        if max(scales.max() / scales.min(), (stretch[:, 0] / stretch[:, 1]).max()) > _LARGEST_STRETCH:
-            return "the homography found is strongly in perspective or sheared"
-        covered = _coverage(matrix, self.fixed, self.moving)
-        if covered < self.min_overlap:
-            return f"the moving image covers {covered:.0%} of the fixed one, expected at least {self.min_overlap:.0%}"
-        return None
+def _complaint(matrix: np.ndarray, fixed: tuple[int, int], moving: tuple[int, int]) -> str | None:
+    """What is wrong with a homography between images at a common scale, of their shapes; ``None`` if nothing is."""
+    if not np.isfinite(matrix).all() or abs(matrix[2, 2]) < 1e-12:
+        return "the homography found is degenerate"
+    jacobians = _jacobians(matrix, fixed)
+    determinants = np.linalg.det(jacobians)
+    if not np.isfinite(determinants).all() or determinants.min() <= 0:
+        return "the homography found is degenerate or mirrored"
+    scales = np.sqrt(determinants)
+    if scales.min() < 1 - _SCALE_TOLERANCE or scales.max() > 1 / (1 - _SCALE_TOLERANCE):
+        least, most = scales.min(), scales.max()
+        return f"the scale found is {least:.2f} to {most:.2f} times the expected one"
+    stretch = np.linalg.svd(jacobians, compute_uv=False)
+    if max(scales.max() / scales.min(), (stretch[:, 0] / stretch[:, 1]).max()) > _LARGEST_STRETCH:
+        return "the homography found is strongly in perspective or sheared"
+    covered = _coverage(matrix, fixed, moving)
+    if covered < _LEAST_OVERLAP:
+        return f"the moving image covers {covered:.0%} of the fixed one, expected at least {_LEAST_OVERLAP:.0%}"
+    return None
 
 
-def _ransac(source: np.ndarray, target: np.ndarray, seed: int, check: _Plausible) -> tuple[np.ndarray, int]:
+def _ransac(
+    source: np.ndarray, target: np.ndarray, seed: int, check: Callable[[np.ndarray], str | None]
+) -> tuple[np.ndarray, int]:
     from skimage.measure import ransac
     from skimage.transform import ProjectiveTransform
 
@@ -219,11 +210,11 @@ def _ransac(source: np.ndarray, target: np.ndarray, seed: int, check: _Plausible
             is_model_valid=lambda model, *_: check(model.params) is None,
             rng=seed,
         )
-    found = 0 if inliers is None else int(np.sum(inliers))
-    if not model or found < 4:
+    agreeing = 0 if inliers is None else int(np.sum(inliers))
+    if not model or agreeing < 4:
         raise RegistrationError(f"none of the homographies of {len(source)} matches is plausible")
     inside = np.asarray(inliers, bool)
-    return _fit(source[inside], target[inside], model.params, _RANSAC_PIXELS), found
+    return _fit(source[inside], target[inside], model.params, _RANSAC_PIXELS), agreeing
 
 
 def _refine(a: np.ndarray, b: np.ndarray, matrix: np.ndarray) -> tuple[np.ndarray, float]:
@@ -289,8 +280,8 @@ def _fit(source: np.ndarray, target: np.ndarray, start: np.ndarray, outlier: flo
     def distances(entries: np.ndarray) -> np.ndarray:
         return (_project(np.append(entries, 1).reshape(3, 3), local) - target).ravel()
 
-    found = least_squares(distances, (begin / begin[2, 2]).ravel()[:8], loss="soft_l1", f_scale=outlier)
-    matrix = np.append(found.x, 1).reshape(3, 3) @ normal
+    solution = least_squares(distances, (begin / begin[2, 2]).ravel()[:8], loss="soft_l1", f_scale=outlier)
+    matrix = np.append(solution.x, 1).reshape(3, 3) @ normal
     return matrix / matrix[2, 2]
 
 
@@ -310,9 +301,9 @@ def _jacobians(matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     depths = points @ matrix[2, :2] + matrix[2, 2]
     with np.errstate(all="ignore"):
         mapped = _project(matrix, points)
-        found = (matrix[None, :2, :2] - mapped[:, :, None] * matrix[2, :2]) / depths[:, None, None]
-    found[depths * np.sign(matrix[2, 2]) <= 0] = np.nan
-    return found
+        jacobians = (matrix[None, :2, :2] - mapped[:, :, None] * matrix[2, :2]) / depths[:, None, None]
+    jacobians[depths * np.sign(matrix[2, 2]) <= 0] = np.nan
+    return jacobians
 
 
 def _coverage(matrix: np.ndarray, fixed: tuple[int, int], moving: tuple[int, int]) -> float:

@@ -1,17 +1,22 @@
 """What an attention operator computes for an image (relevance to its shared references, query, attention output),
 and how different the maps of several references are."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.layers import AttentionAwareLayer
+from aeanet_tf.layers import GVTO, AttentionAwareLayer
 from aeanet_tf.networks import NetworkGraph
 from aeanet_tf.prediction.stages import attention_operators
 
+# Below this share of its largest value the variation of a map is rounding.
+_CONSTANT = 1e-6
 
-def choose_operator(network, operator=None):
+
+def choose_operator(network: keras.Model, operator: str | int | None = None) -> GVTO:
     """An attention operator of a network.
 
     Args:
@@ -26,22 +31,25 @@ def choose_operator(network, operator=None):
     Raises:
         InputError: there is no such operator, or none at all.
     """
-    found = attention_operators(network)
-    if any(isinstance(layer, AttentionAwareLayer) for layer in network.operations):
+    operators = attention_operators(network)
+    if any(isinstance(operation, AttentionAwareLayer) for operation in network.operations):
         raise InputError("operator: the model has sparse attention, expected attention normalised by length")
-    if not found:
+    if not operators:
         raise InputError("operator: the model has no attention operators, expected a network with attention")
     if operator is None:
-        candidates = [one for one in found if one.attention.shared_references] or found
-        return next((one for one in candidates if one.attention.size == "same"), candidates[0])
-    by_name = {one.name: one for one in found} | {str(number): one for number, one in enumerate(found)}
+        candidates = [layer for layer in operators if layer.attention.shared_references] or operators
+        return next((layer for layer in candidates if layer.attention.size == "same"), candidates[0])
+    by_name = {layer.name: layer for layer in operators}
+    by_name |= {str(number): layer for number, layer in enumerate(operators)}
     if str(operator) not in by_name:
-        names = ", ".join(one.name for one in found)
-        raise InputError(f"operator: {operator!r}, expected one of {names}, or its number, 0 to {len(found) - 1}")
+        names = ", ".join(layer.name for layer in operators)
+        raise InputError(
+            f"operator: found {operator!r}, expected one of {names}, or its number, 0 to {len(operators) - 1}"
+        )
     return by_name[str(operator)]
 
 
-def image_divisor(network):
+def image_divisor(network: keras.Model) -> tuple[int, ...]:
     """What each spatial axis of an image must be a multiple of, so that every resolution of the network fits."""
     graph = NetworkGraph(network)
     strides = [graph.strides(node.output) for node in graph.nodes]
@@ -49,7 +57,7 @@ def image_divisor(network):
     return tuple(max(s[axis] for s in strides if len(s) >= -axis) for axis in range(-rank, 0))
 
 
-def map_strides(network, operator=None):
+def map_strides(network: keras.Model, operator: str | int | None = None) -> tuple[int, ...]:
     """Pixels of the image to one position of an operator's maps, for each spatial axis of the maps.
 
     They have the image's axes, or the last ones of them behind a projection.
@@ -61,7 +69,7 @@ def map_strides(network, operator=None):
     return graph.strides(_node(graph, layer).output)
 
 
-def relevance_maps(network, x, operator=None):
+def relevance_maps(network: keras.Model, x: np.ndarray, operator: str | int | None = None) -> np.ndarray:
     """Relevance of every position of an image to each shared reference of an operator.
 
     Computes ``Q k(f_j)^T`` for every reference f_j (AEANet paper, appendix VI): Q is the operator's query with its
@@ -97,7 +105,9 @@ def relevance_maps(network, x, operator=None):
     return maps.reshape(len(keys), *prepared.map_size)
 
 
-def query_and_attention(network, x, operator=None):
+def query_and_attention(
+    network: keras.Model, x: np.ndarray, operator: str | int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The query tensor of an operator and its attention output (AEANet paper, section VI-D and figure 6).
 
     Args:
@@ -116,7 +126,7 @@ def query_and_attention(network, x, operator=None):
     prepared = _Prepared(network, layer, x)
     query = layer.attention.compute_query(prepared.features)
     attention = layer.attention(prepared.features, training=False)
-    return tuple(prepared.cropped(ops.convert_to_numpy(one)[0]).astype("float32") for one in (query, attention))
+    return tuple(prepared.cropped(ops.convert_to_numpy(tensor)[0]).astype("float32") for tensor in (query, attention))
 
 
 class _Prepared:
@@ -126,7 +136,7 @@ class _Prepared:
         x = np.asarray(x, "float32")
         channels, rank = network.inputs[0].shape[-1], len(network.inputs[0].shape)
         if x.ndim != rank or x.shape[0] != 1 or x.shape[-1] != channels:
-            raise InputError(f"x: shape {x.shape}, expected (1, {'n, ' * (rank - 2)}{channels})")
+            raise InputError(f"x: found shape {x.shape}, expected (1, {'n, ' * (rank - 2)}{channels})")
         extra = [-n % d for n, d in zip(x.shape[1:-1], image_divisor(network), strict=True)]
         pads = [(n // 2, n - n // 2) for n in extra]
         graph = NetworkGraph(network)
@@ -152,16 +162,12 @@ def _node(graph, layer):
 
 def _check_size(network, size):
     wanted = network.inputs[0].shape[1:-1]
-    if any(want not in (None, found) for want, found in zip(wanted, size, strict=True)):
-        names = [" x ".join(map(str, one)) for one in (size, wanted)]
-        raise InputError(f"x: {names[0]} pixels, expected {names[1]}: a learned query fixes the size")
+    if any(want not in (None, given) for want, given in zip(wanted, size, strict=True)):
+        names = [" x ".join(map(str, shape)) for shape in (size, wanted)]
+        raise InputError(f"x: found {names[0]} pixels, expected {names[1]}: a learned query fixes the size")
 
 
-# Below this share of its largest value the variation of a map is rounding.
-_CONSTANT = 1e-6
-
-
-def map_correlations(maps):
+def map_correlations(maps: Sequence[np.ndarray]) -> np.ndarray:
     """Pearson correlation of the patterns of every two references.
 
     The AEANet paper (appendix VI) says from a picture that the maps of different references differ; this is a number
@@ -178,31 +184,33 @@ def map_correlations(maps):
     Raises:
         InputError: no maps, or arrays of different numbers of references.
     """
-    counts = {len(one) for one in maps}
+    counts = {len(image_maps) for image_maps in maps}
     if len(counts) != 1:
-        raise InputError(f"maps: {sorted(counts)} references, expected the same number for each of at least one image")
+        raise InputError(
+            f"maps: found {sorted(counts)} references, expected the same number for each of at least one image"
+        )
     products, squares = 0, 0
-    for one in maps:
-        flat = np.asarray(one, "float64").reshape(len(one), -1)
+    for image_maps in maps:
+        flat = np.asarray(image_maps, "float64").reshape(len(image_maps), -1)
         squares = squares + (flat**2).sum(axis=1)
         flat = flat - flat.mean(axis=1, keepdims=True)
         products = products + flat @ flat.T
     variances = np.diag(products)
     constant = variances <= _CONSTANT**2 * squares
     scale = 1 / np.sqrt(np.where(constant, 1, variances))
-    found = np.clip(products * scale * scale[:, None], -1, 1)
-    found[constant], found[:, constant] = 1, 1
-    np.fill_diagonal(found, 1)
-    return found
+    correlations = np.clip(products * scale * scale[:, None], -1, 1)
+    correlations[constant], correlations[:, constant] = 1, 1
+    np.fill_diagonal(correlations, 1)
+    return correlations
 
 
-def mean_absolute_correlation(correlations):
+def mean_absolute_correlation(correlations: np.ndarray) -> float:
     """Mean of the absolute correlations of all pairs of different references; NaN for a single one."""
     upper = np.abs(correlations)[np.triu_indices(len(correlations), 1)]
     return float(upper.mean()) if len(upper) else float("nan")
 
 
-def independent_patterns(correlations):
+def independent_patterns(correlations: np.ndarray) -> float:
     """How many uncorrelated maps would be as different as these: ``r^2 / sum of the squared correlations``.
 
     The participation ratio of the correlations' eigenvalues: r for r uncorrelated maps, 1 for r equal ones. It cannot
@@ -211,7 +219,7 @@ def independent_patterns(correlations):
     return float(len(correlations) ** 2 / (np.asarray(correlations) ** 2).sum())
 
 
-def most_different(correlations, count):
+def most_different(correlations: np.ndarray, count: int) -> list[int]:
     """References whose maps differ most from each other: our choice of what to show.
 
     Greedy: the two with the lowest absolute correlation, then always the one whose largest absolute correlation with
@@ -238,7 +246,7 @@ def most_different(correlations, count):
     return sorted(chosen)
 
 
-def random_references(total, count, seed):
+def random_references(total: int, count: int, seed: int) -> list[int]:
     """``count`` different numbers below ``total`` drawn with a seed, in ascending order: the paper's choice.
 
     Raises:
@@ -248,7 +256,7 @@ def random_references(total, count, seed):
     return sorted(int(i) for i in np.random.default_rng(seed).choice(total, count, replace=False))
 
 
-def check_count(count, total):
+def check_count(count: int, total: int) -> None:
     """Raise `InputError` for a number of references that cannot be chosen among ``total``."""
     if not 1 <= count <= total:
-        raise InputError(f"references: {count}, expected a number from 1 to {total}, the references of the model")
+        raise InputError(f"references: found {count}, expected a number from 1 to {total}, the references of the model")

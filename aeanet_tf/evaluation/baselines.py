@@ -108,8 +108,8 @@ def noise_sigma(image: np.ndarray) -> float:
     for axis in axes:
         # Without the borders: an image continued there has less noise.
         details = sliding_window_view(details, len(_DETAIL), axis) @ _DETAIL
-    found = np.abs(details[details != 0])
-    return float(np.median(found) / _NORMAL_MEDIAN) if axes and found.size else 0.0
+    magnitudes = np.abs(details[details != 0])
+    return float(np.median(magnitudes) / _NORMAL_MEDIAN) if axes and magnitudes.size else 0.0
 
 
 @dataclass(frozen=True)
@@ -144,27 +144,27 @@ class Filters:
 
     def to_dict(self) -> dict[str, float | None]:
         """What `from_dict` takes, of types that JSON has; scores that are not finite are None."""
-        found = asdict(self)
-        scores = {name: _finite_or_none(found[name]) for name in ("gaussian_score", "non_local_means_score")}
+        fields = asdict(self)
+        scores = {name: _finite_or_none(fields[name]) for name in ("gaussian_score", "non_local_means_score")}
         return {"sigma": float(self.sigma), "strength": self.strength and float(self.strength), **scores}
 
     @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> "Filters":
+    def from_dict(cls, data: Mapping[str, Any]) -> "Filters":
         """The filters that `to_dict` described; other keys are left alone.
 
         Raises:
             InputError: it is no such dict: ``sigma`` is missing, or a value is not a number in its range.
         """
-        if not isinstance(found, Mapping) or "sigma" not in found:
-            raise InputError(f"filters: found {found!r}, expected an object with sigma and strength")
-        sigma = _number(found, "sigma")
-        strength = None if found.get("strength") is None else _number(found, "strength")
+        if not isinstance(data, Mapping) or "sigma" not in data:
+            raise InputError(f"filters: found {data!r}, expected an object with sigma and strength")
+        sigma = _number(data, "sigma")
+        strength = None if data.get("strength") is None else _number(data, "strength")
         if sigma < 0:
             raise InputError(f"filters.sigma: found {sigma}, expected 0 or more")
         if strength is not None and strength <= 0:
             raise InputError(f"filters.strength: found {strength}, expected a positive number or null")
         scores = ("gaussian_score", "non_local_means_score")
-        return cls(sigma, strength, *(math.nan if found.get(name) is None else _number(found, name) for name in scores))
+        return cls(sigma, strength, *(math.nan if data.get(name) is None else _number(data, name) for name in scores))
 
 
 def choose_filters(
@@ -215,18 +215,18 @@ def best_gaussian(
     Raises:
         InputError: the shapes of a pair differ, or no pair can be scored.
     """
-    found, reason = [], "there are none"
+    best, reason = [], "there are none"
     for pair in pairs:
         try:
-            found.append(
+            best.append(
                 _best(sigmas, lambda sigma, pair=pair: _mean_score([pair], partial(gaussian, sigma=sigma), score))
             )
         except _NoneLeftError as error:
-            found.append((math.nan, math.nan))
+            best.append((math.nan, math.nan))
             reason = error.reason
-    if all(math.isnan(sigma) for sigma, _ in found):
-        raise _NoneLeftError(len(found), reason)
-    return found
+    if all(math.isnan(sigma) for sigma, _ in best):
+        raise _NoneLeftError(len(best), reason)
+    return best
 
 
 def read_filters(folder: str | Path) -> Filters:
@@ -291,7 +291,9 @@ def _mean_score(pairs: Pairs, function: Filter, score: Score) -> float:
         image, truth = np.asarray(image), np.asarray(truth)
         count += 1
         if image.shape != truth.shape:
-            raise InputError(f"image to filter: shape {image.shape}, expected {truth.shape} as the ground truth's")
+            raise InputError(
+                f"image to filter: found shape {image.shape}, expected {truth.shape} as the ground truth's"
+            )
         if truth.size == 0 or truth.min() == truth.max():
             reason = "the ground truth is constant"
             continue
@@ -308,12 +310,12 @@ def _mean_score(pairs: Pairs, function: Filter, score: Score) -> float:
 def _image(image: np.ndarray) -> np.ndarray:
     image = np.asarray(image)
     if image.ndim not in (2, 3) or image.size == 0:
-        raise InputError(f"image to filter: shape {image.shape}, expected YX or ZYX")
+        raise InputError(f"image to filter: found shape {image.shape}, expected YX or ZYX")
     return image
 
 
-def _number(found: Mapping[str, Any], name: str) -> float:
-    value = found[name]
+def _number(fields: Mapping[str, Any], name: str) -> float:
+    value = fields[name]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise InputError(f"filters.{name}: found {value!r}, expected a number")
     return float(value)

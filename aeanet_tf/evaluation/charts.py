@@ -1,17 +1,28 @@
 """Charts of scores, over a size (figure 9 of the AEANet paper) or by group (figures 2 and 5 of the GVTNet paper), and
 training curves; drawn without a display."""
 
+from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.figures import COLOURS
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _WIDTH = 0.8
+PANELS = (("loss", "training loss"), ("val_loss", "validation loss"))
 
 
-def size_chart(values, sizes, label, published=None):
+def size_chart(
+    values: Mapping[str, Sequence[float]],
+    sizes: Sequence[str],
+    label: str,
+    published: Mapping[str, Sequence[float]] | None = None,
+) -> "Figure":
     """A line for each method over sizes that are not evenly spaced, such as those of predicted patches.
 
     Args:
@@ -39,7 +50,11 @@ def size_chart(values, sizes, label, published=None):
     return figure
 
 
-def group_chart(values, label, titles=None):
+def group_chart(
+    values: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]],
+    label: str | Mapping[str, str],
+    titles: Mapping[str, str] | None = None,
+) -> "Figure":
     """Boxes of scores, one a group and method: quartiles, whiskers from minimum to maximum, and every image as a point.
 
     Args:
@@ -72,14 +87,14 @@ def group_chart(values, label, titles=None):
 
 def _boxes(axes, groups, method, number, count):
     colour, width = COLOURS[number % len(COLOURS)], _WIDTH / count
-    found = [
+    placed = [
         (i + (number + 0.5) * width - _WIDTH / 2, group[method])
         for i, group in enumerate(groups.values())
         if method in group
     ]
-    if not found:
+    if not placed:
         return
-    places, scores = zip(*found, strict=True)
+    places, scores = zip(*placed, strict=True)
     parts = axes.boxplot(
         scores, positions=places, widths=0.8 * width, whis=(0, 100), patch_artist=True, manage_ticks=False
     )
@@ -87,7 +102,7 @@ def _boxes(axes, groups, method, number, count):
         box.set(facecolor=colour, alpha=0.35, edgecolor=colour)
     for line in (*parts["medians"], *parts["whiskers"], *parts["caps"]):
         line.set_color(colour)
-    for place, values in found:
+    for place, values in placed:
         axes.plot(np.full(len(values), place), values, ".", color=colour, ms=3)
     # For the legend.
     axes.plot([], [], "s", color=colour, alpha=0.6, label=method)
@@ -102,16 +117,13 @@ def _finish(axes, label):
 
 def _check(values, sizes):
     if not values:
-        raise InputError("values: none, expected at least one")
+        raise InputError("values: found none, expected at least one")
     for name, numbers in values.items():
         if sizes is not None and len(numbers) != len(sizes):
-            raise InputError(f"{name}: {len(numbers)} values, expected one for each of {len(sizes)} sizes")
+            raise InputError(f"{name}: found {len(numbers)} values, expected one for each of {len(sizes)} sizes")
 
 
-PANELS = (("loss", "training loss"), ("val_loss", "validation loss"))
-
-
-def training_figure(runs, steps_per_epoch=None):
+def training_figure(runs: Mapping[str, list[Any]], steps_per_epoch: int | Mapping[str, int] | None = None) -> "Figure":
     """Loss and validation loss of several runs, by step or by epoch.
 
     Args:
@@ -130,7 +142,7 @@ def training_figure(runs, steps_per_epoch=None):
     from matplotlib.figure import Figure
 
     if not runs:
-        raise InputError("runs: none, expected at least one training history")
+        raise InputError("runs: found none, expected at least one training history")
     figure = Figure(figsize=(10.5, 4.2), layout="constrained")
     seeds = {name: _as_seeds(name, rows) for name, rows in runs.items()}
     steps = {name: _steps(name, steps_per_epoch) for name in runs}
@@ -169,7 +181,7 @@ def _scale(axes, lowest, highest):
 
 def _as_seeds(name, rows):
     rows = list(rows)
-    seeds = [rows] if rows and isinstance(rows[0], dict) else [list(one) for one in rows]
+    seeds = [rows] if rows and isinstance(rows[0], dict) else [list(rows_of_seed) for rows_of_seed in rows]
     if not seeds or not all(seeds):
         raise InputError(f"runs: {name!r} has a history without rows, expected those of read_history")
     return seeds
@@ -179,7 +191,7 @@ def _steps(name, steps_per_epoch):
     if not isinstance(steps_per_epoch, dict):
         return steps_per_epoch or 1
     if name not in steps_per_epoch:
-        raise InputError(f"steps_per_epoch: nothing for {name!r}, expected a number for every run")
+        raise InputError(f"steps_per_epoch: found nothing for {name!r}, expected a number for every run")
     return steps_per_epoch[name]
 
 
@@ -191,9 +203,11 @@ def _styles():
 
 def _table(seeds, key):
     """Epochs, counted from 1, and values ``(seeds, epochs)``; NaN where a seed has none. None without any value."""
-    found = [{row["epoch"] + 1: row[key] for row in rows if key in row} for rows in seeds]
-    epochs = sorted(set().union(*found))
-    return (epochs, np.array([[one.get(epoch, np.nan) for epoch in epochs] for one in found])) if epochs else None
+    losses = [{row["epoch"] + 1: row[key] for row in rows if key in row} for rows in seeds]
+    epochs = sorted(set().union(*losses))
+    return (
+        (epochs, np.array([[of_seed.get(epoch, np.nan) for epoch in epochs] for of_seed in losses])) if epochs else None
+    )
 
 
 def _draw(axes, name, table, steps, style):

@@ -6,6 +6,7 @@ Errors of the output (table V), and query and attention output of an image and o
 from collections.abc import Callable
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from aeanet_tf.errors import InputError
@@ -21,6 +22,8 @@ TRANSFORMATIONS: dict[str, Transformation] = {
     "Rot. 270": lambda x: np.rot90(x, 3, axes=(-2, -1)),
     "Transpose": lambda x: np.swapaxes(x, -2, -1),
 }
+# The plane of the last two spatial axes, in an array whose last axis is that of the channels.
+_PLANE = (-3, -2)
 
 
 def equivariance_errors(predict: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> dict[str, float]:
@@ -39,7 +42,7 @@ def equivariance_errors(predict: Callable[[np.ndarray], np.ndarray], image: np.n
     """
     image = np.asarray(image)
     if image.ndim < 2:
-        raise InputError(f"image: shape {image.shape}, expected at least the two axes YX")
+        raise InputError(f"image: found shape {image.shape}, expected at least the two axes YX")
     expected = np.asarray(predict(image), np.float64)
     errors = {}
     for name, transform in TRANSFORMATIONS.items():
@@ -50,10 +53,6 @@ def equivariance_errors(predict: Callable[[np.ndarray], np.ndarray], image: np.n
             raise InputError(f"{name}: the prediction has shape {of_transformed.shape}, expected {transformed.shape}")
         errors[name] = float(np.mean(np.abs(of_transformed - transformed)))
     return errors
-
-
-# The plane of the last two spatial axes, in an array whose last axis is that of the channels.
-_PLANE = (-3, -2)
 
 
 class Rotation(NamedTuple):
@@ -68,12 +67,12 @@ class Rotation(NamedTuple):
     rotated: np.ndarray
 
     @property
-    def difference(self):
+    def difference(self) -> np.ndarray:
         """The tensor for the rotated image, rotated back, minus that for the image: 0 where it is equivariant."""
         return np.rot90(self.rotated, -1, _PLANE) - self.raw
 
     @property
-    def relative_difference(self):
+    def relative_difference(self) -> float:
         """Mean absolute difference of each channel divided by the standard deviation of ``raw`` in it, averaged over
         the channels that are not constant; NaN where all are."""
         spatial = tuple(range(self.raw.ndim - 1))
@@ -91,7 +90,7 @@ class RotatedAttention(NamedTuple):
     attention: Rotation
 
 
-def rotate_input(network, x, operator=None):
+def rotate_input(network: keras.Model, x: np.ndarray, operator: str | int | None = None) -> RotatedAttention:
     """What an operator computes for an image and for the image rotated by 90 degrees.
 
     Attention by itself, also with shared references, is equivariant to any permutation of the positions (paper,

@@ -1,18 +1,27 @@
 """Figures of results, drawn without a display: what all of them share (planes of volumes, ranges of grey, saving), and
 those of a restoration and of training patches."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 # Distinguishable with any colour vision (Okabe and Ito), black left for what is measured against.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+_CURVES = (("loss", "training"), ("val_loss", "validation"))
+# Colour of a profile and how far to the front it is drawn; what has another name comes between.
+_STYLES = {"input": ("0.75", 0), "truth": ("k", 2), "prediction": ("C3", 3)}
 
 
-def save_figure(figure, path, dpi=150):
+def save_figure(figure: "Figure", path: str | Path, dpi: int = 150) -> None:
     """Write a ``matplotlib.figure.Figure``; the file appears when it is whole.
 
     Raises:
@@ -22,7 +31,7 @@ def save_figure(figure, path, dpi=150):
         figure.savefig(temporary, dpi=dpi)
 
 
-def plane(array):
+def plane(array: np.ndarray) -> np.ndarray:
     """What a picture shows of a spatial array: a 2D array itself, the middle plane of a 3D one (our choice; a maximum
     over z would put structures of different planes beside each other).
 
@@ -31,36 +40,37 @@ def plane(array):
     """
     array = np.asarray(array)
     if array.ndim not in (2, 3):
-        raise InputError(f"figure: an array of shape {array.shape}, expected two or three spatial axes")
+        raise InputError(f"figure: found an array of shape {array.shape}, expected two or three spatial axes")
     return array if array.ndim == 2 else array[len(array) // 2]
 
 
-def limits(arrays, low=1.0, high=99.8):
+def limits(arrays: Sequence[np.ndarray], low: float = 1.0, high: float = 99.8) -> tuple[float, float]:
     """The range of values to draw: two percentiles of all ``arrays`` together; never empty."""
     values = np.concatenate([np.ravel(array) for array in arrays])
     dark, bright = (float(v) for v in np.percentile(values, (low, high)))
     return (dark, bright) if bright > dark else (dark, dark + max(1e-6, 1e-6 * abs(dark)))
 
 
-def shortened(name, length):
+def shortened(name: str, length: int) -> str:
     """A name that fits beside a picture: its middle is left out where it is long."""
     half = (length - 1) // 2
     return name if len(name) <= length else f"{name[:half]}…{name[-half:]}"
 
 
-def bare(axes):
+def bare(axes: "Axes") -> None:
     """Take the ticks and the frame from the axes of a picture, but leave its labels."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
 
 
-_CURVES = (("loss", "training"), ("val_loss", "validation"))
-# Colour of a profile and how far to the front it is drawn; what has another name comes between.
-_STYLES = {"input": ("0.75", 0), "truth": ("k", 2), "prediction": ("C3", 3)}
-
-
-def restoration_figure(path, images, scores, history, title=""):
+def restoration_figure(
+    path: str | Path,
+    images: Mapping[str, np.ndarray],
+    scores: Mapping[str, Mapping[str, float]],
+    history: Sequence[Mapping[str, float]],
+    title: str = "",
+) -> None:
     """One picture of a restoration: images with their scores, a profile through them, and the learning curve.
 
     Args:

@@ -80,7 +80,7 @@ def score_folders(
     compared = compare_folders(
         prediction, gt, lambda gt, image: protocol(gt, image, data_range, offset), input, axes, filters
     )
-    return [Row(one.name, one.prediction, one.input, others=one.filtered) for one in compared]
+    return [Row(result.name, result.prediction, result.input, others=result.filtered) for result in compared]
 
 
 def choose_for_folders(
@@ -167,7 +167,7 @@ def compare_folders(
                 label: _compared(truth, path, image, compare, function) for label, function in (filters or {}).items()
             }
         for place, result in predicted.items():
-            others = {label: found[place] for label, found in filtered.items()}
+            others = {label: by_place[place] for label, by_place in filtered.items()}
             results.append(Compared(prediction_path.name + place, result, baseline.get(place), others))
     return results
 
@@ -293,19 +293,18 @@ def score_segmentation(
         InputError: names, axes or shapes do not match, an image cannot be read, or is not one of labels: a value is no
             whole number, or there are more than 256 of them.
     """
-    found = compare_folders(prediction, gt, _confusion, input, axes)
-    labels = tuple(
-        sorted({label for one in found for side in (one.prediction, one.input) if side for label in side.labels})
-    )
+    compared = compare_folders(prediction, gt, _confusion, input, axes)
+    sides = [side for image in compared for side in (image.prediction, image.input) if side]
+    labels = tuple(sorted({label for side in sides for label in side.labels}))
     if len(labels) > MAX_CLASSES:
-        raise InputError(f"{prediction}: {len(labels)} different values, expected at most {MAX_CLASSES} classes")
+        raise InputError(f"{prediction}: found {len(labels)} different values, expected at most {MAX_CLASSES} classes")
     rows, total = [], np.zeros((len(labels), len(labels)), np.int64)
-    for image in found:
-        one = image.prediction.over(labels)
-        total += one.matrix
-        scores = class_scores(labels, one.matrix, background)
+    for image in compared:
+        pixels = image.prediction.over(labels)
+        total += pixels.matrix
+        scores = class_scores(labels, pixels.matrix, background)
         other = None if image.input is None else class_scores(labels, image.input.over(labels).matrix, background)
-        rows.append(Row(image.name, scores, other, _counts(one)))
+        rows.append(Row(image.name, scores, other, _counts(pixels)))
     return SegmentationScores(rows, Confusion(labels, total))
 
 
@@ -314,9 +313,9 @@ def _confusion(gt: np.ndarray, image: np.ndarray) -> Confusion:
     return Confusion(tuple(labels.tolist()), confusion(gt, image, labels))
 
 
-def _counts(one: Confusion) -> dict[str, int]:
+def _counts(pixels: Confusion) -> dict[str, int]:
     return {
         f"{name}_{label}": count
-        for name, counts in zip(("gt", "prediction", "both"), class_counts(one.matrix), strict=True)
-        for label, count in zip(one.labels, counts.tolist(), strict=True)
+        for name, counts in zip(("gt", "prediction", "both"), class_counts(pixels.matrix), strict=True)
+        for label, count in zip(pixels.labels, counts.tolist(), strict=True)
     }

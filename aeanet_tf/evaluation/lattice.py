@@ -51,13 +51,16 @@ def lattice(image: np.ndarray, reference: np.ndarray | None = None) -> float:
     image = np.asarray(image)
     reference = image if reference is None else np.asarray(reference)
     if image.ndim not in (2, 3) or min(image.shape[-2:]) < WINDOW:
-        raise InputError(f"lattice: image of shape {image.shape}, expected YX or ZYX of at least {WINDOW} x {WINDOW}")
+        raise InputError(
+            f"lattice: found an image of shape {image.shape}, expected YX or ZYX of at least {WINDOW} x {WINDOW}"
+        )
     if reference.shape != image.shape:
-        raise InputError(f"lattice: reference of shape {reference.shape}, expected {image.shape} as the image's")
+        raise InputError(
+            f"lattice: found a reference of shape {reference.shape}, expected {image.shape} as the image's"
+        )
     planes = zip(image.reshape(-1, *image.shape[-2:]), reference.reshape(-1, *image.shape[-2:]), strict=True)
-    ratios = [_ratios(plane.astype(np.float64), flat.astype(np.float64)) for plane, flat in planes]
-    found = np.concatenate(ratios)
-    return float(found.mean(axis=0).max()) if len(found) else 1.0
+    ratios = np.concatenate([_ratios(plane.astype(np.float64), flat.astype(np.float64)) for plane, flat in planes])
+    return float(ratios.mean(axis=0).max()) if len(ratios) else 1.0
 
 
 def _ratios(plane: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -3,17 +3,30 @@
 Every function gives a ``matplotlib.figure.Figure``, for `aeanet_tf.evaluation.figures.save_figure`.
 """
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.evaluation.equivariance import RotatedAttention
 from aeanet_tf.evaluation.figures import COLOURS, bare, limits, plane, shortened
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Width of one picture in inches, and how much taller than wide a row may be.
 _WIDTH = 2.3
 _TALLEST = 1.6
 
 
-def relevance_figure(images, maps, references, names=None, title=""):
+def relevance_figure(
+    images: Sequence[np.ndarray],
+    maps: Sequence[np.ndarray],
+    references: Sequence[int],
+    names: Sequence[str] | None = None,
+    title: str = "",
+) -> "Figure":
     """Heat maps of the relevance to shared references, as figure 8 of the paper: a row an image, a column a reference.
 
     Args:
@@ -47,7 +60,7 @@ def relevance_figure(images, maps, references, names=None, title=""):
         # About 13 characters an inch.
         cell.set_ylabel(shortened(names[row], int(13 * _WIDTH * aspects[row])) if names else "", fontsize=9)
     for column, reference in enumerate(references, start=1):
-        planes = [plane(one[reference]) for one in maps]
+        planes = [plane(image_maps[reference]) for image_maps in maps]
         low, high = limits(planes, 0.1, 99.9)
         for row, values in enumerate(planes):
             axes[row, column].set_label(f"map {row} {reference}")
@@ -64,21 +77,21 @@ def relevance_figure(images, maps, references, names=None, title=""):
 def _check_maps(images, maps, references, names):
     if not images or len(maps) != len(images) or (names and len(names) != len(images)):
         counts = f"{len(images)} images, {len(maps)} arrays of maps and {len(names or images)} names"
-        raise InputError(f"relevance figure: {counts}, expected the same number of each")
-    total = min(len(one) for one in maps)
+        raise InputError(f"relevance figure: found {counts}, expected the same number of each")
+    total = min(len(image_maps) for image_maps in maps)
     wrong = [i for i in references if not 0 <= i < total]
     if not references or wrong:
-        raise InputError(f"references: {list(references)}, expected numbers from 0 to {total - 1}")
+        raise InputError(f"references: found {list(references)}, expected numbers from 0 to {total - 1}")
 
 
-def equivariance_figure(found, channels=(0, 1), title=""):
+def equivariance_figure(rotated: RotatedAttention, channels: Sequence[int] = (0, 1), title: str = "") -> "Figure":
     """Query and attention output for an image and for the rotated image, as figure 6 of the paper.
 
     A row is a channel. The columns are the raw image's, the rotated image's, and their difference once that of the
     rotated image is rotated back. At the bottom are the distributions of the values of all channels.
 
     Args:
-        found: a `aeanet_tf.evaluation.equivariance.RotatedAttention`. Of volumes the middle plane is shown.
+        rotated: a `aeanet_tf.evaluation.equivariance.RotatedAttention`. Of volumes the middle plane is shown.
         channels: which channels of query and attention output, from 0.
         title: above the figure.
 
@@ -92,17 +105,17 @@ def equivariance_figure(found, channels=(0, 1), title=""):
     """
     from matplotlib.figure import Figure
 
-    tensors = {"query": found.query, "attention": found.attention}
-    least = min(one.raw.shape[-1] for one in tensors.values())
+    tensors = {"query": rotated.query, "attention": rotated.attention}
+    least = min(each.raw.shape[-1] for each in tensors.values())
     if not channels or min(channels) < 0 or max(channels) >= least:
-        raise InputError(f"channels: {list(channels)}, expected numbers from 0 to {least - 1}")
+        raise InputError(f"channels: found {list(channels)}, expected numbers from 0 to {least - 1}")
     rows = 1 + 2 * len(channels)
-    raw = plane(found.image.raw[..., 0])
+    raw = plane(rotated.image.raw[..., 0])
     height = 2.3 * min(_TALLEST, max(raw.shape) / min(raw.shape))
     figure = Figure(figsize=(8.6, height * rows + 3.4), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(height * rows + 0.6, 2.8))
     axes = top.subplots(rows, 3)
-    _draw_input(top, axes[0], found.image)
+    _draw_input(top, axes[0], rotated.image)
     row = 1
     for name, tensor in tensors.items():
         for channel in channels:

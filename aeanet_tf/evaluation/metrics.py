@@ -44,7 +44,7 @@ def ssim(gt: np.ndarray, image: np.ndarray, data_range: float, gaussian: bool = 
     _check_range(data_range)
     window = SSIM_GAUSSIAN_WINDOW if gaussian else SSIM_WINDOW
     if min(gt.shape) < window:
-        raise InputError(f"SSIM: image of shape {gt.shape}, expected at least {window} pixels along each side")
+        raise InputError(f"SSIM: found an image of shape {gt.shape}, expected at least {window} pixels along each side")
     options = {"gaussian_weights": True, "sigma": SSIM_SIGMA, "use_sample_covariance": False} if gaussian else {}
     return float(metrics.structural_similarity(gt, image, data_range=data_range, **options))
 
@@ -159,15 +159,15 @@ def same_shape(gt: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """
     gt, image = np.asarray(gt), np.asarray(image)
     if gt.shape != image.shape:
-        raise InputError(f"image to score: shape {image.shape}, expected {gt.shape} as the ground truth's")
+        raise InputError(f"image to score: found shape {image.shape}, expected {gt.shape} as the ground truth's")
     if gt.size == 0:
-        raise InputError(f"ground truth: shape {gt.shape}, expected an image that is not empty")
+        raise InputError(f"ground truth: found shape {gt.shape}, expected an image that is not empty")
     return gt, image
 
 
 def _check_range(data_range: float) -> None:
     if not np.isfinite(data_range) or data_range <= 0:
-        raise InputError(f"data_range: got {data_range}, expected a positive number")
+        raise InputError(f"data_range: found {data_range}, expected a positive number")
 
 
 def foreground_mask(gt: np.ndarray) -> np.ndarray:

@@ -1,7 +1,9 @@
 """Panels of predictions with their errors, after figures 4 and 5 of the AEANet paper, and of label images, coloured by
 class, with maps of where they are wrong; drawn without a display."""
 
+from collections.abc import Mapping, Sequence
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,11 +11,27 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.figures import COLOURS, bare, limits
 from aeanet_tf.io.labels import to_classes
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _WIDTH = 2.6
 _ZOOM_COLOUR = COLOURS[4]
+# The first class, the background of most images, then those that any colour vision tells apart.
+_CLASS_COLOURS = ("#000000", *COLOURS)
+# Grey of the darkest pixel below a map of errors: light enough for black to be seen on it.
+_FADED = 0.62
+_LEGEND = "On the right: where it is wrong,\nby the true class"
+# Characters below a picture.
+_LINE = 40
 
 
-def prediction_panels(low, predictions, gt, scores=None, title=""):
+def prediction_panels(
+    low: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    gt: np.ndarray,
+    scores: Mapping[str, Mapping[str, float]] | None = None,
+    title: str = "",
+) -> "Figure":
     """Input, predictions of several methods and ground truth, each with an enlarged area; error maps below.
 
     Enlarged is a fifth of each side, where the ground truth varies most.
@@ -60,10 +78,10 @@ def prediction_panels(low, predictions, gt, scores=None, title=""):
 
 def _check_panels(low, predictions, gt):
     if not predictions:
-        raise InputError("predictions: none, expected at least one method")
+        raise InputError("predictions: found none, expected at least one method")
     for name, image in {"input": low, **predictions}.items():
         if image.shape != gt.shape or gt.ndim != 2:
-            raise InputError(f"{name}: shape {image.shape}, expected the ground truth's {gt.shape}, 2D")
+            raise InputError(f"{name}: found shape {image.shape}, expected the ground truth's {gt.shape}, 2D")
 
 
 def _zoomed(gt):
@@ -124,16 +142,15 @@ def _draw_errors(figure, axes, predictions, gt):
     axes[0].text(0.97, 0.5, "absolute\nerror", ha="right", va="center", fontsize=10, transform=axes[0].transAxes)
 
 
-# The first class, the background of most images, then those that any colour vision tells apart.
-_CLASS_COLOURS = ("#000000", *COLOURS)
-# Grey of the darkest pixel below a map of errors: light enough for black to be seen on it.
-_FADED = 0.62
-_LEGEND = "On the right: where it is wrong,\nby the true class"
-# Characters below a picture.
-_LINE = 40
-
-
-def label_panels(image, truth, predictions, labels, scores=None, title="", names=None):
+def label_panels(
+    image: np.ndarray,
+    truth: np.ndarray,
+    predictions: Mapping[str, np.ndarray],
+    labels: Sequence[int],
+    scores: Mapping[str, Mapping[str, float]] | None = None,
+    title: str = "",
+    names: Sequence[str] | None = None,
+) -> "Figure":
     """Image, ground truth and the labels of several methods, coloured by class; below, where each method is wrong.
 
     Args:
@@ -160,9 +177,9 @@ def label_panels(image, truth, predictions, labels, scores=None, title="", names
     image, labels = np.asarray(image), [int(label) for label in labels]
     names = [str(label) for label in labels] if names is None else list(names)
     _check_classes(labels, names)
-    shown = {"ground truth": np.asarray(truth), **{name: np.asarray(one) for name, one in predictions.items()}}
+    shown = {"ground truth": np.asarray(truth), **{name: np.asarray(array) for name, array in predictions.items()}}
     _check_shapes(image, shown)
-    shown = {name: to_classes(one, labels, name) for name, one in shown.items()}
+    shown = {name: to_classes(array, labels, name) for name, array in shown.items()}
     aspect = min(2.0, max(0.4, image.shape[0] / image.shape[1]))
     count = len(predictions) + 2
     figure = Figure(
@@ -178,23 +195,23 @@ def label_panels(image, truth, predictions, labels, scores=None, title="", names
 
 def _check_classes(labels, names):
     if not labels or len(set(labels)) != len(labels):
-        raise InputError(f"labels: got {labels}, expected different values, at least one")
+        raise InputError(f"labels: found {labels}, expected different values, at least one")
     if len(labels) > len(_CLASS_COLOURS):
         raise InputError(
-            f"labels: {len(labels)} classes, expected at most {len(_CLASS_COLOURS)}, which colours tell apart"
+            f"labels: found {len(labels)} classes, expected at most {len(_CLASS_COLOURS)}, which colours tell apart"
         )
     if len(names) != len(labels):
-        raise InputError(f"names: {len(names)} names, expected one for each of the {len(labels)} labels")
+        raise InputError(f"names: found {len(names)} names, expected one for each of the {len(labels)} labels")
 
 
 def _check_shapes(image, shown):
     if len(shown) < 2:
-        raise InputError("predictions: none, expected at least one method")
+        raise InputError("predictions: found none, expected at least one method")
     if image.ndim != 2:
-        raise InputError(f"image: shape {image.shape}, expected 2D")
-    for name, one in shown.items():
-        if one.shape != image.shape:
-            raise InputError(f"{name}: shape {one.shape}, expected the image's {image.shape}")
+        raise InputError(f"image: found shape {image.shape}, expected 2D")
+    for name, array in shown.items():
+        if array.shape != image.shape:
+            raise InputError(f"{name}: found shape {array.shape}, expected the image's {image.shape}")
 
 
 def _label_caption(scores, labels, names):

@@ -50,12 +50,12 @@ class Protocol:
                 expects, or a data range or an offset is given where the protocol has no use for it.
         """
         if data_range is not None and not self.takes_data_range:
-            raise InputError(f"data_range: got {data_range}, but the protocol {self.name} fixes it")
+            raise InputError(f"data_range: found {data_range}, but the protocol {self.name} fixes it")
         if offset is not None and not self.takes_offset:
             raise InputError(f"offset: found {offset}, but the protocol {self.name} expects none, only plain takes one")
         gt, image = np.asarray(gt), np.asarray(image)
         if gt.shape != image.shape:
-            raise InputError(f"image to score: shape {image.shape}, expected {gt.shape} as the ground truth's")
+            raise InputError(f"image to score: found shape {image.shape}, expected {gt.shape} as the ground truth's")
         if self.takes_offset:
             return self.function(gt, image, data_range, 0.0 if offset is None else offset)
         return self.function(gt, image, data_range)
@@ -163,9 +163,9 @@ def _check_8_bit(gt: np.ndarray, name: str) -> None:
 
 
 def _check_labels(image: np.ndarray, which: str) -> None:
-    other = np.setdiff1d(image, LABELS)
-    if other.size:
-        raise InputError(f"{which}: has the value {other[0]}, the protocol mri expects labels {LABELS}")
+    unknown = np.setdiff1d(image, LABELS)
+    if unknown.size:
+        raise InputError(f"{which}: has the value {unknown[0]}, the protocol mri expects labels {LABELS}")
 
 
 def _of_tissues(kind: str) -> list[str]:
@@ -221,5 +221,5 @@ def get_protocol(name: str) -> Protocol:
         InputError: there is none of that name.
     """
     if name not in PROTOCOLS:
-        raise InputError(f"protocol: got {name!r}, expected one of {', '.join(PROTOCOLS)}")
+        raise InputError(f"protocol: found {name!r}, expected one of {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]

@@ -56,7 +56,7 @@ def confusion(gt: np.ndarray, image: np.ndarray, labels: Sequence[int]) -> np.nd
     gt, image = same_shape(gt, image)
     labels = np.asarray(labels)
     if np.unique(labels).size != labels.size or not labels.size:
-        raise InputError(f"labels: got {labels.tolist()}, expected different values, at least one")
+        raise InputError(f"labels: found {labels.tolist()}, expected different values, at least one")
     sides = ((gt, "ground truth"), (image, "image to score"))
     rows, columns = (to_classes(side, labels.tolist(), which).astype(np.intp) for side, which in sides)
     counts = np.bincount((rows * labels.size + columns).ravel(), minlength=labels.size**2)
@@ -123,7 +123,7 @@ def linewise_hausdorff(gt: np.ndarray, image: np.ndarray, label: float) -> float
     """
     a, b = label_masks(gt, image, label)
     if a.ndim < 2:
-        raise InputError(f"ground truth: shape {a.shape}, expected two dimensions or more")
+        raise InputError(f"ground truth: found shape {a.shape}, expected two dimensions or more")
     if not a.any() and not b.any():
         return float("nan")
     distances = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,38 +14,38 @@ from aeanet_tf.evaluation.tables import cell, label_of, markdown, write_lines
 _PROTOCOL = get_protocol("interpolation")
 
 
-def slice_figure(one, title):
+def slice_figure(test: Any, title: str) -> Figure:
     """The neighbours, the true slice and what each method makes of it; below, how far it is from the true one.
 
     Args:
-        one: an `aeanet_tf.runs.repair_stack.LeftOut`.
+        test: an `aeanet_tf.runs.repair_stack.LeftOut`.
         title: what the picture is of, such as the name of the stack.
 
     Returns:
         The matplotlib figure.
     """
-    last = len(one.predictions) + 1
-    pictures = {f"slice {one.number - 1}": one.before, **one.predictions, f"slice {one.number + 1}": one.after}
-    errors = {name: np.abs(image.astype("f8") - one.truth) for name, image in one.predictions.items()}
-    aspect = min(2.0, max(0.4, one.truth.shape[0] / one.truth.shape[1]))
+    last = len(test.predictions) + 1
+    pictures = {f"slice {test.number - 1}": test.before, **test.predictions, f"slice {test.number + 1}": test.after}
+    errors = {name: np.abs(image.astype("f8") - test.truth) for name, image in test.predictions.items()}
+    aspect = min(2.0, max(0.4, test.truth.shape[0] / test.truth.shape[1]))
     figure = Figure(figsize=(2.6 * (last + 1), 5.2 * aspect + 0.9), layout="constrained")
     axes = figure.subplots(2, last + 1)
-    (dark, bright), (_, largest) = limits([one.truth]), limits(list(errors.values()), 0, 99.5)
+    (dark, bright), (_, largest) = limits([test.truth]), limits(list(errors.values()), 0, 99.5)
     for column, (name, image) in enumerate(pictures.items()):
         axes[0, column].imshow(image, cmap="gray", vmin=dark, vmax=bright)
-        axes[0, column].set_title(_caption(name, one.scores.get(name)), fontsize=10)
+        axes[0, column].set_title(_caption(name, test.scores.get(name)), fontsize=10)
         if name in errors:
             drawn = axes[1, column].imshow(errors[name], cmap="magma", vmin=0, vmax=largest)
             axes[1, column].set_xlabel(f"error of {name}, mean {errors[name].mean():.3g}", fontsize=9)
-    axes[1, 0].imshow(one.truth, cmap="gray", vmin=dark, vmax=bright)
-    axes[1, 0].set_xlabel(f"slice {one.number}, the true one", fontsize=9)
+    axes[1, 0].imshow(test.truth, cmap="gray", vmin=dark, vmax=bright)
+    axes[1, 0].set_xlabel(f"slice {test.number}, the true one", fontsize=9)
     for place in axes.flat:
         bare(place)
     axes[1, last].set_axis_off()
     axes[1, last].set_box_aspect(aspect)
     bar = figure.colorbar(drawn, cax=axes[1, last].inset_axes([0.02, 0, 0.06, 1]))
     bar.set_label("|prediction − true slice|", fontsize=9)
-    figure.suptitle(f"{title}, slice {one.number} from its neighbours", fontsize=11)
+    figure.suptitle(f"{title}, slice {test.number} from its neighbours", fontsize=11)
     return figure
 
 
@@ -80,6 +81,6 @@ def score_table(scores: Mapping[int, Mapping[str, Mapping[str, float]]]) -> str:
     methods = next(iter(scores.values()))
     lines = [["method", "n", *(label_of(name) for name in _PROTOCOL.scores)]]
     for method in methods:
-        values = {name: np.array([one[method][name] for one in scores.values()]) for name in _PROTOCOL.scores}
-        lines.append([method, str(len(scores)), *(cell(name, found) for name, found in values.items())])
+        values = {name: np.array([of_slice[method][name] for of_slice in scores.values()]) for name in _PROTOCOL.scores}
+        lines.append([method, str(len(scores)), *(cell(name, numbers) for name, numbers in values.items())])
     return f"protocol {_PROTOCOL.name}: {_PROTOCOL.description}\n\n{markdown(lines)}"

@@ -42,7 +42,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     """
     sample = _sample(values, "values")
     if not 0 < level < 1:
-        raise InputError(f"level: got {level}, expected a number between 0 and 1, such as 0.95")
+        raise InputError(f"level: found {level}, expected a number between 0 and 1, such as 0.95")
     n = len(sample)
     if n < 2:
         return Interval(float(sample.mean()), float("nan"), n)
@@ -78,7 +78,7 @@ def paired_t_test(a: Sequence[float], b: Sequence[float]) -> PairedTest:
 
     first, second = _pair(a, b)
     if len(first) < 2:
-        raise InputError(f"paired t-test: got {len(first)} pair, expected at least 2")
+        raise InputError(f"paired t-test: found {len(first)} pair, expected at least 2")
     if np.array_equal(first, second):
         return PairedTest(float("nan"), float("nan"), len(first))
     result = ttest_rel(first, second, alternative="greater")
@@ -88,14 +88,14 @@ def paired_t_test(a: Sequence[float], b: Sequence[float]) -> PairedTest:
 def _pair(a: Sequence[float], b: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
     first, second = _sample(a, "first values"), _sample(b, "second values")
     if len(first) != len(second):
-        raise InputError(f"paired values: got {len(first)} and {len(second)}, expected one of each an image")
+        raise InputError(f"paired values: found {len(first)} and {len(second)}, expected one of each an image")
     return first, second
 
 
 def _sample(values: Sequence[float], name: str) -> np.ndarray:
     sample = np.asarray(values, np.float64)
     if sample.ndim != 1 or sample.size == 0:
-        raise InputError(f"{name}: got an array of shape {sample.shape}, expected a list of at least one number")
+        raise InputError(f"{name}: found an array of shape {sample.shape}, expected a list of at least one number")
     if not np.isfinite(sample).all():
         position = int(np.flatnonzero(~np.isfinite(sample))[0])
         raise InputError(f"{name}: number {position} is {sample[position]}, expected finite numbers")

@@ -2,16 +2,18 @@
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
 from aeanet_tf.datasets.iseg import TISSUES
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing
+
+Published: TypeAlias = float | tuple[float, float] | None
 
 _PARTS = (("value", ""), ("spread", " ±"), ("published", " published"), ("published_spread", " published ±"))
 
@@ -91,13 +93,13 @@ def summary_table(rows: Sequence[Row]) -> str:
 def _summary(name: str, rows: Sequence[dict[str, dict[str, float]]]) -> dict[str, str]:
     """The cells of a score: n, those by label, and the differences."""
     values = {label: np.array([row[label][name] for row in rows]) for label in rows[0]}
-    there = np.logical_and.reduce([_there(name, found) for found in values.values()])
-    values = {label: found[there] for label, found in values.items()}
-    cells = {"n": str(np.count_nonzero(there)), **{label: cell(name, found) for label, found in values.items()}}
+    there = np.logical_and.reduce([_there(name, numbers) for numbers in values.values()])
+    values = {label: numbers[there] for label, numbers in values.items()}
+    cells = {"n": str(np.count_nonzero(there)), **{label: cell(name, numbers) for label, numbers in values.items()}}
     prediction = values.pop("prediction")
-    for label, found in values.items():
+    for label, numbers in values.items():
         with np.errstate(invalid="ignore"):
-            cells[f"prediction - {label}"] = cell(name, prediction - found, signed=True)
+            cells[f"prediction - {label}"] = cell(name, prediction - numbers, signed=True)
     return cells
 
 
@@ -105,7 +107,7 @@ def mean_scores(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Scores of the input, the prediction and whatever stands beside them, averaged over rows, by their labels."""
     labelled = [row.by_label() for row in rows]
     return {
-        label: {name: float(np.mean([one[label][name] for one in labelled])) for name in scores}
+        label: {name: float(np.mean([scores_of_row[label][name] for scores_of_row in labelled])) for name in scores}
         for label, scores in labelled[0].items()
     }
 
@@ -176,7 +178,7 @@ def write_lines(path: str | Path, lines: Iterable[Sequence[str | float]]) -> Non
 def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
     """Names of the scores, and labels of what was scored, the prediction last."""
     if not rows:
-        raise InputError("scores: got no images, expected at least one")
+        raise InputError("scores: found no images, expected at least one")
     names, first = list(rows[0].prediction), rows[0]
     for row in rows:
         if any(set(scores) != set(names) for scores in row.by_label().values()):
@@ -212,7 +214,7 @@ class Cell(NamedTuple):
     published_spread: float | None = None
 
 
-def mean_and_deviation(values, published=None):
+def mean_and_deviation(values: Sequence[float], published: Published = None) -> Cell:
     """`Cell` of a mean and standard deviation (n - 1) over images; ``published`` is a number or a pair."""
     values = np.asarray(values, "float64")
     pair = published if isinstance(published, tuple) else (published, None)
@@ -221,12 +223,12 @@ def mean_and_deviation(values, published=None):
     return Cell(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, *pair)
 
 
-def mean(values, published=None):
+def mean(values: Sequence[float], published: Published = None) -> Cell:
     """`Cell` of a mean alone, for tables that give no spread."""
     return mean_and_deviation(values, published)._replace(spread=None)
 
 
-def cell_table(columns, rows):
+def cell_table(columns: Mapping[str, int], rows: Mapping[str, Mapping[str, Cell]]) -> str:
     """A Markdown table of `Cell`.
 
     Args:
@@ -258,7 +260,7 @@ def _number(value, spread, decimals):
     return text if spread is None or not math.isfinite(spread) else f"{text} ± {spread:.{decimals}f}"
 
 
-def write_cells(path, columns, rows):
+def write_cells(path: str | Path, columns: Mapping[str, int], rows: Mapping[str, Mapping[str, Cell]]) -> None:
     """Write a table of `Cell` as CSV: every column as mean, ± and published; empty where there is none."""
     fields = [(column, part, f"{column}{suffix}") for column in columns for part, suffix in _PARTS]
     used = [f for f in fields if any(_part(row, f) is not None for row in rows.values())]

@@ -74,6 +74,6 @@ def parse_budget(text):
         fraction = 0
     if not 0 < fraction <= 1:
         raise InputError(
-            f"--budget: {text!r}, expected full, tiny, or a fraction of the published steps above 0, up to 1"
+            f"--budget: found {text!r}, expected full, tiny, or a fraction of the published steps above 0, up to 1"
         )
     return Budget("full") if fraction == 1 else Budget(f"{fraction:g}", fraction)

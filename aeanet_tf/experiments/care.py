@@ -129,10 +129,10 @@ def run_transfer(lab):
             configs += runs
             for target in FOLDERS:
                 if _fits(source, tests[target]):
-                    found = [
+                    of_seeds = [
                         lab.score(c, tests[target], protocol, kind="" if target == source else target) for c in runs
                     ]
-                    scores[source, method.label, target] = found
+                    scores[source, method.label, target] = of_seeds
     tables = [_transfer_table(scores, score, title) for score, title in (("ssim", "SSIM"), ("nrmse", "NRMSE"))]
     notes = [
         "A row is trained on the first data set, a column is what it is tested on. Denoising networks need a ground "
@@ -158,8 +158,8 @@ def _transfer_groups(scores, score):
     groups = {source: {} for source in FOLDERS}
     for (source, label, target), runs in scores.items():
         for condition in CONDITIONS[::-1]:
-            found = by_image(runs, score, condition)
-            groups[source].setdefault(f"{target}\n{condition}", {})[label] = found
+            of_images = by_image(runs, score, condition)
+            groups[source].setdefault(f"{target}\n{condition}", {})[label] = of_images
     return groups
 
 

@@ -85,8 +85,8 @@ class CareRival:
             return False
         expected = self.config(steps)
         try:
-            found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            same = all(found[name] == getattr(expected, name) for name in _TOLD_BY)
+            stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            same = all(stored[name] == getattr(expected, name) for name in _TOLD_BY)
         except (OSError, ValueError, KeyError, TypeError):
             same = False
         if not same:

@@ -1,4 +1,7 @@
-"""Several methods, ours and others, trained with the same seeds under one budget of steps or of time."""
+"""Several methods, ours and others, trained with the same seeds under one budget of steps or of time.
+
+Their data are pairs in folders ``{train,val,test}/{low,GT}``, on which filters are scored, too.
+"""
 
 from functools import partial
 
@@ -32,7 +35,7 @@ class Comparison:
         self.training, self.validation = training, validation
         self.ours = [method for method in methods if not isinstance(method, CareRival)]
         # What CARE may take beside: as long as ours by default.
-        self._plain = lab.config(file, self.ours[0], lab.seeds[0])
+        self._shared_config = lab.config(file, self.ours[0], lab.seeds[0])
         self.seconds = self._seconds() if lab.minutes is not None else None
         self._parameters = {}
 
@@ -48,7 +51,7 @@ class Comparison:
     def steps(self, method):
         """Optimiser steps that a method may have; it is trained for as many of them as make equal epochs."""
         if self.seconds is None:
-            return self._plain.training.steps
+            return self._shared_config.training.steps
         return steps_in(self.lab.minutes, self.seconds[method.key])
 
     def config(self, method, seed):
@@ -72,8 +75,8 @@ class Comparison:
         # Seed by seed: whoever stops early has a comparison of the first.
         for seed in self.lab.seeds:
             for method in self.methods:
-                one = self._score_rival if isinstance(method, CareRival) else self._score_own
-                scores.setdefault(method.label, []).append(one(method, seed, tests, protocol, kind))
+                score_method = self._score_rival if isinstance(method, CareRival) else self._score_own
+                scores.setdefault(method.label, []).append(score_method(method, seed, tests, protocol, kind))
         return scores
 
     def _score_own(self, method, seed, tests, protocol, kind):
@@ -118,8 +121,8 @@ class Comparison:
             costs: whether parameters, steps and seconds a step are shown, too.
         """
         rows = {}
-        for label, found in others.items():
-            rows[label] = found if isinstance(found, dict) else _intervals([found], columns)
+        for label, other in others.items():
+            rows[label] = other if isinstance(other, dict) else _intervals([other], columns)
         for method in self.methods:
             rows[method.label] = _intervals(scores[method.label], columns) | (self.costs(method) if costs else {})
         # A column that nothing is known for is left out.
@@ -198,8 +201,8 @@ def filter_scores(lab, tests, protocol, filters):
     Returns:
         label -> list of scores by image.
     """
-    found = {"input": lab.score_inputs(tests, protocol)}
-    return found | {label: lab.score_inputs(tests, protocol, function) for label, function in filters.items()}
+    scores = {"input": lab.score_inputs(tests, protocol)}
+    return scores | {label: lab.score_inputs(tests, protocol, function) for label, function in filters.items()}
 
 
 def _paths(lab, split):

@@ -25,7 +25,7 @@ def _middle(case):
     return image[tuple(slice(start, start + PATCH) for start in starts)].astype("float32")
 
 
-def turning_errors(predict):
+def transformation_errors(predict):
     """A function for `Laboratory.score` that gives the errors of a model on a patch.
 
     Args:
@@ -35,11 +35,11 @@ def turning_errors(predict):
 
 
 def errors_alone(gt, errors, image):
-    """The protocol: what `turning_errors` gave."""
+    """The protocol: what `transformation_errors` gave."""
     return errors
 
 
-def turning_table(scores, cases, figures=None):
+def equivariance_table(scores, cases, figures=None):
     """The table and a sentence on it.
 
     Args:
@@ -89,10 +89,10 @@ def predict_in_patches(model, image, axes, size):
     result = np.empty(image.shape, np.float32)
     for place in itertools.product(*places):
         read = tuple(slice(first, first + length) for (first, _), length in zip(place, lengths, strict=True))
-        found = model.predict(image[read], axes, normalizer=None)
+        prediction = model.predict(image[read], axes, normalizer=None)
         kept = tuple(slice(new - first, None) for first, new in place)
         write = tuple(slice(new, first + length) for (first, new), length in zip(place, lengths, strict=True))
-        result[write] = found[kept]
+        result[write] = prediction[kept]
     return normalizer.after(result, None, axes)[0] if normalizer.do_after else result
 
 

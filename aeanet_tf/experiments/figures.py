@@ -44,14 +44,14 @@ def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
     predict = predict or lab.predict
     newest = _newest(lab, runs.values())
     tests = [test for test in tests if not _is_newer(_path(lab, name, test), newest)]
-    found = {test.name: ({}, {}) for test in tests}
+    results = {test.name: ({}, {}) for test in tests}
     # Method by method, because each is loaded by itself.
     for label, config in runs.items():
         model = lab.model(config)
         for test in tests:
             image, gt = test.read()
             prediction = test.cut(predict(model, image, test.axes))
-            pictures, scores = found[test.name]
+            pictures, scores = results[test.name]
             scores[label] = protocol(gt, prediction, test.cut(image))
             gt, prediction = align(gt, prediction) if align else (gt, prediction)
             # Copied, lest the volume stays.
@@ -59,7 +59,7 @@ def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
     for test in tests:
         image, gt = test.read()
         low = test.cut(image)
-        pictures, scores = found[test.name]
+        pictures, scores = results[test.name]
         if low.ndim == gt.ndim:
             scores["input"] = protocol(gt, low, low)
         else:
@@ -94,18 +94,18 @@ def draw_labels(lab, name, shown, classes, predict=None, view=None, planes=None)
     pictures = [{} for _ in shown]
     # Method by method, because each is loaded by itself.
     for label in shown[0][1] if shown else ():
-        for found, (test, runs) in zip(pictures, shown, strict=True):
+        for by_label, (test, runs) in zip(pictures, shown, strict=True):
             config = runs[label][0]
-            found[label] = (planes or {}).get((config.model.name, test.name))
-            if found[label] is None:
+            by_label[label] = (planes or {}).get((config.model.name, test.name))
+            if by_label[label] is None:
                 image = test.read()[0]
                 # Copied, lest the volume stays.
-                found[label] = view(image, predict(lab.model(config), image, test.axes)).copy()
-    for found, (test, runs) in zip(pictures, shown, strict=True):
+                by_label[label] = view(image, predict(lab.model(config), image, test.axes)).copy()
+    for by_label, (test, runs) in zip(pictures, shown, strict=True):
         image, gt = test.read()
-        scores, path = {label: one for label, (_, one) in runs.items()}, _path(lab, name, test)
+        scores, path = {label: of_run for label, (_, of_run) in runs.items()}, _path(lab, name, test)
         figure = label_panels(
-            view(image, image), view(image, gt), found, list(classes), scores, test.name, list(classes.values())
+            view(image, image), view(image, gt), by_label, list(classes), scores, test.name, list(classes.values())
         )
         save_figure(figure, path)
         logger.info("picture: %s", path)
@@ -122,8 +122,8 @@ def draw_rotation(lab, name, config, case, title):
         title: above the figure.
     """
     model, image = lab.model(config), case.read()[0]
-    found = rotate_input(model.keras_model, own_normalizer(model).before(image, case.axes)[None, ..., None])
-    save_figure(equivariance_figure(found, title=f"{title}, {case.name}"), lab.output / f"{name}.png")
+    rotated = rotate_input(model.keras_model, own_normalizer(model).before(image, case.axes)[None, ..., None])
+    save_figure(equivariance_figure(rotated, title=f"{title}, {case.name}"), lab.output / f"{name}.png")
 
 
 def _newest(lab, configs):

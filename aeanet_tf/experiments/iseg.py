@@ -109,20 +109,20 @@ def labelled_subjects(folder, patch_size=None):
         InputError: there are fewer than three, one to train on, to choose weights by, and to test each; or one cannot
             be read, see `aeanet_tf.datasets.iseg.read_subject`, or is too small.
     """
-    found = [number for number in iseg_subjects(folder) if any(folder.glob(f"subject-{number}-label.*"))]
-    if len(found) < FEWEST_SUBJECTS:
+    labelled = [number for number in iseg_subjects(folder) if any(folder.glob(f"subject-{number}-label.*"))]
+    if len(labelled) < FEWEST_SUBJECTS:
         raise InputError(
-            f"--data: {folder} has {len(found)} subjects with labels, expected at least {FEWEST_SUBJECTS}: one to "
+            f"--data: {folder} has {len(labelled)} subjects with labels, expected at least {FEWEST_SUBJECTS}: one to "
             "test, one to choose the weights by, one to train on"
         )
-    for number in found:
+    for number in labelled:
         box = tuple(side.stop - side.start for side in read_subject(folder, number).crop)
         if patch_size is not None and any(np.less(box, patch_size)):
             raise InputError(
                 f"{folder}: the brain of subject {number} has a box of {box} voxels, expected at least "
                 f"training.patch_size {tuple(patch_size)}"
             )
-    return found
+    return labelled
 
 
 def leave_one_out(subjects):
@@ -178,9 +178,9 @@ def tissue_scores(gt, image, _):
         ("dice", lambda label: ratios[f"dice_{label}"]),
         ("mhd", lambda label: linewise_hausdorff(gt, image, label)),
     ):
-        found = {label: score(label) if (gt == label).any() else np.nan for label in TISSUES}
-        scores |= {f"{name}_{label}": value for label, value in found.items()}
-        scores[f"{name}_mean"] = mean_of_classes(list(found.values()))
+        by_label = {label: score(label) if (gt == label).any() else np.nan for label in TISSUES}
+        scores |= {f"{name}_{label}": value for label, value in by_label.items()}
+        scores[f"{name}_mean"] = mean_of_classes(list(by_label.values()))
     return scores
 
 
@@ -205,8 +205,8 @@ def _by_subject(scores, folds):
     columns = {"weights chosen on": 0, **dict.fromkeys(means, 4)}
     rows = {}
     for i, fold in enumerate(folds):
-        found = {label: Cell(float(values[i])) for label, values in means.items()}
-        rows[f"subject {fold.tested}"] = {"weights chosen on": Cell(fold.validation), **found}
+        cells = {label: Cell(float(values[i])) for label, values in means.items()}
+        rows[f"subject {fold.tested}"] = {"weights chosen on": Cell(fold.validation), **cells}
     return "Dice ratio of each subject when it is left out, mean over its tissues.", columns, rows
 
 
@@ -227,7 +227,7 @@ def _notes(lab, subjects, scores, folds):
     for label, tissue in TISSUES.items():
         lacking = np.isnan(by_image(runs, f"dice_{label}"))
         if lacking.any():
-            named = ", ".join(str(fold.tested) for fold, one in zip(folds, lacking, strict=True) if one)
+            named = ", ".join(str(fold.tested) for fold, lacks in zip(folds, lacking, strict=True) if lacks)
             notes.append(f"{tissue} is absent from the labels of subject {named}, which its means leave out.")
     return notes
 

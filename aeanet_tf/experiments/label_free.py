@@ -21,14 +21,14 @@ METHODS = (
 def run(lab):
     """Train every method for every structure in the data folder; Pearson r, and p of being better than U-Net."""
     rows, configs, charted = {}, {}, {}
-    found = structures_in(lab.data)
-    if not found:
+    structures = structures_in(lab.data)
+    if not structures:
         raise InputError(f"--data: {lab.data} has a table of none of the 13 structures; see docs/datasets.md")
     # Before days of training: what is wrong with a later one.
-    for structure in found:
+    for structure in structures:
         for split in ("train", "test"):
             label_free_images(lab.data, structure, split)
-    for structure in found:
+    for structure in structures:
         scores = {}
         for method in METHODS:
             runs = [

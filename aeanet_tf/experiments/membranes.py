@@ -6,8 +6,9 @@ import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.segmentation_metrics import class_scores, confusion
-from aeanet_tf.evaluation.statistics import mean_interval, paired_difference
+from aeanet_tf.evaluation.statistics import paired_difference
 from aeanet_tf.evaluation.tables import Cell
+from aeanet_tf.experiments.comparison import interval
 from aeanet_tf.experiments.figures import draw_curves, draw_labels
 from aeanet_tf.experiments.laboratory import Case, Method
 from aeanet_tf.experiments.scores import by_image, write_report
@@ -62,13 +63,13 @@ def held_out_slices(data):
     images, labels = (open_stack(path, data.axes, data.dataset) for path in paths)
     if (len(images), images.shape) != (len(labels), labels.shape):
         raise InputError(
-            f"{labels.path}: {len(labels)} slices of {labels.shape}, expected {len(images)} of {images.shape} as "
+            f"{labels.path}: found {len(labels)} slices of {labels.shape}, expected {len(images)} of {images.shape} as "
             f"{images.path} has"
         )
     for number in TESTED:
         images.read(number)
-        found = to_classes(labels.read(number), list(CLASSES), f"{labels.path}, slice {number}")
-        if np.unique(found).size < len(CLASSES):
+        classes = to_classes(labels.read(number), list(CLASSES), f"{labels.path}, slice {number}")
+        if np.unique(classes).size < len(CLASSES):
             raise InputError(f"{labels.path}, slice {number}: has one class only, expected labels {list(CLASSES)}")
     return [
         Case(f"slice-{n}", lambda n=n: (images.read(n), labels.read(n)), "YX", files=(images.path, labels.path))
@@ -110,7 +111,7 @@ def _tables(lab, configs, scores, nothing):
 
 
 def _intervals(runs):
-    return {column: Cell(*mean_interval(by_image(runs, name))[:2]) for name, column in COLUMNS.items()}
+    return {column: interval(by_image(runs, name)) for name, column in COLUMNS.items()}
 
 
 def _notes(tests):

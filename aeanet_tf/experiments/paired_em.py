@@ -15,11 +15,11 @@ from aeanet_tf.experiments.equivariance import (
     BASELINE,
     OURS,
     PATCH,
+    equivariance_table,
     errors_alone,
     middle_patches,
     predict_in_patches,
-    turning_errors,
-    turning_table,
+    transformation_errors,
 )
 from aeanet_tf.experiments.figures import draw_curves, draw_panels, draw_rotation
 from aeanet_tf.experiments.laboratory import Case, Method
@@ -106,10 +106,10 @@ def run_table5(lab):
     """Equivariance: self-attention, learned query, AEA block under rotations and transposition."""
     labels = {GVTNET.label: BASELINE, LEARNED.label: "Learned query", AEANET.label: OURS}
     cases = middle_patches(_tests(lab))
-    errors = turning_errors(lambda model, image, axes: _predict(model, image, axes) / 255)
+    errors = transformation_errors(lambda model, image, axes: _predict(model, image, axes) / 255)
     scores, configs = _scores(lab, (GVTNET, LEARNED, AEANET), cases, "equivariance", errors, errors_alone)
     scores = {labels[label]: runs for label, runs in scores.items()}
-    table, verdict = turning_table(scores, cases, published.TABLE5)
+    table, verdict = equivariance_table(scores, cases, published.TABLE5)
     path = write_report(lab, "table5", "Table V: equivariance", [table], [verdict], _flat(configs))
     for label, runs in configs.items():
         draw_rotation(lab, f"table5_{runs[0].model.name}", runs[0], cases[0], labels[label])

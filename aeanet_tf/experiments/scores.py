@@ -1,4 +1,4 @@
-"""Scores of single images, kept as CSV files beside the models they are of."""
+"""Scores of single images, kept as CSV files beside the models they are of, and the report of an experiment."""
 
 import csv
 import hashlib

@@ -42,8 +42,8 @@ def seconds_per_step(path, candidates):
         for network, x, y in ready.values():
             for _ in range(WARM):
                 network.train_on_batch(x, y)
-        rounds = [{key: _median(*one) for key, one in ready.items()} for _ in range(ROUNDS)]
-        kept |= {key: min(found[key] for found in rounds) for key in ready}
+        rounds = [{key: _median(*candidate) for key, candidate in ready.items()} for _ in range(ROUNDS)]
+        kept |= {key: min(medians[key] for medians in rounds) for key in ready}
         write_text(path, json.dumps(kept, indent=2) + "\n")
     return {key: kept[key] for key in candidates}
 

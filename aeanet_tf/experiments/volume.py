@@ -1,4 +1,7 @@
-"""CARE, U-Net and AEANet on a real stack with simulated noise, beside filters; its photons are known."""
+"""CARE, U-Net and AEANet on a real stack with simulated noise, beside filters; its photons are known.
+
+The pairs are from areas of the stack that do not touch, in the folders that networks train from.
+"""
 
 import json
 from dataclasses import replace
@@ -38,6 +41,18 @@ BASELINES = (CARE, "U-Net")
 OF_VALIDATION = "of validation"
 # Which part of the signal may be lost or added where intensities are to be measured.
 TOLERANCE = 0.02
+STACK = "slices.tif"
+# Photons in a voxel where the stack is brightest, and the camera that counts them: the noise of a voxel is a third of
+# its signal on average.
+PHOTONS, READ_NOISE, OFFSET = 20.0, 2.0, 100.0
+SEED = 0
+# Between areas, and what of the columns is trained on.
+GAP, TRAINED = 8, 0.6
+# Test volumes along Y and X: intervals need several.
+TESTS = 2, 2
+# What a test volume has along an axis for SSIM to have room.
+SMALLEST = 8
+_SOURCE = "source.json"
 
 
 def run(lab):
@@ -54,7 +69,7 @@ def run(lab):
     compared = {best: [others[best]] * len(lab.seeds), **scores}
     tables = [
         comparison.means_table(scores, COLUMNS, others),
-        _plain(comparison.means_table(scores, PLAIN_COLUMNS, others, costs=False)),
+        _plain_table(comparison.means_table(scores, PLAIN_COLUMNS, others, costs=False)),
         comparison.seeds_table(scores, "psnr", 2),
         *(
             comparison.differences(compared, score, title, decimals, (best, *BASELINES))
@@ -114,7 +129,7 @@ def _planes(pairs):
     return [planes for pair in pairs for planes in zip(*pair, strict=True)]
 
 
-def _plain(table):
+def _plain_table(table):
     _, columns, rows = table
     caption = (
         "Protocol plain: intensities as they are, data range the truth's maximum - minimum. Signal ratio: the mean of "
@@ -146,20 +161,6 @@ def _notes(tests, seeds):
         "of 8 x 48 x 48 from its create_patches (512) in batches of 4 as ours, 10 epochs, learning rate halved after "
         "one that brings nothing, targets normalised by percentiles of their own.",
     ]
-
-
-STACK = "slices.tif"
-# Photons in a voxel where the stack is brightest, and the camera that counts them: the noise of a voxel is a third of
-# its signal on average.
-PHOTONS, READ_NOISE, OFFSET = 20.0, 2.0, 100.0
-SEED = 0
-# Between areas, and what of the columns is trained on.
-GAP, TRAINED = 8, 0.6
-# Test volumes along Y and X: intervals need several.
-TESTS = 2, 2
-# What a test volume has along an axis for SSIM to have room.
-SMALLEST = 8
-_SOURCE = "source.json"
 
 
 def prepare_pairs(stack, folder):

@@ -12,11 +12,11 @@ from aeanet_tf.experiments.comparison import Comparison, cases_of, filter_scores
 from aeanet_tf.experiments.equivariance import (
     BASELINE,
     OURS,
+    equivariance_table,
     errors_alone,
     middle_patches,
     predict_in_patches,
-    turning_errors,
-    turning_table,
+    transformation_errors,
 )
 from aeanet_tf.experiments.figures import draw_curves, draw_panels
 from aeanet_tf.experiments.laboratory import Method
@@ -87,13 +87,13 @@ def _filters(lab, tests, protocol):
 
 
 def _published():
-    return {label: {title: Cell(found[s]) for s, (title, _) in COLUMNS.items()} for label, found in PUBLISHED.items()}
+    return {label: {title: Cell(scores[s]) for s, (title, _) in COLUMNS.items()} for label, scores in PUBLISHED.items()}
 
 
 def _by_channel(others, scores):
     columns = {f"{channel}, {title}": decimals for channel in CHANNELS for title, decimals in COLUMNS.values()}
     rows = {}
-    for label, runs in {**{label: [found] for label, found in others.items()}, **scores}.items():
+    for label, runs in {**{label: [filtered] for label, filtered in others.items()}, **scores}.items():
         rows[label] = {
             f"{channel}, {title}": mean(values)
             for channel in CHANNELS
@@ -113,14 +113,14 @@ def _intensities(comparison, tests):
     plain = scorer("plain")
 
     def score(gt, image, low):
-        found = plain(matched_truth(low, gt), image, low)
-        return {"psnr": found["psnr"], "ssim": found["ssim"], "ratio": found["signal_ratio"]}
+        scores = plain(matched_truth(low, gt), image, low)
+        return {"psnr": scores["psnr"], "ssim": scores["ssim"], "ratio": scores["signal_ratio"]}
 
     # Images whose truth cannot be fitted have no intensities to compare.
     tests = [test for test in tests if _can_be_fitted(*test.read())]
     columns = {**COLUMNS, "ratio": ("signal ratio", 3)}
-    found = comparison.score(tests, score, "plain")
-    _, titles, rows = comparison.means_table(found, columns, {}, costs=False)
+    scores = comparison.score(tests, score, "plain")
+    _, titles, rows = comparison.means_table(scores, columns, {}, costs=False)
     caption = (
         f"Protocol plain, {len(tests)} test images: predictions as they are against the truth fitted to the input by "
         "gain and offset, data range that truth's maximum - minimum. Methods that do not match targets predict other "
@@ -145,8 +145,8 @@ def _patch_sizes(comparison, tests, scores, protocol):
         config = comparison.configs_of(method)[0]
         for size in SIZES:
             predict = partial(predict_in_patches, size=size)
-            found = lab.score(config, tests, protocol, f"patches{size}", predict)
-            rows[method.label][f"{size} x {size}"] = mean(by_image([found], "psnr"))
+            in_patches = lab.score(config, tests, protocol, f"patches{size}", predict)
+            rows[method.label][f"{size} x {size}"] = mean(by_image([in_patches], "psnr"))
     caption = (
         f"PSNR (dB) by the size of the patches that are predicted, each with attention of its own; seed {lab.seeds[0]}."
     )
@@ -156,7 +156,7 @@ def _patch_sizes(comparison, tests, scores, protocol):
 def _equivariance(comparison, tests):
     """Table V for these networks; of the self-attention that of GVTNet."""
     labels = {"gvtnet": BASELINE, "aeanet-references": OURS, "unet": "U-Net"}
-    cases, errors = middle_patches(tests), turning_errors(_normalised)
+    cases, errors = middle_patches(tests), transformation_errors(_normalised)
     scores = {
         labels[method.key]: [
             comparison.lab.score(config, cases, errors_alone, "equivariance", errors)
@@ -165,7 +165,7 @@ def _equivariance(comparison, tests):
         for method in comparison.ours
         if method.key in labels
     }
-    return turning_table(scores, cases)
+    return equivariance_table(scores, cases)
 
 
 def _normalised(model, image, axes):

@@ -113,7 +113,8 @@ def _check_normalization(normalization):
     # Left out, every program that runs the package would give the network what it was not trained on.
     if normalization.over != "all":
         raise InputError(
-            f"normalization.over: {normalization.over!r}, expected 'all': a package cannot say that mean and deviation "
+            f"normalization.over: found {normalization.over!r}, expected 'all': a package cannot say that mean and "
+            "deviation "
             "are those of some positions only; export savedmodel or onnx, which leave normalisation to the program"
         )
 
@@ -123,7 +124,7 @@ def _authors(authors):
     for author in [authors] if isinstance(authors, str) else authors:
         name, _, affiliation = (part.strip() for part in author.partition(","))
         if not name:
-            raise InputError(f'authors: {author!r}, expected "Name" or "Name, Affiliation"')
+            raise InputError(f'authors: found {author!r}, expected "Name" or "Name, Affiliation"')
         pairs.append((name, affiliation or None))
     if not pairs:
         raise InputError('authors: none given, expected at least one "Name" or "Name, Affiliation"')
@@ -209,14 +210,14 @@ def _config(model, output):
 
 def _refusal(error):
     """One line for a pydantic error, whose messages list every identifier that there is."""
-    found = {}
+    reasons = {}
     for item in error.errors():
         field = str(item["loc"][0]) if item["loc"] else "(whole)"
         message = " ".join(item["msg"].removeprefix("Value error, ").split())
         if field == "license":
             message = f"{item['input']!r} is no SPDX identifier, expected for instance CC-BY-4.0"
-        found.setdefault(field, message if len(message) < 200 else f"{message[:200]}...")
-    return "; ".join(f"{field}: {message}" for field, message in found.items())
+        reasons.setdefault(field, message if len(message) < 200 else f"{message[:200]}...")
+    return "; ".join(f"{field}: {message}" for field, message in reasons.items())
 
 
 def _save(package, path):

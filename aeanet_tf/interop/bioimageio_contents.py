@@ -128,12 +128,12 @@ def tags(model):
     does = {"ssan": ["slice-interpolation"], "segmentation": ["semantic-segmentation", "unet"]}.get(
         model.spec.model_kind, ["image-restoration", "unet"]
     )
-    found = ["aeanet_tf", *does, f"{_rank(model)}d", "tensorflow", "keras"]
+    words = ["aeanet_tf", *does, f"{_rank(model)}d", "tensorflow", "keras"]
     if model.spec.n_attention:
-        found.append("attention")
+        words.append("attention")
     if model.spec.kind == "projection":
-        found.append("projection")
-    return found
+        words.append("projection")
+    return words
 
 
 def documentation(model, description, normalization):
@@ -232,7 +232,7 @@ def spatial_axes(model):
     planes than many stacks have, and a stack of fewer than ``minimum`` would be refused.
     """
     axes = model.config.axes.replace("C", "")
-    found = []
+    spatial = []
     for letter, step, radius, fixed in zip(
         axes,
         model._axes_div_by(axes),
@@ -242,8 +242,8 @@ def spatial_axes(model):
     ):
         # Halos in whole steps keep the blocks on the network's grid.
         halo = -(-radius // step) * step if letter in "YX" and letter in model._axes_out else 0
-        found.append(SpatialAxis(letter, int(step), int(halo), int(2 * halo + step), fixed))
-    return found
+        spatial.append(SpatialAxis(letter, int(step), int(halo), int(2 * halo + step), fixed))
+    return spatial
 
 
 def maps_back(model, normalization):
@@ -279,14 +279,14 @@ def example_image(model, normalization, image=None):
         image = image[..., None]
     if image.ndim != len(axes) or image.shape[-1] != model.config.n_channel_in:
         raise InputError(
-            f"test_image: shape {image.shape}, expected the axes {axes} with {model.config.n_channel_in} channels"
+            f"test_image: found shape {image.shape}, expected the axes {axes} with {model.config.n_channel_in} channels"
         )
     sizes = [n // axis.step * axis.step for n, axis in zip(image.shape, spatial, strict=False)]
     least = [axis.minimum for axis in spatial]
     if any(n < m for n, m in zip(sizes, least, strict=True)):
         raise InputError(
-            f"test_image: size {_size(image)}, expected at least {' x '.join(map(str, least))} along {axes[:-1]}: "
-            "the receptive field of the network on both sides"
+            f"test_image: found size {_size(image)}, expected at least {' x '.join(map(str, least))} along "
+            f"{axes[:-1]}: the receptive field of the network on both sides"
         )
     image = image[tuple(slice(n) for n in sizes)].astype("float32")
     logger.info("the package gets the test image given, %s", _size(image))

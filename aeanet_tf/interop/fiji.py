@@ -1,4 +1,7 @@
-"""Export to Fiji: the zip that the CSBDeep plugin loads with its TensorFlow 1 runtime."""
+"""Export to Fiji: the zip that the CSBDeep plugin loads with its TensorFlow 1 runtime.
+
+The network becomes a graph of operations that TensorFlow 1 has: traced, weights as constants, new operations replaced.
+"""
 
 import contextlib
 import json
@@ -24,6 +27,8 @@ from aeanet_tf.interop.tracing import check_agreement, prediction_function
 logger = logging.getLogger("aeanet_tf")
 
 TAG, SIGNATURE = tf.saved_model.SERVING, "serving_default"
+PROTOBUF_LIMIT = 2**31 - 1
+"""Bytes a protobuf message, and with it a graph with its constants, may have."""
 
 
 def export_fiji(model, path, target="tf1.15"):
@@ -177,10 +182,6 @@ def run_saved_model(folder, images):
         return [session.run(result, {source: image}) for image in images]
 
 
-PROTOBUF_LIMIT = 2**31 - 1
-"""Bytes a protobuf message, and with it a graph with its constants, may have."""
-
-
 def frozen_graph(network, target):
     """The prediction of a network as a frozen graph for a TensorFlow 1 runtime.
 
@@ -276,10 +277,10 @@ def _lower_einsum(node):
 def _arranged(nodes, node, operand, labels, order, dtype):
     """``(input, adjoint)`` with which operand's ``labels`` enter the product in ``order``; adds nodes if need be."""
     permutation = [labels.index(label) for label in order]
-    plain = list(range(len(labels)))
-    if permutation == plain:
+    identity = list(range(len(labels)))
+    if permutation == identity:
         return node.input[operand], False
-    if permutation == [*plain[:-2], plain[-1], plain[-2]]:
+    if permutation == [*identity[:-2], identity[-1], identity[-2]]:
         return node.input[operand], True
     name = f"{node.name}/operand_{operand}"
     nodes += _transpose(name, node.input[operand], permutation, dtype)
@@ -307,10 +308,10 @@ def _with_first_batch_matmul(graph):
     shapes = _static_shapes(graph, [node for node in graph.node if node.op == "BatchMatMulV2"])
     for node in graph.node:
         if node.op == "BatchMatMulV2":
-            one, other = shapes[node.name]
-            if not _agree(one, other):
+            left, right = shapes[node.name]
+            if not _agree(left, right):
                 raise InputError(
-                    f"{node.name}: multiplies arrays of shapes {_text(one)} and {_text(other)}, expected the same "
+                    f"{node.name}: multiplies arrays of shapes {_text(left)} and {_text(right)}, expected the same "
                     "leading axes: TensorFlow 1.12 does not broadcast; export for tf1.15"
                 )
             node.op = "BatchMatMul"
@@ -325,11 +326,11 @@ def _static_shapes(graph, nodes):
         }
 
 
-def _agree(one, other):
+def _agree(left, right):
     """Whether no axis but the last two can broadcast: a 1 only meets a 1, an unknown size is the batch's."""
-    if one.rank is None or one.rank != other.rank:
+    if left.rank is None or left.rank != right.rank:
         return False
-    pairs = zip(one.as_list()[:-2], other.as_list()[:-2], strict=True)
+    pairs = zip(left.as_list()[:-2], right.as_list()[:-2], strict=True)
     return all(a == b for a, b in pairs)
 
 

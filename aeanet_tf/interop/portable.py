@@ -26,6 +26,9 @@ from aeanet_tf.layers import (
 )
 from aeanet_tf.networks.keras_internals import applied_nodes
 
+logger = logging.getLogger("aeanet_tf")
+_AXES = {1: "x", 2: "yx", 3: "zyx"}
+
 
 def portable_network(model):
     """The prediction of a network as a Keras model that needs nothing of this package.
@@ -83,8 +86,6 @@ def _replaced(layer, x):
     # A Lambda is Keras's own, but is code, which the safe mode does not load.
     if not type(layer).__module__.startswith("keras.") or isinstance(layer, keras.layers.Lambda):
         raise TypeError(f"layer {name}: no built-in counterpart of {type(layer).__name__} is known")
-    if type(layer).__name__ == "Cast":
-        return x  # Between precisions, in mixed precision with older versions of Keras; here all is float32.
     return copied(layer, name, x) if isinstance(layer, keras.layers.Layer) else layer(x)
 
 
@@ -182,9 +183,6 @@ def _scale(layer: Scale, x):
     return ops.add(x, layer.minimum)
 
 
-logger = logging.getLogger("aeanet_tf")
-
-
 def export_keras(model, path):
     """Write the network of a model, for prediction, as a ``.keras`` file.
 
@@ -209,9 +207,6 @@ def export_keras(model, path):
         network.save(temporary)
     logger.info("%s written, %.1f MB", path, path.stat().st_size / 1e6)
     return path
-
-
-_AXES = {1: "x", 2: "yx", 3: "zyx"}
 
 
 def query(layer, x, name):

@@ -19,6 +19,11 @@ from aeanet_tf.networks import presets
 __all__ = ["check_output", "find_prefix", "identify", "import_checkpoint", "read_checkpoint"]
 
 logger = logging.getLogger("aeanet_tf")
+OUTPUT_NAMES = {
+    "output_preactivation": ("batch_normalization", "batch_norm_output"),
+    "out_conv": ("out_conv", "output_convolution"),
+}
+"""Names of the layers behind the last block: AEANet's program has the first of each, GVTNet's either."""
 
 
 def import_checkpoint(prefix, output, preset=None, axes=None, overrides=(), normalization=None):
@@ -100,7 +105,7 @@ def _config(published, spec, axes):
     axes = axes or {2: "YX", 3: "ZYX"}[dimension]
     spatial = axes.upper().removesuffix("C")
     if spatial not in map("".join, permutations("TZYX", dimension)):
-        raise InputError(f"axes: {axes!r}, expected {dimension} different letters of TZYX for this checkpoint")
+        raise InputError(f"axes: found {axes!r}, expected {dimension} different letters of TZYX for this checkpoint")
     model_class, make = (
         (ProjectionAEANet, ProjectionAEANetConfig) if spec.kind == "projection" else (AEANet, AEANetConfig)
     )
@@ -129,14 +134,14 @@ def _refusal(published, spec, problems, variables, preset, limit=10):
 def _otherwise(spec, variables):
     """What the checkpoint looks like when no preset is given, and where that differs from ``spec``."""
     try:
-        name, other = identify(variables)
+        name, told = identify(variables)
     except InputError:
         return ""
-    fields = differences(spec, other, hidden=False)
+    fields = differences(spec, told, hidden=False)
     if not fields:
         return ""
-    found = ", ".join(f"{key} = {_text(there)}, not {_text(here)}" for key, (here, there) in fields.items())
-    return f"; the checkpoint looks like {name} ({found})"
+    differing = ", ".join(f"{key} = {_text(there)}, not {_text(here)}" for key, (here, there) in fields.items())
+    return f"; the checkpoint looks like {name} ({differing})"
 
 
 def _write(output, config, network, normalization):
@@ -166,13 +171,6 @@ def _fields(fields):
 
 def _text(value):
     return str(list(value)) if isinstance(value, tuple) else str(value)
-
-
-OUTPUT_NAMES = {
-    "output_preactivation": ("batch_normalization", "batch_norm_output"),
-    "out_conv": ("out_conv", "output_convolution"),
-}
-"""Names of the layers behind the last block: AEANet's program has the first of each, GVTNet's either."""
 
 
 def original_names(path):

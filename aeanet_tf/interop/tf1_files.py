@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, one_line
 
 _SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _SLOTS = {"Adam", "Adam_1", "Momentum", "RMSProp", "RMSProp_1", "Adagrad", "Adadelta", "Adadelta_1"}
@@ -26,8 +26,8 @@ def find_prefix(path):
     index = Path(f"{prefix}.index")
     if not index.is_file():
         others = _prefixes(prefix.parent)
-        found = f"; that folder holds {_listed(others)}" if others else ""
-        raise InputError(f"{index}: no such file, expected the index of a TensorFlow 1 checkpoint{found}")
+        alternatives = f"; that folder holds {_listed(others)}" if others else ""
+        raise InputError(f"{index}: no such file, expected the index of a TensorFlow 1 checkpoint{alternatives}")
     _check_data(prefix)
     return prefix
 
@@ -94,7 +94,7 @@ def read_checkpoint(path):
         reader = tf.train.load_checkpoint(str(prefix))
         names = sorted(reader.get_variable_to_shape_map())
     except Exception as error:  # Which class TensorFlow raises depends on the damage.
-        raise InputError(f"{prefix}.index: not a readable checkpoint ({_line(error)})") from None
+        raise InputError(f"{prefix}.index: not a readable checkpoint ({one_line(error)})") from None
     if "_CHECKPOINTABLE_OBJECT_GRAPH" in names:
         raise InputError(
             f"{prefix}: a TensorFlow 2 or Keras checkpoint of objects, expected one of named variables (TensorFlow 1)"
@@ -104,7 +104,9 @@ def read_checkpoint(path):
         try:
             value = reader.get_tensor(name)
         except Exception as error:  # As above; a truncated file is an IndexError.
-            raise InputError(f"{prefix}.data-*: truncated or damaged, {name} cannot be read ({_line(error)})") from None
+            raise InputError(
+                f"{prefix}.data-*: truncated or damaged, {name} cannot be read ({one_line(error)})"
+            ) from None
         if is_slot(name):
             slots.append(name)
         else:
@@ -116,7 +118,3 @@ def is_slot(name):
     """Whether a variable belongs to the optimiser and not to the network, by its name."""
     *scope, last = name.split("/")
     return last in _COUNTERS or (bool(scope) and last in _SLOTS)
-
-
-def _line(error):
-    return " ".join(str(error).split())[:160]

@@ -82,12 +82,12 @@ def differences(spec, reference, hidden=True):
     """
     if spec.kind != reference.kind:
         return {"kind": (spec.kind, reference.kind)}
-    one, other = flat(spec.model_dump()), flat(reference.model_dump())
+    own, theirs = flat(spec.model_dump()), flat(reference.model_dump())
     unused = _without_effect(spec) & _without_effect(reference)
     return {
-        key: (value, other[key])
-        for key, value in one.items()
-        if value != other[key] and key not in unused and (hidden or not is_hidden(key))
+        key: (value, theirs[key])
+        for key, value in own.items()
+        if value != theirs[key] and key not in unused and (hidden or not is_hidden(key))
     }
 
 
@@ -109,10 +109,10 @@ def _without_effect(spec, prefix=""):
 
 def flat(fields, prefix=""):
     """Nested fields as one dict with dotted names."""
-    found = {}
+    dotted = {}
     for key, value in fields.items():
-        found.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
-    return found
+        dotted.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value})
+    return dotted
 
 
 def is_hidden(field):
@@ -225,8 +225,8 @@ def _vote(values):
 
 def _count(names, pattern):
     """One more than the largest number in the names that match; two digits are more than any network has."""
-    found = (re.match(pattern, name) for name in names)
-    return max((int(m[1]) for m in found if m and len(m[1]) < 3), default=-1) + 1
+    matches = (re.match(pattern, name) for name in names)
+    return max((int(m[1]) for m in matches if m and len(m[1]) < 3), default=-1) + 1
 
 
 def _first_filters(kernels):
@@ -253,9 +253,9 @@ def _residual(shapes):
         if _operator(shapes, kind, "") == "attention":
             kinds[kind] = "v1" if any(f"/{kind}/projection_shortcut/" in n for n in shapes) else "v2"
     if len(set(kinds.values())) > 1:
-        found = ", ".join(f"{kind} {version}" for kind, version in kinds.items())
+        versions = ", ".join(f"{kind} {version}" for kind, version in kinds.items())
         raise InputError(
-            f"checkpoint: GVTOs of both versions ({found}), a network (attention.residual) has one of them"
+            f"checkpoint: GVTOs of both versions ({versions}), a network (attention.residual) has one of them"
         )
     return next(iter(kinds.values()), None)
 
@@ -281,7 +281,7 @@ def _skip(kernels, depth, filters):
             (f"{after}/attention/k_transform/kernel", -2),
             *((f"{name}/kernel", -2) for name in ("out_conv", "output_convolution") if level == 1),
         ]
-        found = next(((kernels[name][axis]) for name, axis in entries if name in kernels), None)
-        if found and filters:
-            votes.append({1: "add", 2: "concat"}.get(found / (filters * 2 ** (level - 1))))
+        channels = next(((kernels[name][axis]) for name, axis in entries if name in kernels), None)
+        if channels and filters:
+            votes.append({1: "add", 2: "concat"}.get(channels / (filters * 2 ** (level - 1))))
     return _vote(v for v in votes if v)

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from aeanet_tf.layers.fast_paths import plain_arithmetic
+from aeanet_tf.layers.fast_paths import portable_arithmetic
 
 
 def prediction_function(network):
@@ -14,7 +14,7 @@ def prediction_function(network):
     specification = tf.TensorSpec(network.input.shape, "float32", name="input")
 
     def predict(x):
-        with plain_arithmetic():
+        with portable_arithmetic():
             return network(x, training=False)
 
     return tf.function(predict, input_signature=[specification], autograph=False), specification

@@ -81,9 +81,9 @@ def channel_paths(path: str | Path, names: Sequence[str]) -> list[Path]:
     if not _is_first(path, names):
         raise InputError(f"{path}: expected {names[0]!r}, the first of the channels {names}, once in the file's name")
     paths = [path.with_name(path.name.replace(names[0], name)) for name in names]
-    for found, name in zip(paths, names, strict=True):
-        if not found.exists():
-            raise InputError(f"{found}: no such file, expected channel {name!r} beside {path.name}")
+    for channel, name in zip(paths, names, strict=True):
+        if not channel.exists():
+            raise InputError(f"{channel}: no such file, expected channel {name!r} beside {path.name}")
     return paths
 
 
@@ -108,11 +108,12 @@ def open_channels(path: str | Path, names: Sequence[str], axes: str | None = Non
     for image in images:
         if "C" in image.axes:
             raise InputError(
-                f"{image.path}: axes {image.axes}, expected none for channels: they are files of their own"
+                f"{image.path}: found axes {image.axes}, expected none for channels: they are files of their own"
             )
         if (image.axes, image.array.shape) != (first.axes, first.array.shape):
             raise InputError(
-                f"{image.path}: shape {image.array.shape} ({image.axes}), expected {first.array.shape} ({first.axes}) "
+                f"{image.path}: found shape {image.array.shape} ({image.axes}), expected {first.array.shape} "
+                f"({first.axes}) "
                 f"as {first.path.name} has"
             )
         check_same_place(first.path, image.path)
@@ -135,13 +136,13 @@ def find_channel_images(patterns: str | Path | Sequence[str | Path], names: Sequ
         InputError: a pattern matches no image, none of them is a first channel, or one is another channel without its
             first.
     """
-    names, found = _checked(names), find_images(patterns)
-    first = [path for path in found if _is_first(path, names)]
-    for path in found:
+    names, images = _checked(names), find_images(patterns)
+    first = [path for path in images if _is_first(path, names)]
+    for path in images:
         _check_first_beside(path, names)
     if not first:
         raise InputError(
-            f"{found[0]}: neither it nor another of the {len(found)} images found is a first channel, expected "
+            f"{images[0]}: neither it nor another of the {len(images)} images found is a first channel, expected "
             f"{names[0]!r} once in a file's name"
         )
     return first
@@ -149,7 +150,7 @@ def find_channel_images(patterns: str | Path | Sequence[str | Path], names: Sequ
 
 def _checked(names: Sequence[str]) -> list[str]:
     if isinstance(names, str) or not names or not all(names) or len(set(names)) != len(names):
-        raise InputError(f"channels: got {names!r}, expected a list of different words of the files' names")
+        raise InputError(f"channels: found {names!r}, expected a list of different words of the files' names")
     return list(names)
 
 

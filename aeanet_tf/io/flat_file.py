@@ -7,12 +7,17 @@ through one to a full disk ends the process.
 import errno
 import math
 import os
+from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 
-def read_region(path, offset, dtype, shape, slices):
+def read_region(
+    path: str | Path, offset: int, dtype: DTypeLike, shape: Sequence[int], slices: Sequence[slice]
+) -> np.ndarray:
     """A region of the C-ordered array of ``shape`` and ``dtype`` from byte ``offset`` of a file on, as a new array.
 
     Args:
@@ -34,7 +39,9 @@ def read_region(path, offset, dtype, shape, slices):
     return values
 
 
-def write_region(path, offset, shape, slices, values):
+def write_region(
+    path: str | Path, offset: int, shape: Sequence[int], slices: Sequence[slice], values: np.ndarray
+) -> None:
     """Write ``values``, in their dtype, to a region; arguments as for `read_region`. The file exists.
 
     Raises:
@@ -46,7 +53,7 @@ def write_region(path, offset, shape, slices, values):
             _write_at(file, _bytes(run), offset + start * values.dtype.itemsize)
 
 
-def reserve(path, size):
+def reserve(path: str | Path, size: int) -> None:
     """Give a file this size, and take the space from the disk where the file system can, so that a full one shows.
 
     Raises:

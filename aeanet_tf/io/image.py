@@ -55,7 +55,7 @@ def check_axes(axes: str, allowed: str = "TZCYX") -> str:
     """
     letters = str(axes).upper()
     if not set(letters) <= set(allowed) or len(set(letters)) != len(letters) or not {"Y", "X"} <= set(letters):
-        raise InputError(f"axes: got {axes!r}, expected different letters of {allowed}, with Y and X")
+        raise InputError(f"axes: found {axes!r}, expected different letters of {allowed}, with Y and X")
     return letters
 
 
@@ -70,13 +70,15 @@ def check_fits(image: Image, axes: str, channels: int, frames: bool = False) -> 
     spatial = axes.replace("C", "")
     ignored = "CT" if frames and "T" not in spatial else "C"
     if sorted(a for a in image.axes if a not in ignored) != sorted(spatial):
-        raise InputError(f"{image.path}: axes {image.axes}, expected {spatial} (and C for channels), the model's axes")
-    found = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
-    if found != channels:
-        raise InputError(f"{image.path}: {found} channels, the model takes {channels}")
+        raise InputError(
+            f"{image.path}: found axes {image.axes}, expected {spatial} (and C for channels), the model's axes"
+        )
+    present = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
+    if present != channels:
+        raise InputError(f"{image.path}: {present} channels, the model takes {channels}")
 
 
-def calibrated(array, axes: str, pixel_size: dict[str, float], unit: str | None, path: Path) -> Image:
+def calibrated(array: np.ndarray, axes: str, pixel_size: dict[str, float], unit: str | None, path: Path) -> Image:
     """An image with the pixel sizes of those axes that it has."""
     pixel_size = {axis: size for axis, size in pixel_size.items() if axis in axes}
     return Image(array, axes, pixel_size, unit if set(pixel_size) & set("ZYX") else None, path)
@@ -110,7 +112,7 @@ def resolve_axes(
         InputError: the pixels are not real numbers, or none; the axes do not fit or are not known.
     """
     if dtype.kind not in "biuf":
-        raise InputError(f"{path}: pixels of type {dtype}, expected integers or floats")
+        raise InputError(f"{path}: found pixels of type {dtype}, expected integers or floats")
     shape = tuple(shape)
     if 0 in shape:
         raise InputError(f"{path}: the image is empty, its shape is {shape}")

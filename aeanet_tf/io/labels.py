@@ -19,9 +19,9 @@ def to_classes(image: np.ndarray, values: list[int], name: object = "labels") ->
     image, order = np.asarray(image), np.argsort(values)
     known = np.asarray(values)[order]
     places = np.minimum(np.searchsorted(known, image), len(known) - 1)
-    other = known[places] != image
-    if other.any():
-        raise InputError(f"{name}: has the value {image[other][0]:g}, expected labels {list(values)}")
+    unknown = known[places] != image
+    if unknown.any():
+        raise InputError(f"{name}: has the value {image[unknown][0]:g}, expected labels {list(values)}")
     return order.astype(np.min_scalar_type(len(known) - 1))[places]
 
 

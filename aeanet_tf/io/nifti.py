@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, one_line
 from aeanet_tf.files import replacing
 from aeanet_tf.io.image import NIFTI_SUFFIXES, Image, check_finite, image_suffix
-from aeanet_tf.io.tiff import one_line
 
 # NIfTI's names of units of length. Analyze states none; its voxels are in millimetres by convention.
 _UNITS = {"mm": "mm", "unknown": "mm", "micron": "um", "meter": "m"}
@@ -138,7 +137,7 @@ def check_same_place(first: str | Path | None, other: str | Path | None) -> None
         return
     volumes = [_nibabel(Path(path), "reading").load(path) for path in (first, other)]
     # The header of Analyze says nothing of the orientation.
-    stated = [one.affine for one in volumes if hasattr(one.header, "get_sform")]
+    stated = [volume.affine for volume in volumes if hasattr(volume.header, "get_sform")]
     if len(stated) == 2 and not np.allclose(*stated, rtol=0, atol=0.01):
         raise InputError(
             f"{other}: another affine than {Path(first).name}, expected the same place and orientation; resample it"
@@ -174,7 +173,9 @@ def _check_volume(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
         raise InputError(f"{path}: the volume is empty, its shape is {tuple(shape)}")
     frames = int(np.prod(shape[3:]))
     if frames > 1:
-        raise InputError(f"{path}: {frames} frames, shape {tuple(shape)}, expected one volume of three dimensions")
+        raise InputError(
+            f"{path}: found {frames} frames, shape {tuple(shape)}, expected one volume of three dimensions"
+        )
 
 
 def _three(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -203,7 +204,9 @@ def _storable(path: Path, array: np.ndarray, analyze: bool) -> np.ndarray:
         return array
     info = np.iinfo(np.int32)
     if array.min() < info.min or array.max() > info.max:
-        raise InputError(f"{path}: values {array.min()} to {array.max()}, expected integers that fit into 32 bits")
+        raise InputError(
+            f"{path}: found values {array.min()} to {array.max()}, expected integers that fit into 32 bits"
+        )
     return array.astype(np.int32)
 
 

@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
-from aeanet_tf.io.pixel_size import normal_unit
-from aeanet_tf.io.tiff import Slices, one_line
+from aeanet_tf.errors import InputError, one_line
+from aeanet_tf.io.pixel_size import in_one_unit, normal_unit
+from aeanet_tf.io.tiff import Slices
 
 _MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
-# Our name of a unit: its name in OME-Zarr, and metres or seconds.
+# Our name of a unit of length: its name in OME-Zarr.
 _LENGTHS = {
-    "m": ("meter", 1.0),
-    "cm": ("centimeter", 1e-2),
-    "mm": ("millimeter", 1e-3),
-    "um": ("micrometer", 1e-6),
-    "nm": ("nanometer", 1e-9),
-    "Å": ("angstrom", 1e-10),
-    "pm": ("picometer", 1e-12),
+    "m": "meter",
+    "cm": "centimeter",
+    "mm": "millimeter",
+    "um": "micrometer",
+    "nm": "nanometer",
+    "Å": "angstrom",
+    "pm": "picometer",
 }
 _SECONDS = {"second": 1.0, "millisecond": 1e-3, "minute": 60.0, "hour": 3600.0}
 _TYPES = {"T": "time", "C": "channel"}
@@ -112,8 +112,8 @@ def _json(path: Path) -> dict[str, Any]:
 def _only_array(path: Path) -> Path:
     nodes = sorted(child.name for child in path.iterdir() if is_zarr(child))
     if nodes != ["0"] or _node(path / "0")[0] != "array":
-        found = ", ".join(nodes[:5]) or "nothing"
-        raise InputError(f"{path}: the zarr group without OME-Zarr metadata holds {found}, expected one array, '0'")
+        listed = ", ".join(nodes[:5]) or "nothing"
+        raise InputError(f"{path}: the zarr group without OME-Zarr metadata holds {listed}, expected one array, '0'")
     return path / "0"
 
 
@@ -148,27 +148,20 @@ def _letter(axis: dict[str, Any]) -> str:
 
 
 def _calibration(axes: str, named: list[dict[str, Any]], scale: np.ndarray) -> tuple[dict[str, float], str | None]:
-    ours = {theirs: (name, metres) for name, (theirs, metres) in _LENGTHS.items()}
-    sizes: dict[str, float] = {}
-    unit, metres = None, None
+    ours = {theirs: name for name, theirs in _LENGTHS.items()}
+    lengths, seconds = {}, {}
     for letter in "XYZT":
         own = named[axes.index(letter)].get("unit") if letter in axes else None
         size = float(scale[axes.index(letter)]) if own else 0.0
-        # without a unit a scale is only relative
+        # Without a unit a scale is only relative.
         if not own or not 0 < size < math.inf:
             continue
-        if letter == "T":
-            if own in _SECONDS:
-                sizes["T"] = size * _SECONDS[own]
-            continue
-        name, length = ours.get(own, (own, None))
-        if unit is None:
-            unit, metres = name, length
-        if name == unit:
-            sizes[letter] = size
-        elif length and metres:
-            sizes[letter] = size * length / metres
-    return sizes, unit
+        if letter != "T":
+            lengths[letter] = size, ours.get(own, own)
+        elif own in _SECONDS:
+            seconds["T"] = size * _SECONDS[own]
+    sizes, unit = in_one_unit(lengths)
+    return sizes | seconds, unit
 
 
 class ZarrArray:
@@ -236,7 +229,7 @@ def zarr_documents(
     for axis in axes:
         description = {"name": axis.lower(), "type": _TYPES.get(axis, "space")}
         if axis in pixel_size:
-            description["unit"] = "second" if axis == "T" else _LENGTHS.get(normal_unit(unit) or "", (unit,))[0]
+            description["unit"] = "second" if axis == "T" else _LENGTHS.get(normal_unit(unit) or "", unit)
         named.append(description)
     scale = {"type": "scale", "scale": [float(pixel_size.get(axis, 1)) for axis in axes]}
     datasets = [{"path": "0", "coordinateTransformations": [scale]}]

@@ -66,23 +66,32 @@ def ome_pixel_size(xml: str | None) -> tuple[dict[str, float], str | None]:
         pixels = ElementTree.fromstring(xml or "").find(".//{*}Pixels")
     if pixels is None:
         return {}, None
-    unit = None
-    sizes: dict[str, float] = {}
+    stated = {}
     for axis in "XYZ":
-        own = normal_unit(pixels.get(f"PhysicalSize{axis}Unit", "um"))
+        unit = normal_unit(pixels.get(f"PhysicalSize{axis}Unit", "um"))
         size = _positive(axis, pixels.get(f"PhysicalSize{axis}"))
-        if not size or own is None:
-            continue
-        unit = unit or own
-        if own == unit:
-            sizes.update(size)
-        elif own in _METRES and unit in _METRES:
-            sizes[axis] = size[axis] * _METRES[own] / _METRES[unit]
+        if size and unit is not None:
+            stated[axis] = size[axis], unit
+    sizes, unit = in_one_unit(stated)
     step = _positive("T", pixels.get("TimeIncrement"))
     second = _SECONDS.get(pixels.get("TimeIncrementUnit", "s"))
     if step and second:
         sizes["T"] = step["T"] * second
     return sizes, unit
+
+
+def in_one_unit(stated: dict[str, tuple[float, str]]) -> tuple[dict[str, float], str | None]:
+    """Sizes of X, Y and Z, each with a unit, in the unit of the first of them; others that cannot be are left out."""
+    sizes: dict[str, float] = {}
+    common = None
+    for axis in "XYZ":
+        size, unit = stated.get(axis, (0.0, None))
+        common = common or unit
+        if unit is not None and unit == common:
+            sizes[axis] = size
+        elif unit in _METRES and common in _METRES:
+            sizes[axis] = size * _METRES[unit] / _METRES[common]
+    return sizes, common
 
 
 def _positive(axis: str, value: object) -> dict[str, float]:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, one_line
 from aeanet_tf.io.image import (
     NIFTI_SUFFIXES,
     SUFFIXES,
@@ -23,7 +23,7 @@ from aeanet_tf.io.image import (
 )
 from aeanet_tf.io.nifti import read_nifti
 from aeanet_tf.io.ome_zarr import is_zarr, open_zarr
-from aeanet_tf.io.tiff import Slices, one_line, tiff_calibration, tiff_file, tiff_pieces
+from aeanet_tf.io.tiff import Slices, tiff_calibration, tiff_file, tiff_pieces
 
 
 def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -43,11 +43,11 @@ def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
     if isinstance(patterns, str | Path):
         patterns = [patterns]
     if not patterns:
-        raise InputError("images: got an empty list, expected a file, a folder or a pattern")
-    found: set[Path] = set()
+        raise InputError("images: found an empty list, expected a file, a folder or a pattern")
+    images: set[Path] = set()
     for pattern in patterns:
-        found.update(_find(Path(pattern).expanduser()))
-    return sorted(found)
+        images.update(_find(Path(pattern).expanduser()))
+    return sorted(images)
 
 
 def _find(path: Path) -> list[Path]:

@@ -1,12 +1,17 @@
 """Exact percentiles, mean and standard deviation of an image that is read piece by piece."""
 
 import math
+from collections.abc import Callable, Sequence
 from itertools import product
+from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import check_finite, not_finite
+
+Progress: TypeAlias = Callable[[str, int], None]
 
 PIECE_BYTES = 2**26
 # Digits are counted in blocks that stay in the processor's cache.
@@ -15,7 +20,13 @@ _BLOCK = 2**18
 _CONVERTED = 2**20
 
 
-def streamed_percentiles(array, axes, percentiles, path=None, progress=None):
+def streamed_percentiles(
+    array: np.ndarray,
+    axes: str,
+    percentiles: Sequence[float],
+    path: str | Path | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
     """Percentiles of each channel of a lazy image, exact, without ever holding the image.
 
     As ``np.percentile`` of the channel in float64: linear between the two neighbouring order statistics. Their
@@ -66,9 +77,9 @@ class _RadixSelection:
     """Finds the keys of given ranks in a stream of unsigned keys that passes once a digit, the highest first.
 
     Attributes:
-        found: for each rank the leading digits of its key as far as they are known, and its rank among the keys
+        prefixes: for each rank the leading digits of its key as far as they are known, and its rank among the keys
             that share them.
-        counts: of the next digit, for each of the leading digits in ``found``.
+        counts: of the next digit, for each of the leading digits in ``prefixes``.
     """
 
     def __init__(self, ranks, bits):
@@ -76,12 +87,12 @@ class _RadixSelection:
         self.digit = min(bits, 16)
         self.passes = bits // self.digit
         self.bits = self.shift = bits
-        self.found = [(0, rank) for rank in ranks]
+        self.prefixes = [(0, rank) for rank in ranks]
         self._begin_pass()
 
     def _begin_pass(self):
         self.shift -= self.digit
-        self.counts = {prefix: np.zeros(1 << self.digit, np.int64) for prefix, _ in self.found}
+        self.counts = {prefix: np.zeros(1 << self.digit, np.int64) for prefix, _ in self.prefixes}
 
     @property
     def in_first_pass(self):
@@ -97,20 +108,20 @@ class _RadixSelection:
 
     def end_pass(self):
         cumulated = {prefix: np.cumsum(counts) for prefix, counts in self.counts.items()}
-        found = []
-        for prefix, rank in self.found:
+        refined = []
+        for prefix, rank in self.prefixes:
             below = cumulated[prefix]
             digit = int(np.searchsorted(below, rank, side="right"))
-            found.append((prefix << self.digit | digit, rank - (int(below[digit - 1]) if digit else 0)))
-        self.found = found
+            refined.append((prefix << self.digit | digit, rank - (int(below[digit - 1]) if digit else 0)))
+        self.prefixes = refined
         if self.shift:
             self._begin_pass()
 
     def key(self, rank):
-        return self.found[self.ranks.index(rank)][0]
+        return self.prefixes[self.ranks.index(rank)][0]
 
 
-def read_pieces(shape, chunks, itemsize):
+def read_pieces(shape: Sequence[int], chunks: Sequence[int] | None, itemsize: int) -> list[tuple[slice, ...]]:
     """Slices of all pieces: whole chunks, joined along the last axes first, since those lie together in the file."""
     step = [min(n, c) for n, c in zip(shape, chunks or [1] * len(shape), strict=True)]
     for axis in reversed(range(len(shape))):
@@ -177,12 +188,14 @@ def _interpolated(selection, position, count, dtype):
 
 def _check(array, dtype, percentiles, path):
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise InputError(f"{path or 'image'}: pixels of type {dtype}, expected integers or floats of at most 8 bytes")
+        raise InputError(
+            f"{path or 'image'}: found pixels of type {dtype}, expected integers or floats of at most 8 bytes"
+        )
     if not math.prod(array.shape):
         raise InputError(f"{path or 'image'}: the image is empty, its shape is {tuple(array.shape)}")
     for q in percentiles:
         if not 0 <= q <= 100:
-            raise InputError(f"percentiles: {q}, expected numbers from 0 to 100")
+            raise InputError(f"percentiles: found {q}, expected numbers from 0 to 100")
 
 
 def _check_finite(counts, dtype, path):
@@ -193,7 +206,13 @@ def _check_finite(counts, dtype, path):
         raise not_finite(path)
 
 
-def streamed_mean_std(array, axes, path=None, progress=None, over="all"):
+def streamed_mean_std(
+    array: np.ndarray,
+    axes: str,
+    path: str | Path | None = None,
+    progress: Progress | None = None,
+    over: str = "all",
+) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel of a lazy image, in float64, without ever holding the image.
 
     As NumPy's of the channel in float64, to rounding. The image is read once, in whole chunks joined up to 64 MB.
@@ -216,10 +235,10 @@ def streamed_mean_std(array, axes, path=None, progress=None, over="all"):
             "nonzero" no position above 0.
     """
     if over not in ("all", "nonzero"):
-        raise InputError(f"over: got {over!r}, expected 'all' or 'nonzero'")
+        raise InputError(f"over: found {over!r}, expected 'all' or 'nonzero'")
     dtype = np.dtype(array.dtype)
     if dtype.kind not in "biuf":
-        raise InputError(f"{path or 'image'}: pixels of type {dtype}, expected integers or floats")
+        raise InputError(f"{path or 'image'}: found pixels of type {dtype}, expected integers or floats")
     if not math.prod(array.shape):
         raise InputError(f"{path or 'image'}: the image is empty, its shape is {tuple(array.shape)}")
     axis = axes.index("C") if "C" in axes else None

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, one_line
 from aeanet_tf.files import replacing
 from aeanet_tf.io.flat_file import read_region
 from aeanet_tf.io.image import TIFF_SUFFIXES, check_axes, check_pixel_size
@@ -22,11 +22,9 @@ Slices = tuple[slice, ...]
 
 # A piece below this costs more in calls than in reading.
 _PIECE_BYTES = 2**22
-
-
-def one_line(error: object) -> str:
-    """The text of an exception on one line, at most 160 characters of it."""
-    return " ".join(str(error).split())[:160]
+IMAGEJ_ORDER = "TZCYX"
+# Beyond this a classic TIFF cannot address its pages; ImageJ then keeps one directory and contiguous pixels.
+_CLASSIC_TIFF_BYTES = 2**32 - 2**25
 
 
 @contextmanager
@@ -278,11 +276,6 @@ def _paste(segment: np.ndarray, start: np.ndarray, inside: Slices, out: np.ndarr
 def _pages(path: Path, modified: int, size: int) -> _Pages:
     """Parsed once a process, and again when the file has changed."""
     return _Pages(path)
-
-
-IMAGEJ_ORDER = "TZCYX"
-# Beyond this a classic TIFF cannot address its pages; ImageJ then keeps one directory and contiguous pixels.
-_CLASSIC_TIFF_BYTES = 2**32 - 2**25
 
 
 def write_image(

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -85,27 +86,12 @@ class ImageTarget:
 
     @classmethod
     def reopen(
-        cls,
-        path: str | Path,
-        shape: Sequence[int],
-        axes: str,
-        pixel_size: dict[str, float] | None = None,
-        unit: str | None = None,
-        chunks: Sequence[int] | None = None,
-        tag: str = "",
-        dtype: DTypeLike = "float32",
+        cls, path: str | Path, shape: Sequence[int], axes: str, *options: Any, **named: Any
     ) -> "ImageTarget | None":
         """Attach to the partial image that a killed run left; what it wrote is kept.
 
         Args:
-            path: as `create`, and so the others.
-            shape: of the image.
-            axes: its axes.
-            pixel_size: step along an axis.
-            unit: unit of length.
-            chunks: shape of the chunks of a zarr.
-            tag: part of the partial name.
-            dtype: of the pixels.
+            path, shape, axes, options, named: as of `create`.
 
         Returns:
             The image, None if there is no partial one or it was begun with other arguments.
@@ -113,7 +99,7 @@ class ImageTarget:
         Raises:
             InputError: the arguments do not fit each other.
         """
-        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag, dtype)
+        layout = _layout(path, shape, axes, *options, **named)
         return cls(layout, check_axes(axes)) if target_format(layout.path).fits(layout) else None
 
     def write(self, slices: Slices, values: np.ndarray) -> None:
@@ -183,11 +169,11 @@ def _layout(
     path: str | Path,
     shape: Sequence[int],
     axes: str,
-    pixel_size: dict[str, float] | None,
-    unit: str | None,
-    chunks: Sequence[int] | None,
-    tag: str,
-    dtype: DTypeLike,
+    pixel_size: dict[str, float] | None = None,
+    unit: str | None = None,
+    chunks: Sequence[int] | None = None,
+    tag: str = "",
+    dtype: DTypeLike = "float32",
 ) -> Layout:
     path, axes, shape = Path(path), check_axes(axes), tuple(int(size) for size in shape)
     order = [axis for axis in target_format(path).order if axis in axes]
@@ -202,7 +188,7 @@ def _layout(
     if path.suffix.lower() == ZARR_SUFFIX:
         stored = default_chunks(shape, axes) if chunks is None else tuple(int(size) for size in chunks)
         if len(stored) != len(axes) or min(stored) < 1:
-            raise InputError(f"{path}: chunks {tuple(chunks)}, expected a positive number for each of {axes}")
+            raise InputError(f"{path}: found chunks {tuple(chunks)}, expected a positive number for each of {axes}")
         stored = tuple(min(stored[axes.index(axis)], shape[axes.index(axis)]) for axis in order)
     known = {axis: float(size) for axis, size in (pixel_size or {}).items() if axis in axes}
     shape = tuple(shape[axes.index(axis)] for axis in order)
@@ -216,14 +202,14 @@ def checked_region(slices: Slices, shape: tuple[int, ...], region: tuple[int, ..
         ValueError: the slices are none of step 1 within the array, or make another region.
     """
     if not isinstance(slices, tuple) or len(slices) != len(shape):
-        raise ValueError(f"slices: got {slices!r}, expected one for each dimension of {shape}")
+        raise ValueError(f"slices: found {slices!r}, expected one for each dimension of {shape}")
     full = [part.indices(size) for part, size in zip(slices, shape, strict=True)]
     outside = any(
         (part.start or 0) < 0 or (size if part.stop is None else part.stop) not in range(size + 1)
         for part, size in zip(slices, shape, strict=True)
     )
     if outside or any(step != 1 or stop < start for start, stop, step in full):
-        raise ValueError(f"slices: got {slices!r}, expected a region of step 1 within {shape}")
+        raise ValueError(f"slices: found {slices!r}, expected a region of step 1 within {shape}")
     if region != tuple(stop - start for start, stop, _ in full):
         raise ValueError(f"values: got shape {region}, expected that of {slices!r}")
     return tuple(slice(start, stop) for start, stop, _ in full)

@@ -79,10 +79,10 @@ class TiffTarget:
             if not tif.is_imagej or tif.series[0].dataoffset is None or tif.pages[0].dtype != layout.dtype:
                 return False
             names = {"T": "frames", "Z": "slices", "C": "channels"}
-            found = {axis: tif.imagej_metadata.get(name, 1) for axis, name in names.items()}
-            found |= {"Y": tif.pages[0].imagelength, "X": tif.pages[0].imagewidth}
+            stored = {axis: tif.imagej_metadata.get(name, 1) for axis, name in names.items()}
+            stored |= {"Y": tif.pages[0].imagelength, "X": tif.pages[0].imagewidth}
             wanted = dict.fromkeys("TZC", 1) | dict(zip(layout.axes, layout.shape, strict=True))
-            return found == wanted and _same_calibration(layout, *tiff_calibration(tif))
+            return stored == wanted and _same_calibration(layout, *tiff_calibration(tif))
         return False
 
     def write(self, slices: Slices, values: np.ndarray) -> None:
@@ -101,7 +101,7 @@ class ZarrTarget:
     def check_dtype(path: Path, dtype: np.dtype) -> None:
         """Raise `InputError` for pixels that the format does not hold."""
         if dtype.kind not in "biuf" or dtype.itemsize > 8:
-            raise InputError(f"{path}: pixels of type {dtype}, expected integers or floats of up to 64 bits")
+            raise InputError(f"{path}: found pixels of type {dtype}, expected integers or floats of up to 64 bits")
 
     def __init__(self, layout: Layout) -> None:
         self.partial = layout.partial
@@ -156,13 +156,13 @@ def _documents(layout: Layout) -> dict[str, dict[str, Any]]:
     return documents
 
 
-def _same_calibration(layout: Layout, found: dict[str, float], unit: str | None) -> bool:
+def _same_calibration(layout: Layout, given: dict[str, float], unit: str | None) -> bool:
     wanted = {axis: size for axis, size in layout.pixel_size.items() if axis == "T" or normal_unit(layout.unit)}
     if normal_unit(layout.unit):
         # ImageJ has X and Y together, and 1 where nothing is known
         sizes = layout.pixel_size
         wanted["X"], wanted["Y"] = sizes.get("X", sizes.get("Y", 1.0)), sizes.get("Y", sizes.get("X", 1.0))
-    same = found.keys() == wanted.keys() and all(math.isclose(found[a], wanted[a], rel_tol=1e-5) for a in wanted)
+    same = given.keys() == wanted.keys() and all(math.isclose(given[a], wanted[a], rel_tol=1e-5) for a in wanted)
     return same and unit == normal_unit(layout.unit)
 
 

@@ -94,12 +94,7 @@ class NiftiTarget:
         """Attach to the partial volume that a killed run left; what it wrote is kept.
 
         Args:
-            path: as `create`, and so the others.
-            shape: of the volume.
-            axes: its axes.
-            like: the volume whose place it takes.
-            tag: part of the partial name.
-            dtype: of the voxels.
+            path, shape, axes, like, tag, dtype: as of `create`.
 
         Returns:
             The volume, None if there is no partial one or it was begun with another shape or dtype.

@@ -91,22 +91,24 @@ class GlobalAttention(keras.layers.Layer):
         # Keras would cast moments given as context to half precision: `call` casts what is to be cast.
         super().__init__(autocast=False, **kwargs)
         self.filters = filters
-        self.size = _one_of("size", size, SIZES)
+        self.size = checked_choice("size", size, SIZES)
         self.num_heads = num_heads
         self.shared_references = shared_references
         self.batch_aware = batch_aware
-        self.normalization = _one_of("normalization", normalization, NORMALIZATIONS)
-        self.query = _one_of("query", query, ("input", "learned"))
+        self.normalization = checked_choice("normalization", normalization, NORMALIZATIONS)
+        self.query = checked_choice("query", query, ("input", "learned"))
         self.key_filters = key_filters
         self.value_filters = value_filters
         self.use_bias = use_bias
-        self.computation = _one_of("computation", computation, (None, "moments", "direct"))
+        self.computation = checked_choice("computation", computation, (None, "moments", "direct"))
         if computation == "moments" and normalization == "softmax":
-            raise ValueError("computation='moments' needs a normalization by length, received normalization='softmax'")
+            raise ValueError(
+                "computation: found 'moments' with normalization='softmax', expected a normalization by length"
+            )
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         for name, n in (("key_filters", key_filters or filters), ("value_filters", value_filters or filters)):
             if n % num_heads:
-                raise ValueError(f"num_heads={num_heads} must divide {name}={n}")
+                raise ValueError(f"num_heads: found {num_heads}, expected a number that divides {name}={n}")
         self.dropout, self.seed = _share(dropout, normalization), seed
         # Only where it is needed: it is one of the layer's variables.
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
@@ -131,7 +133,7 @@ class GlobalAttention(keras.layers.Layer):
         elif self.size == "up4":
             if channels != key:
                 raise ValueError(
-                    f"size='up4' takes the input as query: key_filters={key} must equal its {channels} channels"
+                    f"key_filters: found {key}, expected {channels}, the channels of the input, the query of 'up4'"
                 )
         elif self.size == "same":
             self.q_transform = self._projection(key, "q_transform", input_shape)
@@ -164,7 +166,9 @@ class GlobalAttention(keras.layers.Layer):
     def _build_learned_query(self, input_shape):
         spatial = self.compute_output_shape(input_shape)[1:-1]
         if None in spatial:
-            raise ValueError(f"query='learned' needs a known input size, received input shape {tuple(input_shape)}")
+            raise ValueError(
+                f"query: found 'learned' for the input shape {tuple(input_shape)}, expected a known input size"
+            )
         self.learned_query = self.add_weight(
             shape=(1, math.prod(spatial), self._channels_key),
             initializer=self.kernel_initializer.clone(),
@@ -188,7 +192,9 @@ class GlobalAttention(keras.layers.Layer):
         context = None if context is None else Moments(*(ops.cast(m, "float32") for m in context))
         if self._direct:
             if context is not None:
-                raise ValueError("the direct path forms keys and values: it cannot attend to moments given as context")
+                raise ValueError(
+                    "context: found moments, expected none on the direct path, which forms keys and values"
+                )
             q = self.compute_query(x) if query is None else query
             y = direct_attention(self, x, q, training)
             return q + y if residual else y
@@ -276,19 +282,18 @@ class GlobalAttention(keras.layers.Layer):
         }
 
 
-def _one_of(name, value, allowed):
+def checked_choice(name, value, allowed):
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, received {value!r}")
+        raise ValueError(f"{name}: found {value!r}, expected one of {', '.join(map(repr, allowed))}")
     return value
 
 
 def _share(dropout, normalization):
     if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must be at least 0 and less than 1, received {dropout!r}")
+        raise ValueError(f"dropout: found {dropout!r}, expected at least 0 and less than 1")
     if dropout and normalization != "softmax":
         raise ValueError(
-            f"dropout={dropout} is of the weights of softmax, received normalization={normalization!r}, "
-            "with which no weights are formed: use dropout=0"
+            f"dropout: found {dropout} with normalization={normalization!r}, expected 0: it is for softmax"
         )
     return dropout
 

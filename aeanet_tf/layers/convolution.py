@@ -25,7 +25,7 @@ def convolution(rank, filters, kernel_size, strides=1, transposed=False, use_bia
     """
     table = _TRANSPOSED if transposed else _CONVOLUTIONS
     if rank not in table:
-        raise ValueError(f"expected features of shape (batch, *spatial, channels) with 1 to 3 spatial axes, got {rank}")
+        raise ValueError(f"features: found {rank} spatial axes, expected 1 to 3 of (batch, *spatial, channels)")
     return table[rank](filters, kernel_size, strides=strides, padding="same", use_bias=use_bias, **kwargs)
 
 

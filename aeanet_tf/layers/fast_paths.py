@@ -44,23 +44,23 @@ def depthwise_is_fastest():
     return not tf.config.list_physical_devices("GPU")
 
 
-_plain = ContextVar("plain", default=False)
+_portable = ContextVar("portable", default=False)
 
 
 @contextmanager
-def plain_arithmetic():
+def portable_arithmetic():
     """Within it, layers are traced into multiplications and additions only, for programs other than this TensorFlow.
 
     The fastest operation for one processor and one TensorFlow is not that of another, which an exported graph is for;
     and what serves gradients only is nothing to export.
     """
-    token = _plain.set(True)
+    token = _portable.set(True)
     try:
         yield
     finally:
-        _plain.reset(token)
+        _portable.reset(token)
 
 
-def is_plain():
-    """Whether the caller is within `plain_arithmetic`."""
-    return _plain.get()
+def is_portable():
+    """Whether the caller is within `portable_arithmetic`."""
+    return _portable.get()

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from aeanet_tf.layers.attention import GlobalAttention, _one_of
+from aeanet_tf.layers.attention import GlobalAttention, checked_choice
 from aeanet_tf.layers.convolution import convolution
 from aeanet_tf.layers.moments import context_moments
 from aeanet_tf.layers.preactivation import PreActivation
@@ -57,9 +57,9 @@ class GVTO(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)  # As in GlobalAttention: a context stays in float32.
-        self.residual = _one_of("residual", residual, ("v1", "v2"))
+        self.residual = checked_choice("residual", residual, ("v1", "v2"))
         if size == "up4" and residual == "v1":
-            raise ValueError("size='up4' has no residual 'v1': its query carries no weights, use 'v2'")
+            raise ValueError("residual: found 'v1' with size='up4', expected 'v2': its query carries no weights")
         self.batch_norm = PreActivation(batch_norm, momentum, epsilon, dtype=self.dtype_policy, name="batch_norm")
         self.attention = GlobalAttention(
             filters,
@@ -81,7 +81,9 @@ class GVTO(keras.layers.Layer):
     def build(self, input_shape):
         filters, size = self.attention.filters, self.attention.size
         if size == "same" and filters != input_shape[-1]:
-            raise ValueError(f"size='same' adds the input: filters={filters} must equal its {input_shape[-1]} channels")
+            raise ValueError(
+                f"filters: found {filters}, expected {input_shape[-1]}, the channels of the input that is added"
+            )
         self.batch_norm.build(input_shape)
         self.attention.build(input_shape)
         if size != "same" and self.residual == "v1":
@@ -170,7 +172,9 @@ class _FixedSizeGVTO(GVTO):
 
     def __init__(self, filters, **kwargs):
         if kwargs.pop("size", self._size) != self._size:
-            raise ValueError(f"{type(self).__name__} has size={self._size!r}; use GVTO for another one")
+            raise ValueError(
+                f"size: found another than {self._size!r}, that of {type(self).__name__}, expected a GVTO for it"
+            )
         super().__init__(filters, size=self._size, **kwargs)
 
 

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from aeanet_tf.layers.fast_paths import is_plain
+from aeanet_tf.layers.fast_paths import is_portable
 
 
 class Moments(NamedTuple):
@@ -50,7 +50,7 @@ def _products(x):
     Its gradient takes one product over the positions instead of two, by the symmetry of the result. Gradients of that
     gradient would be wrong.
     """
-    if is_plain():
+    if is_portable():
         return ops.einsum("bnc,bnd->bcd", x, x)
     # Not einsum, whose gradient copies the features once more.
     products = ops.matmul(ops.transpose(ops.stop_gradient(x), (0, 2, 1)), x)
@@ -85,7 +85,7 @@ def merge_moments(*moments):
         (4.0, 2.0)
     """
     if not moments:
-        raise ValueError("merge_moments needs at least one set of moments, received none")
+        raise ValueError("moments: found none, expected at least one set")
     total = sum(m.weight for m in moments)
     mean = sum(_weighted(m.weight, total, m.mean) for m in moments)
     second = sum(_weighted(m.weight, total, m.second) for m in moments)

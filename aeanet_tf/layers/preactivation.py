@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from aeanet_tf.layers.fast_paths import batch_normalised, depthwise_is_fastest, is_plain
+from aeanet_tf.layers.fast_paths import batch_normalised, depthwise_is_fastest, is_portable
 from aeanet_tf.layers.steps import Pointwise
 
 
@@ -86,10 +86,10 @@ class PreActivation(Pointwise, keras.layers.Layer):
 def _normalised_by_batch(norm, x):
     """``norm(x, training=True)``, faster where there is a kernel for it."""
     scale, offset = ops.cast(norm.gamma, "float32"), ops.cast(norm.beta, "float32")
-    found = batch_normalised(_as_image(x), scale, offset, norm.epsilon)
-    if found is None:
+    fused = batch_normalised(_as_image(x), scale, offset, norm.epsilon)
+    if fused is None:
         return norm(x, training=True)
-    y, *statistics = found
+    y, *statistics = fused
     for moving, batch in zip((norm.moving_mean, norm.moving_variance), statistics, strict=True):
         moving.assign(ops.cast(moving, "float32") * norm.momentum + batch * (1 - norm.momentum))
     return ops.reshape(y, ops.shape(x))
@@ -104,7 +104,7 @@ def _scaled_relu6(x, scale, offset):
     dtype = x.dtype
     x = ops.cast(x, keras.backend.result_type(dtype, "float32"))
     scale, offset = ops.cast(scale, x.dtype), ops.cast(offset, x.dtype)
-    if is_plain() or not depthwise_is_fastest():
+    if is_portable() or not depthwise_is_fastest():
         return ops.cast(ops.relu6(x * scale + offset), dtype)
     y = ops.depthwise_conv(_as_image(x), ops.reshape(scale, (1, 1, -1, 1)))
     return ops.cast(ops.reshape(ops.relu6(y + offset), ops.shape(x)), dtype)

@@ -90,7 +90,7 @@ class SparseAttentionUnit(keras.layers.Layer):
 
     Example:
         >>> x = ops.ones((1, 8, 8, 16))
-        >>> tuple(SparseAttentionUnit()(x, Grouping(x, "short", side_factors(x))).shape)
+        >>> tuple(SparseAttentionUnit()(x, grouped=Grouping(x, "short", side_factors(x))).shape)
         (1, 8, 8, 16)
     """
 
@@ -104,7 +104,7 @@ class SparseAttentionUnit(keras.layers.Layer):
         channels = input_shape[-1]
         for name in ("key_reduction", "value_reduction"):
             if channels % getattr(self, name):
-                raise ValueError(f"{name}={getattr(self, name)} does not divide the {channels} channels of the input")
+                raise ValueError(f"{name}: found {getattr(self, name)}, expected a divisor of the {channels} channels")
         keys, values = channels // self.key_reduction, channels // self.value_reduction
         self.f, self.g = self._projection("f", keys, channels), self._projection("g", keys, channels)
         self.h, self.v = self._projection("h", values, channels), self._projection("v", channels, values)
@@ -255,7 +255,7 @@ class AttentionAwareLayer(Pointwise, keras.layers.Layer):
 
     def build(self, input_shape):
         if len(input_shape) != 4:
-            raise ValueError(f"expected features of shape (batch, y, x, channels), received {tuple(input_shape)}")
+            raise ValueError(f"features: found shape {tuple(input_shape)}, expected (batch, y, x, channels)")
         for unit in (self.long_long, self.long_short, self.short):
             unit.build(input_shape)
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 import keras
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from aeanet_tf.device_names import PRECISIONS
 from aeanet_tf.errors import InputError, from_validation
 from aeanet_tf.layers.attention import GlobalAttention, start_small
 from aeanet_tf.layers.convolution import TRANSPOSED, start_phases_alike
@@ -15,10 +16,7 @@ from aeanet_tf.networks.ssan import ssan
 from aeanet_tf.networks.unet import projection, unet
 
 _adapter = TypeAdapter(NetworkSpec)
-_policies = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-
-PRECISIONS = tuple(_policies)
-"""What the layers of a network can compute in."""
+_policies = dict(zip(PRECISIONS, ("float32", "mixed_bfloat16"), strict=True))
 
 
 def as_spec(spec):
@@ -44,7 +42,7 @@ def as_spec(spec):
 def check_precision(precision):
     """Raise `InputError` for a precision that is not one of `PRECISIONS`."""
     if precision not in PRECISIONS:
-        raise InputError(f"precision: {precision!r}, expected one of {', '.join(PRECISIONS)}")
+        raise InputError(f"precision: found {precision!r}, expected one of {', '.join(PRECISIONS)}")
 
 
 def build_network(spec, name=None, precision=None):

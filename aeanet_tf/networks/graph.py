@@ -39,6 +39,7 @@ class NetworkGraph:
         output: the output tensor.
 
     Example:
+        >>> from aeanet_tf.networks import build_network
         >>> graph = NetworkGraph(build_network("unet-em"))
         >>> max(graph.strides(node.output) for node in graph.nodes)
         (4, 4)
@@ -172,8 +173,9 @@ def receptive_radius(network):
         One radius for each spatial axis; for projections the z axis has 0, because it is never tiled.
 
     Example:
-        >>> receptive_radius(build_network("aeanet-em"))
-        (0, 0)
+        >>> from aeanet_tf.networks import build_network
+        >>> receptive_radius(build_network("unet-em"))
+        (30, 30)
     """
     graph = NetworkGraph(network)
     return graph.radius([graph.output], [graph.image])

@@ -58,7 +58,12 @@ def _expect(ok, field, found, expected):
 
 
 class AttentionSpec(_Spec):
-    """Options of every attention operator of a network; the names are those of `layers.GlobalAttention`."""
+    """Options of every attention operator of a network; the names are those of `layers.GlobalAttention`.
+
+    Example:
+        >>> AttentionSpec(num_heads=4).replace(shared_references=64).num_heads
+        4
+    """
 
     num_heads: PositiveInt = 2
     shared_references: Annotated[int, Field(ge=0)] = 0
@@ -105,6 +110,10 @@ class UNetSpec(_Spec):
             probabilities of classes (a network for segmentation).
         kernel_initializer: name of a Keras initialiser.
         input_size: spatial size, only for networks that need one (learned query).
+
+    Example:
+        >>> UNetSpec(dimension=2, depth=3, encoding_blocks=(1, 1, 0), decoding_blocks=(1, 1)).divisor
+        (4, 4)
     """
 
     kind: Literal["unet"] = "unet"
@@ -241,6 +250,11 @@ class ProjectionSpec(_Spec):
         levels: number of poolings of 1 x 4 x 4.
         attention: options of its attention operators.
         restoration: the 2D U-Net; its ``in_channels`` must equal ``in_channels``.
+
+    Example:
+        >>> unet = UNetSpec(dimension=2, depth=2, encoding_blocks=(1, 0), decoding_blocks=(1,))
+        >>> ProjectionSpec(restoration=unet).divisor
+        (1, 16, 16)
     """
 
     kind: Literal["projection"] = "projection"
@@ -311,6 +325,10 @@ class SSANSpec(_Spec):
             paper leaves it open.
         batch_norm, momentum, epsilon: of the activations. Off; the paper says that there is batch norm, not where.
         kernel_initializer: name of a Keras initialiser.
+
+    Example:
+        >>> SSANSpec(attention="aea").n_attention
+        2
     """
 
     kind: Literal["ssan"] = "ssan"

@@ -66,11 +66,12 @@ def check_shift(fixed: tuple[int, ...], moving: tuple[int, ...], max_shift: int)
         InputError: as `translation`.
     """
     if len(fixed) != 2 or fixed != moving:
-        raise InputError(f"slices to align: shapes {fixed} and {moving}, expected two images (Y, X) of one size")
+        raise InputError(f"slices to align: found shapes {fixed} and {moving}, expected two images (Y, X) of one size")
     largest = min(fixed) // 4
     if not 0 <= max_shift <= largest:
         raise InputError(
-            f"max_shift: {max_shift} for slices of {fixed} pixels, expected 0 to {largest}, a quarter of their side"
+            f"max_shift: found {max_shift} for slices of {fixed} pixels, expected 0 to {largest}, a quarter of their "
+            "side"
         )
 
 
@@ -157,15 +158,15 @@ def to_midpoint(
     check_shift(before.shape, after.shape, max_shift)
     if not max_shift:
         return before, after, Translation(0, 0, translation(before, after, 0).score)
-    found = translation(before, after, max_shift)
-    back = tuple(-(shift // 2) for shift in (found.y, found.x))
-    forth = (found.y + back[0], found.x + back[1])
-    has_before, has_after = (_mask(before.shape, shift) for shift in (back, forth))
+    shift = translation(before, after, max_shift)
+    back = tuple(-(step // 2) for step in (shift.y, shift.x))
+    forth = (shift.y + back[0], shift.x + back[1])
+    has_before, has_after = (_mask(before.shape, step) for step in (back, forth))
     moved_before, moved_after = moved(before, *back), moved(after, *forth)
     return (
         np.where(~has_before & has_after, moved_after.astype(before.dtype), moved_before),
         np.where(~has_after & has_before, moved_before.astype(after.dtype), moved_after),
-        found,
+        shift,
     )
 
 

@@ -72,7 +72,8 @@ def _checked(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndar
     before, after = np.asarray(before, np.float32), np.asarray(after, np.float32)
     if before.ndim != 2 or before.shape != after.shape:
         raise InputError(
-            f"neighbouring slices: shapes {before.shape} and {after.shape}, expected two images (Y, X) of one size"
+            f"neighbouring slices: found shapes {before.shape} and {after.shape}, expected two images (Y, X) of one "
+            "size"
         )
     return before, after
 

@@ -14,13 +14,13 @@ Interpolate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def runs(missing: Iterable[int]) -> list[tuple[int, int]]:
     """Missing slices in a row, as first and last number of each run; ``missing`` is ascending, each number once."""
-    found: list[tuple[int, int]] = []
+    grouped: list[tuple[int, int]] = []
     for number in missing:
-        if found and number == found[-1][1] + 1:
-            found[-1] = (found[-1][0], number)
+        if grouped and number == grouped[-1][1] + 1:
+            grouped[-1] = (grouped[-1][0], number)
         else:
-            found.append((number, number))
-    return found
+            grouped.append((number, number))
+    return grouped
 
 
 def positions(n: int) -> list[float]:
@@ -70,7 +70,7 @@ def fill_run(before: np.ndarray, after: np.ndarray, n: int, interpolate: Interpo
 def _dyadic(n: int) -> tuple[int, list[int]]:
     """2^d and the j of the places j / 2^d."""
     if n < 1:
-        raise ValueError(f"n: got {n}, expected at least one missing slice")
+        raise ValueError(f"n: found {n}, expected at least one missing slice")
     steps = 1 << n.bit_length()
     # Rounded; no place lies half-way between two.
     return steps, [(2 * k * steps + n + 1) // (2 * (n + 1)) for k in range(1, n + 1)]

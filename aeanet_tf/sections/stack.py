@@ -37,19 +37,19 @@ def parse_slices(
     Raises:
         InputError: the text is something else, a range ends before it begins, or there is no such slice.
     """
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in str(text).split(","):
         match = re.fullmatch(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?", part)
         if match is None:
-            raise InputError(f"{field}: got {text!r}, expected {what}, such as 7,12-13")
+            raise InputError(f"{field}: found {text!r}, expected {what}, such as 7,12-13")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise InputError(f"{field}: the range {part.strip()} ends before it begins, expected {last}-{first}")
         # Before the range is listed, which may be long.
         if count is not None:
             check_slice(last, count, field)
-        found.update(range(first, last + 1))
-    return sorted(found)
+        numbers.update(range(first, last + 1))
+    return sorted(numbers)
 
 
 def check_slice(index: int, count: int, field: str) -> None:
@@ -136,7 +136,7 @@ def is_pattern(path: Path) -> bool:
 
 def _checked(stack: SerialStack) -> SerialStack:
     if len(stack) < _LEAST_SLICES:
-        raise InputError(f"{stack.path}: {len(stack)} slices, expected at least {_LEAST_SLICES}")
+        raise InputError(f"{stack.path}: found {len(stack)} slices, expected at least {_LEAST_SLICES}")
     return stack
 
 
@@ -146,7 +146,8 @@ def _serial_axes(path: Path, axes: str, shape: tuple[int, ...]) -> list[int]:
     left = "".join(axes[dimension] for dimension in kept)
     if sorted(left) not in (sorted("ZYX"), sorted("TYX")):
         raise InputError(
-            f"{path}: axes {axes}, shape {shape}; expected Y, X and that along which slices follow each other, Z or T"
+            f"{path}: found axes {axes}, shape {shape}, expected Y, X and that along which slices follow each other, Z "
+            "or T"
         )
     return kept
 
@@ -210,12 +211,12 @@ def _open_hdf5(path: Path, axes: str | None, dataset: str) -> SerialStack:
         raise InputError(f"{path}: no such file")
     try:
         with h5py.File(path) as file:
-            found = file.get(dataset)
-            if not isinstance(found, h5py.Dataset):
+            entry = file.get(dataset)
+            if not isinstance(entry, h5py.Dataset):
                 raise InputError(f"{path}: no dataset {dataset!r} in it, expected one of: {_datasets(file)}")
             # A dataset without a value has no shape.
-            shape, dtype = found.shape or (), found.dtype
-            resolution = np.ravel(found.attrs.get("resolution", ()))
+            shape, dtype = entry.shape or (), entry.dtype
+            resolution = np.ravel(entry.attrs.get("resolution", ()))
     except OSError as error:
         raise InputError(f"{path}: not a readable HDF5 file ({error})") from error
     # HDF5 does not name its dimensions, so those that a user gave cannot contradict the file.
@@ -237,14 +238,14 @@ def _datasets(file) -> str:
     """The datasets of an open HDF5 file, in words."""
     import h5py
 
-    found: list[str] = []
-    file.visititems(lambda name, item: found.append(name) if isinstance(item, h5py.Dataset) else None)
-    return ", ".join(found) or "none, the file has no datasets"
+    names: list[str] = []
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    return ", ".join(names) or "none, the file has no datasets"
 
 
 def _open_folder(path: Path, axes: str | None) -> SerialStack:
     if axes is not None and (len(axes) != 3 or axes[0] not in "ZT"):
-        raise InputError(f"{path}: axes {axes}, expected ZYX or TYX, a file being one slice")
+        raise InputError(f"{path}: found axes {axes}, expected ZYX or TYX, a file being one slice")
     files = sorted(find_images(path), key=_by_number)
     # All of them now, rather than after hours of work; those that are not decoded for it cost little.
     first = open_image(files[0], axes and axes[1:])
@@ -252,7 +253,7 @@ def _open_folder(path: Path, axes: str | None) -> SerialStack:
     for file in files:
         image = open_image(file, axes and axes[1:])
         if sorted(image.axes) != ["X", "Y"]:
-            raise InputError(f"{file}: axes {image.axes}, expected YX, a grey image that is one slice")
+            raise InputError(f"{file}: found axes {image.axes}, expected YX, a grey image that is one slice")
         like.check(file, image.array)
 
     def reader(index: int) -> np.ndarray:
@@ -276,7 +277,7 @@ class _Like:
     def check(self, file: Path, array) -> None:
         if array.shape != self.shape or array.dtype.newbyteorder("=") != self.dtype:
             raise InputError(
-                f"{file}: shape {array.shape}, {array.dtype}, "
+                f"{file}: found shape {array.shape}, {array.dtype}, "
                 f"expected shape {self.shape}, {self.dtype}, as in {self.path}"
             )
 

@@ -31,7 +31,7 @@ def reestimate(model, batches, run=None):
     Args:
         model: a built Keras model, compiled or not.
         batches: iterable of input batches, each what ``model(x)`` takes, such as ``sampler.sample(16)``.
-        run: :func:`training_pass` of the model, of an earlier call with the same layers frozen.
+        run: `training_pass` of the model, of an earlier call with the same layers frozen.
 
     Returns the number of batch norm layers. Raises ``InputError`` where ``batches`` is empty. If anything
     raises, the former statistics are put back.
@@ -50,7 +50,7 @@ def reestimate(model, batches, run=None):
             run(batch)
             seen.append([np.array(variable, "float64") for variable in variables])
         if not seen:
-            raise InputError("batches: found none; expected at least one batch to estimate batch norm statistics from")
+            raise InputError("batches: found none, expected at least one batch to estimate batch norm statistics from")
         for variable, *values in zip(variables, *seen, strict=True):
             variable.assign(np.mean(values, axis=0))
     return len(layers)
@@ -94,7 +94,7 @@ def _restored(layers):
 
 
 class ReestimateBatchNorm(keras.callbacks.Callback):
-    """Callback: :func:`reestimate` at the end of every epoch of ``fit`` while the run is young.
+    """Callback: `reestimate` at the end of every epoch of ``fit`` while the run is young.
 
     It acts before the epoch's validation, so ``val_loss`` is that of the re-estimated statistics; without
     validation, at the epoch's end. Put it before callbacks that save the model. Training itself is not

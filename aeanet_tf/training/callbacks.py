@@ -15,9 +15,8 @@ from aeanet_tf.networks.keras_internals import holds_average, set_holds_average
 class StopAtNaN(keras.callbacks.TerminateOnNaN):
     """Callback: end training where the loss is not a number, without waiting for the loss of every step.
 
-    Keras's ``TerminateOnNaN`` fetches it before the next step is begun, which leaves a GPU idle meanwhile. Newer
-    versions of Keras (3.9, not 3.5) let this one look at it in a thread, so that training ends with the step or a few
-    later; the weights are lost with the first.
+    Keras's ``TerminateOnNaN`` fetches it before the next step is begun, which leaves a GPU idle meanwhile. This one
+    looks at it in a thread, so that training ends with the step or a few later; the weights are lost with the first.
     """
 
     async_safe = True
@@ -30,7 +29,7 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
     this one save these; training goes on with its own.
 
     Attributes: ``averaged``, whether the network has the average now; it survives a resumption
-    (:class:`ResumableState`), whose weights are then the average and those of training its second copy.
+    (`ResumableState`), whose weights are then the average and those of training its second copy.
     """
 
     def __init__(self):
@@ -58,7 +57,7 @@ class BestWeights(keras.callbacks.Callback):
         monitor: name of the loss in the logs, ``"val_loss"``.
 
     Attributes: ``best``, the lowest value so far, None before the first; it survives a resumption
-    (:class:`ResumableState`).
+    (`ResumableState`).
     """
 
     def __init__(self, path, save=None, monitor="val_loss"):
@@ -127,7 +126,7 @@ class CSVHistory(keras.callbacks.Callback):
 
 
 def read_history(path):
-    """Rows of a file that :class:`CSVHistory` wrote, dictionaries of numbers; none where the file is absent.
+    """Rows of a file that `CSVHistory` wrote, dictionaries of numbers; none where the file is absent.
 
     Empty cells are left out. Raises ``InputError`` for a file that is no such table.
     """
@@ -140,4 +139,4 @@ def read_history(path):
             return [{**row, "epoch": int(row["epoch"])} for row in rows]
         except (KeyError, TypeError, ValueError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise InputError(f"{path}: found no training history ({reason}); expected its CSV table") from None
+            raise InputError(f"{path}: found no training history ({reason}), expected its CSV table") from None

@@ -43,7 +43,7 @@ def find_devices(devices, batch_size, prefix="train_"):
         return None
     if keras.backend.backend() != "tensorflow":
         raise InputError(
-            f"{field}: {devices!r}, expected null: Keras runs on {keras.backend.backend()}, not TensorFlow"
+            f"{field}: found {devices!r}, expected null: Keras runs on {keras.backend.backend()}, not TensorFlow"
         )
     names = [f"GPU:{i}" for i in range(devices)] if isinstance(devices, int) else list(devices)
     _make_logical_cpus(max((int(name[4:]) + 1 for name in names if name.startswith("CPU")), default=0))

@@ -28,7 +28,7 @@ def _middle(y_true, y_pred):
     k, channels = y_pred.shape[-1], y_true.shape[-1]
     if k is not None and channels is not None and channels != 3 * k:
         raise InputError(
-            f"interpolation loss: found {channels} target channels for {k} of the output; expected {3 * k} "
+            f"interpolation loss: found {channels} target channels for {k} of the output, expected {3 * k} "
             f"(the slices in the middle, before and after)"
         )
     k = ops.shape(y_pred)[-1] if k is None else k
@@ -76,7 +76,7 @@ def style_loss(a, b):
 
     ``a``, ``b``: lists of activations. Returns ``(batch,)``. SSAN paper, equation 14.
     """
-    return _style_distance([gram(one) for one in a], [gram(one) for one in b])
+    return _style_distance([gram(layer) for layer in a], [gram(layer) for layer in b])
 
 
 def _style_distance(grams_a, grams_b):
@@ -88,7 +88,7 @@ def feature_loss(a, b):
 
     ``a``, ``b``: lists of activations. Returns ``(batch,)``. SSAN paper, equation 16.
     """
-    return sum(ops.mean(ops.square(one - other), axis=(1, 2, 3)) for one, other in zip(a, b, strict=True))
+    return sum(ops.mean(ops.square(layer_a - layer_b), axis=(1, 2, 3)) for layer_a, layer_b in zip(a, b, strict=True))
 
 
 def style_balance_loss(predicted, middle, before, after, beta=BETA):
@@ -106,7 +106,7 @@ def style_balance_loss(predicted, middle, before, after, beta=BETA):
     Returns:
         ``(batch,)``.
     """
-    predicted, middle, before, after = ([gram(one) for one in each] for each in (predicted, middle, before, after))
+    predicted, middle, before, after = ([gram(layer) for layer in each] for each in (predicted, middle, before, after))
     total = beta[1] * _style_distance(predicted, middle)
     for weight, neighbour in ((beta[0], before), (beta[2], after)):
         distance = _style_distance(predicted, neighbour)
@@ -160,7 +160,7 @@ class InterpolationLoss:
         _check_choice("loss", kind, INTERPOLATION_LOSSES)
         _check_choice("pixel_reduction", pixel_reduction, ("mean", "sum"))
         if len(beta) != 3 or not all(isinstance(value, Real) for value in beta):
-            raise InputError(f"beta: found {beta!r}; expected three numbers (slices before, in the middle, after)")
+            raise InputError(f"beta: found {beta!r}, expected three numbers (slices before, in the middle, after)")
         self.kind, self.pixel_reduction, self.beta, self.scale = kind, pixel_reduction, tuple(beta), scale
         self.style_weight, self.feature_weight, self.pixel_weight = style_weight, feature_weight, pixel_weight
         self.vgg_weights = None if vgg_weights is None else str(vgg_weights)
@@ -198,7 +198,7 @@ class InterpolationLoss:
     def _given(self, y_true):
         """The activations of the slices in the middle, before and after, in one pass."""
         slices = ops.split(ops.cast(y_true, "float32"), 3, axis=-1)
-        layers = [ops.split(one, 3, axis=0) for one in self._phi(ops.concatenate(slices, axis=0))]
+        layers = [ops.split(layer, 3, axis=0) for layer in self._phi(ops.concatenate(slices, axis=0))]
         return [list(each) for each in zip(*layers, strict=True)]
 
 
@@ -209,15 +209,15 @@ def _hidden(model):
 
 def _check_choice(field, value, choices):
     if value not in choices:
-        raise InputError(f"{field}: found {value!r}; expected one of {', '.join(map(repr, choices))}")
+        raise InputError(f"{field}: found {value!r}, expected one of {', '.join(map(repr, choices))}")
 
 
 def _check_image(shape):
     *_, y, x, k = shape
     if k not in (1, 3):
-        raise InputError(f"interpolation loss: found {k} channels; expected 1 (grey) or 3 (RGB), which VGG-16 takes")
+        raise InputError(f"interpolation loss: found {k} channels, expected 1 (grey) or 3 (RGB), which VGG-16 takes")
     if min(size for size in (y, x, _SMALLEST) if size is not None) < _SMALLEST:
-        raise InputError(f"interpolation loss: found images of {y} x {x}; expected {_SMALLEST} or more for VGG-16")
+        raise InputError(f"interpolation loss: found images of {y} x {x}, expected {_SMALLEST} or more for VGG-16")
 
 
 def get_interpolation_loss(kind, vgg_weights=None):

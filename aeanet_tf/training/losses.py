@@ -1,8 +1,9 @@
 """The losses of the papers, per position: Keras and CSBDeep average what is left over batch and space.
 
-Each takes ``(y_true, y_pred)`` of shape ``(batch, *spatial, channels)`` and returns ``(batch, *spatial)``,
-the mean over channels, computed in float32 whatever the dtypes: under mixed precision ``y_pred`` is
-float16, where a square overflows at 256 and a small sigma loses its digits. All are registered with Keras
+Each returns ``(batch, *spatial)``, computed in float32 whatever the dtypes: under mixed precision ``y_pred`` is
+float16, where a square overflows at 256 and a small sigma loses its digits. Losses of restoration take ``(y_true,
+y_pred)`` of shape ``(batch, *spatial, channels)`` and average over channels; those of segmentation ``y_true (batch,
+*spatial, 1)``, indices of classes, and ``y_pred (batch, *spatial, classes)``, logits. All are registered with Keras
 (package ``aeanet_tf``), so a compiled model that uses them is saved and loaded without custom objects.
 """
 
@@ -13,6 +14,11 @@ import numpy as np
 from keras import ops
 
 from aeanet_tf.errors import InputError
+
+CHARBONNIER_EPSILON = 1e-3
+SEGMENTATION_LOSSES = ("cross_entropy", "dice", "cross_entropy_dice")
+# Voxels by which the Dice ratio of a class is smoothed: one that an image has not, and that is not predicted, is 1.
+_SMOOTH = 1.0
 
 
 def _mean_channels(y_true, y_pred):
@@ -37,13 +43,10 @@ def mae(y_true, y_pred):
 def mse(y_true, y_pred):
     """Mean squared error, mean over channels of ``(y_true - y_pred)^2``.
 
-    Shapes as for :func:`mae`. GVTNet paper (label-free); also the training graphs of the released checkpoints.
+    Shapes as for `mae`. GVTNet paper (label-free); also the training graphs of the released checkpoints.
     """
     y_true, mean = _mean_channels(y_true, y_pred)
     return ops.mean(ops.square(y_true - mean), axis=-1)
-
-
-CHARBONNIER_EPSILON = 1e-3
 
 
 # That of slice interpolation has the function's name.
@@ -51,7 +54,7 @@ CHARBONNIER_EPSILON = 1e-3
 def charbonnier(y_true, y_pred):
     """Charbonnier loss, mean over channels of ``sqrt((y_true - y_pred)^2 + epsilon^2)``, epsilon 1e-3.
 
-    The absolute error with a rounded tip, for images of about 0 to 1. Shapes as for :func:`mae`. The SSAN paper uses it
+    The absolute error with a rounded tip, for images of about 0 to 1. Shapes as for `mae`. The SSAN paper uses it
     for slices; here it stands beside MAE and MSE for restoration.
     """
     y_true, mean = _mean_channels(y_true, y_pred)
@@ -72,7 +75,7 @@ def laplace(y_true, y_pred):
     n, channels = y_true.shape[-1], y_pred.shape[-1]
     if n is not None and channels is not None and channels != 2 * n:
         raise InputError(
-            f"loss 'laplace': found {channels} output channels for a target of {n}; expected {2 * n} "
+            f"loss 'laplace': found {channels} output channels for a target of {n}, expected {2 * n} "
             f"(mean and scale: a probabilistic network)"
         )
     n = ops.shape(y_true)[-1]
@@ -87,14 +90,8 @@ LOSSES = {"mae": mae, "mse": mse, "charbonnier": charbonnier, "laplace": laplace
 def get_loss(name):
     """The loss function called ``name``, a key of ``LOSSES``; ``InputError`` for another."""
     if not isinstance(name, str) or name not in LOSSES:
-        raise InputError(f"loss: found {name!r}; expected one of {', '.join(map(repr, LOSSES))}")
+        raise InputError(f"loss: found {name!r}, expected one of {', '.join(map(repr, LOSSES))}")
     return LOSSES[name]
-
-
-SEGMENTATION_LOSSES = ("cross_entropy", "dice", "cross_entropy_dice")
-
-# Voxels by which the Dice ratio of a class is smoothed: one that an image has not, and that is not predicted, is 1.
-_SMOOTH = 1.0
 
 
 def get_segmentation_loss(name, class_weights=None):
@@ -116,7 +113,7 @@ def get_segmentation_loss(name, class_weights=None):
         InputError: another name.
     """
     if name not in (*SEGMENTATION_LOSSES, "accuracy"):
-        raise InputError(f"loss: found {name!r}; expected one of {', '.join(map(repr, SEGMENTATION_LOSSES))}")
+        raise InputError(f"loss: found {name!r}, expected one of {', '.join(map(repr, SEGMENTATION_LOSSES))}")
     return accuracy if name == "accuracy" else SegmentationLoss(name, class_weights)
 
 
@@ -131,7 +128,7 @@ def check_class_weights(weights, classes):
     given = list(weights) if isinstance(weights, (list, tuple, np.ndarray)) else []
     numbers = [float(weight) for weight in given if isinstance(weight, Real)]
     if not len(numbers) == len(given) == classes or min(numbers) <= 0:
-        raise InputError(f"class_weights: found {weights!r}; expected {classes} positive numbers, one for each class")
+        raise InputError(f"class_weights: found {weights!r}, expected {classes} positive numbers, one for each class")
     return numbers
 
 
@@ -182,6 +179,6 @@ class SegmentationLoss:
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 def accuracy(y_true, y_pred):
-    """1 where the largest logit is that of the true class, 0 elsewhere; shapes as in the module."""
-    found = ops.argmax(y_pred, axis=-1)
-    return ops.cast(found == ops.cast(y_true[..., 0], found.dtype), "float32")
+    """1 where the largest logit is that of the true class, 0 elsewhere; shapes as of losses of segmentation."""
+    predicted = ops.argmax(y_pred, axis=-1)
+    return ops.cast(predicted == ops.cast(y_true[..., 0], predicted.dtype), "float32")

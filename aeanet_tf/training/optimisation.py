@@ -10,7 +10,7 @@ from aeanet_tf.errors import InputError
 
 def _positive(name, value):
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not value > 0:
-        raise InputError(f"{name}: found {value!r}; expected a number above 0")
+        raise InputError(f"{name}: found {value!r}, expected a number above 0")
     return float(value)
 
 
@@ -27,7 +27,7 @@ def staircase(initial, rate, steps):
     Raises ``InputError`` for a value that is not above 0, or ``steps`` that is no whole number.
     """
     if _positive("steps", steps) != int(steps):
-        raise InputError(f"steps: found {steps!r}; expected a whole number")
+        raise InputError(f"steps: found {steps!r}, expected a whole number")
     return keras.optimizers.schedules.ExponentialDecay(
         _positive("initial", initial), int(steps), _positive("rate", rate), staircase=True
     )
@@ -50,10 +50,10 @@ def warmup_cosine(peak, steps, warmup=0.1, final=0.0):
     Raises ``InputError`` for a value out of these ranges, or ``steps`` that is no whole number.
     """
     if _positive("steps", steps) != int(steps):
-        raise InputError(f"steps: found {steps!r}; expected a whole number")
+        raise InputError(f"steps: found {steps!r}, expected a whole number")
     for name, value in (("warmup", warmup), ("final", final)):
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
-            raise InputError(f"{name}: found {value!r}; expected a share, at least 0 and below 1")
+            raise InputError(f"{name}: found {value!r}, expected a share, at least 0 and below 1")
     peak, rising = _positive("peak", peak), min(round(warmup * steps), int(steps) - 1)
     falling = keras.optimizers.schedules.CosineDecay
     if not rising:
@@ -71,14 +71,14 @@ def adam(
     second moment ("epsilon hat"), so the value carries over.
 
     Args:
-        learning_rate: a number, or a schedule such as :func:`staircase` or :func:`warmup_cosine` returns.
+        learning_rate: a number, or a schedule such as `staircase` or `warmup_cosine` returns.
         beta_1: 0.9; the CARE and label-free runs of the papers used 0.5.
         beta_2, epsilon: as above.
         clip_norm: the norm of all gradients together that is not exceeded; ``None`` for no limit.
         weight_decay: AdamW's: share of each kernel, times the learning rate, that a step takes away; biases and the
             other vectors are left alone. ``None`` for Adam.
         average: momentum of an exponential moving average of the weights, such as 0.99, which Keras keeps beside them;
-            :class:`AveragedWeights` validates and saves it. ``None`` for none.
+            `AveragedWeights` validates and saves it. ``None`` for none.
         kwargs: further arguments of ``keras.optimizers.Adam``.
 
     Raises ``InputError`` for a learning rate, an epsilon, a norm or a decay that is not above 0, or an average that is
@@ -91,7 +91,7 @@ def adam(
         kwargs["global_clipnorm"] = _positive("clip_norm", clip_norm)
     if average is not None:
         if not (isinstance(average, numbers.Real) and 0 < average < 1):
-            raise InputError(f"average: found {average!r}; expected a number between 0 and 1")
+            raise InputError(f"average: found {average!r}, expected a number between 0 and 1")
         kwargs |= {"use_ema": True, "ema_momentum": float(average)}
     if weight_decay is None:
         return keras.optimizers.Adam(learning_rate, **kwargs)
@@ -125,7 +125,7 @@ def reduce_on_plateau(**params):
     }
     unknown = sorted(set(params) - accepted)
     if unknown:
-        raise InputError(f"reduce_lr: found {', '.join(unknown)}; expected some of {', '.join(sorted(accepted))}")
+        raise InputError(f"reduce_lr: found {', '.join(unknown)}, expected some of {', '.join(sorted(accepted))}")
     return keras.callbacks.ReduceLROnPlateau(**{"factor": 0.5, "patience": 10, "min_delta": 0, **params})
 
 
@@ -149,7 +149,7 @@ def penalise_kernels(network, factor):
 def seed_everything(seed):
     """Seed Python's ``random``, NumPy's global generator and the backend's, hence the initial weights.
 
-    :class:`~aeanet_tf.training.PatchSampler` has a seed of its own and does not depend on this one. Same
+    `PatchSampler` has a seed of its own and does not depend on this one. Same
     seed, same library versions and same CPU give the same run. On a GPU some kernels add in an order that
     varies; TensorFlow makes them deterministic, and slower, with
     ``tf.config.experimental.enable_op_determinism()``, which is a setting of the process and hence the
@@ -158,5 +158,5 @@ def seed_everything(seed):
     Raises ``InputError`` unless ``seed`` is a whole number from 0 to 2^32 - 1.
     """
     if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= int(seed) < 2**32:
-        raise InputError(f"seed: found {seed!r}; expected a whole number from 0 to {2**32 - 1}")
+        raise InputError(f"seed: found {seed!r}, expected a whole number from 0 to {2**32 - 1}")
     keras.utils.set_random_seed(int(seed))

@@ -1,4 +1,7 @@
-"""Pairs of input and target images, checked once, cut out together ever after."""
+"""Pairs of input and target images: checked once, cut out together, and targets matched.
+
+A matched target is the truth in the intensities of its input, as far as gain and offset go (docs/training.md).
+"""
 
 import math
 from typing import NamedTuple
@@ -7,13 +10,18 @@ import numpy as np
 
 from aeanet_tf.errors import InputError
 
+# Less than that is what images of different scenes have.
+LEAST_CORRELATION = 0.1
+# Positions that are read at once of images that are not in memory.
+_PIECE = 1 << 22
+
 
 def _as_list(name, images):
     """The images of a sequence or of an array's first axis, without copying what is already an array."""
     if not hasattr(images, "__len__") or isinstance(images, str | dict):
-        raise InputError(f"{name}: found {type(images).__name__}; expected an array or a list of arrays")
+        raise InputError(f"{name}: found {type(images).__name__}, expected an array or a list of arrays")
     if len(images) == 0:
-        raise InputError(f"{name}: found no images; expected at least one")
+        raise InputError(f"{name}: found no images, expected at least one")
     # What has a shape and can be sliced stays as it is: memory-mapped and chunked arrays are read by crop.
     return [image if hasattr(image, "shape") else np.asarray(image) for image in images]
 
@@ -41,12 +49,12 @@ class ImagePairs:
     def __init__(self, X, Y, projected_axis=None, match_targets=False):
         self.x, self.y = _as_list("X", X), _as_list("Y", Y)
         if len(self.x) != len(self.y):
-            raise InputError(f"Y: found {len(self.y)} images; expected {len(self.x)}, as many as X has")
+            raise InputError(f"Y: found {len(self.y)} images, expected {len(self.x)}, as many as X has")
         self.ndim = self.x[0].ndim - 1
         if self.ndim < 2:
-            raise InputError(f"X: found an image of shape {self.x[0].shape}; expected (*spatial, channels), 2D or 3D")
+            raise InputError(f"X: found an image of shape {self.x[0].shape}, expected (*spatial, channels), 2D or 3D")
         if projected_axis is not None and projected_axis not in range(self.ndim):
-            raise InputError(f"projected_axis: found {projected_axis!r}; expected None or 0 to {self.ndim - 1}")
+            raise InputError(f"projected_axis: found {projected_axis!r}, expected None or 0 to {self.ndim - 1}")
         self.projected_axis = projected_axis
         self.target_has_axis = projected_axis is None or self.y[0].ndim == self.x[0].ndim
         for i, (x, y) in enumerate(zip(self.x, self.y, strict=True)):
@@ -55,17 +63,17 @@ class ImagePairs:
         self.matches = None
         if match_targets:
             if projected_axis is not None:
-                raise InputError("match_targets: found True for a projection; expected False, X and Y differ in shape")
+                raise InputError("match_targets: found True for a projection, expected False, X and Y differ in shape")
             pairs = zip(self.x, self.y, strict=True)
             self.matches = [match_target(x, y, index) for index, (x, y) in enumerate(pairs)]
 
     def _check(self, i, x, y):
         channels = self.x[0].shape[-1]
         if len(x) != self.ndim + 1 or x[-1] != channels or min(x) == 0:
-            raise InputError(f"X[{i}]: found shape {x}; expected {self.ndim} spatial axes and {channels} channels")
+            raise InputError(f"X[{i}]: found shape {x}, expected {self.ndim} spatial axes and {channels} channels")
         expected = self.target_shape(x[:-1]) + tuple(self.y[0].shape[-1:])
         if tuple(y) != expected:
-            raise InputError(f"Y[{i}]: found shape {tuple(y)}; expected {expected} to go with X[{i}] of shape {x}")
+            raise InputError(f"Y[{i}]: found shape {tuple(y)}, expected {expected} to go with X[{i}] of shape {x}")
 
     def __len__(self):
         return len(self.x)
@@ -86,12 +94,6 @@ class ImagePairs:
             target[self.projected_axis : self.projected_axis + 1] = [slice(None)] * self.target_has_axis
         x, y = self.x[i][tuple(box)], self.y[i][tuple(target)]
         return x, y if self.matches is None else self.matches[i].apply(y)
-
-
-# Less than that is what images of different scenes have.
-LEAST_CORRELATION = 0.1
-# Positions that are read at once of images that are not in memory.
-_PIECE = 1 << 22
 
 
 class MatchError(InputError):
@@ -146,17 +148,17 @@ def match_target(x, y, index=0):
             do not show the same, or the input nothing of it.
     """
     if tuple(x.shape) != tuple(y.shape):
-        raise MatchError(index, f"shapes {tuple(x.shape)} and {tuple(y.shape)}; expected equal ones to match targets")
+        raise MatchError(index, f"shapes {tuple(x.shape)} and {tuple(y.shape)}, expected equal ones to match targets")
     sums = _moments(x, y)
     variances = np.array([sums["xx"], sums["yy"]])
     if not (variances > 0).all():
         which = "input" if not (variances[0] > 0).all() else "truth"
-        raise MatchError(index, f"the {which} is constant; expected contrast in both to match targets")
+        raise MatchError(index, f"the {which} is constant, expected contrast in both to match targets")
     correlation = sums["xy"] / np.sqrt(variances[0] * variances[1])
     if not (correlation >= LEAST_CORRELATION).all():
         raise MatchError(
             index,
-            f"input and truth have a correlation of {correlation.min():.3f}; expected at least {LEAST_CORRELATION:g} "
+            f"input and truth have a correlation of {correlation.min():.3f}, expected at least {LEAST_CORRELATION:g} "
             "to match targets",
         )
     gain = sums["xy"] / sums["yy"]

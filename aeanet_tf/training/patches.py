@@ -9,18 +9,19 @@ import keras
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.training.feeding import ahead, default_workers, endless
 from aeanet_tf.training.pairs import ImagePairs
+from aeanet_tf.training.prefetching import ahead, default_workers, prefetched
 
 logger = logging.getLogger("aeanet_tf")
 
 # Last word of a random stream's seed: distinct and never 0, which NumPy's seeding cannot tell from no word.
 _SAMPLE_STREAM, _PASS_STREAM, _BATCH_STREAM = 1, 2, 3
+_AS_IT_IS, _REVERSED = slice(None), slice(None, None, -1)
 
 
 def _whole(name, value, least):
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise InputError(f"{name}: found {value!r}; expected a whole number of at least {least}")
+        raise InputError(f"{name}: found {value!r}, expected a whole number of at least {least}")
     return int(value)
 
 
@@ -30,7 +31,7 @@ class PatchSampler(keras.utils.PyDataset):
     ``sampler[index]`` is batch number ``start + index``, so a run resumed at optimiser step ``start`` sees
     the batches that the uninterrupted run would have seen. Threads make batches ahead of training, which
     changes neither the batches nor their order. To Keras the data set is endless: its indices run on from
-    epoch to epoch, and ``fit`` needs ``steps_per_epoch``, which :meth:`fit_arguments` gives it::
+    epoch to epoch, and ``fit`` needs ``steps_per_epoch``, which `fit_arguments` gives it::
 
         model.fit(**sampler.fit_arguments(), epochs=50, initial_epoch=0)
 
@@ -52,7 +53,7 @@ class PatchSampler(keras.utils.PyDataset):
         seed: whole number from 0.
         start: number of the batch that index 0 stands for: optimiser steps done so far.
         projected_axis: spatial axis of X that Y lacks or has with length 1 (0 for z of a projection).
-        match_targets: whether each image (or ready-made patch) of Y is fitted to its input, see :class:`ImagePairs`.
+        match_targets: whether each image (or ready-made patch) of Y is fitted to its input, see `ImagePairs`.
         workers: threads that make batches, with Keras on TensorFlow. ``None`` for one for every four cores,
             at most 4; but one for an ``augment`` that is a function, which may not bear to be called by
             several at the same time.
@@ -70,7 +71,7 @@ class PatchSampler(keras.utils.PyDataset):
         self._whole_images = patch_size is not None
         self.patch_size = self._check_patch_size(patch_size)
         if not (isinstance(augment, bool) or callable(augment)):
-            raise InputError(f"augment: found {augment!r}; expected True, False or a function (x, y) -> (x, y)")
+            raise InputError(f"augment: found {augment!r}, expected True, False or a function (x, y) -> (x, y)")
         self._augmenter = augment if callable(augment) else None
         self._symmetries = None
         if augment is True:
@@ -89,16 +90,16 @@ class PatchSampler(keras.utils.PyDataset):
             other = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
             if other is not None:
                 raise InputError(
-                    f"X[{other}]: found spatial shape {shapes[other]} where X[0] has {shapes[0]}; "
+                    f"X[{other}]: found spatial shape {shapes[other]} where X[0] has {shapes[0]}, "
                     f"expected patches of one shape, or a patch_size to crop them to"
                 )
             return shapes[0]
         if not isinstance(patch_size, list | tuple | np.ndarray) or len(patch_size) != self._pairs.ndim:
-            raise InputError(f"patch_size: found {patch_size!r}; expected {self._pairs.ndim} numbers, as X has axes")
+            raise InputError(f"patch_size: found {patch_size!r}, expected {self._pairs.ndim} numbers, as X has axes")
         patch_size = tuple(_whole("patch_size", n, 1) for n in patch_size)
         for i, shape in enumerate(shapes):
             if any(p > n for p, n in zip(patch_size, shape, strict=True)):
-                raise InputError(f"patch_size: found {patch_size}; expected at most {shape}, the size of X[{i}]")
+                raise InputError(f"patch_size: found {patch_size}, expected at most {shape}, the size of X[{i}]")
         return patch_size
 
     @property
@@ -115,7 +116,7 @@ class PatchSampler(keras.utils.PyDataset):
         """The arguments of ``model.fit`` that go with this data: ``x``, ``steps_per_epoch``, ``shuffle``."""
         x = self
         if keras.backend.backend() == "tensorflow":
-            x = endless(self._noting_failure, self.threads)
+            x = prefetched(self._noting_failure, self.threads)
             size = ahead(self.threads) * sum(4 * math.prod(spec.shape) for spec in x.element_spec) / 1e6
             logger.info("batches: threads that make them: %d, at most %.1f MB ahead of training", self.threads, size)
         return {"x": x, "steps_per_epoch": self.steps, "shuffle": False}
@@ -156,7 +157,7 @@ class PatchSampler(keras.utils.PyDataset):
         """``k`` batches of inputs, augmented as in training, always the same ones, outside the sequence.
 
         Returns a list of arrays ``(batch, *patch, channels)``, for
-        :func:`~aeanet_tf.training.reestimate`, which must not depend on the step it is called at.
+        `reestimate`, which must not depend on the step it is called at.
         """
         batches = []
         for j in range(k):
@@ -198,7 +199,7 @@ class PatchSampler(keras.utils.PyDataset):
         shapes = tuple(array.shape for array in batch)
         self._made = self._made or shapes
         if shapes != self._made:
-            raise InputError(f"augment: found batches of shape {shapes}; expected {self._made} as of the first")
+            raise InputError(f"augment: found batches of shape {shapes}, expected {self._made} as of the first")
         return batch
 
 
@@ -207,7 +208,7 @@ def _stack(images):
     batch = np.empty((len(images), *images[0].shape), np.float32)
     for target, image in zip(batch, images, strict=True):
         if image.shape != target.shape:
-            raise InputError(f"augment: found a patch of shape {image.shape}; expected {target.shape} as of the first")
+            raise InputError(f"augment: found a patch of shape {image.shape}, expected {target.shape} as of the first")
         target[...] = image
     return batch
 
@@ -220,12 +221,12 @@ class ValidationSet(keras.utils.PyDataset):
     ``max_positions``, but always at least one.
 
     Args:
-        X, Y: as for :class:`PatchSampler`; sizes may differ.
+        X, Y: as for `PatchSampler`; sizes may differ.
         div_by: what the network needs its input sizes to divide by, a number or one for every spatial axis.
         max_positions: spatial positions (pixels, voxels) a batch may have, usually ``sampler.positions``;
             None for single images.
         projected_axis: spatial axis of X that Y lacks or has with length 1.
-        match_targets: as for :class:`PatchSampler`; the fit is that of the whole image, not of what is cropped.
+        match_targets: as for `PatchSampler`; the fit is that of the whole image, not of what is cropped.
         at_most: spatial shape, a multiple of ``div_by``, for networks that take no larger images; ``None`` for any.
 
     Attributes: ``size``, the common spatial shape; ``batch_size``.
@@ -240,11 +241,11 @@ class ValidationSet(keras.utils.PyDataset):
         ndim = self._pairs.ndim
         div_by = (div_by,) * ndim if isinstance(div_by, numbers.Integral) else tuple(div_by)
         if len(div_by) != ndim:
-            raise InputError(f"div_by: found {div_by}; expected one number, or {ndim} as X has spatial axes")
+            raise InputError(f"div_by: found {div_by}, expected one number, or {ndim} as X has spatial axes")
         smallest = np.min(self._pairs.shapes, axis=0)
         self.size = tuple(int(n) // _whole("div_by", d, 1) * d for n, d in zip(smallest, div_by, strict=True))
         if 0 in self.size:
-            raise InputError(f"X: found a validation image of {tuple(map(int, smallest))}; expected at least {div_by}")
+            raise InputError(f"X: found a validation image of {tuple(map(int, smallest))}, expected at least {div_by}")
         if at_most is not None:
             self.size = tuple(min(n, most) for n, most in zip(self.size, at_most, strict=True))
         limit = 0 if max_positions is None else _whole("max_positions", max_positions, 1)
@@ -285,9 +286,6 @@ class TripletValidationSet(ValidationSet):
     def __getitem__(self, index):
         x, y = super().__getitem__(index)
         return x, np.concatenate([y, x], axis=-1)
-
-
-_AS_IT_IS, _REVERSED = slice(None), slice(None, None, -1)
 
 
 class GridSymmetries:

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aeanet_tf.training.feeding import endless
+from aeanet_tf.training.prefetching import prefetched
 
 _MEAN, _SUM = tf.distribute.ReduceOp.MEAN, tf.distribute.ReduceOp.SUM
 
@@ -21,9 +21,8 @@ class ReplicatedModel(keras.Model):
     of batch-aware attention, the first ``floor(N / 2)`` images of the replica's N. Losses reported are means over all
     images.
 
-    The steps are its own, because Keras's are not the same in all versions: 3.5 adds up the gradients of the replicas
-    and reports the loss of the first; with any, each replica keeps moving statistics of its own, and a validation
-    batch with fewer images than replicas ends the run.
+    The steps are its own: with Keras's, each replica keeps moving statistics of its own, and a validation batch with
+    fewer images than replicas ends the run.
 
     Args:
         build: function without arguments that makes the network; it is called within the strategy.
@@ -33,7 +32,7 @@ class ReplicatedModel(keras.Model):
     def __init__(self, build, strategy):
         with strategy.scope():
             network = build()
-        # Outside the strategy: within it Keras would draw a batch to build what is built, which 3.5 then skips.
+        # Outside the strategy: within it Keras would draw a batch to build what is built.
         super().__init__(network.inputs, network.outputs)
         self.strategy = strategy
         # Hidden from Keras, which would save the trackers with the weights.
@@ -69,7 +68,7 @@ class ReplicatedModel(keras.Model):
         """Train.
 
         Args:
-            x: an `endless` data set, as of `PatchSampler.fit_arguments`; the number of replicas divides its batches.
+            x: a `prefetched` data set, as of `PatchSampler.fit_arguments`; the number of replicas divides its batches.
             validation_data: a `ValidationSet`, each of whose batches goes to one replica.
             kwargs: of ``keras.Model.fit``.
 
@@ -80,7 +79,7 @@ class ReplicatedModel(keras.Model):
         with self.strategy.scope():
             return super().fit(
                 x,
-                validation_data=endless(lambda number: _together(validation_data, self.replicas, number % batches)),
+                validation_data=prefetched(lambda number: _together(validation_data, self.replicas, number % batches)),
                 validation_steps=batches,
                 **kwargs,
             )
@@ -90,7 +89,7 @@ class ReplicatedModel(keras.Model):
         x, y = data
         context = tf.distribute.get_replica_context()
         with tf.GradientTape() as tape:
-            losses = [ops.mean(one) for one in self._losses_of(y, self(x, training=True))]
+            losses = [ops.mean(values) for values in self._losses_of(y, self(x, training=True))]
             # What penalises weights, the same on all replicas, is part of the loss, as in Keras.
             losses[0] += sum(self.losses)
             # The optimiser adds up the gradients of the replicas, which have equally many images.
@@ -107,9 +106,9 @@ class ReplicatedModel(keras.Model):
         x, y, weights = data
         context = tf.distribute.get_replica_context()
         losses = self._losses_of(y, self(x, training=False))
-        sums = [ops.sum(ops.mean(one, axis=tuple(range(1, len(one.shape)))) * weights) for one in losses]
+        sums = [ops.sum(ops.mean(values, axis=tuple(range(1, len(values.shape)))) * weights) for values in losses]
         *sums, count = context.all_reduce(_SUM, [*sums, ops.sum(weights)])
-        means = [one / count for one in sums]
+        means = [values / count for values in sums]
         means[0] += sum(self.losses)
         return self._report(means, count)
 

@@ -22,7 +22,7 @@ class ResumableState(keras.callbacks.Callback):
     Saved are the model's weights, the optimiser's variables (step count, learning rate, moments), the
     states of random layers such as dropout, and what other callbacks carry (best value, epochs waited). A
     run stopped after an epoch and resumed gives the weights and the history of an uninterrupted one, given
-    batches that depend on the step alone, as those of :class:`~aeanet_tf.training.PatchSampler` do::
+    batches that depend on the step alone, as those of `PatchSampler` do::
 
         state = ResumableState(folder)
         callbacks = [plateau, best, history, state]          # state last: it records what the others did
@@ -62,7 +62,7 @@ class ResumableState(keras.callbacks.Callback):
         entry is not this object.
         """
         if not callbacks or callbacks[-1] is not self:
-            raise InputError("callbacks: found no ResumableState at the end; expected it last, to record the others")
+            raise InputError("callbacks: found no ResumableState at the end, expected it last, to record the others")
         self._others, self._pending = list(callbacks[:-1]), []
         if not self.path.exists():
             return 0
@@ -72,7 +72,7 @@ class ResumableState(keras.callbacks.Callback):
             seeds, step = saved["seeds"], saved["step"]
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
-                f"{self.path}: found no training state ({error}); expected one saved by training"
+                f"{self.path}: found no training state ({error}), expected one saved by training"
             ) from None
         self._load(model, weights, seeds, step)
         # Keras resets its callbacks when training begins, so theirs waits until then.
@@ -92,7 +92,7 @@ class ResumableState(keras.callbacks.Callback):
                 raise ValueError(f"another optimiser than {type(model.optimizer).__name__}")
         except (ValueError, OSError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{path}: found weights of another model ({reason}); expected those of this one") from None
+            raise InputError(f"{path}: found weights of another model ({reason}), expected those of this one") from None
 
     def on_train_begin(self, logs=None):
         if self._others is None:

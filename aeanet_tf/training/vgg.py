@@ -49,7 +49,7 @@ def vgg_activations(weights=None, scale=ACTIVATION_SCALE):
         InputError: the file is not there, not to be downloaded, or not VGG-16's weights.
     """
     if weights is not None and not Path(weights).is_file():
-        raise InputError(f"vgg_weights: found no file {weights}; expected VGG-16's weights, such as {WEIGHTS_FILE}")
+        raise InputError(f"vgg_weights: found no file {weights}, expected VGG-16's weights, such as {WEIGHTS_FILE}")
     weights = imagenet_weights() if weights is None else Path(weights)
     with _float32():
         # All of it, for a file is read by the order of the layers; what follows relu4_3 is dropped below.
@@ -80,7 +80,7 @@ def imagenet_weights():
     except InputError as error:
         kind = "a damaged file (another MD5)" if path.exists() else "no VGG-16 weights"
         raise InputError(
-            f"vgg_weights: found {kind} at {path}, and none to fetch ({error}); expected {WEIGHTS_FILE}: put it there, "
+            f"vgg_weights: found {kind} at {path}, and none to fetch ({error}), expected {WEIGHTS_FILE}: put it there, "
             "or name a copy by training.vgg_weights, or train with loss 'pixel', which needs none"
         ) from error
     return path
@@ -98,7 +98,7 @@ def _load(model, path):
             raise ValueError("some weights are missing, or not numbers")
     except Exception as error:  # Keras's, h5py's and the operating system's, by what is wrong with the file.
         raise InputError(
-            f"vgg_weights: {path} does not hold the weights of VGG-16 without its dense layers; expected a file such "
+            f"vgg_weights: {path} does not hold the weights of VGG-16 without its dense layers, expected a file such "
             f"as Keras publishes, {WEIGHTS_FILE}, or one of save_weights"
         ) from error
 

@@ -74,7 +74,7 @@ def test_a_wrong_hash_is_one_line_and_code_2(catalogue, capsys, tmp_path):
         ([], "got no name"),
         (["paired-em"], "https://aml.engr.tamu.edu/2001/09/01/publications/ (J74)"),
         # Before anything is fetched.
-        (["cremi-a", "cremi-d"], "got 'cremi-d', expected one of"),
+        (["cremi-a", "cremi-d"], "found 'cremi-d', expected one of"),
     ],
 )
 def test_what_cannot_be_fetched_is_one_line_and_code_2(names, message, capsys, tmp_path):

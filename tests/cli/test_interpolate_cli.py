@@ -204,7 +204,7 @@ def _signed():
         (_nothing, ["--missing", "3", "--input", "none.tif"], r"none\.tif: no such file"),
         (_nothing, ["--missing", "3", "--axes", "ZYXQ"], "axes: found 'ZYXQ'"),
         (_nothing, ["--missing", "3", "--dataset", "raw"], r"in/stack\.tif: dataset 'raw' was given"),
-        (_sizes, ["--missing", "1", "--input", "in/*.png"], r"in/s_1\.png: found shape \(39, 44\).*expected .*\(40, 44\)"),
+        (_sizes, ["--missing", "1", "--input", "in/*.png"], r"s_1\.png: found shape \(39, 44\).*expected .*\(40, 44\)"),
         (_sizes, ["--test", "1", "--input", "in/s_[012].png"], r"in/s_1\.png: found shape"),
         (
             _signed,

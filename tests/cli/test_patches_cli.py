@@ -93,14 +93,14 @@ def test_reduce_writes_a_target_of_one_plane(folder):
         ({"source": ["low", "none"]}, "none: no such folder"),
         ({"pattern": ["*.czi"]}, r"no image matches \*\.czi"),
         ({"axes": ["ZYX"], "patch-size": [4, 8, 8]}, r"0\.tif: shape \(24, 32\) does not fit axes ZYX"),
-        ({"axes": ["YY"]}, "axes: got 'YY'"),
+        ({"axes": ["YY"]}, "axes: found 'YY'"),
         ({"patch-size": [8]}, "expected 2 sizes for the axes YX"),
         ({"patch-size": [8, 64]}, r"smaller than a patch of \(8, 64\)"),
         ({"patches-per-image": [0]}, "patches per image"),
         ({"percentiles": [50, 50]}, "percentiles"),
         ({"threshold": [2]}, "threshold"),
         ({"output": ["train.npy"]}, r"--output: got train\.npy"),
-        ({"reduce": ["Z"]}, "reduce: got 'Z'"),
+        ({"reduce": ["Z"]}, "reduce: found 'Z'"),
     ],
 )
 def test_bad_input_is_one_line_and_no_file(folder, changes, message):

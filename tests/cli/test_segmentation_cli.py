@@ -184,7 +184,7 @@ def predict(model, *arguments, source="in/a-T1.tif"):
         ("segments", ["--channels", "T1", "T2"], "a-T1.tif: 2 channels, the model takes 1"),
         ("segments", ["--channels", "T1", "T3"], r"a-T3\.tif: no such file, expected channel 'T3' beside a-T1\.tif"),
         ("segments", ["--channels", "F1", "F2"], r"neither it nor another .* is a first channel, expected 'F1'"),
-        ("segments", ["--channels", "T1", "T1"], r"channels: got \['T1', 'T1'\], expected a list of different words"),
+        ("segments", ["--channels", "T1", "T1"], r"channels: found \['T1', 'T1'\], expected a list of different words"),
     ],
 )
 def test_options_that_do_not_fit_are_one_line(folders, workplace, capfd, model, arguments, message):

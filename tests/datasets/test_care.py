@@ -25,7 +25,7 @@ def test_both_forms_give_what_was_written(tmp_path, form, projection):
             np.testing.assert_array_equal(found, written[image.name][condition])
     assert images[0].read("GT").ndim == (2 if projection else 3)
     assert images[0].path("C3").is_file()
-    with pytest.raises(InputError, match=r"condition: 'C4', expected one of C1, C2, C3, GT"):
+    with pytest.raises(InputError, match=r"condition: found 'C4', expected one of C1, C2, C3, GT"):
         images[0].read("C4")
 
 
@@ -96,7 +96,7 @@ def test_what_is_no_such_data_set(tmp_path):
     tifffile.imwrite(test / "a.tif", np.zeros((3, 5, 8, 9), np.uint8))
     (image,) = care_test_images(tmp_path)
     with pytest.raises(
-        InputError, match=r"a\.tif: shape \(3, 5, 8, 9\).*expected 4 volumes \(C3, C2, C1, GT\) stacked"
+        InputError, match=r"a\.tif: found shape \(3, 5, 8, 9\).*expected 4 volumes \(C3, C2, C1, GT\) stacked"
     ):
         image.read("C1")
     volume = np.ones((3, 8, 9), np.uint8)
@@ -108,7 +108,7 @@ def test_what_is_no_such_data_set(tmp_path):
         care_test_images(tmp_path)
     write_image(test / "GT" / "a.tif", volume, "ZYX")
     write_image(test / "C1" / "b.tif", volume[0], "YX")
-    with pytest.raises(InputError, match=r"b\.tif: shape \(8, 9\), expected a volume"):
+    with pytest.raises(InputError, match=r"b\.tif: found shape \(8, 9\), expected a volume"):
         care_test_images(tmp_path)[1].read("C1")
     write_image(test / "condition_1" / "a.tif", volume, "ZYX")
     with pytest.raises(InputError, match=r"condition_1: is condition C1, as C1; expected one folder a condition"):

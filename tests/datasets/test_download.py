@@ -288,7 +288,7 @@ def test_data_given_out_by_hand_say_where_and_how(tmp_path):
         download("iseg2017", tmp_path)
     (tmp_path / "iseg2017").mkdir()
     assert not download("iseg2017", tmp_path).fetched
-    with pytest.raises(InputError, match="got 'tribolum', expected one of care-planaria, "):
+    with pytest.raises(InputError, match="found 'tribolum', expected one of care-planaria, "):
         get_dataset("tribolum")
 
 

@@ -75,7 +75,7 @@ def test_labels_are_written_in_the_place_of_the_scan(data, tmp_path):
 def test_wrong_subjects_are_named(subject):
     rewrite(subject / "subject-3-T2.hdr", np.ones((8, 9, 11), np.int16))
     with pytest.raises(
-        InputError, match=r"subject-3-T2\.hdr: shape \(8, 9, 11\).*expected \(8, 9, 10\) as subject-3-T1"
+        InputError, match=r"subject-3-T2\.hdr: found shape \(8, 9, 11\).*expected \(8, 9, 10\) as subject-3-T1"
     ):
         read_subject(subject, 3)
     rewrite(subject / "subject-3-T2.hdr", np.ones((8, 9, 10), np.int16))
@@ -85,7 +85,7 @@ def test_wrong_subjects_are_named(subject):
     with pytest.raises(InputError, match=r"subject-3-label\.hdr: has the value 3, expected labels \[0, 10, 150, 250\]"):
         read_subject(subject, 3)
     rewrite(subject / "subject-3-label.hdr", labels[1:])
-    with pytest.raises(InputError, match=r"subject-3-label\.hdr: shape \(7, 9, 10\)"):
+    with pytest.raises(InputError, match=r"subject-3-label\.hdr: found shape \(7, 9, 10\)"):
         read_subject(subject, 3)
     (subject / "subject-3-label.hdr").unlink()
     with pytest.raises(InputError, match=r"subject-3-label\.hdr: no such file"):

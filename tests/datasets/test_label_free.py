@@ -142,8 +142,8 @@ def test_what_is_missing_or_of_another_kind(tmp_path):
         label_free_images(tmp_path, "dna", "train")[0].read()
     (tmp_path / "dna_test.csv").write_text("path_signal,path_target\ndna/test_00.ome.tif,dna/test_00.ome.tif\n")
     (tmp_path / "csvs" / "dna" / "test.csv").unlink()
-    with pytest.raises(InputError, match=r"test_00\.ome\.tif: 2 channels, expected one"):
+    with pytest.raises(InputError, match=r"test_00\.ome\.tif: found 2 channels, expected one"):
         label_free_images(tmp_path, "dna", "test")[0].read()
     tifffile.imwrite(tmp_path / "dna" / "test_00.ome.tif", np.ones((8, 9), np.uint8), metadata={"axes": "YX"})
-    with pytest.raises(InputError, match=r"test_00\.ome\.tif: axes YX, expected volumes"):
+    with pytest.raises(InputError, match=r"test_00\.ome\.tif: found axes YX, expected volumes"):
         label_free_images(tmp_path, "dna", "test")[0].read()

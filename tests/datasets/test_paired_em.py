@@ -229,6 +229,6 @@ def test_a_table_of_something_else_is_not_replaced(small):
     root, _ = small
     (root / "out").mkdir()
     (root / "out" / "registration.csv").write_text("x,y\n1,2\n")
-    with pytest.raises(InputError, match=r"registration\.csv: columns .*'x', 'y'.*, expected pair, status"):
+    with pytest.raises(InputError, match=r"registration\.csv: found columns .*'x', 'y'.*, expected pair, status"):
         prepare_paired_em(root, root / "out", rows=50)
     shutil.rmtree(root / "out")

@@ -151,10 +151,15 @@ def test_images_that_show_nothing_are_refused():
 @pytest.mark.parametrize(
     ("fixed", "moving", "scale", "message"),
     [
-        (np.ones((100, 100, 3)), np.ones((100, 100)), 1, r"fixed image: shape \(100, 100, 3\), expected \(y, x\)"),
-        (np.eye(100), np.eye(20), 1, r"moving image: shape \(20, 20\), expected .* at least 32"),
-        (np.eye(100), np.eye(100), 0, "scale: 0, expected a positive number"),
-        (np.eye(100), np.eye(100), np.nan, "scale: nan"),
+        (
+            np.ones((100, 100, 3)),
+            np.ones((100, 100)),
+            1,
+            r"fixed image: found shape \(100, 100, 3\), expected \(y, x\)",
+        ),
+        (np.eye(100), np.eye(20), 1, r"moving image: found shape \(20, 20\), expected .* at least 32"),
+        (np.eye(100), np.eye(100), 0, "scale: found 0, expected a positive number"),
+        (np.eye(100), np.eye(100), np.nan, "scale: found nan"),
     ],
 )
 def test_arguments_that_make_no_sense(fixed, moving, scale, message):

@@ -133,7 +133,7 @@ def test_a_learned_query_has_maps_and_one_size(networks):
     assert maps.shape == (5, 4, 5)
     # It does not depend on the image.
     np.testing.assert_array_equal(maps, relevance_maps(network, image("learned")))
-    with pytest.raises(InputError, match=r"x: 24 x 20 pixels, expected 16 x 20: a learned query"):
+    with pytest.raises(InputError, match=r"x: found 24 x 20 pixels, expected 16 x 20: a learned query"):
         relevance_maps(network, image("em"))
 
 
@@ -142,7 +142,7 @@ def test_operators_by_name_and_number(networks):
     assert choose_operator(network).name == "bottom_block.block_0"
     assert choose_operator(network, 1).name == choose_operator(network, "1").name == "decoding_block_2.upsampling"
     assert choose_operator(networks("flywing")).name == "projection.Bottom_0"
-    with pytest.raises(InputError, match=r"operator: 'x', expected one of bottom_block.block_0, .* 0 to 2"):
+    with pytest.raises(InputError, match=r"operator: found 'x', expected one of bottom_block.block_0, .* 0 to 2"):
         choose_operator(network, "x")
     with pytest.raises(InputError, match="no attention operators"):
         choose_operator(networks("unet"))
@@ -158,7 +158,7 @@ def test_the_default_operator_is_at_the_bottom_wherever_others_are():
 def test_what_cannot_be_mapped_is_refused(networks):
     with pytest.raises(InputError, match=r"bottom_block.block_0: the model has no shared references"):
         relevance_maps(networks("gvtnet"), image("gvtnet"))
-    with pytest.raises(InputError, match=r"x: shape \(21, 18, 1\), expected \(1, n, n, 1\)"):
+    with pytest.raises(InputError, match=r"x: found shape \(21, 18, 1\), expected \(1, n, n, 1\)"):
         relevance_maps(networks("em"), image("em")[0])
     with pytest.raises(InputError, match=r"expected \(1, n, n, 1\)"):
         query_and_attention(networks("em"), np.zeros((1, 8, 8, 2)))
@@ -225,14 +225,14 @@ def test_the_most_different_references():
     assert most_different(correlations, 5) == [0, 1, 2, 3, 4]
     assert len(most_different(correlations, 1)) == 1 and most_different(np.ones((1, 1)), 1) == [0]
     for count in (0, 6):
-        with pytest.raises(InputError, match=f"references: {count}, expected a number from 1 to 5"):
+        with pytest.raises(InputError, match=f"references: found {count}, expected a number from 1 to 5"):
             most_different(correlations, count)
 
 
 def test_random_references_follow_the_seed():
     assert random_references(64, 4, 1) == random_references(64, 4, 1) != random_references(64, 4, 2)
     assert random_references(4, 4, 0) == [0, 1, 2, 3]
-    with pytest.raises(InputError, match="references: 5"):
+    with pytest.raises(InputError, match="references: found 5"):
         random_references(4, 5, 0)
     with pytest.raises(InputError, match="expected the same number"):
         map_correlations([np.ones((2, 3, 3)), np.ones((3, 3, 3))])

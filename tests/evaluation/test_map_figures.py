@@ -88,7 +88,7 @@ def test_equivariance_figure():
         low, high = limits(rotations[name], 0.1, 99.9)
         expected, _ = np.histogram(raw[name], np.linspace(low, high, 81), density=True)
         np.testing.assert_allclose(heights, expected)
-    with pytest.raises(InputError, match=r"channels: \[3\], expected numbers from 0 to 2"):
+    with pytest.raises(InputError, match=r"channels: found \[3\], expected numbers from 0 to 2"):
         equivariance_figure(found, (3,))
 
 
@@ -117,7 +117,7 @@ def test_prediction_panels():
 
 def test_panels_that_do_not_fit():
     gt = RNG.random((40, 50))
-    with pytest.raises(InputError, match=r"a: shape \(40, 49\), expected the ground truth's \(40, 50\)"):
+    with pytest.raises(InputError, match=r"a: found shape \(40, 49\), expected the ground truth's \(40, 50\)"):
         prediction_panels(gt, {"a": gt[:, 1:]}, gt)
     with pytest.raises(InputError, match="predictions: none"):
         prediction_panels(gt, {}, gt)

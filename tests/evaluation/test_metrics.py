@@ -217,7 +217,7 @@ def test_what_cannot_be_scored_is_refused(pair):
         get_protocol("care")(gt, image, 1.0)
     with pytest.raises(InputError, match=r"offset: found 100, but the protocol em expects none"):
         get_protocol("em")(gt, image, offset=100)
-    with pytest.raises(InputError, match="data_range: got 0"):
+    with pytest.raises(InputError, match="data_range: found 0"):
         get_protocol("plain")(gt, image, 0)
     with pytest.raises(InputError, match=r"constant"):
         get_protocol("plain")(np.ones((9, 9)), np.ones((9, 9)))

@@ -58,13 +58,13 @@ def test_equal_numbers_give_no_test():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: mean_interval([]), r"values: got an array of shape \(0,\), expected a list of at least one number"),
+        (lambda: mean_interval([]), r"values: found an array of shape \(0,\), expected a list of at least one number"),
         (lambda: mean_interval([[1, 2]]), r"shape \(1, 2\)"),
         (lambda: mean_interval([1, np.nan]), "values: number 1 is nan, expected finite numbers"),
-        (lambda: mean_interval([1, 2], 95), "level: got 95, expected a number between 0 and 1"),
-        (lambda: paired_difference([1, 2], [1, 2, 3]), "paired values: got 2 and 3"),
+        (lambda: mean_interval([1, 2], 95), "level: found 95, expected a number between 0 and 1"),
+        (lambda: paired_difference([1, 2], [1, 2, 3]), "paired values: found 2 and 3"),
         (lambda: paired_difference([1, 2], [np.inf, 3]), "second values: number 0 is inf"),
-        (lambda: paired_t_test([1], [2]), "paired t-test: got 1 pair, expected at least 2"),
+        (lambda: paired_t_test([1], [2]), "paired t-test: found 1 pair, expected at least 2"),
     ],
 )
 def test_what_cannot_be_computed_is_refused(call, message):

@@ -7,10 +7,10 @@ from aeanet_tf.evaluation.equivariance import TRANSFORMATIONS
 from aeanet_tf.experiments.equivariance import (
     BASELINE,
     OURS,
+    equivariance_table,
     middle_patches,
     predict_in_patches,
-    turning_errors,
-    turning_table,
+    transformation_errors,
 )
 from aeanet_tf.experiments.laboratory import Case
 from aeanet_tf.models import normalizers
@@ -30,7 +30,7 @@ def test_the_sentence_says_what_the_table_shows(ours, sentence):
         BASELINE: [[{"condition": "", **dict.fromkeys(TRANSFORMATIONS, 2.0)}]],
         OURS: [[{"condition": "", **dict(zip(TRANSFORMATIONS, map(float, ours), strict=True))}]],
     }
-    (_, columns, rows), verdict = turning_table(scores, [None], {OURS: {"Rot. 90": 0.5}})
+    (_, columns, rows), verdict = equivariance_table(scores, [None], {OURS: {"Rot. 90": 0.5}})
     assert verdict.endswith(f"{sentence}.") and list(columns) == list(TRANSFORMATIONS)
     assert rows[OURS]["Rot. 90"].value == ours[0] and rows[OURS]["Rot. 90"].published == 0.5
 
@@ -44,9 +44,9 @@ def test_patches_are_the_middle_of_what_is_scored():
 
 
 def test_errors_are_in_the_units_of_the_prediction():
-    errors = turning_errors(lambda model, image, axes: model * image)(3, np.ones((8, 8)), "YX")
+    errors = transformation_errors(lambda model, image, axes: model * image)(3, np.ones((8, 8)), "YX")
     assert set(errors.values()) == {0}
-    shifted = turning_errors(lambda model, image, axes: model * np.roll(image, 1, 0))(2, np.eye(8), "YX")
+    shifted = transformation_errors(lambda model, image, axes: model * np.roll(image, 1, 0))(2, np.eye(8), "YX")
     assert shifted["Rot. 180"] == pytest.approx(2 * 2 / 8)
 
 

@@ -219,7 +219,10 @@ def test_mistakes_are_one_line(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     data, output = ["--data", str(tmp_path / "data")], ["--output", str(tmp_path / "out")]
     for arguments, message in (
-        (["table2", *data, *output, "--budget", "small"], "--budget: 'small', expected full, tiny, or a fraction"),
+        (
+            ["table2", *data, *output, "--budget", "small"],
+            "--budget: found 'small', expected full, tiny, or a fraction",
+        ),
         (["table2", *data, *output, "--seeds", "0"], "--seeds: '0', expected a number of at least 1, or different"),
         (["table2", *data, *output, "--seeds", "2,2"], "--seeds: '2,2', expected a number of at least 1, or different"),
         (["w2s", *data, *output, "--minutes", "0"], "--minutes: found 0, expected a number above 0"),

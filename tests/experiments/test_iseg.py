@@ -44,7 +44,7 @@ def test_subjects_are_checked_before_the_training(tmp_path):
     with pytest.raises(InputError, match=r"brain of subject 1 has a box of \(\d, \d, \d\) voxels, .* \(4, 4, 10\)"):
         labelled_subjects(tmp_path, (4, 4, 10))
     nibabel.AnalyzeImage(np.zeros((10, 9, 7), "int16"), None).to_filename(tmp_path / "subject-3-T2.hdr")
-    with pytest.raises(InputError, match=r"subject-3-T2\.hdr: shape \(7, 9, 10\)"):
+    with pytest.raises(InputError, match=r"subject-3-T2\.hdr: found shape \(7, 9, 10\)"):
         labelled_subjects(tmp_path)
     (tmp_path / "subject-2-label.hdr").unlink()
     (tmp_path / "subject-2-label.img").unlink()

@@ -235,10 +235,10 @@ def without_graph(monkeypatch):
     [
         ({"license": "MIT-ish"}, r"license: 'MIT-ish' is no SPDX identifier"),
         ({"authors": []}, "authors: none given"),
-        ({"authors": [", An Institute"]}, "authors: ', An Institute', expected"),
+        ({"authors": [", An Institute"]}, "authors: found ', An Institute', expected"),
         ({"authors": ["A/B"]}, "authors: .*[sS]lash"),
         ({"description": "x" * 2000}, "description: .*1024"),
-        ({"test_image": np.zeros((80, 80, 3))}, "test_image: shape .* expected the axes YXC with 1"),
+        ({"test_image": np.zeros((80, 80, 3))}, "test_image: found shape .* expected the axes YXC with 1"),
     ],
 )
 def test_what_the_specification_refuses_is_named_in_one_line(changes, message, core, tmp_path, without_graph):

@@ -57,6 +57,8 @@ def test_a_package_cannot_say_which_positions_count(tmp_path):
     except InputError as error:
         pytest.skip(str(error))
     facts = {"authors": ["Ada Example"], "license": "CC-BY-4.0"}
-    with pytest.raises(InputError, match=r"^normalization\.over: 'nonzero', expected 'all': a package cannot say"):
+    with pytest.raises(
+        InputError, match=r"^normalization\.over: found 'nonzero', expected 'all': a package cannot say"
+    ):
         export_bioimageio(small_model(), tmp_path / "package", normalization=NONZERO, **facts)
     assert not list(tmp_path.iterdir())

@@ -233,7 +233,7 @@ def changed(variables, change):
         ({}, {}, {"overrides": ["attention.heads=1"]}, "attention.heads: unknown key"),
         ({}, {}, {"overrides": ["attention.num_heads=3"]}, "3 heads do not divide"),
         ({}, {}, {"overrides": ["attention.num_heads"]}, "--set: 'attention.num_heads', expected key=value"),
-        ({}, {}, {"axes": "YX"}, "axes: 'YX', expected 3 different letters of TZYX"),
+        ({}, {}, {"axes": "YX"}, "axes: found 'YX', expected 3 different letters of TZYX"),
         (
             {"downsampling": "attention"},
             {"decoding_block_1/upsampling/projection_shortcut/kernel": (3, 3, 3, 4, 8)},

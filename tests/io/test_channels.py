@@ -103,13 +103,13 @@ def test_what_does_not_belong_together_is_named(tmp_path):
     write(tmp_path)
     write_image(tmp_path / "subject-9-T2.tif", np.zeros((4, 9, 12), np.uint8), "ZYX")
     first, expected = tmp_path / "subject-9-T1.tif", r"expected \(4, 9, 11\) \(ZYX\) as subject-9-T1\.tif has$"
-    with pytest.raises(InputError, match=rf"subject-9-T2\.tif: shape \(4, 9, 12\) \(ZYX\), {expected}"):
+    with pytest.raises(InputError, match=rf"subject-9-T2\.tif: found shape \(4, 9, 12\) \(ZYX\), {expected}"):
         open_channels(first, NAMES)
     write_image(tmp_path / "subject-9-T2.tif", np.zeros(SHAPE, np.uint8), "TYX")
-    with pytest.raises(InputError, match=rf"subject-9-T2\.tif: shape \(4, 9, 11\) \(TYX\), {expected}"):
+    with pytest.raises(InputError, match=rf"subject-9-T2\.tif: found shape \(4, 9, 11\) \(TYX\), {expected}"):
         open_channels(first, NAMES)
     write_image(tmp_path / "subject-9-T2.tif", np.zeros(SHAPE, np.uint8), "CYX")
-    with pytest.raises(InputError, match=r"subject-9-T2\.tif: axes CYX, expected none for channels"):
+    with pytest.raises(InputError, match=r"subject-9-T2\.tif: found axes CYX, expected none for channels"):
         open_channels(first, NAMES)
     (tmp_path / "subject-9-T2.tif").unlink()
     with pytest.raises(InputError, match=r"subject-9-T2\.tif: no such file, expected channel 'T2' beside subject-9-T1"):
@@ -120,7 +120,7 @@ def test_what_does_not_belong_together_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none-T1\.tif: no such file, expected channel 'T1'"):
         channel_paths(tmp_path / "none-T1.tif", NAMES)
     for names in ([], ["T1", "T1"], ["T1", ""], "T1"):
-        with pytest.raises(InputError, match=r"^channels: got .*, expected a list of different words"):
+        with pytest.raises(InputError, match=r"^channels: found .*, expected a list of different words"):
             channel_paths(first, names)
 
 

@@ -240,7 +240,7 @@ def test_what_cannot_be_opened_is_named(tmp_path):
         "a.czi": r"unknown image format '\.czi', expected one of tif, .*, zarr",
         "none.tif": "no such file",
         "none.zarr": "no such file",
-        "complex.tif": "pixels of type complex64",
+        "complex.tif": "found pixels of type complex64",
         "plain.tif": r"shape \(5, 70, 90\), but the file does not name its axes; give them, as --axes ZYX",
         "text.tif": "not a readable TIFF",
     }.items():

@@ -195,7 +195,7 @@ def test_nothing_above_0_is_refused_and_so_is_what_is_not_finite_beside_it():
         image[20, 3] = value
         with pytest.raises(InputError, match=r"^a\.tif: the image holds NaN or infinite values"):
             streamed_mean_std(image, "YX", "a.tif", over="nonzero")
-    with pytest.raises(InputError, match=r"^over: got 'brain', expected 'all' or 'nonzero'"):
+    with pytest.raises(InputError, match=r"^over: found 'brain', expected 'all' or 'nonzero'"):
         streamed_mean_std(image, "YX", over="brain")
 
 
@@ -217,5 +217,5 @@ def test_what_is_not_finite_is_refused(value):
 def test_arrays_that_are_no_images():
     with pytest.raises(InputError, match="image: the image is empty"):
         streamed_mean_std(np.zeros((0, 3)), "YX")
-    with pytest.raises(InputError, match="image: pixels of type complex128"):
+    with pytest.raises(InputError, match="image: found pixels of type complex128"):
         streamed_mean_std(np.zeros((2, 3), complex), "YX")

@@ -109,7 +109,7 @@ def test_what_cannot_be_written_is_refused(tmp_path):
         ("o.nii", (SHAPE, "ZYX"), r"o\.nii: the array has shape \(5, 6, 7\), expected \(7, 6, 5\) as .*v\.nii has"),
         ("o.nii", (shape[1:], "YX"), r"o\.nii: the array has shape \(1, 6, 5\), expected \(7, 6, 5\)"),
         ("o.nii", (shape, "ZYXC"), r"o\.nii: axes ZYXC do not fit the volume's shape \(7, 6, 5\)"),
-        ("o.nii", (shape, "TYX"), "axes: got 'TYX', expected different letters of ZYXC"),
+        ("o.nii", (shape, "TYX"), "axes: found 'TYX', expected different letters of ZYXC"),
         ("o.nii", (shape, "ZYX", complex), r"o\.nii: cannot write voxels of type complex128"),
     ):
         with pytest.raises(InputError, match=message):

@@ -71,9 +71,9 @@ def test_dropout_is_reproducible_by_seed():
 @pytest.mark.parametrize("normalization", ["key_length", "query_length"])
 def test_dropout_without_softmax_is_refused(normalization):
     for computation in (None, "direct"):
-        with pytest.raises(ValueError, match=f"dropout=0.5 .*received normalization='{normalization}'.*dropout=0"):
+        with pytest.raises(ValueError, match=rf"dropout: found 0\.5 with normalization='{normalization}', expected 0"):
             GlobalAttention(8, normalization=normalization, computation=computation, dropout=0.5)
-    with pytest.raises(ValueError, match=r"dropout=0.5"):
+    with pytest.raises(ValueError, match=r"dropout: found 0\.5"):
         GVTO(8, normalization=normalization, dropout=0.5)
     message = rf"attention.dropout\S* 0.5, expected 0 with normalization '{normalization}'"
     with pytest.raises(InputError, match=message):
@@ -84,7 +84,7 @@ def test_dropout_without_softmax_is_refused(normalization):
 
 @pytest.mark.parametrize("dropout", [-0.1, 1, 1.5])
 def test_a_share_of_everything_is_refused(dropout):
-    with pytest.raises(ValueError, match="dropout must be at least 0 and less than 1"):
+    with pytest.raises(ValueError, match=r"dropout: found .*, expected at least 0 and less than 1"):
         GlobalAttention(8, normalization="softmax", dropout=dropout)
     for field in ("attention__dropout", "output_dropout"):
         with pytest.raises(ValidationError, match=field.replace("__", r"\.")):

@@ -88,33 +88,39 @@ def test_aea_block_has_the_papers_defaults():
 
 X = images(1, 4, 4, 4)
 ERRORS = {
-    "size": (lambda: GlobalAttention(4, "half"), "size must be one of .*'up4'.*received 'half'"),
-    "normalization": (lambda: GlobalAttention(4, normalization="length"), "normalization.*'key_length'.*'length'"),
-    "query": (lambda: GlobalAttention(4, query="given"), "query.*'learned'.*'given'"),
-    "computation": (lambda: GlobalAttention(4, computation="fast"), "computation.*'moments'.*'fast'"),
+    "size": (lambda: GlobalAttention(4, "half"), "size: found 'half', expected one of .*'up4'"),
+    "normalization": (
+        lambda: GlobalAttention(4, normalization="length"),
+        "normalization: found 'length', .*'key_length'",
+    ),
+    "query": (lambda: GlobalAttention(4, query="given"), "query: found 'given', .*'learned'"),
+    "computation": (lambda: GlobalAttention(4, computation="fast"), "computation: found 'fast', .*'moments'"),
     "softmax of moments": (
         lambda: GlobalAttention(4, computation="moments", normalization="softmax"),
-        "computation='moments'.*softmax",
+        "computation: found 'moments'.*softmax",
     ),
-    "heads": (lambda: GlobalAttention(6, num_heads=4), "num_heads=4 must divide key_filters=6"),
+    "heads": (
+        lambda: GlobalAttention(6, num_heads=4),
+        "num_heads: found 4, expected a number that divides key_filters=6",
+    ),
     "heads of value": (
         lambda: GlobalAttention(6, num_heads=2, value_filters=5),
-        "num_heads=2 must divide value_filters=5",
+        "num_heads: found 2, .*value_filters=5",
     ),
-    "up4 query": (lambda: GlobalAttention(8, "up4")(X), "key_filters=8 must equal its 4 channels"),
+    "up4 query": (lambda: GlobalAttention(8, "up4")(X), "key_filters: found 8, expected 4"),
     "learned query": (
         lambda: GlobalAttention(4, query="learned")(keras.Input((None, None, 4))),
-        "learned.*known input size.*None",
+        "query: found 'learned'.*None.*known input size",
     ),
-    "residual": (lambda: GVTO(4, "down", residual="v3"), "residual.*'v2'.*'v3'"),
-    "up4 v1": (lambda: GVTO(4, "up4", residual="v1"), "up4.*'v1'.*'v2'"),
-    "same filters": (lambda: GVTO(8)(X), "filters=8 must equal its 4 channels"),
-    "fixed size": (lambda: UpSamplingGVTO(4, size="down"), "UpSamplingGVTO has size='up'"),
+    "residual": (lambda: GVTO(4, "down", residual="v3"), "residual: found 'v3', .*'v2'"),
+    "up4 v1": (lambda: GVTO(4, "up4", residual="v1"), "'v1'.*up4.*'v2'"),
+    "same filters": (lambda: GVTO(8)(X), "filters: found 8, expected 4"),
+    "fixed size": (lambda: UpSamplingGVTO(4, size="down"), "size: .*'up', that of UpSamplingGVTO"),
 }
 
 
 @pytest.mark.parametrize("case", ERRORS)
-def test_errors_say_what_was_received(case):
+def test_errors_say_what_was_found(case):
     call, message = ERRORS[case]
     with pytest.raises(ValueError, match=message):
         call()

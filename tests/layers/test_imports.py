@@ -9,14 +9,14 @@ import pytest
 import aeanet_tf
 
 PACKAGE = Path(aeanet_tf.__file__).parent
-PORTABLE = ("layers", "networks", "training/losses.py", "errors.py", "startup.py")
+PORTABLE = ("layers", "networks", "training/losses.py", "device_names.py", "errors.py", "startup.py")
 # Faster kernels where TensorFlow is the backend, imported only there.
 OPTIONAL = {"layers/fast_paths.py": "tensorflow"}
 FILES = [f for part in PORTABLE for f in (sorted((PACKAGE / part).glob("**/*.py")) or [PACKAGE / part])]
 # Downward only: layers know nothing of networks, networks nothing of training.
 OWN = {
     "layers": {"layers", "startup"},
-    "networks": {"layers", "networks", "errors", "startup"},
+    "networks": {"layers", "networks", "device_names", "errors", "startup"},
     "training": {"errors", "startup"},
 }
 

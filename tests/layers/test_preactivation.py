@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from aeanet_tf.layers import PreActivation, ResidualBlock, convolution
-from aeanet_tf.layers.fast_paths import plain_arithmetic
+from aeanet_tf.layers.fast_paths import portable_arithmetic
 from tests.layers.oracle import images, relative_error
 
 SHAPES = [(2, 6, 10, 3), (2, 4, 5, 6, 3), (3, 12, 3)]
@@ -85,7 +85,7 @@ def operations(function, *shape):
 def test_exported_graphs_are_plain():
     block = ResidualBlock(3)
     block.build((None, 8, 8, 3))
-    with plain_arithmetic():
+    with portable_arithmetic():
         exported = operations(lambda x: block(x, training=False), None, 8, 8, 3)
     assert exported.count("Conv2D") == 2 and not any("Depthwise" in name for name in exported)
     # One normalisation is left to be applied to positions; the other is in a kernel.

@@ -120,7 +120,9 @@ def test_the_cost_grows_as_the_paper_says():
 
 @pytest.mark.parametrize("shape", [(None, 8, 8, 8, 16), (None, 8, 8, 12)])
 def test_inputs_that_do_not_fit(shape):
-    with pytest.raises(ValueError, match=r"expected features of shape|key_reduction=8 does not divide the 12 channels"):
+    with pytest.raises(
+        ValueError, match=r"features: found shape|key_reduction: found 8, expected a divisor of the 12 channels"
+    ):
         AttentionAwareLayer().build(shape)
 
 

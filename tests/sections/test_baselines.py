@@ -51,7 +51,9 @@ def test_equal_and_constant_slices_stay():
 
 @pytest.mark.parametrize("baseline", [average, registered])
 def test_slices_of_unlike_size_are_refused(baseline):
-    with pytest.raises(InputError, match=r"neighbouring slices: shapes \(9, 9\) and \(9, 8\), expected two images"):
+    with pytest.raises(
+        InputError, match=r"neighbouring slices: found shapes \(9, 9\) and \(9, 8\), expected two images"
+    ):
         baseline(np.zeros((9, 9)), np.zeros((9, 8)))
 
 

@@ -64,9 +64,9 @@ def test_only_what_is_needed_is_interpolated_once():
 
 
 def test_less_than_one_slice_is_a_mistake():
-    with pytest.raises(ValueError, match="n: got 0"):
+    with pytest.raises(ValueError, match="n: found 0"):
         positions(0)
-    with pytest.raises(ValueError, match="n: got -1"):
+    with pytest.raises(ValueError, match="n: found -1"):
         fill_run(np.zeros((1, 1)), np.ones((1, 1)), -1, np.maximum)
 
 

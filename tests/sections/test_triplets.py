@@ -178,11 +178,11 @@ def test_limits_can_be_changed(stack):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": 20}, "window: got 20, expected at least 30 pixels, or none"),
-        ({"max_shift": -1}, "max_shift: got -1, expected 0 or more"),
-        ({"min_correlation": 1.5}, "min_correlation: got 1.5, expected -1 to 1"),
-        ({"max_blur_ratio": 0.5}, "max_blur_ratio: got 0.5, expected 1 to inf"),
-        ({"max_flat": float("nan")}, "max_flat: got nan, expected 0 to 1"),
+        ({"window": 20}, "window: found 20, expected at least 30 pixels, or none"),
+        ({"max_shift": -1}, "max_shift: found -1, expected 0 or more"),
+        ({"min_correlation": 1.5}, "min_correlation: found 1.5, expected -1 to 1"),
+        ({"max_blur_ratio": 0.5}, "max_blur_ratio: found 0.5, expected 1 to inf"),
+        ({"max_flat": float("nan")}, "max_flat: found nan, expected 0 to 1"),
     ],
 )
 def test_options_are_checked(options, message):
@@ -195,7 +195,7 @@ def test_what_cannot_be_used_is_said(stack):
         make_triplets(in_memory(stack), [3, 4, 5], SMALL)
     with pytest.raises(InputError, match="stack: no three consecutive slices among the 4 that may be used"):
         make_triplets(in_memory(stack), [0, 1, 3, 4], SMALL)
-    with pytest.raises(InputError, match="max_shift: 38 for slices of"):
+    with pytest.raises(InputError, match="max_shift: found 38 for slices of"):
         make_triplets(in_memory(stack), range(5), TripletOptions(max_shift=38))
 
 

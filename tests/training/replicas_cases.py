@@ -13,7 +13,7 @@ from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.runs.train import train_run
 from aeanet_tf.training import CSVHistory, PatchSampler, ValidationSet, get_loss, mae, mse, read_history
 from aeanet_tf.training.devices import find_devices, make_strategy
-from aeanet_tf.training.feeding import endless
+from aeanet_tf.training.prefetching import prefetched
 from aeanet_tf.training.replicas import ReplicatedModel
 from tests.models import EAGER, NETWORK, assert_same_weights, eager_tensorflow, write_config, write_pairs
 
@@ -88,7 +88,7 @@ def convolution():
 def test_each_replica_gets_its_part_of_every_batch(strategy):
     X = images(7)
     sampler = PatchSampler(X, X**2, 4, 2, seed=3)
-    batches = strategy.experimental_distribute_dataset(endless(sampler.__getitem__, workers=3))
+    batches = strategy.experimental_distribute_dataset(prefetched(sampler.__getitem__, workers=3))
     for number, batch in zip(range(5), batches, strict=False):
         for values, expected in zip(batch, sampler[number], strict=True):
             parts = strategy.experimental_local_results(values)

@@ -216,7 +216,7 @@ def _one_line(error):
 
 
 def test_a_path_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match=r"vgg_weights: found no file .*nowhere\.h5; expected VGG-16's weights") as e:
+    with pytest.raises(InputError, match=r"vgg_weights: found no file .*nowhere\.h5, expected VGG-16's weights") as e:
         InterpolationLoss("feature", tmp_path / "nowhere.h5")
     _one_line(e)
 
@@ -413,11 +413,11 @@ def test_a_compiled_model_reloads(tmp_path):
 def test_unfit_slices(style):
     _, y_pred = _slices()
     for loss in (charbonnier, style, middle_mae, middle_mse):
-        with pytest.raises(InputError, match=r"found 1 target channels for 1 of the output; expected 3 \("):
+        with pytest.raises(InputError, match=r"found 1 target channels for 1 of the output, expected 3 \("):
             loss(y_pred, y_pred)
-    with pytest.raises(InputError, match=r"found 2 channels; expected 1 \(grey\) or 3 \(RGB\)"):
+    with pytest.raises(InputError, match=r"found 2 channels, expected 1 \(grey\) or 3 \(RGB\)"):
         style(*_slices(2))
-    with pytest.raises(InputError, match=r"found images of 6 x 6; expected 8 or more"):
+    with pytest.raises(InputError, match=r"found images of 6 x 6, expected 8 or more"):
         style(*_slices(size=6))
     assert np.isfinite(style(*_slices(size=8))).all()
 
@@ -431,9 +431,9 @@ def test_half_precision_is_computed_in_float32(style):
 
 
 def test_unfit_arguments():
-    with pytest.raises(InputError, match=r"^loss: found 'mae'; expected one of 'pixel', 'feature', 'style'$"):
+    with pytest.raises(InputError, match=r"^loss: found 'mae', expected one of 'pixel', 'feature', 'style'$"):
         get_interpolation_loss("mae")
-    with pytest.raises(InputError, match="pixel_reduction: found 'max'; expected one of 'mean', 'sum'"):
+    with pytest.raises(InputError, match="pixel_reduction: found 'max', expected one of 'mean', 'sum'"):
         InterpolationLoss("pixel", pixel_reduction="max")
     with pytest.raises(InputError, match=r"beta: found .*expected three numbers"):
         InterpolationLoss("pixel", beta=(1, 2))

@@ -55,7 +55,7 @@ def test_laplace_needs_means_and_scales():
 
 def test_get_loss():
     assert get_loss("laplace") is laplace
-    with pytest.raises(InputError, match="loss: found 'huber'; expected one of 'mae', 'mse', 'charbonnier', 'laplace'"):
+    with pytest.raises(InputError, match="loss: found 'huber', expected one of 'mae', 'mse', 'charbonnier', 'laplace'"):
         get_loss("huber")
 
 

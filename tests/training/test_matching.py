@@ -72,7 +72,7 @@ def test_whole_integers_do_not_overflow():
     ("x", "y", "message"),
     [
         (scene((32, 32), 1), scene((32, 32), 1, 0.1), "correlation"),
-        (scene((32, 32), 1), -scene((32, 32), 1), "correlation of -1.000; expected at least 0.1"),
+        (scene((32, 32), 1), -scene((32, 32), 1), "correlation of -1.000, expected at least 0.1"),
         (np.ones((8, 8, 1)), scene((8, 8)), "the input is constant"),
         (scene((8, 8)), np.ones((8, 8, 1)), "the truth is constant"),
         (scene((8, 8)), scene((8, 9)), "shapes"),

@@ -114,14 +114,14 @@ def test_plateau_defaults_are_csbdeeps():
         (lambda: staircase(1e-3, 0.5, 2.5), "steps: found 2.5"),
         (lambda: warmup_cosine(0, 10), "peak: found 0"),
         (lambda: warmup_cosine(1e-3, 2.5), "steps: found 2.5"),
-        (lambda: warmup_cosine(1e-3, 10, warmup=1), "warmup: found 1; expected a share"),
-        (lambda: warmup_cosine(1e-3, 10, final=-1), "final: found -1; expected a share"),
+        (lambda: warmup_cosine(1e-3, 10, warmup=1), "warmup: found 1, expected a share"),
+        (lambda: warmup_cosine(1e-3, 10, final=-1), "final: found -1, expected a share"),
         (lambda: adam(1e-3, clip_norm=0), "clip_norm: found 0"),
         (lambda: adam(1e-3, weight_decay=-1), "weight_decay: found -1"),
-        (lambda: adam(1e-3, average=1), "average: found 1; expected a number between 0 and 1"),
+        (lambda: adam(1e-3, average=1), "average: found 1, expected a number between 0 and 1"),
         (lambda: adam("fast"), "learning_rate: found 'fast'"),
         (lambda: adam(1e-3, epsilon=0), "epsilon: found 0"),
-        (lambda: reduce_on_plateau(patiense=3), "reduce_lr: found patiense; expected some of"),
+        (lambda: reduce_on_plateau(patiense=3), "reduce_lr: found patiense, expected some of"),
     ],
 )
 def test_bad_input(call, message):

@@ -61,5 +61,5 @@ def test_devices_that_are_refused(devices, message, tmp_path):
 
 def test_another_backend(monkeypatch):
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
-    with pytest.raises(InputError, match=r"^train_devices: 2, expected null: Keras runs on jax, not TensorFlow"):
+    with pytest.raises(InputError, match=r"^train_devices: found 2, expected null: Keras runs on jax, not TensorFlow"):
         find_devices(2, 4)

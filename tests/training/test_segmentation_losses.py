@@ -80,7 +80,7 @@ def test_half_precision_loses_nothing():
 
 
 def test_unknown_losses_and_weights_that_do_not_fit():
-    with pytest.raises(InputError, match="'focal'; expected one of 'cross_entropy', 'dice', 'cross_entropy_dice'"):
+    with pytest.raises(InputError, match="'focal', expected one of 'cross_entropy', 'dice', 'cross_entropy_dice'"):
         get_segmentation_loss("focal")
     assert check_class_weights(None, 2) is None
     assert check_class_weights(np.array([1, 2.5]), 2) == [1, 2.5]

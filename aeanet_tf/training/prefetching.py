@@ -14,12 +14,12 @@ def default_workers():
     return min(4, max(1, cores // 4))
 
 
-def endless(batch, workers=1):
+def prefetched(batch, workers=1):
     """A ``tf.data.Dataset`` of ``batch(0)``, ``batch(1)`` and so on, made by threads while others are used.
 
     They come in this order, each once, whatever the number of threads. At most `ahead` of it are ready or being made.
     The threads are TensorFlow's and end with the iterator, at the end of ``fit`` or where it is stopped. Keras's own
-    for a ``PyDataset`` with several workers do not (3.5, and 3.15 where it is stopped).
+    for a ``PyDataset`` with several workers outlive a training that is stopped.
 
     Args:
         batch: function of a number from 0, whose results are tuples of arrays that have the shapes of ``batch(0)``,

@@ -86,14 +86,14 @@ def test_one_class_and_a_flat_image_are_drawn(tmp_path):
 
 def test_what_does_not_fit_is_told():
     for changes, message in (
-        ({"image": IMAGE[None]}, r"image: shape \(1, 12, 20\), expected 2D"),
-        ({"truth": TRUTH[1:]}, r"ground truth: shape \(11, 20\), expected the image's \(12, 20\)"),
-        ({"predictions": {"a": TRUTH[:, 1:]}}, r"a: shape \(12, 19\), expected the image's \(12, 20\)"),
-        ({"predictions": {}}, "predictions: none, expected at least one method"),
+        ({"image": IMAGE[None]}, r"image: found shape \(1, 12, 20\), expected 2D"),
+        ({"truth": TRUTH[1:]}, r"ground truth: found shape \(11, 20\), expected the image's \(12, 20\)"),
+        ({"predictions": {"a": TRUTH[:, 1:]}}, r"a: found shape \(12, 19\), expected the image's \(12, 20\)"),
+        ({"predictions": {}}, "predictions: found none, expected at least one method"),
         ({"predictions": {"a": TRUTH + 1}}, r"a: has the value \d+, expected labels \[0, 10, 150, 250\]"),
-        ({"labels": [0, 10, 10]}, r"labels: got \[0, 10, 10\], expected different values"),
-        ({"labels": range(9)}, "labels: 9 classes, expected at most 8"),
-        ({"names": ["a"]}, "names: 1 names, expected one for each of the 4 labels"),
+        ({"labels": [0, 10, 10]}, r"labels: found \[0, 10, 10\], expected different values"),
+        ({"labels": range(9)}, "labels: found 9 classes, expected at most 8"),
+        ({"names": ["a"]}, "names: found 1 names, expected one for each of the 4 labels"),
     ):
         arguments = {"image": IMAGE, "truth": TRUTH, "predictions": {"a": TRUTH}, "labels": LABELS} | changes
         with pytest.raises(InputError, match=message):

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.training import PatchSampler, StopAtNaN, ValidationSet
-from aeanet_tf.training.feeding import ahead, default_workers, endless
+from aeanet_tf.training.prefetching import ahead, default_workers, prefetched
 
 
 class _Counted:
@@ -42,7 +42,7 @@ def _wait_until(condition):
 @pytest.mark.parametrize("workers", [1, 3])
 def test_in_order_each_once_and_not_too_far_ahead(workers):
     batch = _Counted()
-    data = endless(batch, workers)
+    data = prefetched(batch, workers)
     assert [(one.shape, one.dtype) for one in data.element_spec] == [((2, 3), "float32"), ((2,), "float64")]
     batch.begun.clear()
     iterator = iter(data)
@@ -58,7 +58,7 @@ def test_in_order_each_once_and_not_too_far_ahead(workers):
 
 def test_threads_and_data_go_with_the_iterator():
     batch = _Counted()
-    data = endless(batch, 3)
+    data = prefetched(batch, 3)
     gone = weakref.ref(batch)
     before = psutil.Process().num_threads()
     iterator = iter(data)
@@ -139,7 +139,7 @@ def test_exceptions_of_an_augmenter_surface_as_they_are(workers, good):
 def test_patches_that_change_their_shape():
     x = np.zeros((20, 8, 8, 1), "float32")
     sampler = PatchSampler(x, x, 4, 10, augment=_Late(40, lambda x, y: (x[:4], y)))
-    message = r"augment: found batches of shape \(\(4, 4, 8, 1\), \(4, 8, 8, 1\)\); expected .* as of the first"
+    message = r"augment: found batches of shape \(\(4, 4, 8, 1\), \(4, 8, 8, 1\)\), expected .* as of the first"
     with pytest.raises(InputError, match=message), sampler.surfacing():
         _compiled().fit(**sampler.fit_arguments(), epochs=2, verbose=0)
 

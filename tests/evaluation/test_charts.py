@@ -16,7 +16,7 @@ def test_lines_go_through_the_values_and_published_ones_are_dashed():
     assert list(drawn["AEANet"].get_ydata()) == values["AEANet"] and drawn["AEANet, published"].get_linestyle() == "--"
     assert drawn["AEANet"].get_color() == drawn["AEANet, published"].get_color() != drawn["GVTNet"].get_color()
     assert [text.get_text() for text in axes.get_xticklabels()] == ["full", "256", "128"]
-    with pytest.raises(InputError, match="AEANet: 1 values, expected one for each of 2 sizes"):
+    with pytest.raises(InputError, match="AEANet: found 1 values, expected one for each of 2 sizes"):
         size_chart({"AEANet": [1.0]}, ["a", "b"], "dB")
 
 
