@@ -88,9 +88,9 @@ def test_variants_that_compute_the_same_share_one_time(benchmark, data, tmp_path
     seconds = study.seconds(study.variants())
     same = {name for name, value in seconds.items() if value == seconds["default"]}
     schedules = {"staircase", "no-warm-up", *(f"learning-rate-{rate}" for rate in ("0.001", "0.002", "0.008"))}
-    assert same == {"default", "unmatched", *schedules}
+    assert same == {"default", "unmatched", "clipping-to-0.03", "clipping-to-1", *schedules}
     decays = {seconds[name] for name in seconds if name.startswith("weight-decay")}
-    assert len(decays) == 1 and len(asked) == len(set(seconds.values())) == len(seconds) - 6 - 2
+    assert len(decays) == 1 and len(asked) == len(set(seconds.values())) == len(seconds) - 8 - 2
 
 
 def test_variants_are_valid_and_differ_from_the_default(benchmark, data, tmp_path):

@@ -36,7 +36,8 @@ class Sleeper:
 def laboratory(folder, budget="full", minutes=None):
     configs = folder / "configs"
     configs.mkdir(exist_ok=True)
-    config = {"model": {"name": "any"}, "training": {"steps": 400, "steps_per_epoch": 100, "batch_size": 8}}
+    training = {"steps": 400, "steps_per_epoch": 100, "batch_size": 8, "patch_size": [32, 32]}
+    config = {"model": {"name": "any"}, "training": training}
     (configs / "small.json").write_text(json.dumps(config))
     return Laboratory(folder, folder / "out", parse_budget(budget), (0, 1), configs, minutes=minutes)
 

@@ -37,7 +37,7 @@ def data(tmp_path_factory):
     config = {
         "model": {"name": "any", "network": {"attention": {"num_heads": 1}}},
         "data": {"axes": "YX", "validation_low": "val/low", "validation_GT": "val/GT"},
-        "training": {"steps": 400, "steps_per_epoch": 100, "batch_size": 8, "loss": "mse"},
+        "training": {"steps": 400, "steps_per_epoch": 100, "batch_size": 8, "patch_size": [32, 32], "loss": "mse"},
     }
     (configs / "small.json").write_text(json.dumps(config))
     return folder

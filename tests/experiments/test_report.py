@@ -28,7 +28,8 @@ def report(tmp_path, budget="full", epochs=2):
         "RCAN": {"C1 (PSNR)": Cell(published=1.59), "C1 (SSIM)": Cell(math.nan)},
     }
     models = str(tmp_path / "models")
-    model, training = {"name": "a-seed0", "basedir": models}, {"steps": 7, "steps_per_epoch": 4}
+    model = {"name": "a-seed0", "basedir": models}
+    training = {"steps": 7, "steps_per_epoch": 4, "patch_size": [8, 8]}
     config = RunConfig.model_validate({"model": model, "training": training})
     history = [f"{epoch},0.5,0.5" for epoch in range(epochs)]
     write_text(Path(models, "a-seed0", "history.csv"), "\n".join(["epoch,loss,val_loss", *history, ""]))
