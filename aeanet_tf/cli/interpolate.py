@@ -190,11 +190,11 @@ def _test(stack, slices, args):
     output, scores = Path(args.output), {}
     sizes = {axis: size for axis, size in stack.pixel_size.items() if axis in "YX"}
     with _together(output) as folder, _each_line_once():
-        for one in tqdm(results, total=len(slices), unit="slice", leave=False, disable=None):
-            name = _name(stack, one.number)
-            write_image(folder / f"{name}.tif", one.predictions["model"], "YX", sizes, stack.unit if sizes else None)
-            save_figure(slice_figure(one, Path(stack.path).name), folder / f"{name}.png")
-            scores[one.number] = one.scores
+        for tested in tqdm(results, total=len(slices), unit="slice", leave=False, disable=None):
+            name = _name(stack, tested.number)
+            write_image(folder / f"{name}.tif", tested.predictions["model"], "YX", sizes, stack.unit if sizes else None)
+            save_figure(slice_figure(tested, Path(stack.path).name), folder / f"{name}.png")
+            scores[tested.number] = tested.scores
         write_scores(folder / "scores.csv", scores)
     print(f"{stack.path}: slices {', '.join(map(str, scores))} left out one at a time")
     if stack.dtype != "uint8":

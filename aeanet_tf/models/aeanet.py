@@ -298,7 +298,7 @@ class AEANet(CARE):
         options = PredictionOptions(n_tiles, tiling, max_memory, context, precision, ensemble)
         results = self._predict(img, axes, normalizer, resizer, options)
         if isinstance(img, (list, tuple)):
-            return [ProbabilisticPrediction(*one) for one in results]
+            return [ProbabilisticPrediction(*result) for result in results]
         return ProbabilisticPrediction(*results)
 
     def _predict(self, img, axes, normalizer, resizer, options, scale=True):
@@ -308,7 +308,7 @@ class AEANet(CARE):
             return predict_images(self, img, axes, normalizer, resizer, options)
         each = [(normalizer, resizer, options)]
         results = predict_ensemble([self], img, axes, each, scale and self.config.probabilistic)
-        return [one[:2] for one in results] if isinstance(img, (list, tuple)) else results[:2]
+        return [result[:2] for result in results] if isinstance(img, (list, tuple)) else results[:2]
 
     def network(self, precision="float32"):
         """The network as prediction uses it, with the weights of `keras_model`.

@@ -88,8 +88,8 @@ class Ensemble:
         results = self._predict(img, axes, normalizer, resizer, options)
         first = self.models[0]
         if not first.segments:
-            return _each(lambda one: one.mean, results)
-        return _each(lambda one: first.labels_of(one.mean, first._channel_axis(axes)), results)
+            return _each(lambda result: result.mean, results)
+        return _each(lambda result: first.labels_of(result.mean, first._channel_axis(axes)), results)
 
     def predict_probabilities(self, img, axes, normalizer="own", resizer=PadAndCropResizer(), **options):  # noqa: B008
         """The mean of the probabilities of models that segment; see `predict`.
@@ -99,7 +99,7 @@ class Ensemble:
         """
         if not self.models[0].segments:
             raise ValueError("These are no models that segment.")
-        return _each(lambda one: one.mean, self._predict(img, axes, normalizer, resizer, options))
+        return _each(lambda result: result.mean, self._predict(img, axes, normalizer, resizer, options))
 
     def predict_with_disagreement(self, img, axes, normalizer="own", resizer=PadAndCropResizer(), **options):  # noqa: B008
         """The mean of the models' predictions and how far they are apart, pixel by pixel.
@@ -120,7 +120,7 @@ class Ensemble:
         if len(self.models) == 1:
             raise InputError("models: found 1, expected at least 2 that can disagree")
         results = self._predict(img, axes, normalizer, resizer, options, disagreement=True)
-        return _each(lambda one: (one.mean, one.disagreement), results)
+        return _each(lambda result: (result.mean, result.disagreement), results)
 
     def predict_probabilistic(self, img, axes, normalizer="own", resizer=PadAndCropResizer(), **options):  # noqa: B008
         """A Laplace distribution for each pixel with the mean and the variance of the mixture of all members.
@@ -136,7 +136,7 @@ class Ensemble:
         if not self.models[0].config.probabilistic:
             raise ValueError("These are no probabilistic models.")
         results = self._predict(img, axes, normalizer, resizer, options, scale=True)
-        return _each(lambda one: ProbabilisticPrediction(one.mean, one.scale), results)
+        return _each(lambda result: ProbabilisticPrediction(result.mean, result.scale), results)
 
     def _predict(self, img, axes, normalizer, resizer, options, scale=False, disagreement=False):
         """`Results` of an image, or a list of them."""
@@ -205,7 +205,7 @@ def _facts(model):
 
 
 def _each(function, results):
-    return [function(one) for one in results] if isinstance(results, list) else function(results)
+    return [function(result) for result in results] if isinstance(results, list) else function(results)
 
 
 def model_orientations(models, ensemble):

@@ -78,7 +78,7 @@ def predict_arrays(model, images, axes, normalizer, resizer, options):
     own = (lambda x: x) if len(images) == 1 else copy.deepcopy
     prepared = (_PreparedImage(model, image, axes, own(normalizer), own(resizer)) for image in images)
     if isinstance(options.tiling, Patches):
-        return [_predict_in_patches(one, options) for one in prepared]
+        return [_predict_in_patches(image, options) for image in prepared]
     groups = [list(prepared)] if options.context == "group" else _alike(prepared)
     return [result for group in groups for result in _predict_group(model, group, options)]
 
@@ -86,13 +86,13 @@ def predict_arrays(model, images, axes, normalizer, resizer, options):
 def _alike(images, most=None):
     """Lists of images of one size in a row, to predict together: as many as are worth it, or ``most``."""
     group = []
-    for one in images:
-        if group and one.x.shape != group[0].x.shape:
+    for image in images:
+        if group and image.x.shape != group[0].x.shape:
             yield group
             group = []
-        group.append(one)
+        group.append(image)
         # At once, so that no more images are held than these.
-        if len(group) == (most or most_together(one.x.shape[:-1])):
+        if len(group) == (most or most_together(image.x.shape[:-1])):
             yield group
             group = []
     if group:
@@ -147,7 +147,7 @@ def mapped_back(y, probabilistic, n_channel_in, normalizer, axes):
 
 
 def _predict_group(model, group, options):
-    sizes = [one.x.shape[:-1] for one in group]
+    sizes = [image.x.shape[:-1] for image in group]
     first = given_tiles(model, options, group[0].axes, group[0].shape, sizes[0])
     # The output, and the copies that are made of it on the way back.
     output = 4 * sum(4 * prod(size) for size in sizes) * model.keras_model.output_shape[-1]
@@ -161,7 +161,7 @@ def _predict_group(model, group, options):
         return chosen
 
     def run(plan):
-        parts = [group] if options.context == "group" or not plan.shared else [[one] for one in group]
+        parts = [group] if options.context == "group" or not plan.shared else [[image] for image in group]
         return [result for part in parts for result in _run(model, part, plan, options.precision)]
 
     return run_until_it_fits(model, plan, run, len(group), output)
@@ -240,32 +240,32 @@ def _halved(model, plan):
 def _run(model, group, plan, precision):
     stages = model.stages(plan, precision)
     if prod(plan.n_tiles) == 1 and not plan.shared:
-        return [one for part in _alike(group, plan.batch) for one in _run_whole(stages, part, plan.batch)]
+        return [result for part in _alike(group, plan.batch) for result in _run_whole(stages, part, plan.batch)]
     frames = []
-    for one in group:
-        size = one.x.shape[:-1]
+    for image in group:
+        size = image.x.shape[:-1]
         edges = cut_evenly(size, plan.tiles_for(size, model.spec.divisor), model.spec.divisor)
-        frames.append(Frame(one.x, ArrayTarget(size, stages.graph.output), edges, edges))
+        frames.append(Frame(image.x, ArrayTarget(size, stages.graph.output), edges, edges))
     # In one piece there is nothing to show.
     with tqdm(disable=True if prod(plan.n_tiles) == 1 else None, leave=False, unit="tile") as bar:
         run_job(Job(stages, model.spec, frames, Features(), plan.batch), progress=follow(bar))
-    return [one.finish(frame.target.array) for one, frame in zip(group, frames, strict=True)]
+    return [image.finish(frame.target.array) for image, frame in zip(group, frames, strict=True)]
 
 
 def _run_whole(stages, images, batch):
     """Images of one size in one piece, all at once: nothing is to be shared or kept between tiles."""
     inner = [(0, n) for n in images[0].x.shape[:-1]]
-    inputs = [[one.x] for one in images]
+    inputs = [[image.x] for image in images]
     outputs = stages.run_alike(inputs, inner) if batch > 1 else [stages.run(0, inputs[0], inner, [])]
-    return [one.finish(y) for one, (y, _) in zip(images, outputs, strict=True)]
+    return [image.finish(y) for image, (y, _) in zip(images, outputs, strict=True)]
 
 
-def _predict_in_patches(one, options):
-    y = np.empty((*one.x.shape[:-1], one.model.keras_model.output_shape[-1]), "float32")
+def _predict_in_patches(image, options):
+    y = np.empty((*image.x.shape[:-1], image.model.keras_model.output_shape[-1]), "float32")
     with tqdm(disable=None, leave=False, unit="batch") as bar:
-        for slices, values in patch_averages(one.model, one.x, options, follow(bar)):
+        for slices, values in patch_averages(image.model, image.x, options, follow(bar)):
             y[slices] = values
-    return one.finish(y)
+    return image.finish(y)
 
 
 def patch_averages(model, source, options, progress=None):

@@ -152,7 +152,7 @@ class SegmentationAEANet(AEANet):
         options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision, patch_size, step, ensemble)
         results = self.predict_probabilities(img, axes, *options)
         if isinstance(img, (list, tuple)):
-            return [self.labels_of(one, self._channel_axis(axes)) for one in results]
+            return [self.labels_of(result, self._channel_axis(axes)) for result in results]
         return self.labels_of(results, self._channel_axis(axes))
 
     def predict_probabilities(
@@ -177,7 +177,7 @@ class SegmentationAEANet(AEANet):
         """
         options = PredictionOptions(n_tiles, tiling, max_memory, context, precision, ensemble, patch_size, step)
         results = self._predict(img, axes, normalizer, resizer, options, scale=False)
-        return [one for one, _ in results] if isinstance(img, (list, tuple)) else results[0]
+        return [result for result, _ in results] if isinstance(img, (list, tuple)) else results[0]
 
     def _check_normalizer_resizer(self, normalizer, resizer):
         # Before CSBDeep's check, which warns where a normaliser would map back and the channels differ in number.

@@ -100,11 +100,11 @@ def make_plan(own, spec, sizes, budget, n_tiles=None, shared=True, group=False):
     Raises:
         InputError: the smallest tiles do not fit into the budget.
     """
-    one, network = (1,) * spec.dimension, own.graph.network
-    whole = _evaluate(own, spec, sizes, one, budget, own)
+    whole_tiles, network = (1,) * spec.dimension, own.graph.network
+    whole = _evaluate(own, spec, sizes, whole_tiles, budget, own)
     asked = shared and attends(network)
     shared = asked and can_be_swept(network)
-    in_one_piece = prod(n_tiles or one) == 1 and not (group and shared)
+    in_one_piece = prod(n_tiles or whole_tiles) == 1 and not (group and shared)
     if in_one_piece and (n_tiles is not None or _fits(whole, budget)):
         _warn_of_memory(whole, budget)
         return whole

@@ -162,7 +162,7 @@ class OwnAttention:
         images = [np.asarray(image, "float32") for (image,) in inputs]
         images = np.stack(images) if len(images) > 1 else images[0][None]
         result = self._compiled[batch]([images], np.asarray(inner, "int32"), [])[0]
-        return [(one, []) for one in ops.convert_to_numpy(result)]
+        return [(output, []) for output in ops.convert_to_numpy(result)]
 
     def _evaluate(self, inputs, inner, contexts):
         return _cut(self.graph, self.graph.network(inputs[0], training=False), self.graph.output, inner), []

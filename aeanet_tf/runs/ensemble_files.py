@@ -158,7 +158,7 @@ class EnsembleImage(ImageRun):
         key = normalization.model_dump_json()
         if key not in self._normalizers:
             frames, axes = [frame_image(self.image, frame) for frame in self.frames], self.model.config.axes
-            self._normalizers[key] = [fit_normalizer(normalization, one, axes, progress) for one in frames]
+            self._normalizers[key] = [fit_normalizer(normalization, frame, axes, progress) for frame in frames]
         return self._normalizers[key]
 
     def write_results(self, store):

@@ -46,9 +46,9 @@ def explain_files(model, targets, normalization, axes=None, operator=None, refer
         _check_references(references, operator)
     images = [_read(model, path, axes, normalization) for path in targets if path != "relevance"]
     # All of it before anything is written.
-    rotations = [_rotation(model, operator, *one) for one in images]
+    rotations = [_rotation(model, operator, *pair) for pair in images]
     if operator.attention.shared_references:
-        maps = [_maps(model, operator, *one) for one in images]
+        maps = [_maps(model, operator, *pair) for pair in images]
         _relevance(model, operator, images, maps, (references, seed), targets)
     else:
         print(f"operator {operator.name}: no shared references, so no relevance maps")
@@ -116,11 +116,11 @@ def _relevance(model, operator, images, maps, wanted, targets):
     names = [image.path.name for image, _ in images]
     title = f"Relevance to shared references ({operator.name})"
     figure = map_figures.relevance_figure([x[0, ..., 0] for _, x in images], maps, shown, names, title)
-    for (image, _), one in zip(images, maps, strict=True):
+    for (image, _), image_maps in zip(images, maps, strict=True):
         sizes = {a: image.pixel_size[a] * s for a, s in zip(spatial, strides, strict=True) if a in image.pixel_size}
         tif, _ = targets[image.path]
-        write_image(tif, one, f"C{spatial}", sizes, image.unit)
-        print(f"{tif}: all {len(one)} maps, channel n is reference n")
+        write_image(tif, image_maps, f"C{spatial}", sizes, image.unit)
+        print(f"{tif}: all {len(image_maps)} maps, channel n is reference n")
     save_figure(figure, targets["relevance"])
     print(targets["relevance"])
 

@@ -80,9 +80,9 @@ def _images(inputs, channels):
     """The image files, or the first of each set of files for channels; all of the set are looked for."""
     if not channels:
         return find_images(inputs)
-    paths = find_channel_images(inputs, channels)
+    paths = find_channel_images(inputs, list(channels))
     for path in paths:
-        channel_paths(path, channels)
+        channel_paths(path, list(channels))
     return paths
 
 

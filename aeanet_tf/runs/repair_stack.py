@@ -259,8 +259,8 @@ def _repaired(stack, missing, interpolate):
             number += 1
             continue
         after = last_of[number] + 1
-        for one in fill_run(stack.read(number - 1), stack.read(after), after - number, interpolate):
-            yield as_dtype(one, stack.dtype)
+        for pixels in fill_run(stack.read(number - 1), stack.read(after), after - number, interpolate):
+            yield as_dtype(pixels, stack.dtype)
         number = after
 
 
@@ -280,8 +280,8 @@ def _write(path, stack, slices, count, pixel_size):
     with folder_made(path.parent):
         target = ImageTarget.create(path, (count, *size), axes, pixel_size, stack.unit, chunks, dtype=stack.dtype)
         try:
-            for number, one in enumerate(tqdm(slices, total=count, unit="slice", leave=False, disable=None)):
-                target.write((slice(number, number + 1), slice(0, size[0]), slice(0, size[1])), one[None])
+            for number, pixels in enumerate(tqdm(slices, total=count, unit="slice", leave=False, disable=None)):
+                target.write((slice(number, number + 1), slice(0, size[0]), slice(0, size[1])), pixels[None])
             target.finish()
         except BaseException:
             target.discard()
@@ -359,7 +359,7 @@ def _scores(truth, prediction):
         low, high = (np.float64(value) for value in (truth.min(), truth.max()))
         if low == high:
             raise InputError(f"is constant ({low:g}), expected contrast to score by")
-        truth, prediction = ((one.astype(np.float64) - low) / (high - low) * 255 for one in (truth, prediction))
+        truth, prediction = ((pixels.astype(np.float64) - low) / (high - low) * 255 for pixels in (truth, prediction))
         # Of the true slice, up to rounding.
         truth = truth.clip(0, 255)
     return get_protocol("interpolation")(truth, prediction)

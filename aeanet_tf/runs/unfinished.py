@@ -104,8 +104,8 @@ def file_facts(path):
     path = Path(path)
     described = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     digest = hashlib.sha256()
-    for one in described:
-        status = one.stat() if one.exists() else None
-        facts = (str(one.relative_to(path)), status and status.st_size, status and status.st_mtime_ns)
+    for file in described:
+        status = file.stat() if file.exists() else None
+        facts = (str(file.relative_to(path)), status and status.st_size, status and status.st_mtime_ns)
         digest.update(repr(facts).encode())
     return [str(path.resolve()), digest.hexdigest()]
