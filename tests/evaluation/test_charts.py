@@ -32,5 +32,5 @@ def test_every_image_is_a_point_beside_its_group():
     assert len({line.get_xdata()[0] for line in points}) == 3
     assert [text.get_text() for text in upper.get_xticklabels()] == ["dna", "tom20"]
     assert {text.get_text() for text in upper.get_legend().get_texts()} == {"U-Net", "GVTNet"}
-    with pytest.raises(InputError, match="values: none"):
+    with pytest.raises(InputError, match="values: found none"):
         group_chart({"r": {}}, "r")

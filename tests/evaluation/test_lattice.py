@@ -117,7 +117,7 @@ def test_every_size_from_one_window_on():
     assert lattice(image) > 10
     for shape in ((31, 80), (80, 31), (200,), (2, 40, 40, 1)):
         with pytest.raises(
-            InputError, match=r"lattice: found image of shape .*, expected YX or ZYX of at least 32 x 32"
+            InputError, match=r"lattice: found an image of shape .*, expected YX or ZYX of at least 32 x 32"
         ):
             lattice(np.zeros(shape))
     with pytest.raises(InputError, match=r"reference of shape \(40, 41\), expected \(40, 40\)"):

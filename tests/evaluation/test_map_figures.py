@@ -119,7 +119,7 @@ def test_panels_that_do_not_fit():
     gt = RNG.random((40, 50))
     with pytest.raises(InputError, match=r"a: found shape \(40, 49\), expected the ground truth's \(40, 50\)"):
         prediction_panels(gt, {"a": gt[:, 1:]}, gt)
-    with pytest.raises(InputError, match="predictions: none"):
+    with pytest.raises(InputError, match="predictions: found none"):
         prediction_panels(gt, {}, gt)
 
 
@@ -148,7 +148,7 @@ def test_training_figures_of_odd_runs():
     assert axes["loss"].get_yscale() == "linear" and axes["loss"].get_xlabel() == "epoch"
     np.testing.assert_array_equal(axes["loss"].get_lines()[0].get_xdata(), [1, 3])
     assert axes["val_loss"].texts[0].get_text() == "not measured"
-    for runs, message in (({}, "runs: none"), ({"a": []}, "'a' has a history without"), ({"a": [[]]}, "without rows")):
+    for runs, message in (({}, "runs: found"), ({"a": []}, "'a' has a history without"), ({"a": [[]]}, "without rows")):
         with pytest.raises(InputError, match=message):
             training_figure(runs)
     with pytest.raises(InputError, match="steps_per_epoch: nothing for 'one'"):
