@@ -151,7 +151,7 @@ def test_training_figures_of_odd_runs():
     for runs, message in (({}, "runs: found"), ({"a": []}, "'a' has a history without"), ({"a": [[]]}, "without rows")):
         with pytest.raises(InputError, match=message):
             training_figure(runs)
-    with pytest.raises(InputError, match="steps_per_epoch: nothing for 'one'"):
+    with pytest.raises(InputError, match="steps_per_epoch: found nothing for 'one'"):
         training_figure({"one": _rows([1.0])}, {"two": 3})
 
 
