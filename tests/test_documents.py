@@ -61,3 +61,13 @@ def test_every_field_of_a_run_configuration_is_documented():
             key for row in re.findall(r"^\| (`.*?) \|", sections[name], re.M) for key in re.findall(r"`(\w+)`", row)
         }
         assert keys == set().union(*(section.model_fields for section in classes)), name
+
+
+def test_the_architecture_names_what_there_is():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:\w+/)*\w+\.py)`", text))
+    rooms = {path.name for path in (ROOT / "aeanet_tf").iterdir() if (path / "__init__.py").exists()}
+    assert len(named) > 40 and rooms == set(re.findall(r"(\w+)\[\"", text))
+    for name in named:
+        inside = [ROOT / name, ROOT / "aeanet_tf" / name, ROOT / "aeanet_tf" / "interop" / name]
+        assert any(path.is_file() for path in inside), name
