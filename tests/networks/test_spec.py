@@ -93,7 +93,7 @@ def test_as_spec_refuses_what_is_no_spec():
         as_spec("aeanet-me")
     with pytest.raises(InputError, match="depht: unknown key"):
         as_spec({**EM.model_dump(), "depht": 3})
-    with pytest.raises(InputError, match="'kind'"):
+    with pytest.raises(InputError, match="network: kind: found 'vnet'"):
         as_spec({**EM.model_dump(), "kind": "vnet"})
     for wrong in ({}, 3, None):
         with pytest.raises(InputError, match="network"):
