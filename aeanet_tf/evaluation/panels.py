@@ -52,18 +52,11 @@ def prediction_panels(
     Raises:
         InputError: no prediction, or arrays that are not 2D of one shape.
     """
-    from matplotlib.figure import Figure
-
     low, gt = np.asarray(low), np.asarray(gt)
     predictions = {name: np.asarray(image) for name, image in predictions.items()}
     _check_panels(low, predictions, gt)
     zoom = _zoomed(gt)
-    aspect = min(2.0, max(0.4, gt.shape[0] / gt.shape[1]))
-    count = len(predictions) + 2
-    figure = Figure(
-        figsize=(_WIDTH * count + 0.3, _WIDTH * aspect * 2 + (1.25 if title else 0.95)), layout="constrained"
-    )
-    axes = figure.subplots(2, count, squeeze=False)
+    figure, axes = _two_rows(gt.shape, len(predictions) + 2, title)
     shared = limits([gt])
     shown = {"input": (low, limits([low])), **{name: (image, shared) for name, image in predictions.items()}}
     shown["ground truth"] = (gt, shared)
@@ -72,8 +65,18 @@ def prediction_panels(
         _draw_zoomed(cell, image, bounds, zoom)
         cell.set_title(_caption(name, (scores or {}).get(name)), fontsize=10)
     _draw_errors(figure, axes[1], predictions, gt)
-    figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _two_rows(shape, count, title):
+    """A figure and its two rows of ``count`` axes: the images of a shape, and below them where they are wrong."""
+    from matplotlib.figure import Figure
+
+    aspect = min(2.0, max(0.4, shape[0] / shape[1]))
+    height = _WIDTH * aspect * 2 + (1.25 if title else 0.95)
+    figure = Figure(figsize=(_WIDTH * count + 0.3, height), layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    return figure, figure.subplots(2, count, squeeze=False)
 
 
 def _check_panels(low, predictions, gt):
@@ -172,24 +175,16 @@ def label_panels(
         InputError: no prediction, arrays that are not 2D of one shape, a value that is not of ``labels``, labels that
             are none, more than 8, or named twice, or names of another number.
     """
-    from matplotlib.figure import Figure
-
     image, labels = np.asarray(image), [int(label) for label in labels]
     names = [str(label) for label in labels] if names is None else list(names)
     _check_classes(labels, names)
     shown = {"ground truth": np.asarray(truth), **{name: np.asarray(array) for name, array in predictions.items()}}
     _check_shapes(image, shown)
     shown = {name: to_classes(array, labels, name) for name, array in shown.items()}
-    aspect = min(2.0, max(0.4, image.shape[0] / image.shape[1]))
-    count = len(predictions) + 2
-    figure = Figure(
-        figsize=(_WIDTH * count + 0.3, _WIDTH * aspect * 2 + (1.25 if title else 0.95)), layout="constrained"
-    )
-    axes = figure.subplots(2, count, squeeze=False)
+    figure, axes = _two_rows(image.shape, len(predictions) + 2, title)
     _draw_labels(axes[0], image, shown, lambda name: _label_caption((scores or {}).get(name), labels, names))
     _draw_wrong(axes[1], image, shown)
     _draw_legend(axes[1, :2], names, image.shape)
-    figure.suptitle(title, fontsize=11)
     return figure
 
 
