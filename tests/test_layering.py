@@ -1,6 +1,7 @@
-"""Who may import whom, for every folder of the package, and that no modules import each other in a circle."""
+"""Who may import whom, for every folder of the package, what runs on any Keras backend, and that there is no circle."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import aeanet_tf
 
 PACKAGE = Path(aeanet_tf.__file__).parent
 # Of the package's root, for all.
-COMMON = {"errors", "files", "downloads", "startup", "device_names"}
+COMMON = {"errors", "files", "downloads", "startup", "device_names", "loss_names"}
 ARRAYS = {"layers", "networks", "training", "prediction", "io"}
 ALLOWED = {
     "layers": set(),
@@ -30,9 +31,14 @@ ALLOWED = {
     "downloads": set(),
     "startup": set(),
     "device_names": set(),
+    "loss_names": set(),
 }
 # CSBDeep's name for the export is a method of the model, which imports it when it is called.
 EXCEPTIONS = {("models/aeanet.py", "interop")}
+# What runs on any Keras backend.
+PORTABLE = {"layers", "networks", "training.losses", "errors", "startup", "device_names", "loss_names"}
+# Faster kernels where TensorFlow is the backend, imported only there.
+OPTIONAL = {"layers.fast_paths": {"tensorflow"}}
 
 
 def modules():
@@ -47,28 +53,34 @@ def modules():
 MODULES = modules()
 
 
-def imported(path, at_once=False):
-    """Names of our modules that a file imports, anywhere in it or when it is imported itself."""
+def imported_names(path, at_once=False):
+    """Full names that a file imports, anywhere in it or when it is imported itself."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body if at_once else ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        else:
-            continue
-        for name in names:
-            if name.split(".")[0] == "aeanet_tf":
-                parts = name.split(".")[1:]
-                # Of a name in a module the module.
-                while parts and ".".join(parts) not in MODULES:
-                    parts.pop()
-                yield ".".join(parts)
+            yield from (alias.name for alias in node.names)
+
+
+def imported(path):
+    """Names of our modules that a file imports."""
+    for name in imported_names(path):
+        first, *parts = name.split(".")
+        if first == "aeanet_tf":
+            # Of a name in a module the module.
+            while parts and ".".join(parts) not in MODULES:
+                parts.pop()
+            yield ".".join(parts)
 
 
 def folder(name):
     return name.split(".")[0]
+
+
+def is_portable(name):
+    return name in PORTABLE or folder(name) in PORTABLE
 
 
 def test_every_folder_is_in_the_table():
@@ -91,6 +103,15 @@ def test_imports_go_downward(name):
     for other in imported(path):
         known = (path.relative_to(PACKAGE).as_posix(), folder(other)) in EXCEPTIONS
         assert not other or known or folder(other) in allowed, f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("name", filter(is_portable, MODULES))
+def test_what_runs_on_any_backend_imports_the_like(name):
+    path, optional = MODULES[name], OPTIONAL.get(name, set())
+    allowed = {"aeanet_tf", "keras", "numpy", "pydantic", *sys.stdlib_module_names}
+    assert set(map(folder, imported_names(path))) <= allowed | optional
+    assert set(map(folder, imported_names(path, at_once=True))) <= allowed
+    assert all(map(is_portable, filter(None, imported(path))))
 
 
 def test_no_circle():

@@ -5,6 +5,7 @@ from csbdeep.utils import axes_dict
 from pydantic import ValidationError
 
 from aeanet_tf.errors import InputError, from_validation
+from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.training_settings import (
     SCHEDULES,
     InterpolationSettings,
@@ -15,8 +16,7 @@ from aeanet_tf.models.training_settings import (
 )
 from aeanet_tf.networks import as_spec
 from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
-from aeanet_tf.training.interpolation_losses import INTERPOLATION_LOSSES
-from aeanet_tf.training.losses import LOSSES, SEGMENTATION_LOSSES, check_class_weights
+from aeanet_tf.training.losses import check_class_weights
 
 _OTHER_MODELS = {
     "projection": "projects 3D to 2D, use ProjectionAEANet",
@@ -70,7 +70,7 @@ class AEANetConfig(Config):
     """
 
     settings = TrainingSettings
-    losses = tuple(LOSSES)
+    losses = RESTORATION_LOSSES
     samplers = PatchSampler, ValidationSet
     projected_axis = None
     _default_presets = {2: "aeanet-care", 3: "aeanet-care"}  # noqa: RUF012  read-only; pairs would be no clearer

@@ -16,7 +16,7 @@ from aeanet_tf.models.normalizers import fit_normalizer
 from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.sections.alignment import to_common_histogram, to_midpoint
 from aeanet_tf.sections.triplet_options import TripletOptions
-from aeanet_tf.training.interpolation_losses import get_interpolation_loss, middle_mae, middle_mse
+from aeanet_tf.training.interpolation_losses import InterpolationLoss, middle_mae, middle_mse
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -51,7 +51,7 @@ class SliceInterpolationNet(AEANet):
         return SliceInterpolationConfig
 
     def _loss(self, name):
-        return _METRICS[name] if name in _METRICS else get_interpolation_loss(name, self.config.train_vgg_weights)
+        return _METRICS[name] if name in _METRICS else InterpolationLoss(name, self.config.train_vgg_weights)
 
     def interpolate(
         self,

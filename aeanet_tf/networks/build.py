@@ -31,7 +31,7 @@ def as_spec(spec):
     """
     if isinstance(spec, str):
         if spec not in presets:
-            raise InputError(f"preset: {spec!r} is unknown, expected one of {', '.join(sorted(presets))}")
+            raise InputError(f"preset: found {spec!r}, expected one of {', '.join(sorted(presets))}")
         return presets[spec]
     try:
         return _adapter.validate_python(spec.model_dump() if isinstance(spec, BaseModel) else spec)

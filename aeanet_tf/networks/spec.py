@@ -54,7 +54,7 @@ def _assign(data, keys, value):
 
 def _expect(ok, field, found, expected):
     if not ok:
-        raise ValueError(f"{field}: {found} entries, expected {expected} for this depth")
+        raise ValueError(f"{field}: found {found}, expected {expected}")
 
 
 class AttentionSpec(_Spec):
@@ -78,7 +78,7 @@ class AttentionSpec(_Spec):
     def _of_softmax(cls, dropout, info: ValidationInfo):
         normalization = info.data.get("normalization", "softmax")
         if dropout and normalization != "softmax":
-            raise ValueError(f"{dropout}, expected 0 with normalization '{normalization}': no weights are formed")
+            raise ValueError(f"found {dropout}, expected 0 with normalization '{normalization}': no weights are formed")
         return dropout
 
 
@@ -184,25 +184,19 @@ class UNetSpec(_Spec):
 
     @model_validator(mode="after")
     def _consistent(self):
-        _expect(len(self.encoding_blocks) == self.depth, "encoding_blocks", len(self.encoding_blocks), self.depth)
-        _expect(
-            len(self.decoding_blocks) == self.depth - 1,
-            "decoding_blocks",
-            len(self.decoding_blocks),
-            self.depth - 1,
-        )
-        _expect(len(self.upsamplings) == self.depth - 1, "upsampling", len(self.upsamplings), self.depth - 1)
-        if self.output_offset and self.in_channels != self.out_channels:
-            raise ValueError(
-                f"output_offset: adds the input, so in_channels ({self.in_channels}) must equal "
-                f"out_channels ({self.out_channels})"
-            )
+        for field, blocks, entries in (
+            ("encoding_blocks", self.encoding_blocks, self.depth),
+            ("decoding_blocks", self.decoding_blocks, self.depth - 1),
+            ("upsampling", self.upsamplings, self.depth - 1),
+        ):
+            _expect(len(blocks) == entries, field, f"{len(blocks)} entries", f"{entries} for this depth")
+        fits = not self.output_offset or self.in_channels == self.out_channels
+        given = f"True with in_channels ({self.in_channels}) and out_channels ({self.out_channels})"
+        _expect(fits, "output_offset", given, "equal ones, as the input is added")
         self._check_softmax()
         for level, field, heads in self._heads():
-            if self.filters(level) % heads:
-                raise ValueError(
-                    f"{field}: {heads} heads do not divide the {self.filters(level)} filters at level {level + 1}"
-                )
+            filters = self.filters(level)
+            _expect(filters % heads == 0, field, heads, f"a divisor of the {filters} filters at level {level + 1}")
         self._check_input_size()
         return self
 
@@ -222,23 +216,18 @@ class UNetSpec(_Spec):
         if self.last_activation != "softmax":
             return
         for field in ("output_offset", "probabilistic"):
-            if getattr(self, field):
-                raise ValueError(f"{field}: True, expected False where last_activation is 'softmax', over classes")
-        if self.out_channels < 2:
-            raise ValueError(f"out_channels: {self.out_channels}, expected at least 2 classes for a softmax")
+            _expect(not getattr(self, field), field, True, "False where last_activation is 'softmax', over classes")
+        _expect(self.out_channels > 1, "out_channels", self.out_channels, "at least 2 classes for a softmax")
 
     def _check_input_size(self):
         if self.input_size is None:
-            if self.attention.query == "learned" and self.n_attention:
-                raise ValueError("input_size: missing; a learned query (attention.query) fixes the size of the input")
+            learned = self.attention.query == "learned" and self.n_attention
+            _expect(not learned, "input_size", "none", "that of the images, which a learned attention.query fixes")
             return
-        if len(self.input_size) != self.dimension:
-            raise ValueError(
-                f"input_size: {len(self.input_size)} entries, expected one for each of {self.dimension} axes"
-            )
+        entries = len(self.input_size)
+        _expect(entries == self.dimension, "input_size", f"{entries} entries", f"one for each of {self.dimension} axes")
         for size, divisor in zip(self.input_size, self.divisor, strict=True):
-            if size % divisor:
-                raise ValueError(f"input_size: {size} is not divisible by {divisor}")
+            _expect(size % divisor == 0, "input_size", size, f"a multiple of {divisor}")
 
 
 class ProjectionSpec(_Spec):
@@ -290,20 +279,13 @@ class ProjectionSpec(_Spec):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.restoration.dimension != 2:
-            raise ValueError(f"restoration.dimension: {self.restoration.dimension}, expected 2 after the projection")
-        if self.restoration.in_channels != self.in_channels:
-            raise ValueError(
-                f"restoration.in_channels: {self.restoration.in_channels}, expected in_channels = {self.in_channels}"
-            )
-        if self.attention.query == "learned":
-            raise ValueError(
-                "attention.query: 'learned' fixes the size of the input, which a projection network cannot"
-            )
-        if self.operators == "attention" and self.filters % self.attention.num_heads:
-            raise ValueError(
-                f"attention.num_heads: {self.attention.num_heads} heads do not divide filters = {self.filters}"
-            )
+        dimension, channels = self.restoration.dimension, self.restoration.in_channels
+        _expect(dimension == 2, "restoration.dimension", dimension, "2 after the projection")
+        expected = f"in_channels = {self.in_channels}"
+        _expect(channels == self.in_channels, "restoration.in_channels", channels, expected)
+        _expect(self.attention.query == "input", "attention.query", "'learned'", "'input' for stacks of any size")
+        heads = self.attention.num_heads if self.operators == "attention" else 1
+        _expect(self.filters % heads == 0, "attention.num_heads", heads, f"a divisor of filters = {self.filters}")
         return self
 
 
@@ -360,17 +342,13 @@ class SSANSpec(_Spec):
 
     @model_validator(mode="after")
     def _consistent(self):
-        if self.in_channels != 2 * self.out_channels:
-            raise ValueError(
-                f"in_channels: {self.in_channels}, expected {2 * self.out_channels}, those of the two neighbours of a "
-                f"slice of {self.out_channels}"
-            )
-        if self.attention == "sparse" and self.filters % 8:
-            raise ValueError(f"filters: {self.filters}, sparse attention expects a multiple of 8")
-        if self.attention == "aea" and self.filters % self.aea.num_heads:
-            raise ValueError(f"aea.num_heads: {self.aea.num_heads} heads do not divide filters = {self.filters}")
-        if self.aea.query == "learned":
-            raise ValueError("aea.query: 'learned' fixes the size of the input, expected 'input'")
+        expected = f"{2 * self.out_channels}, those of the two neighbours of a slice of {self.out_channels}"
+        _expect(self.in_channels == 2 * self.out_channels, "in_channels", self.in_channels, expected)
+        eighths = self.attention != "sparse" or self.filters % 8 == 0
+        _expect(eighths, "filters", self.filters, "a multiple of 8 for sparse attention")
+        heads = self.aea.num_heads if self.attention == "aea" else 1
+        _expect(self.filters % heads == 0, "aea.num_heads", heads, f"a divisor of filters = {self.filters}")
+        _expect(self.aea.query == "input", "aea.query", "'learned'", "'input' for slices of any size")
         return self
 
 

@@ -17,6 +17,7 @@ from pydantic import (
 from aeanet_tf.device_names import check_share
 from aeanet_tf.errors import from_validation
 from aeanet_tf.files import apply_override, read_fields, write_text
+from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.folder import RUN_FILE
 from aeanet_tf.models.preparation import Section
 from aeanet_tf.models.training_settings import InterpolationSettings, SegmentationSettings, attribute
@@ -62,18 +63,7 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
     steps: PositiveInt = 40000
     steps_per_epoch: PositiveInt = 400
     batch_size: PositiveInt = 16
-    loss: Literal[
-        "mae",
-        "mse",
-        "charbonnier",
-        "laplace",
-        "pixel",
-        "feature",
-        "style",
-        "cross_entropy",
-        "dice",
-        "cross_entropy_dice",
-    ] = "mae"
+    loss: Literal[RESTORATION_LOSSES + INTERPOLATION_LOSSES + SEGMENTATION_LOSSES] = "mae"
     learning_rate: PositiveFloat = 4e-4
     tensorboard: bool = False
     kernel_l2: NonNegativeFloat | None = None

@@ -10,7 +10,7 @@ from aeanet_tf.models.slice_interpolation import pair_normalizer
 from aeanet_tf.runs.image_data import TrainingImages, check_apart
 from aeanet_tf.sections.stack import open_stack, parse_slices
 from aeanet_tf.sections.triplets import make_triplets, summary, write_report
-from aeanet_tf.training.interpolation_losses import get_interpolation_loss
+from aeanet_tf.training.interpolation_losses import InterpolationLoss
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -29,7 +29,7 @@ def load_slices(section, network):
             train and to validate on, no triplet that is fit.
     """
     # Before the stack is read, since VGG-16 may be missing.
-    get_interpolation_loss(network.train_loss, network.train_vgg_weights)
+    InterpolationLoss(network.train_loss, network.train_vgg_weights)
     stack = open_stack(section.folder() / section.stack, section.axes, section.dataset)
     slices = {
         name: parse_slices(getattr(section, name), len(stack), f"data.{name}")

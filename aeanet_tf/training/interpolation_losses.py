@@ -14,9 +14,9 @@ import keras
 from keras import ops
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.loss_names import INTERPOLATION_LOSSES
 from aeanet_tf.training.vgg import ACTIVATION_SCALE, vgg_activations
 
-INTERPOLATION_LOSSES = ("pixel", "feature", "style")
 EPSILON = 1e-6
 BETA = (0.1, 1.0, 0.1)
 # Three times halved, a shorter side is nothing in the last layer.
@@ -218,8 +218,3 @@ def _check_image(shape):
         raise InputError(f"interpolation loss: found {k} channels, expected 1 (grey) or 3 (RGB), which VGG-16 takes")
     if min(size for size in (y, x, _SMALLEST) if size is not None) < _SMALLEST:
         raise InputError(f"interpolation loss: found images of {y} x {x}, expected {_SMALLEST} or more for VGG-16")
-
-
-def get_interpolation_loss(kind, vgg_weights=None):
-    """The loss called ``kind`` with the paper's weights: `InterpolationLoss`, whose errors it raises."""
-    return InterpolationLoss(kind, vgg_weights)

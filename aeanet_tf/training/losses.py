@@ -14,9 +14,9 @@ import numpy as np
 from keras import ops
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.loss_names import SEGMENTATION_LOSSES
 
 CHARBONNIER_EPSILON = 1e-3
-SEGMENTATION_LOSSES = ("cross_entropy", "dice", "cross_entropy_dice")
 # Voxels by which the Dice ratio of a class is smoothed: one that an image has not, and that is not predicted, is 1.
 _SMOOTH = 1.0
 

@@ -135,7 +135,7 @@ def _no_folder_possible(folder):
     [
         (_nothing, ["--checkpoint", "run/model.ckpt-9"], r"run/model\.ckpt-9\.index: no such file"),
         (_nothing, ["--preset", "aeanet-em", *SMALLER], r"run/model\.ckpt-7: .*fit aeanet-em: .*nl_library: missing"),
-        (_nothing, ["--preset", "none"], "preset: 'none' is unknown"),
+        (_nothing, ["--preset", "none"], "preset: found 'none'"),
         (_nothing, ["--axes", "ZYX"], "axes: found 'ZYX', expected 2 different letters"),
         (_nothing, ["--set", "depth=x"], "depth: "),
         (_truncated, [], "truncated or damaged"),

@@ -216,7 +216,7 @@ NPZ = ["data.kind=npz", "data.npz=*.npz", "training.patch_size=null"]
         (_nothing, ["training.step=5"], r"run\.json: training\.step: unknown key"),
         (_nothing, ["training.steps=many"], r"run\.json: training\.steps: .*'many'"),
         (_nothing, ["training.devices=64", "training.batch_size=64"], r"training\.devices: no .*GPU:63, expected"),
-        (_nothing, ["model.preset=unet"], "preset: 'unet' is unknown"),
+        (_nothing, ["model.preset=unet"], "preset: found 'unet'"),
         (_nothing, ["model.network.width=3"], "network: .*width: unknown key"),
         (_nothing, ["model.preset=aeanet-care", "training.reduce_learning_rate.x=3"], "reduce_learning_rate: .*x"),
         (_nothing, NPZ, r"data\.npz: .*\*\.npz matches 0 files, expected one"),

@@ -229,9 +229,9 @@ def changed(variables, change):
         ),
         ({}, {}, {"preset": "gvtnet-flywing"}, r"projection/Conv_down_0/kernel: missing.*kind = unet, not projection"),
         ({"skip": "add"}, {}, CARE, r"convolution_1/kernel: shape .*skip = add, not concat"),
-        ({}, {}, {"preset": "gvtnet-care-2"}, "preset: 'gvtnet-care-2' is unknown, expected one of .*gvtnet-care"),
+        ({}, {}, {"preset": "gvtnet-care-2"}, "preset: found 'gvtnet-care-2', expected one of .*gvtnet-care"),
         ({}, {}, {"overrides": ["attention.heads=1"]}, "attention.heads: unknown key"),
-        ({}, {}, {"overrides": ["attention.num_heads=3"]}, "3 heads do not divide"),
+        ({}, {}, {"overrides": ["attention.num_heads=3"]}, "found 3, expected a divisor"),
         ({}, {}, {"overrides": ["attention.num_heads"]}, "--set: 'attention.num_heads', expected key=value"),
         ({}, {}, {"axes": "YX"}, "axes: found 'YX', expected 3 different letters of TZYX"),
         (

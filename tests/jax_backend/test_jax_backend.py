@@ -17,7 +17,7 @@ import keras
 
 from aeanet_tf.layers import AttentionAwareLayer, GlobalAttention, context_moments, merge_moments
 from aeanet_tf.networks import build_network, presets
-from aeanet_tf.training.interpolation_losses import get_interpolation_loss
+from aeanet_tf.training.interpolation_losses import InterpolationLoss
 from aeanet_tf.training.losses import get_loss
 from tests.layers.oracle import attention, images, randomised, relative_error
 from tests.layers.test_sparse_attention import dense
@@ -74,7 +74,7 @@ def test_the_pixel_loss_of_interpolation_is_charbonniers():
     y_true, y_pred = images(2, 8, 9, 3), images(2, 8, 9, 1, seed=2)
     difference = y_true[..., :1].astype("float64") - y_pred
     expected = np.sqrt(difference**2 + 1e-6**2).mean(axis=(1, 2, 3))
-    loss = get_interpolation_loss("pixel")
+    loss = InterpolationLoss("pixel")
     assert relative_error(loss(y_true, y_pred), expected) < 1e-5
     # A prediction that is right leaves the epsilon, which the absolute error does not have.
     np.testing.assert_allclose(loss(y_true, y_true[..., :1]), [1e-6, 1e-6], rtol=1e-4)

@@ -75,7 +75,7 @@ def test_dropout_without_softmax_is_refused(normalization):
             GlobalAttention(8, normalization=normalization, computation=computation, dropout=0.5)
     with pytest.raises(ValueError, match=r"dropout: found 0\.5"):
         GVTO(8, normalization=normalization, dropout=0.5)
-    message = rf"attention.dropout\S* 0.5, expected 0 with normalization '{normalization}'"
+    message = rf"attention.dropout\S* found 0.5, expected 0 with normalization '{normalization}'"
     with pytest.raises(InputError, match=message):
         as_spec({"kind": "unet", "attention": {"dropout": 0.5, "normalization": normalization}})
     with pytest.raises(ValidationError, match=r"attention.dropout"):

@@ -77,7 +77,7 @@ def test_depth_fills_in_what_is_not_given():
     assert flywing.restoration.encoding_blocks == (1, 0) and flywing.restoration.first_filters == 8
     with pytest.raises(InputError, match=r"network: depth: .*greater than or equal to 2"):
         AEANetConfig("YX", network={"depth": 1})
-    with pytest.raises(InputError, match="encoding_blocks: 2 entries, expected 4"):
+    with pytest.raises(InputError, match="encoding_blocks: found 2 entries, expected 4"):
         AEANetConfig("YX", network={"depth": 4, "encoding_blocks": [1, 0]})
 
 
@@ -116,7 +116,7 @@ def test_a_care_configuration_is_taken_over():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: AEANetConfig("YX", preset="aeanet"), "preset: 'aeanet' is unknown, expected one of aeanet-care"),
+        (lambda: AEANetConfig("YX", preset="aeanet"), "preset: found 'aeanet', expected one of aeanet-care"),
         (lambda: AEANetConfig("YX", network={"attention": {"num_heads": 3}}), "attention.num_heads: 3 heads"),
         (lambda: AEANetConfig("YX", network={"dept": 3}), "network: dept: unknown key"),
         (lambda: AEANetConfig("ZYX", preset="aeanet-flywing"), "projects 3D to 2D"),

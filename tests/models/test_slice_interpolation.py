@@ -244,7 +244,7 @@ BAD = {
     'data={"kind": "sample"}': "data.kind: 'sample' does not fit model.preset 'ssan'",
     "model.n_channel_in=1": "model.n_channel_in, model.n_channel_out: 1 and 1, expected 2",
     "model.n_channel_out=2": "model.n_channel_in, model.n_channel_out: 2 and 2, expected 2",
-    "model.network.filters=12": "filters: 12, sparse attention expects a multiple of 8",
+    "model.network.filters=12": "filters: found 12, expected a multiple of 8",
     "training.patch_size=null": "training.patch_size: missing",
     "training.patch_size=[32,200]": "patch_size",
 }

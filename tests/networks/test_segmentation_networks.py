@@ -271,12 +271,12 @@ def test_every_second_attention_and_each_depth():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"upsampling": ("attention",)}, "upsampling: 1 entries, expected 2"),
+        ({"upsampling": ("attention",)}, "upsampling: found 1 entries, expected 2"),
         ({"upsampling": ("attention", "nearest")}, r"upsampling(.|\n)*'attention'(.|\n)*nearest"),
         ({"upsampling": "nearest"}, r"upsampling(.|\n)*'attention'(.|\n)*nearest"),
-        ({"upsampling_heads": 3}, "upsampling_heads: 3 heads do not divide the 64 filters at level 2"),
+        ({"upsampling_heads": 3}, "upsampling_heads: found 3, expected a divisor of the 64 filters at level 2"),
         ({"upsampling_heads": 0}, "upsampling_heads"),
-        ({"attention__num_heads": 3}, "attention.num_heads: 3 heads do not divide the 128 filters at level 3"),
+        ({"attention__num_heads": 3}, "attention.num_heads: found 3, expected a divisor of the 128 filters at level 3"),
         ({"first_shortcut": "none"}, "first_shortcut"),
     ],
 )

@@ -15,19 +15,19 @@ LEARNED = presets["learned-query-em"]
 
 # Changed fields of a spec, and what the message must say: the field, what was found, what was expected.
 WRONG = {
-    "encoding blocks": (EM, {"encoding_blocks": (1, 1)}, "encoding_blocks: 2 entries, expected 3"),
-    "decoding blocks": (EM, {"decoding_blocks": (1, 1, 1)}, "decoding_blocks: 3 entries, expected 2"),
-    "depth alone": (EM, {"depth": 4}, "encoding_blocks: 3 entries, expected 4"),
-    "heads at the bottom": (EM, {"attention__num_heads": 3}, r"attention.num_heads: 3 .* 128 filters at level 3"),
+    "encoding blocks": (EM, {"encoding_blocks": (1, 1)}, "encoding_blocks: found 2 entries, expected 3"),
+    "decoding blocks": (EM, {"decoding_blocks": (1, 1, 1)}, "decoding_blocks: found 3 entries, expected 2"),
+    "depth alone": (EM, {"depth": 4}, "encoding_blocks: found 3 entries, expected 4"),
+    "heads at the bottom": (EM, {"attention__num_heads": 3}, r"num_heads: found 3, .* 128 filters at level 3"),
     "heads at a finer level": (
         CARE,
         {"attention__num_heads": 64},
-        r"attention.num_heads: 64 .* 32 filters at level 1",
+        r"attention.num_heads: found 64, .* 32 filters at level 1",
     ),
     "heads when going down": (
         EM,
         {"downsampling": "attention", "attention__num_heads": 128},
-        r"attention.num_heads: 128 .* 64 filters at level 2",
+        r"attention.num_heads: found 128, .* 64 filters at level 2",
     ),
     "operator": (EM, {"downsampling": "pooling"}, r"downsampling(.|\n)*'attention'(.|\n)*pooling"),
     "block": (EM, {"bottom": ("attention", "dense")}, r"bottom.1(.|\n)*'residual'(.|\n)*dense"),
@@ -35,17 +35,17 @@ WRONG = {
     "negative": (EM, {"encoding_blocks": (1, -1, 0)}, r"encoding_blocks.1(.|\n)*greater"),
     "dimension": (EM, {"dimension": 4}, r"dimension(.|\n)*2 or 3(.|\n)*4"),
     "offset": (CARE, {"out_channels": 2}, r"output_offset: .*in_channels \(1\).*out_channels \(2\)"),
-    "query without size": (EM, {"attention__query": "learned"}, "input_size: missing.*attention.query"),
-    "size not divisible": (LEARNED, {"input_size": (256, 250)}, "input_size: 250 is not divisible by 4"),
-    "size of another rank": (LEARNED, {"dimension": 3}, "input_size: 2 entries, expected one for each of 3"),
-    "restoration in 3D": (FLYWING, {"restoration__dimension": 3}, "restoration.dimension: 3, expected 2"),
-    "restoration's channels": (FLYWING, {"in_channels": 2}, "restoration.in_channels: 1, expected in_channels = 2"),
-    "projection's heads": (FLYWING, {"filters": 9}, "attention.num_heads: 2 heads do not divide filters = 9"),
-    "projection's query": (FLYWING, {"attention__query": "learned"}, "attention.query: 'learned' fixes"),
+    "query without size": (EM, {"attention__query": "learned"}, "input_size: found none, .*attention.query"),
+    "size not divisible": (LEARNED, {"input_size": (256, 250)}, "input_size: found 250, expected a multiple of 4"),
+    "size of another rank": (LEARNED, {"dimension": 3}, "input_size: found 2 entries, expected one for each of 3"),
+    "restoration in 3D": (FLYWING, {"restoration__dimension": 3}, "restoration.dimension: found 3, expected 2"),
+    "restoration's channels": (FLYWING, {"in_channels": 2}, "restoration.in_channels: found 1, .* in_channels = 2"),
+    "projection's heads": (FLYWING, {"filters": 9}, "attention.num_heads: found 2, expected a divisor of filters = 9"),
+    "projection's query": (FLYWING, {"attention__query": "learned"}, "query: found 'learned', expected 'input'"),
     "restoration's blocks": (
         FLYWING,
         {"restoration__encoding_blocks": (1,)},
-        "encoding_blocks: 1 entries, expected 3",
+        "encoding_blocks: found 1 entries, expected 3",
     ),
 }
 
@@ -89,7 +89,7 @@ def test_replace_inside_a_number():
 
 
 def test_as_spec_refuses_what_is_no_spec():
-    with pytest.raises(InputError, match=r"preset: 'aeanet-me' is unknown, expected one of .*aeanet-em"):
+    with pytest.raises(InputError, match=r"preset: found 'aeanet-me', expected one of .*aeanet-em"):
         as_spec("aeanet-me")
     with pytest.raises(InputError, match="depht: unknown key"):
         as_spec({**EM.model_dump(), "depht": 3})

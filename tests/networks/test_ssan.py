@@ -74,10 +74,10 @@ def test_channels_of_a_slice():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"in_channels": 1}, r"in_channels: 1, expected 2"),
-        ({"filters": 12}, r"filters: 12, sparse attention expects a multiple of 8"),
-        ({"attention": "aea", "filters": 9}, r"aea.num_heads: 2 heads do not divide filters = 9"),
-        ({"aea": {"query": "learned"}}, r"aea.query: 'learned'"),
+        ({"in_channels": 1}, r"in_channels: found 1, expected 2"),
+        ({"filters": 12}, r"filters: found 12, expected a multiple of 8"),
+        ({"attention": "aea", "filters": 9}, r"aea.num_heads: found 2, expected a divisor of filters = 9"),
+        ({"aea": {"query": "learned"}}, r"aea.query: found 'learned'"),
         ({"blocks": 0}, "blocks"),
         ({"dimension": 3}, "dimension"),
     ],

@@ -345,13 +345,13 @@ def test_settings_of_a_training_have_one_definition():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("model.preset=aeanet", "preset: 'aeanet' is unknown, expected one of .*aeanet-em"),
+        ("model.preset=aeanet", "preset: found 'aeanet', expected one of .*aeanet-em"),
         ("model.network.filters=4", r"network: .*filters: unknown key"),
         ("model.network.out_channels=2", r"network\.out_channels: 2, expected 1 as n_channel_out says"),
         ("model.network.probabilistic=true", r"network\.probabilistic: True, expected False"),
         ("model.network.dimension=3", r"network\.dimension: 3, expected 2 as n_dim says"),
         ("model.network.attention.heads=4", r"network: .*attention\.heads: unknown key"),
-        ("model.network.attention.num_heads=3", "3 heads do not divide"),
+        ("model.network.attention.num_heads=3", "found 3, expected a divisor"),
         ("model.preset=aeanet-flywing model.network={}", "axes: 'YX' are 2 spatial axes, expected 3"),
         ('training.reduce_learning_rate={"patence": 3}', r"training\.reduce_learning_rate: .*patence"),
         ('training.reduce_learning_rate={"factor": 2}', r"training\.reduce_learning_rate: .*factor"),

@@ -17,7 +17,6 @@ from aeanet_tf.training.interpolation_losses import (
     InterpolationLoss,
     charbonnier,
     feature_loss,
-    get_interpolation_loss,
     gram,
     middle_mae,
     middle_mse,
@@ -354,7 +353,7 @@ def test_pixel_needs_no_vgg(monkeypatch):
     monkeypatch.setattr(interpolation_losses, "vgg_activations", lambda *_: pytest.fail("VGG-16 was loaded"))
     y_true, y_pred = _slices(size=5)
     per_position = np.asarray(charbonnier(y_true, y_pred))
-    np.testing.assert_allclose(get_interpolation_loss("pixel")(y_true, y_pred), per_position.mean((1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(InterpolationLoss("pixel")(y_true, y_pred), per_position.mean((1, 2)), rtol=1e-5)
     total = InterpolationLoss("pixel", pixel_weight=2, pixel_reduction="sum")
     np.testing.assert_allclose(total(y_true, y_pred), 2 * per_position.sum((1, 2)), rtol=1e-5)
 
@@ -432,7 +431,7 @@ def test_half_precision_is_computed_in_float32(style):
 
 def test_unfit_arguments():
     with pytest.raises(InputError, match=r"^loss: found 'mae', expected one of 'pixel', 'feature', 'style'$"):
-        get_interpolation_loss("mae")
+        InterpolationLoss("mae")
     with pytest.raises(InputError, match="pixel_reduction: found 'max', expected one of 'mean', 'sum'"):
         InterpolationLoss("pixel", pixel_reduction="max")
     with pytest.raises(InputError, match=r"beta: found .*expected three numbers"):

@@ -1,13 +1,16 @@
 import os
 import subprocess
 import sys
+from typing import get_args
 
 import keras
 import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.training.losses import get_loss, laplace, mae, mse
+from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
+from aeanet_tf.runs.config import TrainingSection
+from aeanet_tf.training.losses import LOSSES, get_loss, get_segmentation_loss, laplace, mae, mse
 
 
 def _data(shape, channels):
@@ -51,6 +54,13 @@ def test_laplace_needs_means_and_scales():
     y = np.zeros((1, 4, 4, 1), "float32")
     with pytest.raises(InputError, match=r"laplace.*found 1 output channels.*expected 2"):
         laplace(y, y)
+
+
+def test_what_configurations_name_there_is():
+    assert tuple(LOSSES) == RESTORATION_LOSSES
+    assert [get_segmentation_loss(name).kind for name in SEGMENTATION_LOSSES] == list(SEGMENTATION_LOSSES)
+    names = get_args(TrainingSection.model_fields["loss"].annotation)
+    assert names == RESTORATION_LOSSES + INTERPOLATION_LOSSES + SEGMENTATION_LOSSES
 
 
 def test_get_loss():
