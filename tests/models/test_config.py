@@ -117,7 +117,7 @@ def test_a_care_configuration_is_taken_over():
     ("make", "message"),
     [
         (lambda: AEANetConfig("YX", preset="aeanet"), "preset: found 'aeanet', expected one of aeanet-care"),
-        (lambda: AEANetConfig("YX", network={"attention": {"num_heads": 3}}), "attention.num_heads: 3 heads"),
+        (lambda: AEANetConfig("YX", network={"attention": {"num_heads": 3}}), "attention.num_heads: found 3"),
         (lambda: AEANetConfig("YX", network={"dept": 3}), "network: dept: unknown key"),
         (lambda: AEANetConfig("ZYX", preset="aeanet-flywing"), "projects 3D to 2D"),
         (lambda: ProjectionAEANetConfig("ZYX", preset="aeanet-care"), "does not project"),
