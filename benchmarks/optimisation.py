@@ -123,7 +123,7 @@ def _arrays(low, gt, axes):
 def filter_scores(lab, cases):
     """Label -> scores of the inputs, and of the Gaussian filter that is best for these images."""
     pairs = [(case.cut(low), gt) for case in cases for low, gt in [case.read()]]
-    ((label, function),) = choose_filters(pairs, with_non_local_means=False).named("the best for these images").items()
+    ((label, function),) = choose_filters(pairs, strengths=()).named("the best for these images").items()
     planes = [case._replace(read=lambda pair=pair: pair, part=None) for case, pair in zip(cases, pairs, strict=True)]
     found = {"input": lab.score_inputs(planes, scorer("care"))}
     found[label] = lab.score_inputs(planes, scorer("care"), function)
@@ -186,8 +186,8 @@ def _line(label, runs, default):
             for seed, scores in kept.items()
             if runs is not default and seed in default and default[seed]["scores"] is not None
         ]
-        cells.append(_interval(*mean_interval(own)[:2], decimals) if own else ABSENT)
-        compared = paired_difference(*zip(*pairs, strict=True))[:2] if pairs else None
+        cells.append(_interval(*mean_interval(own), decimals) if own else ABSENT)
+        compared = paired_difference(*zip(*pairs, strict=True)) if pairs else None
         cells.append(_interval(*compared, decimals, "+") if compared else ABSENT)
     seeds = str(len(kept)) + f", {len(runs) - len(kept)} diverged" * (len(kept) < len(runs))
     return [label, str(first["steps"]), digits(first["seconds_per_step"]), *cells, seeds]

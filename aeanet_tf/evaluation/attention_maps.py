@@ -235,7 +235,7 @@ def most_different(correlations: np.ndarray, count: int) -> list[int]:
     Raises:
         InputError: a count below 1, or more than there are.
     """
-    check_count(count, len(correlations))
+    _check_count(count, len(correlations))
     if len(correlations) == 1:
         return [0]
     similar = np.abs(correlations).astype("float64")
@@ -252,11 +252,10 @@ def random_references(total: int, count: int, seed: int) -> list[int]:
     Raises:
         InputError: a count below 1, or more than ``total``.
     """
-    check_count(count, total)
+    _check_count(count, total)
     return sorted(int(i) for i in np.random.default_rng(seed).choice(total, count, replace=False))
 
 
-def check_count(count: int, total: int) -> None:
-    """Raise `InputError` for a number of references that cannot be chosen among ``total``."""
+def _check_count(count, total):
     if not 1 <= count <= total:
         raise InputError(f"references: found {count}, expected a number from 1 to {total}, the references of the model")

@@ -2,8 +2,8 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -142,37 +142,12 @@ class Filters:
             filters[label] = partial(non_local_means, strength=self.strength)
         return filters
 
-    def to_dict(self) -> dict[str, float | None]:
-        """What `from_dict` takes, of types that JSON has; scores that are not finite are None."""
-        fields = asdict(self)
-        scores = {name: _finite_or_none(fields[name]) for name in ("gaussian_score", "non_local_means_score")}
-        return {"sigma": float(self.sigma), "strength": self.strength and float(self.strength), **scores}
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> "Filters":
-        """The filters that `to_dict` described; other keys are left alone.
-
-        Raises:
-            InputError: it is no such dict: ``sigma`` is missing, or a value is not a number in its range.
-        """
-        if not isinstance(data, Mapping) or "sigma" not in data:
-            raise InputError(f"filters: found {data!r}, expected an object with sigma and strength")
-        sigma = _number(data, "sigma")
-        strength = None if data.get("strength") is None else _number(data, "strength")
-        if sigma < 0:
-            raise InputError(f"filters.sigma: found {sigma}, expected 0 or more")
-        if strength is not None and strength <= 0:
-            raise InputError(f"filters.strength: found {strength}, expected a positive number or null")
-        scores = ("gaussian_score", "non_local_means_score")
-        return cls(sigma, strength, *(math.nan if data.get(name) is None else _number(data, name) for name in scores))
-
 
 def choose_filters(
     pairs: Pairs,
     score: Score = care_psnr,
     sigmas: Sequence[float] = SIGMAS,
     strengths: Sequence[float] = STRENGTHS,
-    with_non_local_means: bool = True,
 ) -> Filters:
     """Find the parameters with the best mean score over all pairs.
 
@@ -184,8 +159,7 @@ def choose_filters(
             such as those with a constant ground truth, do not count.
         score: (ground truth, image) -> number, larger is better; by default the PSNR of the protocol ``care``.
         sigmas: of the Gaussian, in pixels.
-        strengths: of non-local means.
-        with_non_local_means: False leaves it out, which for volumes saves most of the time.
+        strengths: of non-local means; none leave it out, which for volumes saves most of the time.
 
     Raises:
         InputError: the shapes of a pair differ, or no pair can be scored.
@@ -193,7 +167,7 @@ def choose_filters(
     if iter(pairs) is pairs:
         pairs = list(pairs)
     sigma, gaussian_score = _best(sigmas, lambda sigma: _mean_score(pairs, partial(gaussian, sigma=sigma), score))
-    if not with_non_local_means:
+    if not strengths:
         return Filters(sigma, None, gaussian_score)
     strength, other_score = _best(
         strengths, lambda strength: _mean_score(pairs, partial(non_local_means, strength=strength), score)
@@ -201,16 +175,14 @@ def choose_filters(
     return Filters(sigma, strength, gaussian_score, other_score)
 
 
-def best_gaussian(
-    pairs: Pairs, score: Score = care_psnr, sigmas: Sequence[float] = SIGMAS
-) -> list[tuple[float, float]]:
+def best_sigmas(pairs: Pairs, sigmas: Sequence[float] = SIGMAS) -> list[float]:
     """The best sigma of each image with its ground truth at hand: more than a Gaussian filter can reach in practice.
 
     Args:
-        pairs, score, sigmas: as `choose_filters` takes them.
+        pairs, sigmas: as `choose_filters` takes them.
 
     Returns:
-        (sigma, its score) a pair; both NaN where the pair cannot be scored.
+        Of each pair the sigma with the highest PSNR of the protocol ``care``; NaN where it cannot be scored.
 
     Raises:
         InputError: the shapes of a pair differ, or no pair can be scored.
@@ -218,13 +190,11 @@ def best_gaussian(
     best, reason = [], "there are none"
     for pair in pairs:
         try:
-            best.append(
-                _best(sigmas, lambda sigma, pair=pair: _mean_score([pair], partial(gaussian, sigma=sigma), score))
-            )
+            best.append(choose_filters([pair], sigmas=sigmas, strengths=()).sigma)
         except _NoneLeftError as error:
-            best.append((math.nan, math.nan))
+            best.append(math.nan)
             reason = error.reason
-    if all(math.isnan(sigma) for sigma, _ in best):
+    if all(map(math.isnan, best)):
         raise _NoneLeftError(len(best), reason)
     return best
 
@@ -237,7 +207,7 @@ def read_filters(folder: str | Path) -> Filters:
     """
     path = Path(folder) / FILTERS_FILE
     try:
-        return Filters.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        return _filters(json.loads(path.read_text(encoding="utf-8")))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except OSError as error:
@@ -248,13 +218,30 @@ def read_filters(folder: str | Path) -> Filters:
         raise InputError(f"{path}: found no JSON ({error}), expected the filters of a model") from None
 
 
+def _filters(data: Any) -> Filters:
+    """The filters that JSON describes; other keys are left alone."""
+    if not isinstance(data, dict) or data.get("sigma") is None:
+        raise InputError(f"filters: found {data!r}, expected an object with sigma and strength")
+    names = [field.name for field in fields(Filters) if data.get(field.name) is not None]
+    filters = Filters(**{name: _number(data, name) for name in names})
+    if filters.sigma < 0:
+        raise InputError(f"filters.sigma: found {filters.sigma}, expected 0 or more")
+    if filters.strength is not None and filters.strength <= 0:
+        raise InputError(f"filters.strength: found {filters.strength}, expected a positive number or null")
+    return filters
+
+
 def write_filters(folder: str | Path, filters: Filters) -> None:
-    """Write ``filters.json`` into the folder of a model, for `read_filters`.
+    """Write ``filters.json`` into the folder of a model, for `read_filters`; scores that are not finite are null.
 
     Raises:
         InputError: the file cannot be written.
     """
-    write_text(Path(folder) / FILTERS_FILE, json.dumps(filters.to_dict(), indent=2) + "\n")
+    numbers = {
+        name: None if value is None or not math.isfinite(value) else float(value)
+        for name, value in asdict(filters).items()
+    }
+    write_text(Path(folder) / FILTERS_FILE, json.dumps(numbers, indent=2) + "\n")
 
 
 class _NoneLeftError(InputError):
@@ -314,12 +301,8 @@ def _image(image: np.ndarray) -> np.ndarray:
     return image
 
 
-def _number(fields: Mapping[str, Any], name: str) -> float:
-    value = fields[name]
+def _number(data: dict[str, Any], name: str) -> float:
+    value = data[name]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise InputError(f"filters.{name}: found {value!r}, expected a number")
     return float(value)
-
-
-def _finite_or_none(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

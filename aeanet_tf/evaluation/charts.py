@@ -18,10 +18,7 @@ PANELS = (("loss", "training loss"), ("val_loss", "validation loss"))
 
 
 def size_chart(
-    values: Mapping[str, Sequence[float]],
-    sizes: Sequence[str],
-    label: str,
-    published: Mapping[str, Sequence[float]] | None = None,
+    values: Mapping[str, Sequence[float]], sizes: Sequence[str], label: str, published: Mapping[str, Sequence[float]]
 ) -> "Figure":
     """A line for each method over sizes that are not evenly spaced, such as those of predicted patches.
 
@@ -33,17 +30,22 @@ def size_chart(
 
     Returns:
         A ``matplotlib.figure.Figure``.
+
+    Raises:
+        InputError: a method has another number of values than there are sizes.
     """
     from matplotlib.figure import Figure
 
-    _check(values, sizes)
+    for name, numbers in values.items():
+        if len(numbers) != len(sizes):
+            raise InputError(f"{name}: found {len(numbers)} values, expected one for each of {len(sizes)} sizes")
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.subplots()
     for (name, numbers), colour in zip(values.items(), COLOURS, strict=False):
         axes.plot(range(len(sizes)), numbers, marker="o", color=colour, label=name)
-        theirs = (published or {}).get(name)
-        if theirs is not None and np.isfinite(theirs).any():
-            axes.plot(range(len(sizes)), theirs, "--", marker="s", mfc="none", color=colour, label=f"{name}, published")
+        if np.isfinite(published[name]).any():
+            style = {"marker": "s", "mfc": "none", "color": colour, "label": f"{name}, published"}
+            axes.plot(range(len(sizes)), published[name], "--", **style)
     axes.set_xticks(range(len(sizes)), sizes)
     axes.set_xlabel("size of the predicted patches (pixels)")
     _finish(axes, label)
@@ -51,24 +53,20 @@ def size_chart(
 
 
 def group_chart(
-    values: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]],
-    label: str | Mapping[str, str],
-    titles: Mapping[str, str] | None = None,
+    values: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]], label: str, titles: Mapping[str, str]
 ) -> "Figure":
     """Boxes of scores, one a group and method: quartiles, whiskers from minimum to maximum, and every image as a point.
 
     Args:
         values: panel -> group -> method -> scores of images; a panel is a row of the figure.
-        label: of the vertical axis, or a dict panel -> label.
-        titles: panel -> what stands above it; its name by default.
+        label: of the vertical axis.
+        titles: panel -> what stands above it.
 
     Returns:
         A ``matplotlib.figure.Figure``.
     """
     from matplotlib.figure import Figure
 
-    for groups in values.values():
-        _check(groups, None)
     methods = list(dict.fromkeys(m for groups in values.values() for group in groups.values() for m in group))
     widest = max(len(groups) for groups in values.values())
     size = (max(6.4, 1.1 + 0.45 * widest * len(methods)), 1.2 + 3.2 * len(values))
@@ -80,8 +78,8 @@ def group_chart(
         axes.set_xticks(
             range(len(groups)), groups, rotation=0 if widest < 8 else 60, ha="center" if widest < 8 else "right"
         )
-        axes.set_title((titles or {}).get(panel, panel), fontsize=11)
-        _finish(axes, label[panel] if isinstance(label, dict) else label)
+        axes.set_title(titles[panel], fontsize=11)
+        _finish(axes, label)
     return figure
 
 
@@ -115,46 +113,38 @@ def _finish(axes, label):
     axes.legend(fontsize=9, frameon=False, loc="best")
 
 
-def _check(values, sizes):
-    if not values:
-        raise InputError("values: found none, expected at least one")
-    for name, numbers in values.items():
-        if sizes is not None and len(numbers) != len(sizes):
-            raise InputError(f"{name}: found {len(numbers)} values, expected one for each of {len(sizes)} sizes")
-
-
-def training_figure(runs: Mapping[str, list[Any]], steps_per_epoch: int | Mapping[str, int] | None = None) -> "Figure":
-    """Loss and validation loss of several runs, by step or by epoch.
+def training_figure(
+    runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], steps_per_epoch: Mapping[str, int]
+) -> "Figure":
+    """Loss and validation loss of several runs by step.
 
     Args:
-        runs: dict of a name to the rows of `aeanet_tf.training.read_history`, or to a list of such lists, one a seed:
-            then the median and the range from minimum to maximum over the seeds are drawn, of those that have come
-            that far.
-        steps_per_epoch: number of steps, or a dict of the name to it, for an axis of steps; ``None`` for epochs.
+        runs: dict of a name to the rows of `aeanet_tf.training.read_history`, a list of them for each seed. Of several
+            seeds the median and the range from minimum to maximum are drawn, of those that have come that far.
+        steps_per_epoch: dict of the name to a number of steps.
 
     Returns:
         A ``matplotlib.figure.Figure`` with axes labelled ``loss`` and ``val_loss``. The losses are logarithmic where
         all are positive (that of a probabilistic model may not be).
 
     Raises:
-        InputError: no runs, a run without rows, or a name without steps per epoch.
+        InputError: a run without rows.
     """
     from matplotlib.figure import Figure
 
-    if not runs:
-        raise InputError("runs: found none, expected at least one training history")
+    for name, seeds in runs.items():
+        if not all(seeds):
+            raise InputError(f"runs: {name!r} has a history without rows, expected those of read_history")
     figure = Figure(figsize=(10.5, 4.2), layout="constrained")
-    seeds = {name: _as_seeds(name, rows) for name, rows in runs.items()}
-    steps = {name: _steps(name, steps_per_epoch) for name in runs}
     for cell, (key, label) in zip(figure.subplots(1, 2), PANELS, strict=True):
         cell.set_label(key)
         drawn = [
-            _draw(cell, name, _table(seeds[name], key), steps[name], style)
-            for name, style in zip(seeds, _styles(), strict=False)
+            _draw(cell, name, _table(seeds, key), steps_per_epoch[name], style)
+            for (name, seeds), style in zip(runs.items(), _styles(), strict=False)
         ]
         values = np.concatenate([values for values in drawn if values is not None] or [np.ones(1)])
         _scale(cell, np.nanmin(values), np.nanmax(values))
-        cell.set_xlabel("epoch" if steps_per_epoch is None else "step")
+        cell.set_xlabel("step")
         cell.xaxis.get_major_locator().set_params(integer=True)
         cell.set_title(label, fontsize=11)
         cell.grid(alpha=0.3)
@@ -179,22 +169,6 @@ def _scale(axes, lowest, highest):
     axes.yaxis.set_major_formatter("{x:g}")
 
 
-def _as_seeds(name, rows):
-    rows = list(rows)
-    seeds = [rows] if rows and isinstance(rows[0], dict) else [list(rows_of_seed) for rows_of_seed in rows]
-    if not seeds or not all(seeds):
-        raise InputError(f"runs: {name!r} has a history without rows, expected those of read_history")
-    return seeds
-
-
-def _steps(name, steps_per_epoch):
-    if not isinstance(steps_per_epoch, dict):
-        return steps_per_epoch or 1
-    if name not in steps_per_epoch:
-        raise InputError(f"steps_per_epoch: found nothing for {name!r}, expected a number for every run")
-    return steps_per_epoch[name]
-
-
 def _styles():
     """Colours, with other dashes once all are used."""
     dashes = ("-", "--", ":", "-.")
@@ -205,9 +179,9 @@ def _table(seeds, key):
     """Epochs, counted from 1, and values ``(seeds, epochs)``; NaN where a seed has none. None without any value."""
     losses = [{row["epoch"] + 1: row[key] for row in rows if key in row} for rows in seeds]
     epochs = sorted(set().union(*losses))
-    return (
-        (epochs, np.array([[of_seed.get(epoch, np.nan) for epoch in epochs] for of_seed in losses])) if epochs else None
-    )
+    if not epochs:
+        return None
+    return epochs, np.array([[of_seed.get(epoch, np.nan) for epoch in epochs] for of_seed in losses])
 
 
 def _draw(axes, name, table, steps, style):

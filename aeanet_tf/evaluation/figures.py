@@ -64,6 +64,13 @@ def bare(axes: "Axes") -> None:
     axes.spines[:].set_visible(False)
 
 
+def caption(name: str, scores: Mapping[str, float] | None) -> str:
+    """Two lines at a picture: its name, and of PSNR and SSIM what there is."""
+    forms = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"}
+    parts = [form.format(scores[key]) for key, form in forms.items() if scores and key in scores]
+    return f"{name}\n{', '.join(parts)}"
+
+
 def restoration_figure(
     path: str | Path,
     images: Mapping[str, np.ndarray],
@@ -93,20 +100,12 @@ def restoration_figure(
         # Matplotlib scales no colours.
         shown = image if image.ndim == 2 else np.clip((image - dark) / max(bright - dark, 1e-9), 0, 1)
         axes[name].imshow(shown, cmap="gray", vmin=dark, vmax=bright)
-        axes[name].set_title(_caption(name, scores.get(name)), fontsize=10)
+        axes[name].set_title(caption(name, scores.get(name)).rstrip(), fontsize=10)
         axes[name].set_axis_off()
     _curve(axes["curve"], history)
     _profile(axes["detail"], images)
     figure.suptitle(title)
     save_figure(figure, path, dpi=110)
-
-
-def _caption(name, scores):
-    if not scores:
-        return name
-    parts = [f"PSNR {scores['psnr']:.2f} dB"] if "psnr" in scores else []
-    parts += [f"SSIM {scores['ssim']:.3f}"] if "ssim" in scores else []
-    return f"{name}\n{', '.join(parts)}"
 
 
 def _curve(axes, history):

@@ -1,10 +1,10 @@
 """Scoring a folder of predictions, images or labels, against a folder of ground truths."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -29,23 +29,6 @@ T = TypeVar("T")
 
 # Of these the PSNR says how well a filter restores.
 FILTERED = ("care", "plain", "em", "interpolation")
-
-
-@dataclass(frozen=True)
-class Compared(Generic[T]):
-    """What comparing an image with its ground truth gave.
-
-    Attributes:
-        name: of the file, with the channel or time point where there are several.
-        prediction: result for the prediction.
-        input: result for the input, None where there is none.
-        filtered: results for the filtered input, by label of the filter.
-    """
-
-    name: str
-    prediction: T
-    input: T | None = None
-    filtered: dict[str, T] = field(default_factory=dict)
 
 
 def score_folders(
@@ -77,10 +60,13 @@ def score_folders(
     Raises:
         InputError: names, axes or shapes do not match, an image cannot be read, or the protocol refuses it.
     """
-    compared = compare_folders(
+    compared = _compare_folders(
         prediction, gt, lambda gt, image: protocol(gt, image, data_range, offset), input, axes, filters
     )
-    return [Row(result.name, result.prediction, result.input, others=result.filtered) for result in compared]
+    return [
+        Row(name, scores.pop("prediction"), scores.pop("input", None), others=scores)
+        for name, scores in compared.items()
+    ]
 
 
 def choose_for_folders(
@@ -127,14 +113,14 @@ class FolderPairs:
                 yield image[index], truth.array[index]
 
 
-def compare_folders(
+def _compare_folders(
     prediction: str | Path,
     gt: str | Path,
     compare: Callable[[np.ndarray, np.ndarray], T],
     input: str | Path | None = None,
     axes: str | None = None,
     filters: Mapping[str, Filter] | None = None,
-) -> list[Compared[T]]:
+) -> dict[str, dict[str, T]]:
     """Compare every prediction with the ground truth of the same name, as `score_folders` does.
 
     Args:
@@ -142,7 +128,8 @@ def compare_folders(
         compare: (gt, image) -> anything; arrays of the same shape, 2D or 3D.
 
     Returns:
-        What was found for each image, sorted by name.
+        Name of each image, with the channel or time point where there are several -> what was found for "prediction",
+        for "input" where there is one, and for the filtered input by label of the filter.
 
     Raises:
         InputError: names, axes or shapes do not match, an image cannot be read, ``compare`` refuses it, or there are
@@ -150,44 +137,34 @@ def compare_folders(
     """
     if filters and input is None:
         raise InputError("filters: found no input, expected the images to filter")
-    inputs: dict[str, Path] = {}
-    if input is not None:
-        inputs = {image_stem(path): path for path, _ in pair_folders(input, gt)}
-    results: list[Compared[T]] = []
+    inputs = {} if input is None else {image_stem(path): path for path, _ in pair_folders(input, gt)}
+    results: dict[str, dict[str, T]] = {}
     for prediction_path, gt_path in pair_folders(prediction, gt):
         truth = read_image(gt_path, axes)
-        predicted = _compared(truth, prediction_path, _read_like(truth, prediction_path, axes), compare)
-        baseline: dict[str, T] = {}
-        filtered: dict[str, dict[str, T]] = {}
+        compared: list[tuple[Path, dict[str, Filter | None]]] = [(prediction_path, {"prediction": None})]
         if input is not None:
-            path = inputs[image_stem(gt_path)]
-            image = _read_like(truth, path, axes)
-            baseline = _compared(truth, path, image, compare)
-            filtered = {
-                label: _compared(truth, path, image, compare, function) for label, function in (filters or {}).items()
-            }
-        for place, result in predicted.items():
-            others = {label: by_place[place] for label, by_place in filtered.items()}
-            results.append(Compared(prediction_path.name + place, result, baseline.get(place), others))
+            compared.append((inputs[image_stem(gt_path)], {"input": None, **(filters or {})}))
+        for path, functions in compared:
+            for place, label, result in _results(truth, path, axes, compare, functions):
+                results.setdefault(prediction_path.name + place, {})[label] = result
     return results
 
 
-def _compared(
+def _results(
     truth: Image,
     path: Path,
-    image: np.ndarray,
+    axes: str | None,
     compare: Callable[[np.ndarray, np.ndarray], T],
-    function: Filter | None = None,
-) -> dict[str, T]:
-    """Results for the image of ``path``, filtered by ``function`` if there is one, by label of channel and time."""
-    results = {}
-    for label, index in _single_images(truth):
+    functions: Mapping[str, Filter | None],
+) -> Iterator[tuple[str, str, T]]:
+    """Channel and time, label of what was made of the image of ``path`` by its function, and what comparing it gave."""
+    image = _read_like(truth, path, axes)
+    for (label, function), (place, index) in product(functions.items(), _single_images(truth)):
         try:
             chosen = image[index] if function is None else function(image[index])
-            results[label] = compare(truth.array[index], chosen)
+            yield place, label, compare(truth.array[index], chosen)
         except InputError as error:
-            raise InputError(f"{path}{label} against {truth.path}: {error}") from error
-    return results
+            raise InputError(f"{path}{place} against {truth.path}: {error}") from error
 
 
 def _read_like(truth: Image, path: Path, axes: str | None) -> np.ndarray:
@@ -293,18 +270,16 @@ def score_segmentation(
         InputError: names, axes or shapes do not match, an image cannot be read, or is not one of labels: a value is no
             whole number, or there are more than 256 of them.
     """
-    compared = compare_folders(prediction, gt, _confusion, input, axes)
-    sides = [side for image in compared for side in (image.prediction, image.input) if side]
-    labels = tuple(sorted({label for side in sides for label in side.labels}))
+    compared = _compare_folders(prediction, gt, _confusion, input, axes)
+    labels = tuple(sorted({label for sides in compared.values() for side in sides.values() for label in side.labels}))
     if len(labels) > MAX_CLASSES:
         raise InputError(f"{prediction}: found {len(labels)} different values, expected at most {MAX_CLASSES} classes")
     rows, total = [], np.zeros((len(labels), len(labels)), np.int64)
-    for image in compared:
-        pixels = image.prediction.over(labels)
-        total += pixels.matrix
-        scores = class_scores(labels, pixels.matrix, background)
-        other = None if image.input is None else class_scores(labels, image.input.over(labels).matrix, background)
-        rows.append(Row(image.name, scores, other, _counts(pixels)))
+    for name, sides in compared.items():
+        pixels = {side: counts.over(labels) for side, counts in sides.items()}
+        total += pixels["prediction"].matrix
+        scores = {side: class_scores(labels, counts.matrix, background) for side, counts in pixels.items()}
+        rows.append(Row(name, scores["prediction"], scores.get("input"), _counts(pixels["prediction"])))
     return SegmentationScores(rows, Confusion(labels, total))
 
 

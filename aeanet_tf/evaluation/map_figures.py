@@ -4,11 +4,11 @@ Every function gives a ``matplotlib.figure.Figure``, for `aeanet_tf.evaluation.f
 """
 
 from collections.abc import Sequence
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.equivariance import RotatedAttention
 from aeanet_tf.evaluation.figures import COLOURS, bare, limits, plane, shortened
 
@@ -24,7 +24,7 @@ def relevance_figure(
     images: Sequence[np.ndarray],
     maps: Sequence[np.ndarray],
     references: Sequence[int],
-    names: Sequence[str] | None = None,
+    names: Sequence[str],
     title: str = "",
 ) -> "Figure":
     """Heat maps of the relevance to shared references, as figure 8 of the paper: a row an image, a column a reference.
@@ -40,13 +40,9 @@ def relevance_figure(
         The figure. Each column has a scale of its own over all images, from percentile 0.1 to 99.9: the references
         differ in length, and brighter means more relevant in that column only. Axes are labelled ``image 0``,
         ``map 0 11`` (image 0, reference 11), and so on.
-
-    Raises:
-        InputError: numbers of images, maps and names that do not agree, or a reference that there is not.
     """
     from matplotlib.figure import Figure
 
-    _check_maps(images, maps, references, names)
     shown = [plane(image) for image in images]
     aspects = [min(_TALLEST, max(0.3, image.shape[0] / image.shape[1])) for image in shown]
     size = (_WIDTH * (len(references) + 1) + 0.4, _WIDTH * sum(aspects) + 1.1)
@@ -58,7 +54,7 @@ def relevance_figure(
         low, high = limits([image])
         cell.imshow(image, cmap="gray", vmin=low, vmax=high)
         # About 13 characters an inch.
-        cell.set_ylabel(shortened(names[row], int(13 * _WIDTH * aspects[row])) if names else "", fontsize=9)
+        cell.set_ylabel(shortened(names[row], int(13 * _WIDTH * aspects[row])), fontsize=9)
     for column, reference in enumerate(references, start=1):
         planes = [plane(image_maps[reference]) for image_maps in maps]
         low, high = limits(planes, 0.1, 99.9)
@@ -72,16 +68,6 @@ def relevance_figure(
         bare(cell)
     figure.suptitle(title, fontsize=11)
     return figure
-
-
-def _check_maps(images, maps, references, names):
-    if not images or len(maps) != len(images) or (names and len(names) != len(images)):
-        counts = f"{len(images)} images, {len(maps)} arrays of maps and {len(names or images)} names"
-        raise InputError(f"relevance figure: found {counts}, expected the same number of each")
-    total = min(len(image_maps) for image_maps in maps)
-    wrong = [i for i in references if not 0 <= i < total]
-    if not references or wrong:
-        raise InputError(f"references: found {list(references)}, expected numbers from 0 to {total - 1}")
 
 
 def equivariance_figure(rotated: RotatedAttention, channels: Sequence[int] = (0, 1), title: str = "") -> "Figure":
@@ -99,28 +85,19 @@ def equivariance_figure(rotated: RotatedAttention, channels: Sequence[int] = (0,
         The figure. Raw and rotated share the scale of their row; the differences have a scale as wide as that one,
         around 0, so that a difference that cannot be seen is small. Axes are labelled ``input raw``, ``query 0 raw``,
         ``attention 1 difference``, ``distribution query``, and so on.
-
-    Raises:
-        InputError: a channel that there is not.
     """
     from matplotlib.figure import Figure
 
     tensors = {"query": rotated.query, "attention": rotated.attention}
-    least = min(each.raw.shape[-1] for each in tensors.values())
-    if not channels or min(channels) < 0 or max(channels) >= least:
-        raise InputError(f"channels: found {list(channels)}, expected numbers from 0 to {least - 1}")
     rows = 1 + 2 * len(channels)
     raw = plane(rotated.image.raw[..., 0])
     height = 2.3 * min(_TALLEST, max(raw.shape) / min(raw.shape))
     figure = Figure(figsize=(8.6, height * rows + 3.4), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(height * rows + 0.6, 2.8))
     axes = top.subplots(rows, 3)
-    _draw_input(top, axes[0], rotated.image)
-    row = 1
-    for name, tensor in tensors.items():
-        for channel in channels:
-            _draw_channel(top, axes[row], name, tensor, channel)
-            row += 1
+    _draw_input(axes[0], rotated.image)
+    for cells, ((name, tensor), channel) in zip(axes[1:], product(tensors.items(), channels), strict=True):
+        _draw_channel(top, cells, name, tensor, channel)
     for cell in axes.flat:
         bare(cell)
     _describe(axes[0, 2], tensors)
@@ -130,7 +107,7 @@ def equivariance_figure(rotated: RotatedAttention, channels: Sequence[int] = (0,
     return figure
 
 
-def _draw_input(figure, axes, image):
+def _draw_input(axes, image):
     low, high = limits([image.raw[..., 0]])
     for cell, name in zip(axes, ("raw", "rotated"), strict=False):
         cell.set_label(f"input {name}")

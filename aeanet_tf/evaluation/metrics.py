@@ -97,17 +97,6 @@ def interpolation_error(gt: np.ndarray, image: np.ndarray) -> float:
     return float(np.sqrt(np.mean((gt - image) ** 2, dtype=np.float64)))
 
 
-def dice(gt: np.ndarray, image: np.ndarray, label: float) -> float:
-    """Dice ratio 2 |A ∩ B| / (|A| + |B|) of the pixels that have the value ``label``, 0 to 1.
-
-    NaN where neither image has the label: there is nothing to score, and a 1 would better the mean of a class that most
-    images lack. `mean_of_classes` leaves it out.
-    """
-    a, b = label_masks(gt, image, label)
-    total = np.count_nonzero(a) + np.count_nonzero(b)
-    return float(2 * np.count_nonzero(a & b) / total) if total else float("nan")
-
-
 def mean_of_classes(scores: Sequence[float]) -> float:
     """Mean of the scores of several classes without those that are NaN, of absent classes; NaN where all are."""
     present = [score for score in scores if not np.isnan(score)]
@@ -170,27 +159,13 @@ def _check_range(data_range: float) -> None:
         raise InputError(f"data_range: found {data_range}, expected a positive number")
 
 
-def foreground_mask(gt: np.ndarray) -> np.ndarray:
-    """True where the ground truth is brighter than Otsu's threshold of it (scikit-image's ``threshold_otsu``).
-
-    The paper thresholds each sub-image by itself (section VI-A), so give one sub-image a call. Which side is the object
-    it does not say; the nanomaterial of its images is the brighter one.
-
-    Raises:
-        InputError: the ground truth is constant or empty.
-    """
-    from skimage.filters import threshold_otsu
-
-    gt = np.asarray(gt)
-    if gt.size == 0 or gt.min() == gt.max():
-        raise InputError("ground truth: is constant or empty, expected foreground and background")
-    return gt > threshold_otsu(gt)
-
-
 def region_psnr(gt: np.ndarray, image: np.ndarray) -> dict[str, float]:
     """PSNR within the foreground and within the background of the ground truth, of values of 0 to 255.
 
-    Table I gives improvements: these numbers less those of the network's input against the same ground truth.
+    The foreground is what is brighter than Otsu's threshold of the ground truth. The paper thresholds each sub-image by
+    itself (section VI-A), so give one a call; which side is the object it does not say, the nanomaterial of its images
+    is the brighter one. Table I gives improvements: these numbers less those of the network's input against the same
+    ground truth.
 
     Args:
         gt: ground truth, one sub-image; it alone decides on the regions.
@@ -202,6 +177,10 @@ def region_psnr(gt: np.ndarray, image: np.ndarray) -> dict[str, float]:
     Raises:
         InputError: shapes differ, or the ground truth is constant.
     """
+    from skimage.filters import threshold_otsu
+
     gt, image = same_shape(gt, image)
-    mask = foreground_mask(gt)
+    if gt.min() == gt.max():
+        raise InputError("ground truth: is constant, expected foreground and background")
+    mask = gt > threshold_otsu(gt)
     return {"foreground": psnr(gt[mask], image[mask], 255), "background": psnr(gt[~mask], image[~mask], 255)}

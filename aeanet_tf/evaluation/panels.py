@@ -1,14 +1,14 @@
 """Panels of predictions with their errors, after figures 4 and 5 of the AEANet paper, and of label images, coloured by
 class, with maps of where they are wrong; drawn without a display."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.figures import COLOURS, bare, limits
+from aeanet_tf.evaluation.figures import COLOURS, bare, caption, limits
 from aeanet_tf.io.labels import to_classes
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def prediction_panels(
     """
     low, gt = np.asarray(low), np.asarray(gt)
     predictions = {name: np.asarray(image) for name, image in predictions.items()}
-    _check_panels(low, predictions, gt)
+    _check_pictures({"ground truth": gt, "input": low, **predictions})
     zoom = _zoomed(gt)
     figure, axes = _two_rows(gt.shape, len(predictions) + 2, title)
     shared = limits([gt])
@@ -63,7 +63,7 @@ def prediction_panels(
     for cell, (name, (image, bounds)) in zip(axes[0], shown.items(), strict=True):
         cell.set_label("truth" if name == "ground truth" else name)
         _draw_zoomed(cell, image, bounds, zoom)
-        cell.set_title(_caption(name, (scores or {}).get(name)), fontsize=10)
+        cell.set_title(caption(name, (scores or {}).get(name)), fontsize=10)
     _draw_errors(figure, axes[1], predictions, gt)
     return figure
 
@@ -79,12 +79,16 @@ def _two_rows(shape, count, title):
     return figure, figure.subplots(2, count, squeeze=False)
 
 
-def _check_panels(low, predictions, gt):
-    if not predictions:
+def _check_pictures(pictures):
+    """Refuse pictures, two and those of the methods, that are not 2D of the shape of the first."""
+    if len(pictures) < 3:
         raise InputError("predictions: found none, expected at least one method")
-    for name, image in {"input": low, **predictions}.items():
-        if image.shape != gt.shape or gt.ndim != 2:
-            raise InputError(f"{name}: found shape {image.shape}, expected the ground truth's {gt.shape}, 2D")
+    first, reference = next(iter(pictures.items()))
+    if reference.ndim != 2:
+        raise InputError(f"{first}: found shape {reference.shape}, expected 2D")
+    for name, picture in pictures.items():
+        if picture.shape != reference.shape:
+            raise InputError(f"{name}: found shape {picture.shape}, expected the {first}'s {reference.shape}")
 
 
 def _zoomed(gt):
@@ -98,14 +102,6 @@ def _zoomed(gt):
     inside = tuple(slice(n // 2, n // 2 + whole - n + 1) for n, whole in zip(size, gt.shape, strict=True))
     y, x = np.unravel_index(variance[inside].argmax(), variance[inside].shape)
     return int(y), int(x), *size
-
-
-def _caption(name, scores):
-    parts = []
-    for key, form in (("psnr", "PSNR {:.2f} dB"), ("ssim", "SSIM {:.3f}")):
-        if scores and key in scores:
-            parts.append(form.format(scores[key]))
-    return f"{name}\n{', '.join(parts)}" if parts else f"{name}\n"
 
 
 def _draw_zoomed(axes, image, bounds, zoom):
@@ -149,10 +145,9 @@ def label_panels(
     image: np.ndarray,
     truth: np.ndarray,
     predictions: Mapping[str, np.ndarray],
-    labels: Sequence[int],
+    classes: Mapping[int, str],
     scores: Mapping[str, Mapping[str, float]] | None = None,
     title: str = "",
-    names: Sequence[str] | None = None,
 ) -> "Figure":
     """Image, ground truth and the labels of several methods, coloured by class; below, where each method is wrong.
 
@@ -160,11 +155,10 @@ def label_panels(
         image: 2D array, shown in grey between its percentiles 1 and 99.8.
         truth: 2D array of labels.
         predictions: dict of the method's name to its 2D array of labels.
-        labels: values of the classes, 8 at most. The first one, such as the background, is black.
+        classes: name of each class by its value, 8 at most. The first one, such as the background, is black.
         scores: dict of the method's name to scores as `aeanet_tf.evaluation.segmentation_metrics.class_scores` names
             them, ``dice_mean`` and ``dice_<label>``; shown below the name, those that there are.
         title: above the figure.
-        names: of the classes, for legend and captions; by default their values.
 
     Returns:
         A ``matplotlib.figure.Figure``. A map of errors shows the pixels that differ from the ground truth in the colour
@@ -172,50 +166,31 @@ def label_panels(
         ``input``, ``truth``, the names of the methods, ``wrong NAME``, and ``classes``, the legend.
 
     Raises:
-        InputError: no prediction, arrays that are not 2D of one shape, a value that is not of ``labels``, labels that
-            are none, more than 8, or named twice, or names of another number.
+        InputError: no prediction, arrays that are not 2D of one shape, a value that is not of ``classes``, or more than
+            8 classes.
     """
-    image, labels = np.asarray(image), [int(label) for label in labels]
-    names = [str(label) for label in labels] if names is None else list(names)
-    _check_classes(labels, names)
+    if len(classes) > len(_CLASS_COLOURS):
+        raise InputError(
+            f"classes: found {len(classes)}, expected at most {len(_CLASS_COLOURS)}, which colours tell apart"
+        )
+    image = np.asarray(image)
     shown = {"ground truth": np.asarray(truth), **{name: np.asarray(array) for name, array in predictions.items()}}
-    _check_shapes(image, shown)
-    shown = {name: to_classes(array, labels, name) for name, array in shown.items()}
+    _check_pictures({"image": image, **shown})
+    shown = {name: to_classes(array, list(classes), name) for name, array in shown.items()}
     figure, axes = _two_rows(image.shape, len(predictions) + 2, title)
-    _draw_labels(axes[0], image, shown, lambda name: _label_caption((scores or {}).get(name), labels, names))
+    captions = {name: _label_caption((scores or {}).get(name, {}), classes) for name in ("input", *shown)}
+    _draw_labels(axes[0], image, shown, captions)
     _draw_wrong(axes[1], image, shown)
-    _draw_legend(axes[1, :2], names, image.shape)
+    _draw_legend(axes[1, :2], classes.values(), image.shape)
     return figure
 
 
-def _check_classes(labels, names):
-    if not labels or len(set(labels)) != len(labels):
-        raise InputError(f"labels: found {labels}, expected different values, at least one")
-    if len(labels) > len(_CLASS_COLOURS):
-        raise InputError(
-            f"labels: found {len(labels)} classes, expected at most {len(_CLASS_COLOURS)}, which colours tell apart"
-        )
-    if len(names) != len(labels):
-        raise InputError(f"names: found {len(names)} names, expected one for each of the {len(labels)} labels")
-
-
-def _check_shapes(image, shown):
-    if len(shown) < 2:
-        raise InputError("predictions: found none, expected at least one method")
-    if image.ndim != 2:
-        raise InputError(f"image: found shape {image.shape}, expected 2D")
-    for name, array in shown.items():
-        if array.shape != image.shape:
-            raise InputError(f"{name}: found shape {array.shape}, expected the image's {image.shape}")
-
-
-def _label_caption(scores, labels, names):
+def _label_caption(scores, classes):
     """Lines: the mean, and the classes that there are scores of."""
-    scores = scores or {}
     # A name and its number stay in one line.
     parts = [
         f"{name} {_ratio(scores[f'dice_{label}'])}".replace(" ", "\u00a0")
-        for label, name in zip(labels, names, strict=True)
+        for label, name in classes.items()
         if f"dice_{label}" in scores
     ]
     first = f"mean Dice {_ratio(scores['dice_mean'])}" if "dice_mean" in scores else "Dice" if parts else ""
@@ -226,7 +201,7 @@ def _ratio(value):
     return f"{value:.3f}" if np.isfinite(value) else "–"
 
 
-def _draw_labels(axes, image, shown, caption):
+def _draw_labels(axes, image, shown, captions):
     from matplotlib.colors import ListedColormap
 
     dark, bright = limits([image])
@@ -237,7 +212,7 @@ def _draw_labels(axes, image, shown, caption):
     for cell, name in zip(axes, ["input", *shown], strict=True):
         cell.set_label("truth" if name == "ground truth" else name)
         cell.set_title(name, fontsize=10)
-        cell.set_xlabel(caption(name), fontsize=8)
+        cell.set_xlabel(captions[name], fontsize=8)
         bare(cell)
 
 

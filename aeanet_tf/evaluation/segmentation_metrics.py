@@ -15,28 +15,25 @@ MAX_CLASSES = 256
 _BLOCK = 2**22
 
 
-def classes_in(image: np.ndarray, which: str) -> np.ndarray:
-    """The values of a label image, sorted, int64.
+def shared_classes(gt: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """The values that a ground truth or an image of labels has, integers or floats that are whole numbers.
 
-    Args:
-        image: labels, integers or floats that are whole numbers.
-        which: what the image is, for messages.
+    Returns:
+        int64, sorted.
 
     Raises:
-        InputError: a value is no whole number, or there are more than `MAX_CLASSES`.
+        InputError: a value is no whole number, or one of the two has more than `MAX_CLASSES`.
     """
-    values = np.unique(image)
-    broken = values[~np.isfinite(values) | (values != np.round(values))]
-    if broken.size:
-        raise InputError(f"{which}: has the value {broken[0]:g}, expected labels, which are whole numbers")
-    if values.size > MAX_CLASSES:
-        raise InputError(f"{which}: has {values.size} different values, expected at most {MAX_CLASSES} classes")
-    return values.astype(np.int64)
-
-
-def shared_classes(gt: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """The values that a ground truth or an image has, sorted, int64; as `classes_in`."""
-    return np.union1d(classes_in(gt, "ground truth"), classes_in(image, "image to score"))
+    classes = []
+    for side, which in ((gt, "ground truth"), (image, "image to score")):
+        values = np.unique(side)
+        broken = values[~np.isfinite(values) | (values != np.round(values))]
+        if broken.size:
+            raise InputError(f"{which}: has the value {broken[0]:g}, expected labels, which are whole numbers")
+        if values.size > MAX_CLASSES:
+            raise InputError(f"{which}: has {values.size} different values, expected at most {MAX_CLASSES} classes")
+        classes.append(values.astype(np.int64))
+    return np.union1d(*classes)
 
 
 def confusion(gt: np.ndarray, image: np.ndarray, labels: Sequence[int]) -> np.ndarray:
@@ -73,7 +70,11 @@ def class_counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def dice_ratios(matrix: np.ndarray) -> np.ndarray:
-    """Dice ratio of each class, `metrics.dice` by counts: (n,), NaN where neither image has the class."""
+    """Dice ratio of each class, 2 |A ∩ B| / (|A| + |B|) of its pixels: (n,), 0 to 1.
+
+    NaN where neither image has the class: there is nothing to score, and a 1 would better the mean of a class that most
+    images lack. `aeanet_tf.evaluation.metrics.mean_of_classes` leaves it out.
+    """
     in_gt, in_image, in_both = class_counts(matrix)
     total = in_gt + in_image
     return np.where(total > 0, 2 * in_both / np.maximum(total, 1), np.nan)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from aeanet_tf.evaluation.figures import bare, limits
+from aeanet_tf.evaluation.figures import bare, caption, limits
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.evaluation.tables import cell, label_of, markdown, write_lines
 
@@ -33,7 +33,7 @@ def slice_figure(test: Any, title: str) -> Figure:
     (dark, bright), (_, largest) = limits([test.truth]), limits(list(errors.values()), 0, 99.5)
     for column, (name, image) in enumerate(pictures.items()):
         axes[0, column].imshow(image, cmap="gray", vmin=dark, vmax=bright)
-        axes[0, column].set_title(_caption(name, test.scores.get(name)), fontsize=10)
+        axes[0, column].set_title(caption(name, test.scores.get(name)), fontsize=10)
         if name in errors:
             drawn = axes[1, column].imshow(errors[name], cmap="magma", vmin=0, vmax=largest)
             axes[1, column].set_xlabel(f"error of {name}, mean {errors[name].mean():.3g}", fontsize=9)
@@ -47,12 +47,6 @@ def slice_figure(test: Any, title: str) -> Figure:
     bar.set_label("|prediction − true slice|", fontsize=9)
     figure.suptitle(f"{title}, slice {test.number} from its neighbours", fontsize=11)
     return figure
-
-
-def _caption(name, scores):
-    if scores is None:
-        return f"{name}\n"
-    return f"{name}\nPSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}"
 
 
 def write_scores(path: str | Path, scores: Mapping[int, Mapping[str, Mapping[str, float]]]) -> None:

@@ -7,59 +7,56 @@ import numpy as np
 
 from aeanet_tf.errors import InputError
 
+# Of Student's t distribution: 2.5 % lie above it, and as many below its negative.
+_QUANTILE = 0.975
+
 
 class Interval(NamedTuple):
-    """A mean and the half width of its confidence interval: ``mean ± half_width``, of ``n`` values."""
+    """A mean and the half width of its 95 % confidence interval: ``mean ± half_width``."""
 
     mean: float
     half_width: float
-    n: int
 
 
 class PairedTest(NamedTuple):
-    """Result of a paired t-test: the statistic t, the one-tailed p value, and the number of pairs ``n``."""
+    """Result of a paired t-test: the statistic t and the one-tailed p value."""
 
     statistic: float
     p_value: float
-    n: int
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Mean of a sample and the confidence interval of that mean by Student's t distribution.
+def mean_interval(values: Sequence[float]) -> Interval:
+    """Mean of a sample and the 95 % confidence interval of that mean by Student's t distribution.
 
-    The half width is t(level, n - 1) s / sqrt(n), s the standard deviation with n - 1.
+    The half width is t(0.975, n - 1) s / sqrt(n), s the standard deviation with n - 1.
 
     Args:
         values: one number an image, or a run.
-        level: probability that the interval holds the mean, between 0 and 1.
 
     Returns:
-        Mean, half width (NaN for a single value: it says nothing on the spread) and n.
+        Mean and half width (NaN for a single value: it says nothing on the spread).
 
     Raises:
-        InputError: there are no values, one is NaN or infinite (a perfect image's PSNR, say; what to do with it is the
-            caller's to decide), or the level is not between 0 and 1.
+        InputError: there are no values, or one is NaN or infinite (a perfect image's PSNR, say; what to do with it is
+            the caller's to decide).
     """
-    sample = _sample(values, "values")
-    if not 0 < level < 1:
-        raise InputError(f"level: found {level}, expected a number between 0 and 1, such as 0.95")
-    n = len(sample)
-    if n < 2:
-        return Interval(float(sample.mean()), float("nan"), n)
     from scipy.stats import t
 
-    half_width = t.ppf((1 + level) / 2, n - 1) * sample.std(ddof=1) / np.sqrt(n)
-    return Interval(float(sample.mean()), float(half_width), n)
+    sample = _sample(values, "values")
+    n, half_width = len(sample), float("nan")
+    if n > 1:
+        half_width = t.ppf(_QUANTILE, n - 1) * sample.std(ddof=1) / np.sqrt(n)
+    return Interval(float(sample.mean()), float(half_width))
 
 
-def paired_difference(a: Sequence[float], b: Sequence[float], level: float = 0.95) -> Interval:
+def paired_difference(a: Sequence[float], b: Sequence[float]) -> Interval:
     """Mean of a - b with its confidence interval; the numbers of an image stand at the same place in both.
 
     Raises:
         InputError: as `mean_interval`, or the two are of different length.
     """
     first, second = _pair(a, b)
-    return mean_interval(first - second, level)
+    return mean_interval(first - second)
 
 
 def paired_t_test(a: Sequence[float], b: Sequence[float]) -> PairedTest:
@@ -69,7 +66,7 @@ def paired_t_test(a: Sequence[float], b: Sequence[float]) -> PairedTest:
     scores the other way round where smaller is better.
 
     Returns:
-        t, p and n. Both t and p are NaN where a and b are equal throughout: t is then 0 / 0.
+        t and p. Both are NaN where a and b are equal throughout: t is then 0 / 0.
 
     Raises:
         InputError: there are fewer than two pairs, lengths differ, or a number is NaN or infinite.
@@ -80,9 +77,9 @@ def paired_t_test(a: Sequence[float], b: Sequence[float]) -> PairedTest:
     if len(first) < 2:
         raise InputError(f"paired t-test: found {len(first)} pair, expected at least 2")
     if np.array_equal(first, second):
-        return PairedTest(float("nan"), float("nan"), len(first))
+        return PairedTest(float("nan"), float("nan"))
     result = ttest_rel(first, second, alternative="greater")
-    return PairedTest(float(result.statistic), float(result.pvalue), len(first))
+    return PairedTest(float(result.statistic), float(result.pvalue))
 
 
 def _pair(a: Sequence[float], b: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

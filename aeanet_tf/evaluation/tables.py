@@ -194,15 +194,10 @@ def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str]]:
 
 def cell(name: str, values: np.ndarray, signed: bool = False) -> str:
     """Mean ± standard deviation (n - 1) of a score, to its own decimals; the mean alone of one value, or not finite."""
-    decimals = _DECIMALS.get(name, 4)
-    sign = "+" if signed else ""
     if not len(values):
         return "nan"
-    mean = float(values.mean())
-    if not math.isfinite(mean):
-        return f"{mean:{sign}}"
-    text = f"{mean:{sign}.{decimals}f}"
-    return text if len(values) < 2 else f"{text} ± {values.std(ddof=1):.{decimals}f}"
+    of_images = mean_and_deviation(values)
+    return _number(of_images.value, of_images.spread, _DECIMALS.get(name, 4), "+" if signed else "")
 
 
 class Cell(NamedTuple):
@@ -220,7 +215,8 @@ def mean_and_deviation(values: Sequence[float], published: Published = None) -> 
     pair = published if isinstance(published, tuple) else (published, None)
     if not len(values):
         return Cell(None, None, *pair)
-    return Cell(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, *pair)
+    with np.errstate(invalid="ignore"):
+        return Cell(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else None, *pair)
 
 
 def mean(values: Sequence[float], published: Published = None) -> Cell:
@@ -248,14 +244,14 @@ def _text(cell, decimals):
     return f"{ours} [{_number(cell.published, cell.published_spread, decimals)}]"
 
 
-def _number(value, spread, decimals):
+def _number(value, spread, decimals, sign=""):
     if value is None:
         return "–"
     if not math.isfinite(value):
-        return str(value)
+        return f"{value:{sign}}"
     if decimals == 0:
         return f"{value:,.0f}"
-    text = f"{value:.{decimals}f}"
+    text = f"{value:{sign}.{decimals}f}"
     # A single value has no spread.
     return text if spread is None or not math.isfinite(spread) else f"{text} ± {spread:.{decimals}f}"
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from aeanet_tf.errors import InputError
 
-TINY_STEPS, TINY_BATCH, TINY_IMAGES = 2, 2, 2
 # Validations, and so checkpoints to choose from, of a run that is shorter than a published one.
 FEWEST_EPOCHS = 10
 
@@ -40,12 +39,9 @@ class Budget:
         }
         if self.batch_size is not None:
             changed["batch_size"] = min(training["batch_size"], self.batch_size)
-        decay = training.get("learning_rate_decay")
-        if decay:
-            changed["learning_rate_decay"] = {
-                **decay,
-                "steps": max(1, round(decay["steps"] * steps / training["steps"])),
-            }
+        if decay := training.get("learning_rate_decay"):
+            shortened = max(1, round(decay["steps"] * steps / training["steps"]))
+            changed["learning_rate_decay"] = {**decay, "steps": shortened}
         return changed
 
     @property
@@ -67,7 +63,7 @@ def parse_budget(text):
     if text == "full":
         return Budget("full")
     if text == "tiny":
-        return Budget("tiny", steps=TINY_STEPS, batch_size=TINY_BATCH, images=TINY_IMAGES)
+        return Budget("tiny", steps=2, batch_size=2, images=2)
     try:
         fraction = float(text)
     except ValueError:

@@ -1,5 +1,7 @@
 """Tables II and III of the AEANet paper and figure 5 of the GVTNet paper: denoising and projection, CARE's data."""
 
+from functools import partial
+
 import numpy as np
 
 from aeanet_tf.datasets.care import care_test_images
@@ -42,15 +44,11 @@ def run_table3(lab):
 def _run_table(lab, name, dataset, figures, title):
     root = dataset_root(lab.data, dataset)
     tests, protocol = test_images(root, lab.budget), scorer("care")
-    scores = {"Input": [lab.score_inputs(tests, protocol, _projected if dataset == "flywing" else None)]}
-    configs = {}
-    for seed in lab.seeds:
-        for method in methods(dataset):
-            config = lab.config(dataset, method, seed, root)
-            configs.setdefault(method.label, []).append(config)
-            scores.setdefault(method.label, []).append(lab.score(config, tests, protocol))
+    scores = {"Input": [lab.score_inputs(tests, protocol, partial(np.max, axis=0) if dataset == "flywing" else None)]}
+    runs = lab.runs(dataset, methods(dataset), root)
+    scores |= lab.score_runs(runs, tests, protocol)
     columns = {f"{c} ({s})": d for c in (*CONDITIONS, "Avg") for s, d in (("SSIM", 4), ("PSNR", 2))}
-    rows = {label: _row(runs, figures.get(label, {})) for label, runs in scores.items()}
+    rows = {label: _row(of_seeds, figures.get(label, {})) for label, of_seeds in scores.items()}
     count = len({test.name for test in tests})
     caption = f"Care protocol, mean ± standard deviation over {count} test images; seeds: {len(lab.seeds)}."
     notes = [
@@ -58,33 +56,28 @@ def _run_table(lab, name, dataset, figures, title):
         + ("The input is scored as its maximum along z. " if dataset == "flywing" else "")
         + "PSNR in dB."
     ]
-    flat = [config for configs_ in configs.values() for config in configs_]
-    path = write_report(lab, name, title, [(caption, columns, rows)], notes, flat)
-    draw_curves(lab, name, configs)
+    path = write_report(lab, name, title, [(caption, columns, rows)], notes, runs)
+    draw_curves(lab, name, runs)
     worst = [test for test in tests if test.condition == "C3"][:PICTURED]
-    draw_panels(lab, name, worst, {label: configs_[0] for label, configs_ in configs.items()}, protocol, align_care)
+    draw_panels(lab, name, worst, runs, protocol, align_care)
     return path
 
 
 def _row(runs, figures):
     row = {}
-    for condition in CONDITIONS:
-        ssim, psnr = figures.get(condition, (None, None))
-        row[f"{condition} (SSIM)"] = mean_and_deviation(by_image(runs, "ssim", condition), ssim)
-        row[f"{condition} (PSNR)"] = mean_and_deviation(by_image(runs, "psnr", condition), psnr)
-    ssim, psnr = figures.get("Avg", (None, None))
-    row["Avg (SSIM)"] = mean(by_image(runs, "ssim"), ssim)
-    row["Avg (PSNR)"] = mean(by_image(runs, "psnr"), psnr)
+    for number, score in enumerate(("ssim", "psnr")):
+        known = {condition: pair[number] for condition, pair in figures.items()}
+        for condition in CONDITIONS:
+            cell = mean_and_deviation(by_image(runs, score, condition), known.get(condition))
+            row[f"{condition} ({score.upper()})"] = cell
+        row[f"Avg ({score.upper()})"] = mean(by_image(runs, score), known.get("Avg"))
     return row
 
 
 def dataset_root(folder, dataset, among_others=False):
-    """The folder of a data set: the one in ``folder`` that has the owner's name, or ``folder`` itself.
+    """The folder of one of `FOLDERS`: that of the owner's name in ``folder``, or ``folder`` itself.
 
-    Args:
-        folder: where to look.
-        dataset: one of `FOLDERS`.
-        among_others: that it cannot be ``folder`` itself, because others have to be there, too.
+    With ``among_others`` it cannot be ``folder`` itself, because others have to be there, too.
 
     Raises:
         InputError: there is no ``train_data``.
@@ -113,27 +106,19 @@ def test_images(root, budget):
     ]
 
 
-def _projected(stack):
-    return np.max(stack, axis=0)
-
-
 def run_transfer(lab):
     """Train on each data set, test on all: U-Net against GVTNet (and AEANet), SSIM and NRMSE."""
     roots = {dataset: dataset_root(lab.data, dataset, among_others=True) for dataset in FOLDERS}
     tests = {dataset: test_images(root, lab.budget) for dataset, root in roots.items()}
-    protocol, configs = scorer("care"), []
-    scores = {}
+    protocol, runs, scores = scorer("care"), {}, {}
     for source, root in roots.items():
-        for method in methods(source):
-            runs = [lab.config(source, method, seed, root) for seed in lab.seeds]
-            configs += runs
-            for target in FOLDERS:
-                if _fits(source, tests[target]):
-                    of_seeds = [
-                        lab.score(c, tests[target], protocol, kind="" if target == source else target) for c in runs
-                    ]
-                    scores[source, method.label, target] = of_seeds
-    tables = [_transfer_table(scores, score, title) for score, title in (("ssim", "SSIM"), ("nrmse", "NRMSE"))]
+        targets = {target: "" if target == source else target for target in FOLDERS if _fits(source, tests[target])}
+        for label, configs in lab.runs(source, methods(source), root).items():
+            runs[source, label] = configs
+            for target, kind in targets.items():
+                of_seeds = [lab.score(config, tests[target], protocol, kind) for config in configs]
+                scores[source, label, target] = of_seeds
+    results = {score: _transfer(scores, score) for score in ("ssim", "nrmse")}
     notes = [
         "A row is trained on the first data set, a column is what it is tested on. Denoising networks need a ground "
         "truth in 3D, projecting ones in 2D: where the owner ships the other one only, a cell is empty (the paper made "
@@ -141,9 +126,9 @@ def run_transfer(lab):
         "to print here."
     ]
     title = "Transfer between data sets (GVTNet paper, figure 5)"
-    path = write_report(lab, "transfer", title, tables, notes, configs)
-    for score, label in (("ssim", "SSIM"), ("nrmse", "NRMSE")):
-        chart = group_chart(_transfer_groups(scores, score), label, {s: f"trained on {s}" for s in FOLDERS})
+    path = write_report(lab, "transfer", title, [table for table, _ in results.values()], notes, runs)
+    for score, (_, groups) in results.items():
+        chart = group_chart(groups, score.upper(), {source: f"trained on {source}" for source in FOLDERS})
         save_figure(chart, lab.output / f"transfer_{score}.png")
     return path
 
@@ -153,21 +138,14 @@ def _fits(source, tests):
     return tests[0].read()[1].ndim == (2 if source == "flywing" else 3)
 
 
-def _transfer_groups(scores, score):
-    """Source -> target and condition -> method -> scores of images."""
-    groups = {source: {} for source in FOLDERS}
-    for (source, label, target), runs in scores.items():
-        for condition in CONDITIONS[::-1]:
-            of_images = by_image(runs, score, condition)
-            groups[source].setdefault(f"{target}\n{condition}", {})[label] = of_images
-    return groups
-
-
-def _transfer_table(scores, score, title):
+def _transfer(scores, score):
+    """The table of a score, and for its chart: source -> target and condition -> method -> scores of images."""
     columns = {f"{target} {condition}": 4 for target in FOLDERS for condition in CONDITIONS[::-1]}
-    rows = {}
+    rows, groups = {}, {source: {} for source in FOLDERS}
     for (source, label, target), runs in scores.items():
         row = rows.setdefault(f"{source}, {label}", {})
-        for condition in CONDITIONS:
-            row[f"{target} {condition}"] = mean_and_deviation(by_image(runs, score, condition))
-    return f"{title}, mean ± standard deviation over test images.", columns, rows
+        for condition in CONDITIONS[::-1]:
+            of_images = by_image(runs, score, condition)
+            row[f"{target} {condition}"] = mean_and_deviation(of_images)
+            groups[source].setdefault(f"{target}\n{condition}", {})[label] = of_images
+    return (f"{score.upper()}, mean ± standard deviation over test images.", columns, rows), groups

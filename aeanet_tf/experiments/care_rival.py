@@ -126,10 +126,11 @@ class CareRival:
     def _patches(self, pairs, per_image):
         normalization = {}
         if self.matched:
-            pairs, normalization = [_matched(*pair, self.axes) for pair in pairs], {"normalization": None}
-        X, Y, _ = create_patches(
-            _raw_data(pairs, self.axes), self.patch_size, per_image, verbose=False, **normalization
-        )
+            inputs = [PercentileNormalizer().before(low, self.axes) for low, _ in pairs]
+            pairs = [(x, matched_truth(x, gt)) for x, (_, gt) in zip(inputs, pairs, strict=True)]
+            normalization = {"normalization": None}
+        data = RawData(lambda: ((x, y, self.axes, None) for x, y in pairs), len(pairs), "pairs of images")
+        X, Y, _ = create_patches(data, self.patch_size, per_image, verbose=False, **normalization)
         # CSBDeep's C is the second axis.
         return np.moveaxis(X, 1, -1), np.moveaxis(Y, 1, -1)
 
@@ -137,12 +138,3 @@ class CareRival:
     def predict(model, image, axes):
         """The prediction of a whole image, with CSBDeep's default percentiles."""
         return model.predict(image, axes, normalizer=PercentileNormalizer())
-
-
-def _raw_data(pairs, axes):
-    return RawData(lambda: ((x, y, axes, None) for x, y in pairs), len(pairs), "pairs of images")
-
-
-def _matched(low, gt, axes):
-    x = PercentileNormalizer().before(low, axes)
-    return x, matched_truth(x, gt)

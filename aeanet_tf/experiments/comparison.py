@@ -4,6 +4,7 @@ Their data are pairs in folders ``{train,val,test}/{low,GT}``, on which filters 
 """
 
 from functools import partial
+from itertools import product
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from aeanet_tf.io.read import read_image
 from aeanet_tf.models.folder import weight_files
 from aeanet_tf.runs.train import count_parameters
 
+COLUMNS = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4)}
+"""What is compared: title and decimals of each score."""
+
 
 class Comparison:
     """The methods of an experiment, trained when they are scored.
@@ -27,17 +31,14 @@ class Comparison:
         lab: `Laboratory`.
         file: name of the run configuration of our methods.
         methods: `Method` and `CareRival`, in the order of the tables.
-        training, validation: functions without arguments that give the images of `CareRival`, see there.
     """
 
-    def __init__(self, lab, file, methods, training, validation):
+    def __init__(self, lab, file, methods):
         self.lab, self.file, self.methods = lab, file, methods
-        self.training, self.validation = training, validation
         self.ours = [method for method in methods if not isinstance(method, CareRival)]
         # What CARE may take beside: as long as ours by default.
         self._shared_config = lab.config(file, self.ours[0], lab.seeds[0])
         self.seconds = self._seconds() if lab.minutes is not None else None
-        self._parameters = {}
 
     def _seconds(self):
         candidates = {
@@ -61,13 +62,9 @@ class Comparison:
             return config
         return of_length(config, self.steps(method))
 
-    def configs_of(self, method):
-        """Those of all seeds."""
-        return [self.config(method, seed) for seed in self.lab.seeds]
-
-    def configs(self):
-        """All of ours, seed by seed."""
-        return [self.config(method, seed) for seed in self.lab.seeds for method in self.ours]
+    def runs(self):
+        """Those of all seeds by label of the method."""
+        return {method.label: [self.config(method, seed) for seed in self.lab.seeds] for method in self.ours}
 
     def score(self, tests, protocol, kind=""):
         """Label of a method -> list of scores by image, one a seed; see `Laboratory.score`."""
@@ -75,31 +72,29 @@ class Comparison:
         # Seed by seed: whoever stops early has a comparison of the first.
         for seed in self.lab.seeds:
             for method in self.methods:
-                score_method = self._score_rival if isinstance(method, CareRival) else self._score_own
-                scores.setdefault(method.label, []).append(score_method(method, seed, tests, protocol, kind))
+                if isinstance(method, CareRival):
+                    rows = self._score_rival(method, seed, tests, protocol, kind)
+                else:
+                    rows = self.lab.score(self.config(method, seed), tests, protocol, kind)
+                scores.setdefault(method.label, []).append(rows)
         return scores
 
-    def _score_own(self, method, seed, tests, protocol, kind):
-        return self.lab.score(self.config(method, seed), tests, protocol, kind)
-
     def _score_rival(self, method, seed, tests, protocol, kind):
-        name = method.name(self.lab, seed)
+        name, steps = method.name(self.lab, seed), self.steps(method)
         folder = self.lab.output / "models" / name
-
-        def load():
-            return method.trained(self.lab, seed, self.steps(method), self.training, self.validation)
-
-        weights = weight_files(folder) if method.is_trained(folder, self.steps(method)) else []
+        images = (partial(pairs_of, self.lab, split, method.axes) for split in ("train", "val"))
+        load = partial(method.trained, self.lab, seed, steps, *images)
+        weights = weight_files(folder) if method.is_trained(folder, steps) else []
         return self.lab.score_other(name, load, weights, tests, protocol, kind, method.predict)
 
     def costs(self, method):
         """Cells of parameters, steps as they were trained, and seconds a step where they were measured."""
-        own = None if isinstance(method, CareRival) else self.config(method, self.lab.seeds[0])
-        if method.key not in self._parameters:
-            model = method.untrained() if own is None else self.lab.model(own)
-            self._parameters[method.key] = count_parameters(model)
-        steps = method.steps(self.steps(method)) if own is None else own.training.steps
-        cells = {"parameters": Cell(self._parameters[method.key]), "steps": Cell(steps)}
+        if isinstance(method, CareRival):
+            model, steps = method.untrained(), method.steps(self.steps(method))
+        else:
+            config = self.config(method, self.lab.seeds[0])
+            model, steps = self.lab.model(config), config.training.steps
+        cells = {"parameters": Cell(count_parameters(model)), "steps": Cell(steps)}
         return cells if self.seconds is None else {**cells, "s a step": Cell(self.seconds[method.key])}
 
     def notes(self):
@@ -122,41 +117,38 @@ class Comparison:
         """
         rows = {}
         for label, other in others.items():
-            rows[label] = other if isinstance(other, dict) else _intervals([other], columns)
+            rows[label] = other if isinstance(other, dict) else intervals([other], columns)
         for method in self.methods:
-            rows[method.label] = _intervals(scores[method.label], columns) | (self.costs(method) if costs else {})
+            rows[method.label] = intervals(scores[method.label], columns) | (self.costs(method) if costs else {})
         # A column that nothing is known for is left out.
         spent = {"parameters": 0, "steps": 0, **({} if self.seconds is None else {"s a step": 2})} if costs else {}
         caption = "Mean over seeds and images, with the 95 % interval over images."
         return caption, {**spent, **dict(columns.values())}, rows
 
-    def seeds_table(self, scores, score, decimals):
-        """Table of the means of each seed."""
-        seeds = self.lab.seeds
-        return (
-            f"Means of each seed, {score.upper()}.",
-            {f"seed {seed}": decimals for seed in seeds},
-            {
-                label: {f"seed {s}": Cell(_mean(rows, score)) for s, rows in zip(seeds, runs, strict=True)}
-                for label, runs in scores.items()
-            },
-        )
+    def seeds_table(self, scores):
+        """Table of the mean PSNR of each seed."""
+        columns = {f"seed {seed}": 2 for seed in self.lab.seeds}
+        rows = {
+            label: dict(zip(columns, (Cell(_mean(run, "psnr")) for run in runs), strict=True))
+            for label, runs in scores.items()
+        }
+        return "Means of each seed, PSNR.", columns, rows
 
-    def differences(self, scores, score, title, decimals, baselines):
-        """Table of the paired differences to some of the methods: over the images, and over the seeds."""
+    def differences(self, scores, baselines):
+        """Tables, one a score of `COLUMNS`, of the differences to some of the methods: over images, and over seeds."""
+        return [self._differences(scores, score, *column, baselines) for score, column in COLUMNS.items()]
+
+    def _differences(self, scores, score, title, decimals, baselines):
+        samples = {"images": {label: by_image(runs, score) for label, runs in scores.items()}}
+        if len(self.lab.seeds) > 1:
+            samples["seeds"] = {label: [_mean(run, score) for run in runs] for label, runs in scores.items()}
         columns, rows = {}, {label: {} for label in scores}
-        several = len(self.lab.seeds) > 1
-        for baseline in baselines:
-            over_images, over_seeds = f"to {baseline}, over images", f"to {baseline}, over seeds"
-            columns |= {over_images: decimals} | ({over_seeds: decimals} if several else {})
-            for label, runs in scores.items():
-                if label == baseline:
-                    continue
-                pair = [by_image(r, score) for r in (runs, scores[baseline])]
-                rows[label][over_images] = Cell(*paired_difference(*pair)[:2])
-                if several:
-                    pair = [[_mean(rows_, score) for rows_ in r] for r in (runs, scores[baseline])]
-                    rows[label][over_seeds] = Cell(*paired_difference(*pair)[:2])
+        for baseline, (unit, values) in product(baselines, samples.items()):
+            column = f"to {baseline}, over {unit}"
+            columns[column] = decimals
+            for label in scores:
+                if label != baseline:
+                    rows[label][column] = Cell(*paired_difference(values[label], values[baseline]))
         caption = (
             f"Paired differences, {title}, with 95 % intervals: over the images (each averaged over the seeds), and "
             "over the seeds (each averaged over the images)."
@@ -164,13 +156,14 @@ class Comparison:
         return caption, columns, rows
 
 
-def interval(values):
-    """`Cell` of a mean and its 95 % interval."""
-    return Cell(*mean_interval(values)[:2])
+def intervals(runs, columns):
+    """Means of scores over images, and their 95 % intervals, as `Cell` by title.
 
-
-def _intervals(runs, columns):
-    return {title: interval(by_image(runs, score)) for score, (title, _) in columns.items()}
+    Args:
+        runs: list of scores by image, one a seed.
+        columns: dict of a score to its title and decimals.
+    """
+    return {title: Cell(*mean_interval(by_image(runs, score))) for score, (title, _) in columns.items()}
 
 
 def _mean(rows, score):
@@ -190,17 +183,7 @@ def pairs_of(lab, split, axes):
 
 
 def filter_scores(lab, tests, protocol, filters):
-    """Scores of the inputs themselves, as "input", and of filtered ones.
-
-    Args:
-        lab: `Laboratory`.
-        tests: list of `Case`.
-        protocol: see `Laboratory.score`.
-        filters: label -> function of an image.
-
-    Returns:
-        label -> list of scores by image.
-    """
+    """Label -> list of scores by image: of the inputs themselves, as "input", and of ``filters``, label -> function."""
     scores = {"input": lab.score_inputs(tests, protocol)}
     return scores | {label: lab.score_inputs(tests, protocol, function) for label, function in filters.items()}
 

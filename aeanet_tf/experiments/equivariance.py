@@ -75,28 +75,17 @@ def predict_in_patches(model, image, axes, size):
 
     Args:
         model: an `AEANet` for 2D images of one channel.
-        image: array ``(y, x)``.
-        axes: "YX".
+        image, axes: array ``(y, x)``, and "YX".
         size: of the patches, in pixels.
-
-    Returns:
-        Array of the shape of ``image``.
     """
     normalizer = own_normalizer(model)
     image = normalizer.before(image, axes)
-    lengths = [min(size, n) for n in image.shape]
-    places = [_places(n, length) for n, length in zip(image.shape, lengths, strict=True)]
     result = np.empty(image.shape, np.float32)
+    # Where the patches begin, and from where on they are new; slices end where the image does.
+    places = [[(max(0, min(new, n - size)), new) for new in range(0, n, size)] for n in image.shape]
     for place in itertools.product(*places):
-        read = tuple(slice(first, first + length) for (first, _), length in zip(place, lengths, strict=True))
-        prediction = model.predict(image[read], axes, normalizer=None)
+        patch = image[tuple(slice(first, first + size) for first, _ in place)]
+        prediction = model.predict(patch, axes, normalizer=None)
         kept = tuple(slice(new - first, None) for first, new in place)
-        write = tuple(slice(new, first + length) for (first, new), length in zip(place, lengths, strict=True))
-        result[write] = prediction[kept]
+        result[tuple(slice(new, first + size) for first, new in place)] = prediction[kept]
     return normalizer.after(result, None, axes)[0] if normalizer.do_after else result
-
-
-def _places(n, length):
-    """Where the patches begin, and from where on they are new."""
-    firsts = [min(new, n - length) for new in range(0, n, length)]
-    return list(zip(firsts, range(0, n, length), strict=True))

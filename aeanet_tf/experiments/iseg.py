@@ -24,7 +24,6 @@ METHODS = (
     Method("AEANet", "aeanet", "aeanet-mri"),
     Method("U-Net", "unet", "unet-mri"),
 )
-ROWS = ("CC-3D-FCN", *(method.label for method in METHODS))
 COLUMNS = {**TISSUES, "mean": "Avg."}
 PICTURED = 3
 FEWEST_SUBJECTS = 3
@@ -63,16 +62,12 @@ def run(lab):
         ),
         _by_subject(scores, folds),
     ]
-    flat = [config for runs in configs.values() for config in runs]
     title = "Segmentation of infant brains, iSeg-2017 (AEANet paper, table IV)"
-    path = write_report(lab, "table4", title, tables, _notes(lab, subjects, scores, folds), flat)
+    path = write_report(lab, "table4", title, tables, _notes(lab, subjects, scores, folds), configs)
     draw_curves(lab, "table4", configs)
-    shown = [
-        (test, {label: (runs[i], scores[label][0][i]) for label, runs in configs.items()})
-        for i, test in enumerate(tests[:PICTURED])
-    ]
+    of_first = {label: of_seeds[0] for label, of_seeds in scores.items()}
     classes = dict(zip(LABELS, CLASSES, strict=True))
-    draw_labels(lab, "table4", shown, classes, predict_subject, _middle_of_t1, planes)
+    draw_labels(lab, "table4", tests[:PICTURED], configs, of_first, classes, predict_subject, _middle_of_t1, planes)
     return path
 
 
@@ -186,18 +181,13 @@ def tissue_scores(gt, image, _):
 
 def _rows(scores, name, published=None):
     """The table of a score; with published figures those of other methods, too."""
-    rows = {}
-    for label in ROWS if published else scores:
-        known, runs = (published or {}).get(label, {}), scores.get(label)
-        rows[label] = {
-            column: mean_and_deviation(_present(by_image(runs, f"{name}_{key}")) if runs else [], known.get(column))
-            for key, column in COLUMNS.items()
-        }
+    published, rows = published or {}, {}
+    for label in {**published, **scores}:
+        row = rows[label] = {}
+        for key, column in COLUMNS.items():
+            values = by_image(scores[label], f"{name}_{key}") if label in scores else np.empty(0)
+            row[column] = mean_and_deviation(values[~np.isnan(values)], published.get(label, {}).get(column))
     return rows
-
-
-def _present(values):
-    return values[~np.isnan(values)]
 
 
 def _by_subject(scores, folds):

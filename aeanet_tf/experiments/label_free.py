@@ -20,7 +20,7 @@ METHODS = (
 
 def run(lab):
     """Train every method for every structure in the data folder; Pearson r, and p of being better than U-Net."""
-    rows, configs, charted = {}, {}, {}
+    rows, runs, charted = {}, {}, {}
     structures = structures_in(lab.data)
     if not structures:
         raise InputError(f"--data: {lab.data} has a table of none of the 13 structures; see docs/datasets.md")
@@ -29,16 +29,12 @@ def run(lab):
         for split in ("train", "test"):
             label_free_images(lab.data, structure, split)
     for structure in structures:
-        scores = {}
-        for method in METHODS:
-            runs = [
-                lab.config(f"label_free/{structure}", method, seed, data={"structure": structure}) for seed in lab.seeds
-            ]
-            configs.setdefault(f"{structure}, {method.label}", []).extend(runs)
-            tests = _tests(lab, structure, runs[0].data.resize)
-            scores[method.label] = [lab.score(config, tests, scorer("label-free")) for config in runs]
-        rows[structure] = _row(scores)
-        charted[structure] = {label: by_image(runs, "pearson") for label, runs in scores.items()}
+        configs = lab.runs(f"label_free/{structure}", METHODS, data={"structure": structure})
+        runs |= {f"{structure}, {label}": of_seeds for label, of_seeds in configs.items()}
+        tests = _tests(lab, structure, configs[BASELINE][0].data.resize)
+        scores = lab.score_runs(configs, tests, scorer("label-free"))
+        charted[structure] = {label: by_image(of_seeds, "pearson") for label, of_seeds in scores.items()}
+        rows[structure] = _row(charted[structure])
     columns = {"n": 0, **{m.label: 4 for m in METHODS}}
     columns |= {f"{m.label} > {BASELINE}: {what}": d for m in METHODS[1:] for what, d in (("t", 2), ("p", 4))}
     caption = (
@@ -49,11 +45,10 @@ def run(lab):
         f"{BASELINE} here has the depth and the blocks of GVTNet; the paper's baseline is deeper (23 million "
         "parameters). The paper gives its figures as charts and in its supplement, so there are none to print here."
     ]
-    flat = [config for runs in configs.values() for config in runs]
     title = "Label-free prediction (GVTNet paper, figure 2)"
-    path = write_report(lab, "labelfree", title, [(caption, columns, rows)], notes, flat)
+    path = write_report(lab, "labelfree", title, [(caption, columns, rows)], notes, runs)
     save_figure(group_chart({"labelfree": charted}, "Pearson r", {"labelfree": ""}), lab.output / "labelfree.png")
-    draw_curves(lab, "labelfree", configs)
+    draw_curves(lab, "labelfree", runs)
     return path
 
 
@@ -63,11 +58,11 @@ def _tests(lab, structure, resize):
 
 
 def _row(scores):
-    values = {label: by_image(runs, "pearson") for label, runs in scores.items()}
-    row = {"n": Cell(len(values[BASELINE])), **{label: mean_and_deviation(v) for label, v in values.items()}}
-    for label, v in values.items():
-        if label != BASELINE and len(v) > 1:
-            test = paired_t_test(v, values[BASELINE])
+    """The cells of a structure, of the scores of its images by label."""
+    row = {"n": Cell(len(scores[BASELINE])), **{label: mean_and_deviation(r) for label, r in scores.items()}}
+    for label, r in scores.items():
+        if label != BASELINE and len(r) > 1:
+            test = paired_t_test(r, scores[BASELINE])
             row[f"{label} > {BASELINE}: t"] = Cell(test.statistic)
             row[f"{label} > {BASELINE}: p"] = Cell(test.p_value)
     return row

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.budget import Budget
 from aeanet_tf.experiments.scores import fingerprint, read_scores, write_scores
-from aeanet_tf.files import apply_override, read_fields, write_text
+from aeanet_tf.files import apply_override, read_fields
 from aeanet_tf.models.folder import load_model, weight_files
 from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.runs.config import as_run_config, is_same_run, load_run
@@ -137,6 +137,13 @@ class Laboratory:
             apply_override(data, override)
         return as_run_config(data, path)
 
+    def runs(self, file, methods, root=None, **changes):
+        """The `RunConfig` of each seed by label of the method; arguments as `config` takes them."""
+        return {
+            method.label: [self.config(file, method, seed, root, **changes) for seed in self.seeds]
+            for method in methods
+        }
+
     def model(self, config):
         """The trained model of a configuration: as it was left, taken up where it was stopped, or trained now."""
         name = config.model.name
@@ -172,19 +179,9 @@ class Laboratory:
             )
         return model
 
-    def epochs(self, config):
-        """Number of epochs that a training came to before it ended or diverged."""
-        return len(read_history(self.folder(config) / "history.csv"))
-
     def folder(self, config):
         """Folder of the model of a configuration."""
         return Path(config.model.basedir) / config.model.name
-
-    def parameters(self, config):
-        """Number of trainable parameters."""
-        from aeanet_tf.runs.train import count_parameters
-
-        return count_parameters(self.model(config))
 
     def score(self, config, tests, protocol, kind="", predict=None):
         """Scores of a trained model for test images, computed once and kept.
@@ -203,6 +200,15 @@ class Laboratory:
         weights = weight_files(folder) if self.is_trained(config) else []
         predict = self.predict if predict is None else predict
         return self.score_other(config.model.name, lambda: self.model(config), weights, tests, protocol, kind, predict)
+
+    def score_runs(self, runs, tests, protocol, kind="", predict=None):
+        """Label of a method -> what `score` gives for each of its runs, of such a dict of `RunConfig`."""
+        scores = {label: [] for label in runs}
+        # Seed by seed: whoever stops early has a comparison of the first.
+        for of_seed in zip(*runs.values(), strict=True):
+            for label, config in zip(runs, of_seed, strict=True):
+                scores[label].append(self.score(config, tests, protocol, kind, predict))
+        return scores
 
     def score_other(self, name, load, weights, tests, protocol, kind, predict):
         """Scores of any model, computed once and kept for as long as its weights are older than they.
@@ -227,7 +233,7 @@ class Laboratory:
         return [rows[key] for key in keys]
 
     def score_inputs(self, tests, protocol, show=None):
-        """Scores of the inputs themselves; ``show`` makes an image of an input where it is none (a projection)."""
+        """Scores of the inputs themselves; ``show`` makes of an input what is scored of it, such as its projection."""
         scored = _scored(tests, protocol, lambda image, axes: image if show is None else show(image))
         return [
             {"image": test.name, "condition": test.condition, **scores}
@@ -237,12 +243,6 @@ class Laboratory:
     def predict(self, model, image, axes):
         """The prediction of a whole image, normalised as in training."""
         return model.predict(image, axes, normalizer=own_normalizer(model))
-
-    def write(self, name, text):
-        """Write a text file into the folder of results, and give its path."""
-        path = self.output / name
-        write_text(path, text)
-        return path
 
 
 def _kept(path, weights):

@@ -8,41 +8,36 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.segmentation_metrics import class_scores, confusion
 from aeanet_tf.evaluation.statistics import paired_difference
 from aeanet_tf.evaluation.tables import Cell
-from aeanet_tf.experiments.comparison import interval
+from aeanet_tf.experiments.comparison import intervals
 from aeanet_tf.experiments.figures import draw_curves, draw_labels
 from aeanet_tf.experiments.laboratory import Case, Method
 from aeanet_tf.experiments.scores import by_image, write_report
 from aeanet_tf.io.labels import to_classes
+from aeanet_tf.runs.train import count_parameters
 from aeanet_tf.sections.stack import open_stack, parse_slices
 
 METHODS = (Method("AEANet", "aeanet", "aeanet-em"), Method("U-Net", "unet", "unet-em"))
 INSIDE = 255
 CLASSES = {0: "membrane", INSIDE: "inside"}
-COLUMNS = {"dice_0": "Dice of membranes", "dice_255": "Dice of inside", "accuracy": "pixel accuracy"}
+COLUMNS = {"dice_0": ("Dice of membranes", 4), "dice_255": ("Dice of inside", 4), "accuracy": ("pixel accuracy", 4)}
 TESTED = range(24, 30)
 PICTURED = 3
 
 
 def run(lab):
     """Train both methods with every seed, score the tested slices, write ``membranes.md``."""
-    configs = {m.label: [lab.config("isbi2012_membranes", m, seed) for seed in lab.seeds] for m in METHODS}
-    tests = lab.budget.some(held_out_slices(configs[METHODS[0].label][0].data))
-    scores = {method.label: [] for method in METHODS}
-    # Seed by seed: whoever stops early has a comparison of the first.
-    for number in range(len(lab.seeds)):
-        for label, runs in configs.items():
-            scores[label].append(lab.score(runs[number], tests, membrane_scores))
-    flat = [config for runs in configs.values() for config in runs]
+    runs = lab.runs("isbi2012_membranes", METHODS)
+    tests = lab.budget.some(held_out_slices(runs[METHODS[0].label][0].data))
+    scores = lab.score_runs(runs, tests, membrane_scores)
     # What a network has to surpass in whatever is shown of it: most of a slice is inside.
     nothing = lab.score_inputs(tests, membrane_scores, lambda image: np.full(image.shape, INSIDE))
-    tables = _tables(lab, configs, scores, nothing)
-    path = write_report(lab, "membranes", "Membranes of ISBI 2012", tables, _notes(tests), flat)
-    draw_curves(lab, "membranes", configs)
-    shown = [
-        (test, {label: (runs[0], scores[label][0][i]) for label, runs in configs.items()})
-        for i, test in enumerate(tests[:PICTURED])
-    ]
-    draw_labels(lab, "membranes", shown, CLASSES)
+    path = write_report(
+        lab, "membranes", "Membranes of ISBI 2012", _tables(lab, runs, scores, nothing), _notes(tests), runs
+    )
+    draw_curves(lab, "membranes", runs)
+    first = {label: [of_seeds[0]] * PICTURED for label, of_seeds in runs.items()}
+    of_first = {label: of_seeds[0] for label, of_seeds in scores.items()}
+    draw_labels(lab, "membranes", tests[:PICTURED], first, of_first, CLASSES)
     return path
 
 
@@ -85,33 +80,26 @@ def membrane_scores(gt, image, _):
     return {**class_scores(tuple(CLASSES), matrix, None), "accuracy": np.trace(matrix) / matrix.sum()}
 
 
-def _tables(lab, configs, scores, nothing):
-    rows = {"all inside": _intervals([nothing])}
-    rows |= {
-        label: {"parameters": Cell(lab.parameters(runs[0])), **_intervals(scores[label])}
-        for label, runs in configs.items()
-    }
+def _tables(lab, runs, scores, nothing):
+    rows = {"all inside": intervals([nothing], COLUMNS)}
+    for label, (config, *_) in runs.items():
+        parameters = Cell(count_parameters(lab.model(config)))
+        rows[label] = {"parameters": parameters, **intervals(scores[label], COLUMNS)}
     first, second = (method.label for method in METHODS)
     rows[f"{first} − {second}"] = {
-        column: Cell(*paired_difference(*(by_image(scores[label], name) for label in (first, second)))[:2])
-        for name, column in COLUMNS.items()
+        title: Cell(*paired_difference(by_image(scores[first], name), by_image(scores[second], name)))
+        for name, (title, _) in COLUMNS.items()
     }
-    columns = dict.fromkeys(COLUMNS.values(), 4)
-    tables = [
-        ("Mean over seeds and slices, with the 95 % interval over slices.", {"parameters": 0, **columns}, rows),
-    ]
+    columns = dict(COLUMNS.values())
+    tables = [("Mean over seeds and slices, with the 95 % interval over slices.", {"parameters": 0, **columns}, rows)]
     if len(lab.seeds) > 1:
         single = {
-            f"{label}, seed {seed}": _intervals([run])
-            for label, runs in scores.items()
-            for seed, run in zip(lab.seeds, runs, strict=True)
+            f"{label}, seed {seed}": intervals([run], COLUMNS)
+            for label, of_seeds in scores.items()
+            for seed, run in zip(lab.seeds, of_seeds, strict=True)
         }
         tables.append(("Mean over the slices of each seed, with the 95 % interval over slices.", columns, single))
     return tables
-
-
-def _intervals(runs):
-    return {column: interval(by_image(runs, name)) for name, column in COLUMNS.items()}
 
 
 def _notes(tests):

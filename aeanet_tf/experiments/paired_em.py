@@ -1,6 +1,6 @@
 """Tables I, V and VI and figure 9 of the AEANet paper: super-resolution of paired electron micrographs."""
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -40,60 +40,54 @@ PICTURED = 3
 def run_table1(lab):
     """U-Net, GVTNet, learned query, AEANet: improvement over the input; Otsu foreground and background."""
     tests = _tests(lab)
-    scores, configs = _scores(lab, (UNET, GVTNET, LEARNED, AEANET), tests)
-    rows = {label: _row([], figures) for label, figures in published.TABLE1.items()}
-    rows |= {label: _row(runs, published.TABLE1.get(label)) for label, runs in scores.items()}
-    left = ("Improvement over the bicubic input, pooled training.", _COLUMNS, rows)
-    regions = {label: _row([], figures, _REGIONS) for label, figures in published.TABLE1_REGIONS.items()}
-    regions |= {label: _row(runs, published.TABLE1_REGIONS.get(label), _REGIONS) for label, runs in scores.items()}
-    right = ("Improvement in PSNR (dB) within the foreground and the background (Otsu).", _decimals(_REGIONS), regions)
-    path = write_report(lab, "table1", "Table I: paired EM", [left, right], [_note(tests)], _flat(configs))
-    draw_curves(lab, "table1", configs)
-    draw_panels(lab, "table1", tests[:PICTURED], {k: c[0] for k, c in configs.items()}, _protocol, predict=_predict)
+    runs = _runs(lab, (UNET, GVTNET, LEARNED, AEANET))
+    scores = lab.score_runs(runs, tests, _protocol, predict=_predict)
+    tables = [
+        _table(_IMPROVEMENT, _DELTAS, scores, published.TABLE1),
+        _table(
+            "Improvement in PSNR (dB) within the foreground and the background (Otsu).",
+            _REGIONS,
+            scores,
+            published.TABLE1_REGIONS,
+        ),
+    ]
+    path = write_report(lab, "table1", "Table I: paired EM", tables, [_note(tests)], runs)
+    draw_curves(lab, "table1", runs)
+    draw_panels(lab, "table1", tests[:PICTURED], runs, _protocol, predict=_predict)
     return path
 
 
 def run_table6(lab):
     """The ablation: references only, batch-aware only, both with 16, 32 and 64 references."""
     tests = _tests(lab)
-    methods = (UNET, GVTNET, REFERENCES, BATCH, *FEWER.values(), AEANET)
-    scores, configs = _scores(lab, methods, tests)
+    runs = _runs(lab, (UNET, GVTNET, REFERENCES, BATCH, *FEWER.values(), AEANET))
+    scores = lab.score_runs(runs, tests, _protocol, predict=_predict)
     names = {**{FEWER[n].label: f"Both, {n} references" for n in FEWER}, AEANET.label: "Both, 64 references"}
-    scores = {names.get(label, label): runs for label, runs in scores.items()}
-    rows = {label: _row(scores.get(label, []), figures) for label, figures in published.TABLE6.items()}
-    table = ("Improvement over the bicubic input, pooled training.", _COLUMNS, rows)
-    path = write_report(lab, "table6", "Table VI: ablation", [table], [_note(tests)], _flat(configs))
-    draw_curves(lab, "table6", configs)
+    scores = {names.get(label, label): of_seeds for label, of_seeds in scores.items()}
+    table = _table(_IMPROVEMENT, _DELTAS, scores, published.TABLE6)
+    path = write_report(lab, "table6", "Table VI: ablation", [table], [_note(tests)], runs)
+    draw_curves(lab, "table6", runs)
     return path
 
 
 def run_figure9(lab):
     """Improvement in PSNR by the size of the patches that are predicted, each with attention of its own."""
     tests = _tests(lab)
-    labels = {
-        GVTNET.label: "GVTNet",
-        FEWER[16].label: "AEANet (16)",
-        FEWER[32].label: "AEANet (32)",
-        AEANET.label: "AEANet (64)",
-    }
-    rows, configs = {}, {}
+    runs, rows = _runs(lab, (GVTNET, *FEWER.values(), AEANET)), {}
     for size in SIZES:
-        predict = _predict if size == "full" else _in_patches(size)
-        kind = "" if size == "full" else f"patches{size}"
-        scores, configs = _scores(lab, (GVTNET, *FEWER.values(), AEANET), tests, kind, predict)
-        for label, runs in scores.items():
-            figure = published.FIGURE9.get(labels[label], {}).get(str(size))
-            rows.setdefault(labels[label], {})[str(size)] = mean(by_image(runs, "delta_psnr"), figure)
-    table = (
-        "Improvement in PSNR (dB) by the size of the patches that are predicted.",
-        {str(s): 3 for s in SIZES},
-        rows,
-    )
+        predict = _predict if size == "full" else partial(predict_in_patches, size=size)
+        scores = lab.score_runs(runs, tests, _protocol, "" if size == "full" else f"patches{size}", predict)
+        for label, of_seeds in scores.items():
+            label = "AEANet (64)" if label == AEANET.label else label
+            figure = published.FIGURE9.get(label, {}).get(str(size))
+            rows.setdefault(label, {})[str(size)] = mean(by_image(of_seeds, "delta_psnr"), figure)
+    caption = "Improvement in PSNR (dB) by the size of the patches that are predicted."
+    table = (caption, {str(size): 3 for size in SIZES}, rows)
     notes = [
         _note(tests),
         "Published: the authors' own run. Patches at the border are shifted inwards to their full size.",
     ]
-    path = write_report(lab, "figure9", "Figure 9: size of the predicted patches", [table], notes, _flat(configs))
+    path = write_report(lab, "figure9", "Figure 9: size of the predicted patches", [table], notes, runs)
     ours, theirs = (
         {label: [np.array(getattr(cell, part), float) for cell in row.values()] for label, row in rows.items()}
         for part in ("value", "published")
@@ -107,25 +101,18 @@ def run_table5(lab):
     labels = {GVTNET.label: BASELINE, LEARNED.label: "Learned query", AEANET.label: OURS}
     cases = middle_patches(_tests(lab))
     errors = transformation_errors(lambda model, image, axes: _predict(model, image, axes) / 255)
-    scores, configs = _scores(lab, (GVTNET, LEARNED, AEANET), cases, "equivariance", errors, errors_alone)
-    scores = {labels[label]: runs for label, runs in scores.items()}
+    runs = _runs(lab, (GVTNET, LEARNED, AEANET))
+    scores = lab.score_runs(runs, cases, errors_alone, "equivariance", errors)
+    scores = {labels[label]: of_seeds for label, of_seeds in scores.items()}
     table, verdict = equivariance_table(scores, cases, published.TABLE5)
-    path = write_report(lab, "table5", "Table V: equivariance", [table], [verdict], _flat(configs))
-    for label, runs in configs.items():
-        draw_rotation(lab, f"table5_{runs[0].model.name}", runs[0], cases[0], labels[label])
+    path = write_report(lab, "table5", "Table V: equivariance", [table], [verdict], runs)
+    for label, (config, *_) in runs.items():
+        draw_rotation(lab, f"table5_{config.model.name}", config, cases[0], labels[label])
     return path
 
 
-def _scores(lab, methods, tests, kind="", predict=None, protocol=None):
-    """label -> scores of each seed, and label -> configurations."""
-    scores, configs = {}, {}
-    for method in methods:
-        configs[method.label] = [
-            lab.config("paired_em", method, s, data={"prepared": str(_prepared(lab))}) for s in lab.seeds
-        ]
-        used = predict or _predict
-        scores[method.label] = [lab.score(c, tests, protocol or _protocol, kind, used) for c in configs[method.label]]
-    return scores, configs
+def _runs(lab, methods):
+    return lab.runs("paired_em", methods, data={"prepared": str(_prepared(lab))})
 
 
 def _prepared(lab):
@@ -164,32 +151,22 @@ def _protocol(gt, image, low):
 def _predict(model, image, axes):
     """The whole image; in patches of its own size for a network with a learned query."""
     fixed = getattr(model.spec, "input_size", None)
-    if fixed:
-        return predict_in_patches(model, image, axes, fixed[0])
-    return predict_in_patches(model, image, axes, max(image.shape))
-
-
-def _in_patches(size):
-    return lambda model, image, axes: predict_in_patches(model, image, axes, size)
+    return predict_in_patches(model, image, axes, fixed[0] if fixed else max(image.shape))
 
 
 _DELTAS = {"Δ PSNR (dB)": ("delta_psnr", 2), "Δ SSIM": ("delta_ssim", 3)}
 _REGIONS = {"Foreground": ("delta_foreground", 2), "Background": ("delta_background", 2)}
+_IMPROVEMENT = "Improvement over the bicubic input, pooled training."
 
 
-def _decimals(columns):
-    return {title: decimals for title, (_, decimals) in columns.items()}
-
-
-_COLUMNS = _decimals(_DELTAS)
-
-
-def _row(runs, figures, columns=_DELTAS):
-    figures = figures or (None, None)
-    return {
-        title: mean(by_image(runs, score) if runs else [], figure)
-        for (title, (score, _)), figure in zip(columns.items(), figures, strict=True)
-    }
+def _table(caption, columns, scores, figures):
+    """A table of two columns: the published figures of all methods, and ours where there are any."""
+    rows = {}
+    for label in {**figures, **scores}:
+        values = (by_image(scores[label], score) if label in scores else [] for score, _ in columns.values())
+        known = figures.get(label, (None, None))
+        rows[label] = dict(zip(columns, map(mean, values, known), strict=True))
+    return caption, {title: decimals for title, (_, decimals) in columns.items()}, rows
 
 
 def _note(tests):
@@ -198,7 +175,3 @@ def _note(tests):
         f"clipped to 0 to 255; by the learned query, whose input size is fixed, in patches of {PATCH} x {PATCH}. "
         "A tenth of the training sub-images, spread over all pairs, is held out for validation."
     )
-
-
-def _flat(configs):
-    return [config for runs in configs.values() for config in runs]

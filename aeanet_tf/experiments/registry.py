@@ -36,14 +36,6 @@ TIMED = ("w2s", "volume")
 
 
 def run_experiment(name, lab):
-    """Run an experiment, or what is left of it.
-
-    Args:
-        name: one of `EXPERIMENTS`.
-        lab: `Laboratory`.
-
-    Returns:
-        The path of its report.
-    """
+    """Run one of `EXPERIMENTS` in a `Laboratory`, or what is left of it, and give the path of its report."""
     experiment = EXPERIMENTS[name]
     return getattr(import_module(f"aeanet_tf.experiments.{experiment.module}"), experiment.function)(lab)

@@ -10,6 +10,8 @@ import numpy as np
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.evaluation.tables import cell_table, write_cells, write_lines
+from aeanet_tf.files import write_text
+from aeanet_tf.training import read_history
 
 _NAMES = ("image", "condition", "data")
 _ENDS = 1 << 16
@@ -55,31 +57,27 @@ def scorer(name):
 
 
 def by_image(runs, score, condition=None):
-    """Scores of each image, averaged over the runs of a method.
+    """Array with a score of each image, averaged over the runs of a method.
 
     Args:
         runs: list of what `read_scores` gives, one a seed.
         score: its name.
         condition: of the images that count, ``None`` for all.
-
-    Returns:
-        Array with one number an image.
     """
     wanted = [[row[score] for row in rows if condition in (None, row["condition"])] for rows in runs]
     return np.mean(wanted, axis=0)
 
 
-def write_report(lab, name, title, tables, notes, configs):
+def write_report(lab, name, title, tables, notes, runs):
     """Write ``<name>.md``, a ``<name>.csv`` (``<name>_2.csv``, ... for further tables) and the configurations.
 
     Args:
-        lab: `Laboratory`.
-        name: of the experiment.
+        lab, name: `Laboratory`, and name of the experiment.
         title: of the report.
         tables: list of ``(caption, columns, rows)``: ``columns`` is a dict column -> decimals, ``rows`` a dict label ->
             dict column -> `Cell`.
         notes: paragraphs below the tables.
-        configs: list of `RunConfig` that were trained.
+        runs: label -> list of `RunConfig` that were trained.
 
     Returns:
         The path of the Markdown file.
@@ -93,16 +91,20 @@ def write_report(lab, name, title, tables, notes, configs):
     parts += notes
     if lab.budget.name != "full":
         parts.append(f"**Budget {lab.budget.name}: a trial run, whose figures say nothing about the methods.**")
+    configs = [config for of_method in runs.values() for config in of_method]
     parts.append(_runs(lab, name, configs))
-    runs = {config.model.name: json.loads(config.model_dump_json()) for config in configs}
-    lab.write(f"{name}_configurations.json", json.dumps(runs, indent=2) + "\n")
-    return lab.write(f"{name}.md", "\n\n".join(parts) + "\n")
+    settings = {config.model.name: json.loads(config.model_dump_json()) for config in configs}
+    write_text(lab.output / f"{name}_configurations.json", json.dumps(settings, indent=2) + "\n")
+    path = lab.output / f"{name}.md"
+    write_text(path, "\n\n".join(parts) + "\n")
+    return path
 
 
 def _runs(lab, name, configs):
     lines = [f"Runs, all settings in `{name}_configurations.json`:", ""]
     for config in configs:
-        training, done = config.training, lab.epochs(config)
+        # Fewer epochs than there should be: it diverged.
+        training, done = config.training, len(read_history(lab.folder(config) / "history.csv"))
         end = "" if done == training.epochs else f"; **diverged in epoch {done} of {training.epochs}**"
         lines.append(
             f"* `{config.model.name}`: {config.model.preset}, {training.steps} steps of {training.batch_size}, "

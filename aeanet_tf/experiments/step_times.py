@@ -21,7 +21,7 @@ def steps_in(minutes, seconds):
 
 
 def seconds_per_step(path, candidates):
-    """Seconds of a training step of each candidate on this machine: measured once and kept.
+    """Seconds of a training step of each candidate on this machine by its key: measured once and kept.
 
     All candidates are timed in turn, several rounds; the least median of a round counts. Reading data and validation
     are not in it.
@@ -30,9 +30,6 @@ def seconds_per_step(path, candidates):
         path: JSON file that keeps them; those in it are not measured again.
         candidates: dict of a key to a function without arguments that gives ``(network, x, y)``, a compiled Keras model
             and a training batch.
-
-    Returns:
-        dict of each key to seconds.
     """
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     missing = {key: make for key, make in candidates.items() if key not in kept}
@@ -57,9 +54,9 @@ def _median(network, x, y):
     return float(np.median(times))
 
 
-def random_batch(batch_size, patch_size, channels=(1, 1), seed=0):
+def random_batch(batch_size, patch_size, channels=(1, 1)):
     """Input and target of a training step whose values do not matter, float32 ``(batch, *spatial, channels)``."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     return tuple(rng.random((batch_size, *patch_size, n), "float32") for n in channels)
 
 

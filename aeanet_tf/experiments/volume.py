@@ -5,17 +5,16 @@ The pairs are from areas of the stack that do not touch, in the folders that net
 
 import json
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from aeanet_tf.datasets.samples import simulate_low_exposure
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.baselines import best_gaussian, choose_filters, gaussian
+from aeanet_tf.evaluation.baselines import best_sigmas, choose_filters, gaussian
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.experiments.care_rival import CareRival
-from aeanet_tf.experiments.comparison import Comparison, cases_of, filter_scores, pairs_of
+from aeanet_tf.experiments.comparison import COLUMNS, Comparison, cases_of, filter_scores, pairs_of
 from aeanet_tf.experiments.figures import draw_curves, draw_panels
 from aeanet_tf.experiments.laboratory import Method
 from aeanet_tf.experiments.scores import by_image, fingerprint, scorer, write_report
@@ -32,7 +31,6 @@ METHODS = (
     Method("U-Net", "unet", "unet-care"),
     Method("AEANet", "aeanet", "aeanet-care"),
 )
-COLUMNS = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4)}
 RATIO = "ratio"
 PLAIN_COLUMNS = {"plain_psnr": COLUMNS["psnr"], "plain_ssim": COLUMNS["ssim"], RATIO: ("signal ratio", 3)}
 # Whose differences to the others are shown, after the best filter.
@@ -46,6 +44,10 @@ STACK = "slices.tif"
 # its signal on average.
 PHOTONS, READ_NOISE, OFFSET = 20.0, 2.0, 100.0
 SEED = 0
+PLAIN = (
+    "Protocol plain: intensities as they are, data range the truth's maximum - minimum. Signal ratio: the mean of "
+    f"what is above the offset of {OFFSET:g}, divided by that of the truth."
+)
 # Between areas, and what of the columns is trained on.
 GAP, TRAINED = 8, 0.6
 # Test volumes along Y and X: intervals need several.
@@ -61,26 +63,22 @@ def run(lab):
     prepare_pairs(lab.data / STACK, folder)
     lab = replace(lab, data=folder)
     tests = cases_of(lab, "test", AXES)
-    images = (partial(pairs_of, lab, split, AXES) for split in ("train", "val"))
-    comparison = Comparison(lab, "volume", METHODS, *images)
+    comparison = Comparison(lab, "volume", METHODS)
     scores = comparison.score(tests, volume_scores)
     others = filter_scores(lab, tests, volume_scores, _filters(lab, tests))
     best = _best_filter(others)
     compared = {best: [others[best]] * len(lab.seeds), **scores}
     tables = [
         comparison.means_table(scores, COLUMNS, others),
-        _plain_table(comparison.means_table(scores, PLAIN_COLUMNS, others, costs=False)),
-        comparison.seeds_table(scores, "psnr", 2),
-        *(
-            comparison.differences(compared, score, title, decimals, (best, *BASELINES))
-            for score, (title, decimals) in COLUMNS.items()
-        ),
+        (PLAIN, *comparison.means_table(scores, PLAIN_COLUMNS, others, costs=False)[1:]),
+        comparison.seeds_table(scores),
+        *comparison.differences(compared, (best, *BASELINES)),
     ]
     notes = [_verdict(scores), *_notes(tests, len(lab.seeds)), *comparison.notes()]
-    path = write_report(lab, "volume", "A stack with simulated noise", tables, notes, comparison.configs())
-    ours = {method.label: comparison.configs_of(method) for method in comparison.ours}
-    draw_curves(lab, "volume", ours)
-    draw_panels(lab, "volume", tests[:1], {label: runs[0] for label, runs in ours.items()}, scorer("care"))
+    runs = comparison.runs()
+    path = write_report(lab, "volume", "A stack with simulated noise", tables, notes, runs)
+    draw_curves(lab, "volume", runs)
+    draw_panels(lab, "volume", tests[:1], runs, scorer("care"))
     return path
 
 
@@ -112,7 +110,7 @@ def _filters(lab, tests):
     of_planes = choose_filters(_planes(pairs)).named(f"in planes, {OF_VALIDATION}")
     filters |= {label: in_planes(function) for label, function in of_planes.items()}
     pairs = [test.read() for test in tests]
-    volumes, planes = (iter([sigma for sigma, _ in best_gaussian(p)]) for p in (pairs, _planes(pairs)))
+    volumes, planes = (iter(best_sigmas(p)) for p in (pairs, _planes(pairs)))
     filters["Gaussian, the best sigma of each test volume"] = lambda volume: gaussian(volume, next(volumes))
     # None is best for a plane whose truth is constant.
     best = in_planes(lambda plane: gaussian(plane, np.nan_to_num(next(planes))))
@@ -127,15 +125,6 @@ def _best_filter(others):
 
 def _planes(pairs):
     return [planes for pair in pairs for planes in zip(*pair, strict=True)]
-
-
-def _plain_table(table):
-    _, columns, rows = table
-    caption = (
-        "Protocol plain: intensities as they are, data range the truth's maximum - minimum. Signal ratio: the mean of "
-        f"what is above the offset of {OFFSET:g}, divided by that of the truth."
-    )
-    return caption, columns, rows
 
 
 def _verdict(scores):

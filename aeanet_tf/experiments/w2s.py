@@ -4,11 +4,11 @@ from functools import partial
 
 from csbdeep.data import PercentileNormalizer
 
-from aeanet_tf.evaluation.baselines import best_gaussian, choose_filters, gaussian
+from aeanet_tf.evaluation.baselines import best_sigmas, choose_filters, gaussian
 from aeanet_tf.evaluation.protocols import align_care
 from aeanet_tf.evaluation.tables import Cell, mean
 from aeanet_tf.experiments.care_rival import CareRival
-from aeanet_tf.experiments.comparison import Comparison, cases_of, filter_scores, pairs_of
+from aeanet_tf.experiments.comparison import COLUMNS, Comparison, cases_of, filter_scores, pairs_of
 from aeanet_tf.experiments.equivariance import (
     BASELINE,
     OURS,
@@ -38,7 +38,6 @@ METHODS = (
     ),
     Method("AEANet, both", "aeanet", "aeanet-care", {"attention": {"batch_aware": True}}),
 )
-COLUMNS = {"psnr": ("PSNR (dB)", 2), "ssim": ("SSIM", 4)}
 # A Noise2Noise U-Net as ImageJ plugin, on the same 30 images.
 PUBLISHED = {"published denoiser (Noise2Noise U-Net)": {"psnr": 33.04, "ssim": 0.862}}
 CHANNELS = ("c0", "c1", "c2")
@@ -52,36 +51,30 @@ BASELINES = ("CARE", "U-Net")
 def run(lab):
     """Train every method with every seed, score the test pairs by the care protocol, write ``w2s.md``."""
     tests = cases_of(lab, "test", "YX")
-    comparison = Comparison(lab, "w2s", METHODS, *(partial(pairs_of, lab, split, "YX") for split in ("train", "val")))
-    protocol = scorer("care")
+    comparison, protocol = Comparison(lab, "w2s", METHODS), scorer("care")
     scores = comparison.score(tests, protocol)
     others = _filters(lab, tests, protocol)
     tables = [
         comparison.means_table(scores, COLUMNS, {**others, **_published()}),
         _by_channel(others, scores),
-        comparison.seeds_table(scores, "psnr", 2),
-        *(
-            comparison.differences(scores, score, title, decimals, BASELINES)
-            for score, (title, decimals) in COLUMNS.items()
-        ),
+        comparison.seeds_table(scores),
+        *comparison.differences(scores, BASELINES),
         _intensities(comparison, tests),
         _patch_sizes(comparison, tests, scores, protocol),
     ]
     table, verdict = _equivariance(comparison, tests)
     notes = [*_notes(lab, tests, comparison), verdict]
-    configs = comparison.configs()
-    path = write_report(lab, "w2s", "W2S denoising under one budget", [*tables, table], notes, configs)
-    ours = {method.label: comparison.configs_of(method) for method in comparison.ours}
-    draw_curves(lab, "w2s", ours)
-    first = {label: configs[0] for label, configs in ours.items()}
-    draw_panels(lab, "w2s", tests[:PICTURED], first, protocol, align_care)
+    runs = comparison.runs()
+    path = write_report(lab, "w2s", "W2S denoising under one budget", [*tables, table], notes, runs)
+    draw_curves(lab, "w2s", runs)
+    draw_panels(lab, "w2s", tests[:PICTURED], runs, protocol, align_care)
     return path
 
 
 def _filters(lab, tests, protocol):
     """Scores of the input and of filters, by label: with parameters of the validation images, and of the truth."""
     filters = choose_filters(pairs_of(lab, "val", "YX")).named("of validation")
-    best = iter([sigma for sigma, _ in best_gaussian(test.read() for test in tests)])
+    best = iter(best_sigmas(test.read() for test in tests))
     filters["Gaussian, the best sigma of each test image"] = lambda image: gaussian(image, next(best))
     return filter_scores(lab, tests, protocol, filters)
 
@@ -120,13 +113,12 @@ def _intensities(comparison, tests):
     tests = [test for test in tests if _can_be_fitted(*test.read())]
     columns = {**COLUMNS, "ratio": ("signal ratio", 3)}
     scores = comparison.score(tests, score, "plain")
-    _, titles, rows = comparison.means_table(scores, columns, {}, costs=False)
     caption = (
         f"Protocol plain, {len(tests)} test images: predictions as they are against the truth fitted to the input by "
         "gain and offset, data range that truth's maximum - minimum. Methods that do not match targets predict other "
         "intensities than the input's."
     )
-    return caption, titles, rows
+    return caption, *comparison.means_table(scores, columns, {}, costs=False)[1:]
 
 
 def _can_be_fitted(low, gt):
@@ -142,7 +134,7 @@ def _patch_sizes(comparison, tests, scores, protocol):
     lab, rows = comparison.lab, {}
     for method in comparison.ours:
         rows[method.label] = {"whole": mean(by_image(scores[method.label][:1], "psnr"))}
-        config = comparison.configs_of(method)[0]
+        config = comparison.config(method, lab.seeds[0])
         for size in SIZES:
             predict = partial(predict_in_patches, size=size)
             in_patches = lab.score(config, tests, protocol, f"patches{size}", predict)
@@ -157,15 +149,12 @@ def _equivariance(comparison, tests):
     """Table V for these networks; of the self-attention that of GVTNet."""
     labels = {"gvtnet": BASELINE, "aeanet-references": OURS, "unet": "U-Net"}
     cases, errors = middle_patches(tests), transformation_errors(_normalised)
-    scores = {
-        labels[method.key]: [
-            comparison.lab.score(config, cases, errors_alone, "equivariance", errors)
-            for config in comparison.configs_of(method)[:1]
-        ]
+    runs = {
+        labels[method.key]: [comparison.config(method, comparison.lab.seeds[0])]
         for method in comparison.ours
         if method.key in labels
     }
-    return equivariance_table(scores, cases)
+    return equivariance_table(comparison.lab.score_runs(runs, cases, errors_alone, "equivariance", errors), cases)
 
 
 def _normalised(model, image, axes):

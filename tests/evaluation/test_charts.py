@@ -17,14 +17,14 @@ def test_lines_go_through_the_values_and_published_ones_are_dashed():
     assert drawn["AEANet"].get_color() == drawn["AEANet, published"].get_color() != drawn["GVTNet"].get_color()
     assert [text.get_text() for text in axes.get_xticklabels()] == ["full", "256", "128"]
     with pytest.raises(InputError, match="AEANet: found 1 values, expected one for each of 2 sizes"):
-        size_chart({"AEANet": [1.0]}, ["a", "b"], "dB")
+        size_chart({"AEANet": [1.0]}, ["a", "b"], "dB", {})
 
 
 def test_every_image_is_a_point_beside_its_group():
     groups = {"dna": {"U-Net": [0.1, 0.2, 0.9], "GVTNet": [0.3, 0.4, 0.5]}, "tom20": {"GVTNet": [0.6, 0.7]}}
-    figure = group_chart({"r": groups, "s": {"dna": {"GVTNet": [1.0]}}}, {"r": "Pearson r", "s": "other"})
+    figure = group_chart({"r": groups, "s": {"dna": {"GVTNet": [1.0]}}}, "Pearson r", {"r": "upper", "s": "lower"})
     upper, lower = figure.axes
-    assert upper.get_ylabel() == "Pearson r" and lower.get_ylabel() == "other"
+    assert (upper.get_title(), lower.get_title(), lower.get_ylabel()) == ("upper", "lower", "Pearson r")
     points = [line for line in upper.lines if line.get_marker() == "." and len(line.get_xdata())]
     found = {(round(line.get_xdata()[0]), tuple(np.round(line.get_ydata(), 6))) for line in points}
     assert found == {(0, (0.1, 0.2, 0.9)), (0, (0.3, 0.4, 0.5)), (1, (0.6, 0.7))}
@@ -32,5 +32,3 @@ def test_every_image_is_a_point_beside_its_group():
     assert len({line.get_xdata()[0] for line in points}) == 3
     assert [text.get_text() for text in upper.get_xticklabels()] == ["dna", "tom20"]
     assert {text.get_text() for text in upper.get_legend().get_texts()} == {"U-Net", "GVTNet"}
-    with pytest.raises(InputError, match="values: found none"):
-        group_chart({"r": {}}, "r")

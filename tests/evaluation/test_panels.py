@@ -11,6 +11,7 @@ from aeanet_tf.evaluation.panels import label_panels
 
 RNG = np.random.default_rng(0)
 LABELS = [0, 10, 150, 250]
+CLASSES = {label: str(label) for label in LABELS}
 BLACK = (0, 0, 0)
 IMAGE = RNG.random((12, 20))
 TRUTH = RNG.choice(LABELS, IMAGE.shape)
@@ -32,7 +33,8 @@ def colours(axes):
 
 
 def test_labels_are_drawn_in_the_colours_of_their_classes():
-    figure = label_panels(IMAGE, TRUTH, {"a": WRONG, "b": TRUTH}, LABELS, names=["back", "CSF", "GM", "WM"])
+    classes = dict(zip(LABELS, ("back", "CSF", "GM", "WM"), strict=True))
+    figure = label_panels(IMAGE, TRUTH, {"a": WRONG, "b": TRUTH}, classes)
     axes = by_label(figure)
     np.testing.assert_array_equal(axes["input"].images[0].get_array(), IMAGE)
     expected = np.array([BLACK, *map(to_rgb, COLOURS[:3])])
@@ -45,7 +47,7 @@ def test_labels_are_drawn_in_the_colours_of_their_classes():
 
 
 def test_maps_show_wrong_pixels_by_their_true_class():
-    axes = by_label(label_panels(IMAGE, TRUTH, {"a": WRONG, "b": TRUTH}, LABELS))
+    axes = by_label(label_panels(IMAGE, TRUTH, {"a": WRONG, "b": TRUTH}, CLASSES))
     picture = colours(axes["wrong a"])
     for place, colour in zip(PLACES, (BLACK, *map(to_rgb, COLOURS)), strict=False):
         np.testing.assert_allclose(picture[place], colour)
@@ -65,13 +67,13 @@ def test_scores_are_in_the_captions():
         "a": {"dice_mean": 0.71234, "dice_0": 0.9, "dice_150": np.nan, "dice_250": 0.5, "mhd_0": 3},
         "b": {"dice_10": 0.25},
     }
-    axes = by_label(label_panels(IMAGE, TRUTH, dict.fromkeys("abc", TRUTH), LABELS, scores))
+    axes = by_label(label_panels(IMAGE, TRUTH, dict.fromkeys("abc", TRUTH), CLASSES, scores))
     lines = {name: axes[name].get_xlabel().replace("\u00a0", " ").splitlines() for name in "abc"}
     assert lines == {"a": ["mean Dice 0.712", "0 0.900, 150 –, 250 0.500"], "b": ["Dice", "10 0.250"], "c": []}
     # A name is not parted from its number.
-    names = ["background of the brain", "CSF", "grey matter", "white matter"]
+    classes = dict(zip(LABELS, ("background of the brain", "CSF", "grey matter", "white matter"), strict=True))
     every = {"a": {f"dice_{label}": 0.5 for label in LABELS}}
-    text = by_label(label_panels(IMAGE, TRUTH, {"a": TRUTH}, LABELS, every, names=names))["a"].get_xlabel()
+    text = by_label(label_panels(IMAGE, TRUTH, {"a": TRUTH}, classes, every))["a"].get_xlabel()
     first, *lines = text.splitlines()
     parts = [part for line in lines for part in line.removesuffix(",").split(", ")]
     assert first == "Dice" and len(lines) > 1 and [part.split("\u00a0")[-1] for part in parts] == ["0.500"] * 4
@@ -80,7 +82,7 @@ def test_scores_are_in_the_captions():
 @pytest.mark.filterwarnings("error")
 def test_one_class_and_a_flat_image_are_drawn(tmp_path):
     flat = np.zeros((8, 8))
-    save_figure(label_panels(flat, flat, {"a": flat}, [0], title="title"), tmp_path / "a.png", dpi=40)
+    save_figure(label_panels(flat, flat, {"a": flat}, {0: "0"}, title="title"), tmp_path / "a.png", dpi=40)
     assert imread(tmp_path / "a.png")[..., :3].std() > 5
 
 
@@ -91,10 +93,8 @@ def test_what_does_not_fit_is_told():
         ({"predictions": {"a": TRUTH[:, 1:]}}, r"a: found shape \(12, 19\), expected the image's \(12, 20\)"),
         ({"predictions": {}}, "predictions: found none, expected at least one method"),
         ({"predictions": {"a": TRUTH + 1}}, r"a: has the value \d+, expected labels \[0, 10, 150, 250\]"),
-        ({"labels": [0, 10, 10]}, r"labels: found \[0, 10, 10\], expected different values"),
-        ({"labels": range(9)}, "labels: found 9 classes, expected at most 8"),
-        ({"names": ["a"]}, "names: found 1 names, expected one for each of the 4 labels"),
+        ({"classes": dict.fromkeys(range(9), "any")}, "classes: found 9, expected at most 8"),
     ):
-        arguments = {"image": IMAGE, "truth": TRUTH, "predictions": {"a": TRUTH}, "labels": LABELS} | changes
+        arguments = {"image": IMAGE, "truth": TRUTH, "predictions": {"a": TRUTH}, "classes": CLASSES} | changes
         with pytest.raises(InputError, match=message):
             label_panels(**arguments)

@@ -76,24 +76,23 @@ def test_minutes_give_the_steps_of_the_measured_times(tmp_path):
     lab = laboratory(tmp_path, minutes=1)
     lab.output.mkdir()
     (lab.output / "small_step_times.json").write_text(json.dumps(SECONDS))
-    comparison = Comparison(lab, "small", (CARE, UNET, AEANET), None, None)
+    comparison = Comparison(lab, "small", (CARE, UNET, AEANET))
     assert {method.key: comparison.steps(method) for method in comparison.methods} == {
         key: steps_in(1, seconds) for key, seconds in SECONDS.items()
     }
     training = comparison.config(AEANET, 1).training
     # As many validations as the file says, of fewer or more steps.
     assert (training.steps, training.steps_per_epoch, training.epochs, training.seed) == (480, 120, 4, 1)
-    assert [config.model.name for config in comparison.configs()] == [
-        f"small-{key}-seed{seed}" for seed in (0, 1) for key in ("unet", "aeanet")
-    ]
+    names = {label: [config.model.name for config in runs] for label, runs in comparison.runs().items()}
+    assert names == {method.label: [f"small-{method.key}-seed{seed}" for seed in (0, 1)] for method in (UNET, AEANET)}
     assert "1 minutes" in comparison.notes()[0]
 
 
 def test_without_minutes_all_have_the_steps_of_the_file(tmp_path):
-    comparison = Comparison(laboratory(tmp_path), "small", (CARE, UNET), None, None)
+    comparison = Comparison(laboratory(tmp_path), "small", (CARE, UNET))
     assert comparison.steps(CARE) == comparison.config(UNET, 0).training.steps == 400
     assert comparison.notes() == []
-    comparison = Comparison(laboratory(tmp_path, "0.01"), "small", (CARE, UNET), None, None)
+    comparison = Comparison(laboratory(tmp_path, "0.01"), "small", (CARE, UNET))
     assert comparison.steps(CARE) == comparison.steps(UNET) == 4
 
 

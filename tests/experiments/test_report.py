@@ -33,7 +33,7 @@ def report(tmp_path, budget="full", epochs=2):
     config = RunConfig.model_validate({"model": model, "training": training})
     history = [f"{epoch},0.5,0.5" for epoch in range(epochs)]
     write_text(Path(models, "a-seed0", "history.csv"), "\n".join(["epoch,loss,val_loss", *history, ""]))
-    path = write_report(lab, "table", "Title", [("Caption.", columns, rows)], ["A note."], [config])
+    path = write_report(lab, "table", "Title", [("Caption.", columns, rows)], ["A note."], {"A": [config]})
     return path.read_text()
 
 
