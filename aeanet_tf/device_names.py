@@ -26,7 +26,7 @@ def count_devices(devices):
         named = all(isinstance(name, str) and _NAME.fullmatch(name) for name in devices)
         if named and len(set(devices)) == len(devices):
             return len(devices)
-    raise ValueError(f"{devices!r}, expected {_EXPECTED}")
+    raise ValueError(f"found {devices!r}, expected {_EXPECTED}")
 
 
 def check_share(devices, batch_size):
@@ -41,4 +41,4 @@ def check_share(devices, batch_size):
     """
     count = count_devices(devices)
     if batch_size % count:
-        raise ValueError(f"{count} devices, expected a number that divides the batch size {batch_size}")
+        raise ValueError(f"found {count} devices, expected a number that divides the batch size {batch_size}")

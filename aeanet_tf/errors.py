@@ -28,9 +28,21 @@ def writing(path):
         raise WriteError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+def expect(holds, field, found, expected):
+    """Raise an `InputError`, "FIELD: found FOUND, expected EXPECTED", unless ``holds``."""
+    if not holds:
+        raise InputError(f"{field}: found {found}, expected {expected}")
+
+
+def check_choice(field, value, choices):
+    """``value`` as it is; an `InputError` where it is none of ``choices``."""
+    expect(value in choices, field, f"{value!r}", f"one of {', '.join(map(repr, choices))}")
+    return value
+
+
 def one_line(error, limit=160):
-    """The text of an exception on one line, at most ``limit`` characters of it."""
-    return " ".join(str(error).split())[:limit]
+    """The text of an exception on one line, at most ``limit`` characters of it; its type where it has none."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
 
 
 def from_validation(error, where, tagged=()):

@@ -1,13 +1,14 @@
 """Files, either old or new wherever a run is killed; JSON files whose fields may be changed."""
 
+import csv
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from aeanet_tf.errors import InputError, writing
+from aeanet_tf.errors import InputError, expect, writing
 
 
 @contextmanager
@@ -23,8 +24,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         InputError: ``path`` is a folder; it cannot be written (`WriteError`).
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: is a folder, expected the name of a file to write")
+    expect(not path.is_dir(), path, "a folder", "the name of a file to write")
     temporary = path.with_name(f".partial-{path.name}")
     try:
         with writing(path):
@@ -96,6 +96,14 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="")
 
 
+def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping]) -> None:
+    """Replace a CSV file by a header and ``rows``, cells empty where a row has no value, as `replacing` does."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
 def read_fields(path):
     """The fields of a run configuration as nested dicts, not validated.
 
@@ -111,16 +119,14 @@ def read_fields(path):
         raise InputError(f"{path}: cannot be read ({error})") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not valid JSON, line {error.lineno}: {error.msg}") from None
-    if not isinstance(data, dict):
-        raise InputError(f"{path}: expected an object with model, data and training, found {type(data).__name__}")
+    expect(isinstance(data, dict), path, type(data).__name__, "an object with model, data and training")
     return data
 
 
 def apply_override(data, text):
     """Change a field of nested dicts by a string ``section.key=value``; the value is JSON, or a string if it is not."""
     key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise InputError(f"--set: {text!r}, expected key=value, for instance training.steps=500")
+    expect(equals and key, "--set", f"{text!r}", "key=value, for instance training.steps=500")
     with suppress(json.JSONDecodeError):
         value = json.loads(value)
     *parents, last = key.strip().split(".")

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.datasets.pairs import pair_folders
-from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import Image, check_finite, image_stem
-from aeanet_tf.io.read import find_images, open_image
+from aeanet_tf.errors import InputError, expect
+from aeanet_tf.io.image import check_finite, image_stem
+from aeanet_tf.io.read import find_images, open_image, read_ordered
 
 GROUND_TRUTH = "GT"
 # Of a stack, in the order of its first axis: the worst condition comes first.
@@ -18,24 +18,18 @@ _CONDITION_FOLDER = re.compile(r"(?:condition[ _-]?|c[ _-]?)(\d)", re.IGNORECASE
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A file, and which part of a stack of conditions in it; None for the whole file."""
-
-    path: Path
-    index: int | None = None
-
-
-@dataclass(frozen=True)
 class CareTestImage:
     """A test image of CARE: the same sample in several conditions, and its ground truth. Nothing is read until asked.
 
     Attributes:
         name: file name without its extension.
+        sources: by name of the condition, and of the ground truth, its file, and which part it is of a stack of
+            conditions in it; None for the whole file.
         conditions: names of the conditions, the best first: ``("C1", "C2", "C3")``.
     """
 
     name: str
-    sources: dict[str, _Source]
+    sources: dict[str, tuple[Path, int | None]]
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -43,7 +37,7 @@ class CareTestImage:
 
     def path(self, condition: str) -> Path:
         """The file that holds a condition, or the ground truth ("GT")."""
-        return self._source(condition).path
+        return self._source(condition)[0]
 
     def read(self, condition: str) -> np.ndarray:
         """Read a condition ("C1", ...) or the ground truth ("GT"), and nothing else of the file.
@@ -56,20 +50,17 @@ class CareTestImage:
         Raises:
             InputError: there is no such condition, or the file cannot be read or has other axes.
         """
-        source = self._source(condition)
-        array = _read_stacked(source) if source.index is not None else _read_volume(source.path)
-        check_finite(source.path, array)
+        path, index = self._source(condition)
+        array = np.ascontiguousarray(_read_volume(path) if index is None else _read_stacked(path, index))
+        check_finite(path, array)
         if condition == GROUND_TRUTH:
             return array[0] if array.ndim == 3 and (array == array[:1]).all() else array
-        if array.ndim != 3:
-            raise InputError(f"{source.path}: found shape {array.shape}, expected a volume (ZYX)")
+        expect(array.ndim == 3, path, f"shape {array.shape}", "a volume (ZYX)")
         return array
 
-    def _source(self, condition: str) -> _Source:
-        if condition not in self.sources:
-            raise InputError(
-                f"condition: found {condition!r}, expected one of {', '.join((*self.conditions, GROUND_TRUTH))}"
-            )
+    def _source(self, condition: str) -> tuple[Path, int | None]:
+        known = ", ".join((*self.conditions, GROUND_TRUTH))
+        expect(condition in self.sources, "condition", repr(condition), f"one of {known}")
         return self.sources[condition]
 
 
@@ -98,10 +89,10 @@ def care_test_images(root: str | Path) -> list[CareTestImage]:
         if truth is None:
             raise InputError(f"{folder}: has {', '.join(p.name for p in folders.values())} but no folder GT")
         return _from_folders(folders, truth)
-    sources = {path: {name: _Source(path, i) for i, name in enumerate(_STACKED)} for path in find_images(folder)}
+    sources = {path: {name: (path, i) for i, name in enumerate(_STACKED)} for path in find_images(folder)}
     if truth is not None:
         for path, gt in pair_folders(folder, truth):
-            sources[path][GROUND_TRUTH] = _Source(gt)
+            sources[path][GROUND_TRUTH] = (gt, None)
     return [CareTestImage(image_stem(path), parts) for path, parts in sorted(sources.items())]
 
 
@@ -119,10 +110,10 @@ def _condition_folders(folder: Path) -> dict[str, Path]:
 
 
 def _from_folders(folders: dict[str, Path], truth: Path) -> list[CareTestImage]:
-    sources: dict[str, dict[str, _Source]] = {}
+    sources: dict[str, dict[str, tuple[Path, int | None]]] = {}
     for name, folder in folders.items():
         for path, gt in pair_folders(folder, truth):
-            sources.setdefault(image_stem(gt), {GROUND_TRUTH: _Source(gt)})[name] = _Source(path)
+            sources.setdefault(image_stem(gt), {GROUND_TRUTH: (gt, None)})[name] = (path, None)
     return [CareTestImage(name, parts) for name, parts in sorted(sources.items())]
 
 
@@ -135,14 +126,12 @@ def _read_volume(path: Path) -> np.ndarray:
         image = open_image(path, "ZYX")
     if image.axes in ("TYX", "CYX"):
         image.axes = image.axes.replace(image.axes[0], "Z")
-    if not {"Y", "X"} <= set(image.axes) <= set("ZYX"):
-        raise InputError(f"{path}: found axes {image.axes}, expected ZYX or YX")
-    return _ordered(image, {})
+    expect({"Y", "X"} <= set(image.axes) <= set("ZYX"), path, f"axes {image.axes}", "ZYX or YX")
+    return read_ordered(image, "ZYX", {})
 
 
-def _read_stacked(source: _Source) -> np.ndarray:
+def _read_stacked(path: Path, index: int) -> np.ndarray:
     """One of the four volumes of a stack."""
-    path = source.path
     try:
         image = open_image(path)
     except InputError:
@@ -151,20 +140,6 @@ def _read_stacked(source: _Source) -> np.ndarray:
     # ImageJ and others have no axis for conditions: channels or time points stand for it.
     stacking = [axis for axis in "CT" if sizes.get(axis) == len(_STACKED)]
     if len(stacking) != 1 or set(image.axes) - set(stacking) != set("ZYX"):
-        raise InputError(
-            f"{path}: found shape {image.array.shape} ({image.axes}), expected {len(_STACKED)} volumes "
-            f"({', '.join(_STACKED)}) stacked along the first axis"
-        )
-    return _ordered(image, {stacking[0]: source.index})
-
-
-def _ordered(image: Image, chosen: dict[str, int]) -> np.ndarray:
-    """Pixels with the axes (Z)YX, read at one index along other axes."""
-    parts = [slice(chosen[a], chosen[a] + 1) if a in chosen else slice(0, n) for a, n in _sizes(image)]
-    array = image.array[tuple(parts)].squeeze(tuple(i for i, a in enumerate(image.axes) if a in chosen))
-    axes = [axis for axis in image.axes if axis not in chosen]
-    return np.ascontiguousarray(array.transpose([axes.index(axis) for axis in "ZYX" if axis in axes]))
-
-
-def _sizes(image: Image) -> list[tuple[str, int]]:
-    return list(zip(image.axes, image.array.shape, strict=True))
+        expected = f"{len(_STACKED)} volumes ({', '.join(_STACKED)}) stacked along the first axis"
+        raise InputError(f"{path}: found shape {image.array.shape} ({image.axes}), expected {expected}")
+    return read_ordered(image, "ZYX", {stacking[0]: index})

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import expect
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ def get_dataset(name: str) -> Dataset:
     Raises:
         InputError: there is none of that name.
     """
-    if name not in DATASETS:
-        raise InputError(f"data set: found {name!r}, expected one of {', '.join(DATASETS)}")
+    expect(name in DATASETS, "data set", f"{name!r}", f"one of {', '.join(DATASETS)}")
     return DATASETS[name]
 
 

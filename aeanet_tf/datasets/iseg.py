@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image import NIFTI_SUFFIXES
 from aeanet_tf.io.labels import to_classes
 from aeanet_tf.io.nifti import Volume, check_same_place, read_nifti
@@ -100,14 +100,12 @@ def brain_box(images: np.ndarray) -> Box:
     Raises:
         InputError: there is none above 0.
     """
-    brain = (images > 0).any(axis=-1)
-    box = []
-    for axis in range(3):
-        occupied = np.flatnonzero(brain.any(axis=tuple(other for other in range(3) if other != axis)))
-        if not occupied.size:
-            raise InputError("no voxel is above 0, expected a brain")
-        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
-    return tuple(box)
+    from scipy.ndimage import find_objects
+
+    boxes = find_objects((images > 0).any(axis=-1).astype(np.uint8))
+    if not boxes:
+        raise InputError("no voxel is above 0, expected a brain")
+    return boxes[0]
 
 
 def _file(folder: Path, number: int, what: str) -> Path:
@@ -120,7 +118,5 @@ def _file(folder: Path, number: int, what: str) -> Path:
 
 def _check_shape(volume: Volume, t1: Volume) -> None:
     check_same_place(t1.path, volume.path)
-    if volume.array.shape != t1.array.shape:
-        raise InputError(
-            f"{volume.path}: found shape {volume.array.shape} (ZYX), expected {t1.array.shape} as {t1.path.name} has"
-        )
+    shape, expected = volume.array.shape, f"{t1.array.shape} as {t1.path.name} has"
+    expect(shape == t1.array.shape, volume.path, f"shape {shape} (ZYX)", expected)

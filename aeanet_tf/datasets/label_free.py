@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from aeanet_tf.errors import InputError, one_line
+from aeanet_tf.errors import InputError, expect, one_line
 from aeanet_tf.io.image import Image, check_finite, image_stem
-from aeanet_tf.io.read import open_image
+from aeanet_tf.io.read import open_image, read_ordered
 
 STRUCTURES: dict[str, str] = {
     "alpha_tubulin": "microtubules",
@@ -57,20 +57,14 @@ class LabelFreeImage:
             InputError: a file cannot be read, lacks the channel, is not a volume, or the shapes differ.
         """
         signal, target = (_read_channel(*source) for source in (self.signal, self.target))
-        if signal.shape != target.shape:
-            raise InputError(
-                f"{self.target[0]}: the target has shape {target.shape}, expected {signal.shape} as the signal's"
-            )
+        same = signal.shape == target.shape
+        expect(same, self.target[0], f"a target of shape {target.shape}", f"{signal.shape} as the signal's")
         return tuple(_resized(array, self.resize) for array in (signal, target))
 
     def read_images(self) -> tuple[Image, Image]:
         """Signal and target as `Image`, for training."""
-        return tuple(
-            Image(array, "ZYX", path=path) for array, (path, _) in zip(self.read(), self._sources(), strict=True)
-        )
-
-    def _sources(self) -> tuple[tuple[Path, int | None], ...]:
-        return self.signal, self.target
+        signal, target = self.read()
+        return Image(signal, "ZYX", path=self.signal[0]), Image(target, "ZYX", path=self.target[0])
 
 
 def label_free_images(
@@ -97,7 +91,11 @@ def label_free_images(
     root = Path(root)
     if resize is not None and (len(resize) != 3 or not all(np.isfinite(f) and f > 0 for f in resize)):
         raise InputError(f"resize: found {resize}, expected three positive factors along Z, Y, X")
-    table = _table(root, structure, split)
+    tables = _tables(root, structure, split)
+    if not tables:
+        looked = f"{structure}/{split}.csv, {structure}_{split}.csv"
+        raise InputError(f"{root}: no table of {structure}, {split}: looked for {looked}, also in csvs")
+    table = tables[0]
     try:
         with open(table, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file)
@@ -118,24 +116,13 @@ def label_free_images(
 
 def structures_in(root: str | Path) -> list[str]:
     """Those of `STRUCTURES` of which a folder has a CSV, of either split."""
-    splits = ("train", "test")
-    return [
-        name for name in STRUCTURES if any(p.is_file() for split in splits for p in _places(Path(root), name, split))
-    ]
+    return [name for name in STRUCTURES if any(_tables(Path(root), name, split) for split in ("train", "test"))]
 
 
-def _places(root: Path, structure: str, split: str) -> list[Path]:
-    """Where the CSV may be."""
+def _tables(root: Path, structure: str, split: str) -> list[Path]:
+    """The CSVs that there are, the first of which counts."""
     names = (f"{structure}/{split}.csv", f"{structure}_{split}.csv")
-    return [folder / name for folder in (root / "csvs", root) for name in names]
-
-
-def _table(root: Path, structure: str, split: str) -> Path:
-    for place in _places(root, structure, split):
-        if place.is_file():
-            return place
-    names = (f"{structure}/{split}.csv", f"{structure}_{split}.csv")
-    raise InputError(f"{root}: no table of {structure}, {split}: looked for {', '.join(names)}, also in csvs")
+    return [folder / name for folder in (root / "csvs", root) for name in names if (folder / name).is_file()]
 
 
 def _layout(table: Path, columns: Sequence[str]) -> tuple[str, ...]:
@@ -193,20 +180,12 @@ def _read_channel(path: Path, channel: int | None) -> np.ndarray:
 def _read_tiff_channel(path: Path, channel: int | None) -> np.ndarray:
     image = open_image(path)
     sizes = dict(zip(image.axes, image.array.shape, strict=True))
-    if set(image.axes) - {"C"} != set("ZYX"):
-        raise InputError(f"{path}: found axes {image.axes}, expected volumes (ZYX) with channels (C)")
+    expect(set(image.axes) - {"C"} == set("ZYX"), path, f"axes {image.axes}", "volumes (ZYX) with channels (C)")
     channels = sizes.get("C", 1)
-    if channel is None and channels > 1:
-        raise InputError(f"{path}: found {channels} channels, expected one, since the table names none")
+    expect(channel is not None or channels <= 1, path, f"{channels} channels", "one, since the table names none")
     channel = 0 if channel is None else channel
-    if channel >= channels:
-        raise InputError(f"{path}: no channel {channel}, it has {channels} (numbered from 0)")
-    parts = [slice(channel, channel + 1) if axis == "C" else slice(0, size) for axis, size in sizes.items()]
-    array = image.array[tuple(parts)]
-    axes = image.axes
-    if "C" in axes:
-        array, axes = array.squeeze(axes.index("C")), axes.replace("C", "")
-    return array.transpose([axes.index(axis) for axis in "ZYX"])
+    _check_channel(path, channel, channels)
+    return read_ordered(image, "ZYX", {"C": channel})
 
 
 def _resized(array: np.ndarray, factors: tuple[float, float, float] | None) -> np.ndarray:
@@ -238,13 +217,14 @@ def read_czi_channel(path: str | Path, channel: int) -> np.ndarray:
     try:
         from pylibCZIrw import czi
     except ImportError as error:
-        raise InputError(
-            f"{path}: CZI files need pylibCZIrw; install aeanet-tf[czi], or convert to OME-TIFF"
-        ) from error
+        instead = "install aeanet-tf[czi], or convert to OME-TIFF"
+        raise InputError(f"{path}: CZI files need pylibCZIrw; {instead}") from error
     try:
         with czi.open_czi(str(path)) as document:
             box = document.total_bounding_box
-            _check(path, box, channel)
+            sizes = {axis: last - first for axis, (first, last) in box.items()}
+            _check_channel(path, channel, sizes.get("C", 1))
+            expect(sizes.get("T", 1) == 1, path, f"{sizes.get('T')} time points", "one")
             (first, last), start = box.get("Z", (0, 1)), box.get("C", (0, 1))[0]
             planes = [document.read(plane={"C": start + channel, "Z": z, "T": 0}) for z in range(first, last)]
     except InputError:
@@ -257,10 +237,6 @@ def read_czi_channel(path: str | Path, channel: int) -> np.ndarray:
     return np.stack([plane[..., 0] for plane in planes])
 
 
-def _check(path: Path, box: dict[str, tuple[int, int]], channel: int) -> None:
-    sizes = {axis: last - first for axis, (first, last) in box.items()}
-    channels = sizes.get("C", 1)
+def _check_channel(path: Path, channel: int, channels: int) -> None:
     if not 0 <= channel < channels:
         raise InputError(f"{path}: no channel {channel}, it has {channels} (numbered from 0)")
-    if sizes.get("T", 1) != 1:
-        raise InputError(f"{path}: found {sizes['T']} time points, expected one")

@@ -2,7 +2,6 @@
 
 import csv
 import glob
-import io
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from typing import TypeAlias
 import numpy as np
 
 from aeanet_tf.datasets.registration import RegistrationError, coverage, register, resample
-from aeanet_tf.errors import InputError
-from aeanet_tf.files import write_text
+from aeanet_tf.errors import InputError, expect
+from aeanet_tf.files import write_rows
 from aeanet_tf.io.read import read_image
 from aeanet_tf.io.tiff import write_image
 
@@ -55,8 +54,7 @@ def find_paired_em(root: str | Path) -> list[tuple[str, Path, Path]]:
         name = path.stem[: -len(LOW)].rstrip("_- ") or "image"
         if sides[magnification].setdefault(name, path) != path:
             raise InputError(f"{path}: has the same name as {sides[magnification][name]}, expected one pair a name")
-    if not sides[LOW] and not sides[HIGH]:
-        raise InputError(f"{root}: found no images *{LOW}.bmp and *{HIGH}.bmp, expected pairs of them")
+    expect(sides[LOW] or sides[HIGH], root, f"no images *{LOW}.bmp and *{HIGH}.bmp", "pairs of them")
     for own, other in ((LOW, HIGH), (HIGH, LOW)):
         alone = sorted(sides[own].keys() - sides[other].keys())
         if alone:
@@ -111,7 +109,7 @@ def prepare_paired_em(
         if line is None or line["source"] != source or not _is_whole(output, line):
             _remove(output, name)
             line = done[name] = _prepare(output, name, low, high, rows, seed) | {"source": source}
-            _write_lines(output / REGISTRATION_FILE, done)
+            write_rows(output / REGISTRATION_FILE, _FIELDS, (done[name] for name in sorted(done)))
         if line["status"] != "registered":
             failed[name] = line["reason"]
             logger.warning("%s: left out, it cannot be registered (%s)", name, line["reason"])
@@ -160,8 +158,7 @@ def _read_whole(folder: Path, name: str, shape: tuple[int, ...]) -> Pair:
         for piece in _pieces(shape):
             path = piece.path(folder, side, name)
             part = read_image(path).array
-            if part.shape != whole[piece.area].shape:
-                raise InputError(f"{path}: found shape {part.shape}, expected {whole[piece.area].shape}")
+            expect(part.shape == whole[piece.area].shape, path, f"shape {part.shape}", whole[piece.area].shape)
             whole[piece.area] = part
         images.append(whole)
     return images[0], images[1]
@@ -197,7 +194,7 @@ def _prepare(output: Path, name: str, low: Path, high: Path, rows: int, seed: in
     moving, fixed = (_read(path, rows) for path in (low, high))
     try:
         registration = register(fixed, moving, scale=0.5, seed=seed)
-        covered = coverage(registration, fixed.shape, moving.shape)
+        covered = coverage(registration.matrix, fixed.shape, moving.shape)
         if covered < _LEAST_COVERAGE:
             raise RegistrationError(f"{low.name} covers {covered:.0%} of {high.name}, expected all of it")
     except RegistrationError as error:
@@ -222,8 +219,7 @@ def _read(path: Path, rows: int) -> np.ndarray:
     """Grey levels above the info bar."""
     image = read_image(path)
     array = image.array
-    if array.dtype != np.uint8:
-        raise InputError(f"{path}: found pixels of type {array.dtype}, expected 8-bit grey levels")
+    expect(array.dtype == np.uint8, path, f"pixels of type {array.dtype}", "8-bit grey levels")
     array = np.moveaxis(array, image.axes.index("Y"), 0)[:rows]
     if "C" in image.axes:
         # Grey images are often stored as three equal colours; the bar below may have a colour.
@@ -258,16 +254,6 @@ def _read_lines(path: Path) -> dict[str, dict[str, str]]:
         return {}
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != _FIELDS:
-            raise InputError(
-                f"{path}: found columns {reader.fieldnames}, expected {', '.join(_FIELDS)}; delete the folder"
-            )
+        columns = tuple(reader.fieldnames or ())
+        expect(columns == _FIELDS, path, f"columns {columns}", f"{', '.join(_FIELDS)}; delete the folder")
         return {line["pair"]: line for line in reader}
-
-
-def _write_lines(path: Path, lines: dict[str, dict[str, str]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, _FIELDS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines[name] for name in sorted(lines))
-    write_text(path, text.getvalue())

@@ -1,13 +1,13 @@
 """Pairs of a low-quality image and its ground truth, from folders or from CSBDeep's .npz files."""
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from aeanet_tf.errors import InputError, one_line
+from aeanet_tf.errors import InputError, expect, one_line
 from aeanet_tf.io.channels import find_channel_images
 from aeanet_tf.io.image import Image, check_axes, image_stem
 from aeanet_tf.io.read import find_images, read_image
@@ -32,13 +32,16 @@ def pair_folders(low: str | Path, gt: str | Path, channels: Sequence[str] | None
     """
     sides = [_by_stem(find_channel_images(low, channels) if channels else find_images(low)), _by_stem(find_images(gt))]
     for own, other, folder, missing_in in ((*sides, low, gt), (*sides[::-1], gt, low)):
-        alone = sorted(own.keys() - other.keys())
-        if alone:
-            names = ", ".join(own[stem].name for stem in alone[:3]) + (", ..." if len(alone) > 3 else "")
-            raise InputError(
-                f"{folder}: {len(alone)} of {len(own)} images have no partner of the same name in {missing_in}: {names}"
-            )
+        check_partners(folder, own, [own[stem].name for stem in sorted(own.keys() - other.keys())], missing_in)
     return [(sides[0][stem], sides[1][stem]) for stem in sorted(sides[0])]
+
+
+def check_partners(folder: str | Path, images: Collection, alone: Sequence[str], other: str | Path) -> None:
+    """Raise an `InputError` where some of the images of a folder, by their names, have no partner in the other."""
+    listed = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
+    if alone:
+        few = f"{len(alone)} of {len(images)} images"
+        raise InputError(f"{folder}: {few} have no partner of the same name in {other}: {listed}")
 
 
 def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
@@ -73,8 +76,7 @@ def read_pair(
     if reduced_axis is None:
         gt = read_image(gt_path, axes)
     else:
-        if reduced_axis not in low.axes:
-            raise InputError(f"{low_path}: found axes {low.axes}, expected the axis {reduced_axis} to be reduced")
+        expect(reduced_axis in low.axes, low_path, f"axes {low.axes}", f"the axis {reduced_axis} to be reduced")
         dimension = low.axes.index(reduced_axis)
         expected_axes = low.axes.replace(reduced_axis, "")
         expected_shape = (*low.array.shape[:dimension], *low.array.shape[dimension + 1 :])
@@ -89,16 +91,10 @@ def read_pair(
 
 def _read_reduced(path: Path, axes: str | None, reduced_axis: str) -> Image:
     """Read a ground truth that is projected along an axis, and drop that axis if it is there with size 1."""
-    if axes is None:
-        image = read_image(path)
-    else:
-        # Dimensions of size 1 that the axes do not name are dropped in reading, so this takes both forms.
-        image = read_image(path, check_axes(axes).replace(reduced_axis, ""))
-    if reduced_axis in image.axes:
-        raise InputError(
-            f"{path}: found shape {image.array.shape} ({image.axes}), expected no {reduced_axis} axis or size 1 along "
-            "it"
-        )
+    # Dimensions of size 1 that the axes do not name are dropped in reading, so this takes both forms.
+    image = read_image(path, axes and check_axes(axes).replace(reduced_axis, ""))
+    shape = f"shape {image.array.shape} ({image.axes})"
+    expect(reduced_axis not in image.axes, path, shape, f"no {reduced_axis} axis or size 1 along it")
     return image
 
 
@@ -123,8 +119,7 @@ def read_npz(
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected training data (.npz)")
-    if not 0 <= validation_split < 1:
-        raise InputError(f"validation_split: found {validation_split}, expected 0 <= fraction < 1")
+    expect(0 <= validation_split < 1, "validation_split", validation_split, "0 <= fraction < 1")
     try:
         axes, shapes = _npz_header(path, axes)
         _check_npz(path, axes, shapes, validation_split)
@@ -152,14 +147,10 @@ def _npz_header(path: Path, axes: str | None) -> tuple[str, dict[str, tuple[int,
         shapes = {}
         for name in "XY":
             with archive.open(f"{name}.npy") as entry:
-                version = np.lib.format.read_magic(entry)
-                read = {
-                    (1, 0): np.lib.format.read_array_header_1_0,
-                    (2, 0): np.lib.format.read_array_header_2_0,
-                }
-                shapes[name], _, dtype = read[version](entry)
-                if dtype.kind not in "biuf":
-                    raise InputError(f"{path}: {name} is of type {dtype}, expected integers or floats")
+                major, _ = np.lib.format.read_magic(entry)
+                read_header = getattr(np.lib.format, f"read_array_header_{major}_0")
+                shapes[name], _, dtype = read_header(entry)
+                expect(dtype.kind in "biuf", path, f"{name} of type {dtype}", "integers or floats")
     if axes is None:
         with np.load(path) as content:
             axes = str(content["axes"])
@@ -176,8 +167,6 @@ def _check_npz(path: Path, axes: str, shapes: dict[str, tuple[int, ...]], valida
     if not fits or not reduced or 0 in x or 0 in y:
         raise InputError(f"{path}: Y has shape {y}, expected it to fit X of shape {x} (axes {axes})")
     held_out = round(x[0] * validation_split)
-    if validation_split > 0 and not 0 < held_out < x[0]:
-        raise InputError(
-            f"validation_split: {validation_split} of the {x[0]} samples of {path} is {held_out}, expected at least "
-            "one sample for training and one for validation"
-        )
+    splits = validation_split == 0 or 0 < held_out < x[0]
+    found = f"{validation_split} of the {x[0]} samples of {path}, which is {held_out}"
+    expect(splits, "validation_split", found, "at least one sample for training and one for validation")

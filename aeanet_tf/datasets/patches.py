@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from aeanet_tf.datasets.pairs import read_pair
-from aeanet_tf.errors import InputError
+from aeanet_tf.datasets.pairs import check_partners, read_pair
+from aeanet_tf.errors import InputError, expect
 from aeanet_tf.files import replacing
 from aeanet_tf.io.image import check_axes
 
@@ -42,18 +42,15 @@ class PatchSettings:
         axes = check_axes(self.axes)
         object.__setattr__(self, "axes", axes)
         object.__setattr__(self, "patch_size", tuple(self.patch_size))
-        if len(self.patch_size) != len(axes) or min(self.patch_size) < 0:
-            raise InputError(f"patch size: found {self.patch_size}, expected {len(axes)} sizes for the axes {axes}")
-        if self.patches_per_image < 1:
-            raise InputError(f"patches per image: found {self.patches_per_image}, expected at least 1")
+        fits = len(self.patch_size) == len(axes) and min(self.patch_size) >= 0
+        expect(fits, "patch size", self.patch_size, f"{len(axes)} sizes for the axes {axes}")
+        expect(self.patches_per_image >= 1, "patches per image", self.patches_per_image, "at least 1")
         if self.reduce is not None and (self.reduce not in axes or self.reduce not in tuple("TZ")):
             raise InputError(f"reduce: found {self.reduce!r}, expected T or Z, and one of the axes {axes}")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise InputError(f"threshold: found {self.threshold}, expected 0 to 1")
+        expect(self.threshold is None or 0 <= self.threshold <= 1, "threshold", self.threshold, "0 to 1")
         if self.percentiles is not None and not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
             raise InputError(f"percentiles: found {self.percentiles}, expected 0 <= low < high <= 100")
-        if not 0 <= self.seed < 2**32:
-            raise InputError(f"seed: found {self.seed}, expected 0 to 2^32 - 1")
+        expect(0 <= self.seed < 2**32, "seed", self.seed, "0 to 2^32 - 1")
 
 
 def find_pairs(
@@ -78,12 +75,7 @@ def find_pairs(
         if not names:
             raise InputError(f"{basepath / source}: no image matches {pattern}")
         alone = [name for name in names if not (basepath / target / name).is_file()]
-        if alone:
-            listed = ", ".join(alone[:3]) + (", ..." if len(alone) > 3 else "")
-            raise InputError(
-                f"{basepath / source}: {len(alone)} of {len(names)} images have no partner of the same name in "
-                f"{basepath / target}: {listed}"
-            )
+        check_partners(basepath / source, names, alone, basepath / target)
         pairs += [(basepath / source / name, basepath / target / name) for name in names]
     return pairs
 
@@ -136,10 +128,17 @@ def cut_patches(
     size = check_pairs(pairs, settings)
     from csbdeep.data import RawData, create_patches, create_patches_reduced_target
 
-    reading = _Reader(pairs, settings)
+    current = None
+
+    def generate() -> Iterator[tuple[np.ndarray, np.ndarray, str, None]]:
+        nonlocal current
+        for low_path, current in pairs:
+            low, gt = read_pair(low_path, current, settings.axes, settings.reduce)
+            yield low.array, gt.array, low.axes, None
+
     # As RawData.from_folder makes it, which takes the files in the order of the file system, however, and fails
     # on dimensions of size 1.
-    raw = RawData(reading.generate, len(pairs), f"{basepath}: {', '.join(sources)} -> {target} ({pattern})")
+    raw = RawData(generate, len(pairs), f"{basepath}: {', '.join(sources)} -> {target} ({pattern})")
     options: dict[str, Any] = {**_options(settings), "verbose": verbose}
     with _numpy_seed(settings.seed):
         try:
@@ -157,23 +156,9 @@ def cut_patches(
             if isinstance(error, InputError) or "patch_filter" not in str(error):
                 raise
             raise InputError(
-                f"{reading.current}: no place for a patch of {size} passes the background filter; lower the "
+                f"{current}: no place for a patch of {size} passes the background filter; lower the "
                 f"threshold ({settings.threshold}) or switch the filter off"
             ) from error
-
-
-class _Reader:
-    """Read the pairs one at a time, and know which one is being cut when something fails."""
-
-    def __init__(self, pairs: Sequence[tuple[Path, Path]], settings: PatchSettings) -> None:
-        self.pairs, self.settings = pairs, settings
-        self.current: Path | None = None
-
-    def generate(self) -> Iterator[tuple[np.ndarray, np.ndarray, str, None]]:
-        for low_path, gt_path in self.pairs:
-            self.current = gt_path
-            low, gt = read_pair(low_path, gt_path, self.settings.axes, self.settings.reduce)
-            yield low.array, gt.array, low.axes, None
 
 
 def _options(settings: PatchSettings) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
 
 # Of images at a common scale: ORB is right to a pixel or two, more where it found a corner at a coarse scale.
 _RANSAC_PIXELS = 3.0
@@ -57,12 +57,7 @@ class Registration:
         return _project(self.matrix, np.asarray(points, float))
 
 
-def register(
-    fixed: np.ndarray,
-    moving: np.ndarray,
-    scale: float = 1.0,
-    seed: int = 0,
-) -> Registration:
+def register(fixed: np.ndarray, moving: np.ndarray, scale: float = 1.0, seed: int = 0) -> Registration:
     """Find the homography between two images of the same scene.
 
     ORB keypoints of both, matched by their descriptors, give a homography by RANSAC (AEANet paper, section VI-A).
@@ -82,8 +77,7 @@ def register(
             another scale, strongly in perspective, covers too little, or is contradicted by the images.
         InputError: an image is not 2D or smaller than 32 pixels; the scale is not positive.
     """
-    if not np.isfinite(scale) or scale <= 0:
-        raise InputError(f"scale: found {scale}, expected a positive number")
+    expect(np.isfinite(scale) and scale > 0, "scale", scale, "a positive number")
     a, to_a = _at_scale(_prepared(fixed, "fixed"), min(1.0, scale))
     b, to_b = _at_scale(_prepared(moving, "moving"), min(1.0, 1 / scale))
     source, target = _matched_keypoints(a, b)
@@ -116,9 +110,14 @@ def resample(moving: np.ndarray, registration: Registration, shape: tuple[int, i
     return warp(np.asarray(moving, float), registration.matrix, output_shape=shape, order=3, mode="edge")
 
 
-def coverage(registration: Registration, fixed: tuple[int, int], moving: tuple[int, int]) -> float:
-    """Share of the fixed image's pixels, from 0 to 1, that the moving image covers; of their shapes (y, x)."""
-    return _coverage(registration.matrix, fixed, moving)
+def coverage(matrix: np.ndarray, fixed: tuple[int, int], moving: tuple[int, int]) -> float:
+    """Share of the fixed image's pixels, 0 to 1, that the moving one covers, by a homography and the shapes (y, x)."""
+    axes = [np.linspace(0, size - 1, 32) for size in fixed]
+    y, x = (grid.ravel() for grid in np.meshgrid(*axes, indexing="ij"))
+    mapped = _project(matrix, np.stack([x, y], axis=1))
+    # A pixel reaches half its width beyond its centre.
+    inside = (mapped >= -0.5) & (mapped <= np.array(moving[::-1]) - 0.5)
+    return float(inside.all(axis=1).mean())
 
 
 def _prepared(image: np.ndarray, name: str) -> np.ndarray:
@@ -185,7 +184,7 @@ def _complaint(matrix: np.ndarray, fixed: tuple[int, int], moving: tuple[int, in
     stretch = np.linalg.svd(jacobians, compute_uv=False)
     if max(scales.max() / scales.min(), (stretch[:, 0] / stretch[:, 1]).max()) > _LARGEST_STRETCH:
         return "the homography found is strongly in perspective or sheared"
-    covered = _coverage(matrix, fixed, moving)
+    covered = coverage(matrix, fixed, moving)
     if covered < _LEAST_OVERLAP:
         return f"the moving image covers {covered:.0%} of the fixed one, expected at least {_LEAST_OVERLAP:.0%}"
     return None
@@ -290,26 +289,13 @@ def _project(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return mapped[:, :2] / mapped[:, 2:]
 
 
-def _corners(shape: tuple[int, int]) -> np.ndarray:
-    y, x = shape[0] - 1, shape[1] - 1
-    return np.array([(0, 0), (x, 0), (0, y), (x, y), (x / 2, y / 2)], float)
-
-
 def _jacobians(matrix: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Derivatives (n, 2, 2) of the homography in the corners and the middle of an image; NaN beyond the horizon."""
-    points = _corners(shape)
+    y, x = shape[0] - 1, shape[1] - 1
+    points = np.array([(0, 0), (x, 0), (0, y), (x, y), (x / 2, y / 2)], float)
     depths = points @ matrix[2, :2] + matrix[2, 2]
     with np.errstate(all="ignore"):
         mapped = _project(matrix, points)
         jacobians = (matrix[None, :2, :2] - mapped[:, :, None] * matrix[2, :2]) / depths[:, None, None]
     jacobians[depths * np.sign(matrix[2, 2]) <= 0] = np.nan
     return jacobians
-
-
-def _coverage(matrix: np.ndarray, fixed: tuple[int, int], moving: tuple[int, int]) -> float:
-    axes = [np.linspace(0, size - 1, 32) for size in fixed]
-    y, x = (grid.ravel() for grid in np.meshgrid(*axes, indexing="ij"))
-    mapped = _project(matrix, np.stack([x, y], axis=1))
-    # A pixel reaches half its width beyond its centre.
-    inside = (mapped >= -0.5) & (mapped <= np.array(moving[::-1]) - 0.5)
-    return float(inside.all(axis=1).mean())

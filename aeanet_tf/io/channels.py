@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image import Image
 from aeanet_tf.io.nifti import check_same_place
 from aeanet_tf.io.read import StoredArray, find_images, open_image
@@ -78,8 +78,8 @@ def channel_paths(path: str | Path, names: Sequence[str]) -> list[Path]:
             that of another channel; or a file is missing.
     """
     path, names = Path(path), _checked(names)
-    if not _is_first(path, names):
-        raise InputError(f"{path}: expected {names[0]!r}, the first of the channels {names}, once in the file's name")
+    expected = f"{names[0]!r}, the first of the channels {names}, once in the file's name"
+    expect(_is_first(path, names), path, "another name", expected)
     paths = [path.with_name(path.name.replace(names[0], name)) for name in names]
     for channel, name in zip(paths, names, strict=True):
         if not channel.exists():
@@ -106,16 +106,10 @@ def open_channels(path: str | Path, names: Sequence[str], axes: str | None = Non
     images = [open_image(channel, axes) for channel in channel_paths(path, names)]
     first = images[0]
     for image in images:
-        if "C" in image.axes:
-            raise InputError(
-                f"{image.path}: found axes {image.axes}, expected none for channels: they are files of their own"
-            )
-        if (image.axes, image.array.shape) != (first.axes, first.array.shape):
-            raise InputError(
-                f"{image.path}: found shape {image.array.shape} ({image.axes}), expected {first.array.shape} "
-                f"({first.axes}) "
-                f"as {first.path.name} has"
-            )
+        single = "none for channels: they are files of their own"
+        expect("C" not in image.axes, image.path, f"axes {image.axes}", single)
+        shape, expected = (f"{one.array.shape} ({one.axes})" for one in (image, first))
+        expect(shape == expected, image.path, f"shape {shape}", f"{expected} as {first.path.name} has")
         check_same_place(first.path, image.path)
     return replace(first, array=ChannelArray(tuple(image.array for image in images)), axes=first.axes + "C")
 
@@ -140,17 +134,14 @@ def find_channel_images(patterns: str | Path | Sequence[str | Path], names: Sequ
     first = [path for path in images if _is_first(path, names)]
     for path in images:
         _check_first_beside(path, names)
-    if not first:
-        raise InputError(
-            f"{images[0]}: neither it nor another of the {len(images)} images found is a first channel, expected "
-            f"{names[0]!r} once in a file's name"
-        )
+    among = f"no first channel among the {len(images)} images"
+    expect(first, images[0], among, f"{names[0]!r} once in a file's name")
     return first
 
 
 def _checked(names: Sequence[str]) -> list[str]:
-    if isinstance(names, str) or not names or not all(names) or len(set(names)) != len(names):
-        raise InputError(f"channels: found {names!r}, expected a list of different words of the files' names")
+    differ = not isinstance(names, str) and names and all(names) and len(set(names)) == len(names)
+    expect(differ, "channels", repr(names), "a list of different words of the files' names")
     return list(names)
 
 

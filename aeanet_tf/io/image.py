@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 SUFFIXES = (*TIFF_SUFFIXES, ".png", ".bmp", ".jpg", ".jpeg")
@@ -54,8 +54,8 @@ def check_axes(axes: str, allowed: str = "TZCYX") -> str:
         InputError: a letter is unknown or stands twice, or Y or X is missing.
     """
     letters = str(axes).upper()
-    if not set(letters) <= set(allowed) or len(set(letters)) != len(letters) or not {"Y", "X"} <= set(letters):
-        raise InputError(f"axes: found {axes!r}, expected different letters of {allowed}, with Y and X")
+    known = {"Y", "X"} <= set(letters) <= set(allowed) and len(set(letters)) == len(letters)
+    expect(known, "axes", repr(axes), f"different letters of {allowed}, with Y and X")
     return letters
 
 
@@ -69,13 +69,10 @@ def check_fits(image: Image, axes: str, channels: int, frames: bool = False) -> 
     """
     spatial = axes.replace("C", "")
     ignored = "CT" if frames and "T" not in spatial else "C"
-    if sorted(a for a in image.axes if a not in ignored) != sorted(spatial):
-        raise InputError(
-            f"{image.path}: found axes {image.axes}, expected {spatial} (and C for channels), the model's axes"
-        )
+    fits = sorted(a for a in image.axes if a not in ignored) == sorted(spatial)
+    expect(fits, image.path, f"axes {image.axes}", f"{spatial} (and C for channels), the model's axes")
     present = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
-    if present != channels:
-        raise InputError(f"{image.path}: {present} channels, the model takes {channels}")
+    expect(present == channels, image.path, f"{present} channels", f"{channels}, which the model takes")
 
 
 def calibrated(array: np.ndarray, axes: str, pixel_size: dict[str, float], unit: str | None, path: Path) -> Image:
@@ -111,8 +108,7 @@ def resolve_axes(
     Raises:
         InputError: the pixels are not real numbers, or none; the axes do not fit or are not known.
     """
-    if dtype.kind not in "biuf":
-        raise InputError(f"{path}: found pixels of type {dtype}, expected integers or floats")
+    expect(dtype.kind in "biuf", path, f"pixels of type {dtype}", "integers or floats")
     shape = tuple(shape)
     if 0 in shape:
         raise InputError(f"{path}: the image is empty, its shape is {shape}")
@@ -140,7 +136,7 @@ def check_pixel_size(path: Path, pixel_size: dict[str, float], unit: str | None)
         InputError: a size is not positive, or is of another axis than T, Z, Y, X; a length has no unit.
     """
     for axis, size in pixel_size.items():
-        if axis not in "TZYX" or not np.isfinite(size) or size <= 0:
-            raise InputError(f"{path}: pixel size {size} along {axis}, expected a positive number along T, Z, Y, X")
-    if set(pixel_size) & set("ZYX") and not unit:
-        raise InputError(f"{path}: pixel size {pixel_size} without a unit, expected one such as 'um'")
+        fits = axis in "TZYX" and np.isfinite(size) and size > 0
+        expect(fits, path, f"pixel size {size} along {axis}", "a positive number along T, Z, Y, X")
+    known = unit or not set(pixel_size) & set("ZYX")
+    expect(known, path, f"pixel size {pixel_size} without a unit", "one such as 'um'")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aeanet_tf.errors import InputError, one_line
+from aeanet_tf.errors import InputError, expect, one_line
 from aeanet_tf.files import replacing
 from aeanet_tf.io.image import NIFTI_SUFFIXES, Image, check_finite, image_suffix
 
@@ -64,11 +64,10 @@ def read_nifti(path: str | Path) -> Volume:
         raise
     # nibabel and zlib raise whatever the damaged bytes lead them to.
     except Exception as error:
-        reason = one_line(error) or type(error).__name__
-        raise InputError(f"{path}: not a readable NIfTI or Analyze volume ({reason})") from error
+        raise InputError(f"{path}: not a readable NIfTI or Analyze volume ({one_line(error)})") from error
     stored = image.get_data_dtype()
     dtype = np.float32 if array.dtype.kind == "f" and stored.kind != "f" else array.dtype.newbyteorder("=")
-    array = np.ascontiguousarray(array.reshape(_three(array.shape), order="F").T, dtype)
+    array = np.ascontiguousarray(array.reshape((*array.shape, 1, 1)[:3], order="F").T, dtype)
     check_finite(path, array)
     sizes, unit = _calibration(image.header)
     return Volume(array, "ZYX", sizes, unit, path, np.array(image.affine, np.float64), image.header.copy())
@@ -116,10 +115,8 @@ def check_nifti(path: str | Path, shape: tuple[int, ...], like: Volume) -> None:
     _nibabel(path, "writing")
     if image_suffix(path) not in NIFTI_SUFFIXES:
         raise InputError(f"{path}: volumes are written as NIfTI or Analyze, expected a name in .nii, .nii.gz or .hdr")
-    if shape[:3] != like.array.shape or len(shape) > 4 or 0 in shape:
-        raise InputError(
-            f"{path}: the array has shape {shape}, expected {like.array.shape} as {like.path} has, channels last"
-        )
+    fits = shape[:3] == like.array.shape and len(shape) <= 4 and 0 not in shape
+    expect(fits, path, f"an array of shape {shape}", f"{like.array.shape} as {like.path} has, channels last")
     # It holds a single number.
     _image_like(path, np.broadcast_to(np.uint8(0), (*shape[2::-1], *shape[3:])), like)
 
@@ -138,10 +135,8 @@ def check_same_place(first: str | Path | None, other: str | Path | None) -> None
     volumes = [_nibabel(Path(path), "reading").load(path) for path in (first, other)]
     # The header of Analyze says nothing of the orientation.
     stated = [volume.affine for volume in volumes if hasattr(volume.header, "get_sform")]
-    if len(stated) == 2 and not np.allclose(*stated, rtol=0, atol=0.01):
-        raise InputError(
-            f"{other}: another affine than {Path(first).name}, expected the same place and orientation; resample it"
-        )
+    same = len(stated) < 2 or np.allclose(*stated, rtol=0, atol=0.01)
+    expect(same, other, f"another affine than {Path(first).name} has", "the same place and orientation; resample it")
 
 
 def _nibabel(path: Path, doing: str) -> Any:
@@ -167,19 +162,11 @@ def _beside(path: Path) -> Path:
 
 
 def _check_volume(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    if dtype.kind not in "biuf":
-        raise InputError(f"{path}: voxels of type {dtype}, expected integers or floats")
+    expect(dtype.kind in "biuf", path, f"voxels of type {dtype}", "integers or floats")
     if 0 in shape or not shape:
         raise InputError(f"{path}: the volume is empty, its shape is {tuple(shape)}")
     frames = int(np.prod(shape[3:]))
-    if frames > 1:
-        raise InputError(
-            f"{path}: found {frames} frames, shape {tuple(shape)}, expected one volume of three dimensions"
-        )
-
-
-def _three(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return (*shape, 1, 1)[:3]
+    expect(frames <= 1, path, f"{frames} frames, shape {tuple(shape)}", "one volume of three dimensions")
 
 
 def _calibration(header: Any) -> tuple[dict[str, float], str]:
@@ -193,8 +180,7 @@ def _calibration(header: Any) -> tuple[dict[str, float], str]:
 def _storable(path: Path, array: np.ndarray, analyze: bool) -> np.ndarray:
     """The array in a dtype that programs read, and that Analyze knows where it is to be that."""
     kind, size = array.dtype.kind, array.dtype.itemsize
-    if kind not in "biuf":
-        raise InputError(f"{path}: cannot write voxels of type {array.dtype}, expected integers or floats")
+    expect(kind in "biuf", path, f"voxels of type {array.dtype}", "integers or floats")
     check_finite(path, array)
     if kind == "b":
         return array.astype(np.uint8)
@@ -203,10 +189,9 @@ def _storable(path: Path, array: np.ndarray, analyze: bool) -> np.ndarray:
     if size < 8 and not (analyze and array.dtype.name not in _ANALYZE_INTEGERS):
         return array
     info = np.iinfo(np.int32)
-    if array.min() < info.min or array.max() > info.max:
-        raise InputError(
-            f"{path}: found values {array.min()} to {array.max()}, expected integers that fit into 32 bits"
-        )
+    low, high = array.min(), array.max()
+    fits = low >= info.min and high <= info.max
+    expect(fits, path, f"values {low} to {high}", "integers that fit into 32 bits")
     return array.astype(np.int32)
 
 

@@ -177,7 +177,7 @@ class ZarrArray:
             array = self._array()
         # zarr raises whatever the damaged metadata leads it to.
         except Exception as error:
-            raise InputError(f"{path}: the zarr array {folder.name!r} cannot be opened ({_reason(error)})") from error
+            raise InputError(f"{path}: the zarr array {folder.name!r} cannot be opened ({one_line(error)})") from error
         self.shape = tuple(int(size) for size in array.shape)
         self.chunks = tuple(min(part, max(size, 1)) for part, size in zip(array.chunks, self.shape, strict=True))
         self.dtype = np.dtype(array.dtype).newbyteorder("=")
@@ -196,10 +196,6 @@ class ZarrArray:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": None}
-
-
-def _reason(error: Exception) -> str:
-    return one_line(error) or type(error).__name__
 
 
 def default_chunks(shape: tuple[int, ...], axes: str) -> tuple[int, ...]:

@@ -5,15 +5,7 @@ from contextlib import suppress
 from typing import Any
 from xml.etree import ElementTree
 
-_MICROMETRE = {
-    "um",
-    "micron",
-    "microns",
-    "micrometer",
-    "micrometre",
-    "\u00b5m",
-    "\u03bcm",
-}
+_MICROMETRE = {"um", "micron", "microns", "micrometer", "micrometre", "\u00b5m", "\u03bcm"}
 _METRES = {"m": 1.0, "cm": 1e-2, "mm": 1e-3, "um": 1e-6, "nm": 1e-9, "pm": 1e-12, "\u00c5": 1e-10}
 _SECONDS = {"s": 1.0, "ms": 1e-3, "min": 60.0, "h": 3600.0}
 

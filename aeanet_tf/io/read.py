@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from aeanet_tf.errors import InputError, one_line
+from aeanet_tf.errors import InputError, expect, one_line
 from aeanet_tf.io.image import (
     NIFTI_SUFFIXES,
     SUFFIXES,
@@ -42,8 +42,7 @@ def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
     """
     if isinstance(patterns, str | Path):
         patterns = [patterns]
-    if not patterns:
-        raise InputError("images: found an empty list, expected a file, a folder or a pattern")
+    expect(patterns, "images", "an empty list", "a file, a folder or a pattern")
     images: set[Path] = set()
     for pattern in patterns:
         images.update(_find(Path(pattern).expanduser()))
@@ -236,8 +235,7 @@ class StoredArray:
         # Codecs raise whatever the damaged bytes lead them to.
         except Exception as error:
             where = ", ".join(f"{part.start}:{part.stop}" for part in wanted)
-            reason = one_line(error) or type(error).__name__
-            raise InputError(f"{self.path}: damaged, pixels [{where}] cannot be read ({reason})") from error
+            raise InputError(f"{self.path}: damaged, pixels [{where}] cannot be read ({one_line(error)})") from error
 
 
 def _checked(slices: Slices, shape: tuple[int, ...]) -> Slices:
@@ -282,6 +280,14 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
         source = _Loaded(array)
     kept, axes = resolve_axes(path, source.shape, source.dtype, stored, axes)
     return calibrated(StoredArray(path, source, tuple(kept)), axes, pixel_size, unit, path)
+
+
+def read_ordered(image: Image, axes: str, chosen: dict[str, int]) -> np.ndarray:
+    """Pixels of an image with its dimensions in the order of ``axes``, read at one index along those of ``chosen``."""
+    parts = [slice(chosen[a], chosen[a] + 1) if a in chosen else slice(None) for a in image.axes]
+    array = image.array[tuple(parts)].squeeze(tuple(i for i, a in enumerate(image.axes) if a in chosen))
+    left = [axis for axis in image.axes if axis not in chosen]
+    return array.transpose([left.index(axis) for axis in axes if axis in left])
 
 
 def _open_tiff(path: Path) -> tuple[_Source, str, dict[str, float], str | None]:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, check_choice, expect
 from aeanet_tf.io.image import check_finite, not_finite
 
 Progress: TypeAlias = Callable[[str, int], None]
@@ -53,19 +53,21 @@ def streamed_percentiles(
         InputError: NaN or infinite values, an empty image, a dtype that is none of these, percentiles that are none.
     """
     dtype = np.dtype(array.dtype).newbyteorder("=")
-    _check(array, dtype, percentiles, path)
+    _check(array, path)
+    for q in percentiles:
+        expect(0 <= q <= 100, "percentiles", q, "numbers from 0 to 100")
     axis = axes.index("C") if "C" in axes else None
     channels = 1 if axis is None else array.shape[axis]
     count = math.prod(array.shape) // channels
     positions = [(count - 1) * (float(q) / 100) for q in percentiles]
     ranks = sorted({rank for position in positions for rank in _neighbours(position, count)})
     selections = [_RadixSelection(ranks, 8 * dtype.itemsize) for _ in range(channels)]
-    pieces = read_pieces(array.shape, getattr(array, "chunks", None), dtype.itemsize)
+    pieces = _pieces(array)
     passes = selections[0].passes
     for number in range(passes):
         for piece in pieces:
-            chosen = selections if axis is None else selections[piece[axis]]
-            _count_piece(array[piece], axis, dtype, chosen, path)
+            for channel, selection in _by_channel(array[piece], piece, axis, selections):
+                _count(channel, dtype, selection, path)
             if progress is not None:
                 progress(f"percentiles, pass {number + 1} of {passes}", passes * len(pieces))
         for selection in selections:
@@ -133,10 +135,11 @@ def read_pieces(shape: Sequence[int], chunks: Sequence[int] | None, itemsize: in
     return [tuple(slice(a, min(a + s, n)) for a, s, n in zip(at, step, shape, strict=True)) for at in starts]
 
 
-def _count_piece(values, axis, dtype, selections, path):
-    channels = values[None] if axis is None else np.moveaxis(values, axis, 0)
-    for channel, selection in zip(channels, selections, strict=True):
-        _count(channel, dtype, selection, path)
+def _by_channel(values, piece, axis, of_all):
+    """The values of each channel in a piece, with its item of a list ``of_all`` channels."""
+    if axis is None:
+        return [(values, of_all[0])]
+    return zip(np.moveaxis(values, axis, 0), of_all[piece[axis]], strict=True)
 
 
 def _count(values, dtype, selection, path):
@@ -186,16 +189,12 @@ def _interpolated(selection, position, count, dtype):
     return low + width * t if t < 0.5 else high - width * (1 - t)
 
 
-def _check(array, dtype, percentiles, path):
-    if dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise InputError(
-            f"{path or 'image'}: found pixels of type {dtype}, expected integers or floats of at most 8 bytes"
-        )
+def _check(array, path):
+    dtype, name = np.dtype(array.dtype), path or "image"
+    expected = "integers or floats of at most 8 bytes"
+    expect(dtype.kind in "biuf" and dtype.itemsize <= 8, name, f"pixels of type {dtype}", expected)
     if not math.prod(array.shape):
-        raise InputError(f"{path or 'image'}: the image is empty, its shape is {tuple(array.shape)}")
-    for q in percentiles:
-        if not 0 <= q <= 100:
-            raise InputError(f"percentiles: found {q}, expected numbers from 0 to 100")
+        raise InputError(f"{name}: the image is empty, its shape is {tuple(array.shape)}")
 
 
 def _check_finite(counts, dtype, path):
@@ -234,25 +233,19 @@ def streamed_mean_std(
         InputError: NaN or infinite values, an empty image, a dtype that is none of these, another ``over``, or with
             "nonzero" no position above 0.
     """
-    if over not in ("all", "nonzero"):
-        raise InputError(f"over: found {over!r}, expected 'all' or 'nonzero'")
-    dtype = np.dtype(array.dtype)
-    if dtype.kind not in "biuf":
-        raise InputError(f"{path or 'image'}: found pixels of type {dtype}, expected integers or floats")
-    if not math.prod(array.shape):
-        raise InputError(f"{path or 'image'}: the image is empty, its shape is {tuple(array.shape)}")
+    check_choice("over", over, ("all", "nonzero"))
+    _check(array, path)
     axis = axes.index("C") if "C" in axes else None
     sums = [_Moments() for _ in range(1 if axis is None else array.shape[axis])]
     pieces = _pieces(array, axis if over == "nonzero" else None)
     for piece in pieces:
-        values = array[piece]
-        channels = values[None] if axis is None else np.moveaxis(values, axis, 0)
+        values, counted = array[piece], ...
         if over == "nonzero":
             # Here, since what is not finite may lie where nothing counts.
             check_finite(path, values)
-            channels = channels[:, (channels > 0).any(axis=0)]
-        for channel, moments in zip(channels, sums if axis is None else sums[piece[axis]], strict=True):
-            moments.add(channel)
+            counted = (values > 0) if axis is None else (values > 0).any(axis=axis)
+        for channel, moments in _by_channel(values, piece, axis, sums):
+            moments.add(channel[counted])
             if not math.isfinite(moments.mean):
                 raise not_finite(path)
         if progress is not None:
@@ -262,7 +255,7 @@ def streamed_mean_std(
     return np.array([m.mean for m in sums]), np.array([math.sqrt(m.squares / m.count) for m in sums])
 
 
-def _pieces(array, whole):
+def _pieces(array, whole=None):
     """Slices of the pieces to read; along the axis ``whole``, unless that is None, each has all of the array."""
     chunks = list(getattr(array, "chunks", None) or [1] * len(array.shape))
     if whole is not None:

@@ -1,6 +1,5 @@
 """Images written in parts, by one process or several, and taken up again after a run was killed."""
 
-import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,23 +10,23 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from aeanet_tf.errors import InputError, writing
-from aeanet_tf.io.image import ZARR_SUFFIX, check_axes, check_pixel_size
-from aeanet_tf.io.ome_zarr import default_chunks, is_zarr
+from aeanet_tf.io.image import check_axes, check_pixel_size
+from aeanet_tf.io.ome_zarr import default_chunks
 from aeanet_tf.io.tiff import Slices
-from aeanet_tf.io.write_formats import Layout, target_format
+from aeanet_tf.io.write_formats import Layout, NiftiTarget, ZarrTarget, target_format
 
 
 class ImageTarget:
     """An image being written in parts, under the name ``.partial-`` + tag + name until it is finished.
 
-    It can be pickled, and several processes may write at once: to a TIFF any regions that do not overlap, to a
-    zarr regions that share no chunk.
+    It can be pickled, and several processes may write at once: to a zarr regions that share no chunk, to others any
+    regions that do not overlap. A NIfTI or Analyze volume lies, not compressed, in a file ``...npy`` until then.
 
     Attributes:
         path: where the finished image will be.
         shape: of the image, in the order of ``axes``.
         axes: the axes in the caller's order; the file has its own (TZCYX in a TIFF, TCZYX in a zarr).
-        chunks: shape of a zarr's chunks in the order of ``axes``; None for a TIFF.
+        chunks: shape of a zarr's chunks in the order of ``axes``; None for others.
         dtype: of the pixels.
     """
 
@@ -38,7 +37,7 @@ class ImageTarget:
         self.shape = tuple(layout.shape[dimension] for dimension in stored)
         self.chunks = None if layout.chunks is None else tuple(layout.chunks[dimension] for dimension in stored)
         self._order = [axes.index(axis) for axis in layout.axes]
-        self._store = target_format(layout.path)(layout)
+        self._store = target_format(layout.path, layout.like)(layout)
 
     @classmethod
     def create(
@@ -51,34 +50,39 @@ class ImageTarget:
         chunks: Sequence[int] | None = None,
         tag: str = "",
         dtype: DTypeLike = "float32",
+        like: str | Path | None = None,
     ) -> "ImageTarget":
         """Begin an image, all zero; what an earlier run left half-written under its partial name is removed.
 
-        The space of a TIFF is reserved, so that a full disk shows now (where the file system can do so).
+        The space of all but a zarr is reserved, so that a full disk shows now (where the file system can do so).
 
         Args:
-            path: ending in .tif or .tiff (ImageJ hyperstack) or .zarr (OME-Zarr 0.4). The folder is made.
+            path: ending in .tif or .tiff (ImageJ hyperstack) or .zarr (OME-Zarr 0.4); with ``like`` in .nii, .nii.gz or
+                .hdr, as for `write_nifti`. The folder is made.
             shape: of the image.
-            axes: its axes, letters of TZCYX, one a dimension, in any order.
-            pixel_size: step along an axis, where known: Z, Y, X in ``unit``, T in seconds.
+            axes: its axes, letters of TZCYX, one a dimension, in any order. Of a volume Z, which may be missing where
+                ``like`` has one slice, Y, X, and C, which becomes the fourth dimension of the file.
+            pixel_size: step along an axis, where known: Z, Y, X in ``unit``, T in seconds; that of ``like`` if given.
             unit: unit of length, such as "um"; needed where ``pixel_size`` has Z, Y or X.
             chunks: shape of the chunks of a zarr, in the order of ``axes``, clipped to the shape; None is up to 256
                 along Y and X, 64 along Z, 1 along T and C. A TIFF has none.
             tag: part of the partial name, which tells apart what different runs write.
-            dtype: of the pixels: uint8, uint16 or float32 in a TIFF (what ImageJ knows), any integers or floats in a
-                zarr.
+            dtype: of the pixels: uint8, uint16 or float32 in a TIFF (what ImageJ knows), any integers or floats in
+                others; see `write_nifti` for what becomes of it there.
+            like: file of the NIfTI or Analyze volume whose place (affine, voxel size, header) the image takes over;
+                read again, as a whole, when it is finished.
 
         Raises:
             InputError: the name, the shape, the axes, the chunks, the pixel size or the dtype do not fit; ``path`` is
-                a folder that is no zarr.
+                a folder that is no zarr; ``like`` cannot be read.
             WriteError: it cannot be written.
         """
-        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag, dtype)
+        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag, dtype, like)
         with writing(layout.path):
             layout.path.parent.mkdir(parents=True, exist_ok=True)
             _remove(layout.partial)
             try:
-                target_format(layout.path).lay_out(layout)
+                target_format(layout.path, layout.like).lay_out(layout)
                 return cls(layout, check_axes(axes))
             except BaseException:
                 _remove(layout.partial)
@@ -100,7 +104,7 @@ class ImageTarget:
             InputError: the arguments do not fit each other.
         """
         layout = _layout(path, shape, axes, *options, **named)
-        return cls(layout, check_axes(axes)) if target_format(layout.path).fits(layout) else None
+        return cls(layout, check_axes(axes)) if target_format(layout.path, layout.like).fits(layout) else None
 
     def write(self, slices: Slices, values: np.ndarray) -> None:
         """Write a region.
@@ -121,22 +125,18 @@ class ImageTarget:
     def finish(self) -> None:
         """Flush the image to disk and give it its name, in the place of an earlier one.
 
+        A volume with a ``like`` is converted, in memory, as is ``like``.
+
         Raises:
+            InputError: ``like`` cannot be read or has changed its shape; a value of the volume is not finite.
             WriteError: it cannot be written.
         """
         with writing(self.path):
-            self._store.flush()
-            old = self.path.with_name(f".replaced-{self.path.name}")
-            if self.path.is_dir() and is_zarr(self.path):
-                # A folder cannot be replaced at once; never is half of the old one to be seen.
-                shutil.rmtree(old, ignore_errors=True)
-                os.replace(self.path, old)
-            os.replace(self._store.partial, self.path)
-            shutil.rmtree(old, ignore_errors=True)
+            self._store.finish()
 
     def discard(self) -> None:
         """Remove what has been written; an earlier image at ``path`` stays."""
-        _remove(self._store.partial)
+        _remove(self._store.layout.partial)
 
 
 def as_dtype(values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
@@ -166,33 +166,31 @@ def as_dtype(values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
 
 
 def _layout(
-    path: str | Path,
-    shape: Sequence[int],
-    axes: str,
-    pixel_size: dict[str, float] | None = None,
-    unit: str | None = None,
-    chunks: Sequence[int] | None = None,
-    tag: str = "",
-    dtype: DTypeLike = "float32",
-) -> Layout:
-    path, axes, shape = Path(path), check_axes(axes), tuple(int(size) for size in shape)
-    order = [axis for axis in target_format(path).order if axis in axes]
+    path, shape, axes, pixel_size=None, unit=None, chunks=None, tag="", dtype="float32", like=None
+) -> Layout:  # Arguments as of `ImageTarget.create`.
+    path, like, shape = Path(path), None if like is None else Path(like), tuple(int(size) for size in shape)
+    target = target_format(path, like)
+    axes = check_axes(axes, target.order)
+    order = [axis for axis in target.order if axis in axes]
     if len(shape) != len(axes):
         raise InputError(f"{path}: axes {axes} do not fit the image's shape {shape}")
     if min(shape) < 1:
         raise InputError(f"{path}: the image to write is empty, its shape is {shape}")
     check_pixel_size(path, pixel_size or {}, unit)
     dtype = np.dtype(dtype).newbyteorder("=")
-    target_format(path).check_dtype(path, dtype)
+    target.check_dtype(path, dtype)
     stored = None
-    if path.suffix.lower() == ZARR_SUFFIX:
+    if target is ZarrTarget:
         stored = default_chunks(shape, axes) if chunks is None else tuple(int(size) for size in chunks)
         if len(stored) != len(axes) or min(stored) < 1:
             raise InputError(f"{path}: found chunks {tuple(chunks)}, expected a positive number for each of {axes}")
         stored = tuple(min(stored[axes.index(axis)], shape[axes.index(axis)]) for axis in order)
     known = {axis: float(size) for axis, size in (pixel_size or {}).items() if axis in axes}
     shape = tuple(shape[axes.index(axis)] for axis in order)
-    return Layout(path, shape, "".join(order), stored, known, unit, tag, dtype)
+    layout = Layout(path, shape, "".join(order), stored, known, unit, tag, dtype, like)
+    if target is NiftiTarget:
+        target.check_place(layout)
+    return layout
 
 
 def checked_region(slices: Slices, shape: tuple[int, ...], region: tuple[int, ...]) -> Slices:

@@ -1,8 +1,9 @@
-"""The two formats in which images are written in parts: ImageJ TIFF and OME-Zarr."""
+"""The formats in which images are written in parts: ImageJ TIFF, OME-Zarr, and NIfTI or Analyze."""
 
 import json
 import math
 import os
+import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.flat_file import reserve, write_region
 from aeanet_tf.io.image import TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
+from aeanet_tf.io.nifti import check_nifti, read_nifti, write_nifti
 from aeanet_tf.io.ome_zarr import ZARR_ORDER, is_zarr, zarr_documents
 from aeanet_tf.io.pixel_size import normal_unit
 from aeanet_tf.io.tiff import IMAGEJ_ORDER, Slices, imagej_options, tiff_calibration, tiff_file
@@ -24,7 +26,10 @@ _TIFF_TYPES = ("uint8", "uint16", "float32")
 
 @dataclass(frozen=True)
 class Layout:
-    """What is to be stored, all of it in the order of the file's dimensions; ``partial`` is its name until then."""
+    """What is to be stored, all of it in the order of the file's dimensions; ``partial`` is its name until then.
+
+    Of a NIfTI or Analyze volume ``like`` is the file in whose place it is.
+    """
 
     path: Path
     shape: tuple[int, ...]
@@ -34,10 +39,16 @@ class Layout:
     unit: str | None
     tag: str
     dtype: np.dtype
+    like: Path | None
 
     @property
     def partial(self) -> Path:
-        return self.path.with_name(f".partial-{self.tag}{'-' if self.tag else ''}{self.path.name}")
+        name = f".partial-{self.tag}{'-' if self.tag else ''}{self.path.name}{'.npy' if self.like else ''}"
+        return self.path.with_name(name)
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class TiffTarget:
@@ -51,23 +62,19 @@ class TiffTarget:
     @staticmethod
     def check_dtype(path: Path, dtype: np.dtype) -> None:
         """Raise `InputError` for pixels that the format does not hold."""
-        if dtype.name not in _TIFF_TYPES:
-            known = ", ".join(_TIFF_TYPES)
-            raise InputError(f"{path}: pixels of type {dtype}, ImageJ's TIFF holds {known}; name it .zarr for others")
+        known = f"{', '.join(_TIFF_TYPES)}, which ImageJ's TIFF holds; name it .zarr for others"
+        expect(dtype.name in _TIFF_TYPES, path, f"pixels of type {dtype}", known)
 
     def __init__(self, layout: Layout) -> None:
-        self.partial, self.shape = layout.partial, layout.shape
-        with tiff_file(self.partial) as tif:
-            series = tif.series[0]
-            self.offset = series.dataoffset
+        self.layout = layout
+        with tiff_file(layout.partial) as tif:
+            self.offset = tif.series[0].dataoffset
             self.dtype = layout.dtype.newbyteorder(tif.byteorder)
 
     @staticmethod
     def lay_out(layout: Layout) -> None:
-        if layout.path.is_dir():
-            raise InputError(f"{layout.path}: is a folder, expected the name of a file to write")
-        nbytes = math.prod(layout.shape) * layout.dtype.itemsize
-        options = imagej_options(layout.path, layout.axes, nbytes, layout.pixel_size, layout.unit)
+        expect(not layout.path.is_dir(), layout.path, "a folder", "the name of a file to write")
+        options = imagej_options(layout.path, layout.axes, layout.nbytes, layout.pixel_size, layout.unit)
         tifffile.imwrite(layout.partial, shape=layout.shape, dtype=layout.dtype, **options)
         reserve(layout.partial, layout.partial.stat().st_size)
 
@@ -86,10 +93,11 @@ class TiffTarget:
         return False
 
     def write(self, slices: Slices, values: np.ndarray) -> None:
-        write_region(self.partial, self.offset, self.shape, slices, np.asarray(values, self.dtype))
+        write_region(self.layout.partial, self.offset, self.layout.shape, slices, np.asarray(values, self.dtype))
 
-    def flush(self) -> None:
-        _fsync(self.partial)
+    def finish(self) -> None:
+        _fsync(self.layout.partial)
+        os.replace(self.layout.partial, self.layout.path)
 
 
 class ZarrTarget:
@@ -100,17 +108,17 @@ class ZarrTarget:
     @staticmethod
     def check_dtype(path: Path, dtype: np.dtype) -> None:
         """Raise `InputError` for pixels that the format does not hold."""
-        if dtype.kind not in "biuf" or dtype.itemsize > 8:
-            raise InputError(f"{path}: found pixels of type {dtype}, expected integers or floats of up to 64 bits")
+        holds = dtype.kind in "biuf" and dtype.itemsize <= 8
+        expect(holds, path, f"pixels of type {dtype}", "integers or floats of up to 64 bits")
 
     def __init__(self, layout: Layout) -> None:
-        self.partial = layout.partial
+        self.layout = layout
         self._opened: Any = None
 
     @staticmethod
     def lay_out(layout: Layout) -> None:
-        if layout.path.exists() and not is_zarr(layout.path):
-            raise InputError(f"{layout.path}: exists and is no zarr, which is all that is replaced")
+        replaceable = is_zarr(layout.path) or not layout.path.exists()
+        expect(replaceable, layout.path, "what is no zarr", "a new name, or a zarr, which is all that is replaced")
         (layout.partial / "0").mkdir(parents=True)
         for name, document in _documents(layout).items():
             (layout.partial / name).write_text(json.dumps(document, indent=1), encoding="utf-8")
@@ -127,24 +135,89 @@ class ZarrTarget:
         import zarr
 
         if self._opened is None:
-            self._opened = zarr.open_array(str(self.partial / "0"), mode="r+")
+            self._opened = zarr.open_array(str(self.layout.partial / "0"), mode="r+")
         self._opened[slices] = values
 
-    def flush(self) -> None:
-        for path in self.partial.rglob("*"):
-            if path.is_file():
-                _fsync(path)
+    def finish(self) -> None:
+        partial, path = self.layout.partial, self.layout.path
+        for file in partial.rglob("*"):
+            if file.is_file():
+                _fsync(file)
+        old = path.with_name(f".replaced-{path.name}")
+        if is_zarr(path):
+            # A folder cannot be replaced at once; never is half of the old one to be seen.
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(path, old)
+        os.replace(partial, path)
+        shutil.rmtree(old, ignore_errors=True)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_opened": None}
 
 
-def target_format(path: Path) -> type[TiffTarget] | type[ZarrTarget]:
-    """The format by the suffix. Raises `InputError` for any other."""
+class NiftiTarget:
+    """A volume whose voxels lie, not compressed, in a file of NumPy's until it is finished and converted."""
+
+    # In reverse that of the file: NIfTI's first dimension is the fastest.
+    order = "CZYX"
+
+    check_dtype = staticmethod(ZarrTarget.check_dtype)
+
+    @staticmethod
+    def check_place(layout: Layout) -> None:
+        """Raise `InputError` for a name or a shape that does not fit the volume's."""
+        sizes = {"Z": 1} | dict(zip(layout.axes, layout.shape, strict=True))
+        check_nifti(layout.path, tuple(sizes[axis] for axis in "ZYXC" if axis in sizes), read_nifti(layout.like))
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.offset = _npy_header(layout.partial)[-1]
+
+    @staticmethod
+    def lay_out(layout: Layout) -> None:
+        with open(layout.partial, "wb") as file:
+            descr = np.lib.format.dtype_to_descr(layout.dtype)
+            header = {"descr": descr, "fortran_order": False, "shape": layout.shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            offset = file.tell()
+        reserve(layout.partial, offset + layout.nbytes)
+
+    @staticmethod
+    def fits(layout: Layout) -> bool:
+        # NumPy raises ValueError for what is no header.
+        with suppress(OSError, ValueError):
+            shape, dtype, offset = _npy_header(layout.partial)
+            whole = layout.partial.stat().st_size == offset + layout.nbytes
+            return whole and (shape, dtype) == (layout.shape, layout.dtype)
+        return False
+
+    def write(self, slices: Slices, values: np.ndarray) -> None:
+        write_region(self.layout.partial, self.offset, self.layout.shape, slices, values)
+
+    def finish(self) -> None:
+        array = np.load(self.layout.partial)
+        if "Z" not in self.layout.axes:
+            array = np.expand_dims(array, -3)
+        array = np.moveaxis(array, 0, -1) if array.ndim == 4 else array
+        write_nifti(self.layout.path, array, read_nifti(self.layout.like))
+        self.layout.partial.unlink()
+
+
+def target_format(path: Path, like: Path | None = None) -> type[TiffTarget] | type[ZarrTarget] | type[NiftiTarget]:
+    """The format, NIfTI or Analyze in the place of a volume, else by the suffix. Raises `InputError` for any other."""
     suffix = path.suffix.lower()
+    if like is not None:
+        return NiftiTarget
     if suffix not in (*TIFF_SUFFIXES, ZARR_SUFFIX):
         raise InputError(f"{path}: written is TIFF or OME-Zarr, expected a name ending in .tif, .tiff or .zarr")
     return ZarrTarget if suffix == ZARR_SUFFIX else TiffTarget
+
+
+def _npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
+    with open(path, "rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        return shape, dtype, file.tell()
 
 
 def _documents(layout: Layout) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from aeanet_tf.errors import check_choice, expect
 from aeanet_tf.layers.convolution import Projection, convolution, times_matrix
 from aeanet_tf.layers.direct_attention import direct_attention
 from aeanet_tf.layers.moments import Moments, context_moments, merge_batch, merge_moments, select_moments
@@ -91,25 +92,25 @@ class GlobalAttention(keras.layers.Layer):
         # Keras would cast moments given as context to half precision: `call` casts what is to be cast.
         super().__init__(autocast=False, **kwargs)
         self.filters = filters
-        self.size = checked_choice("size", size, SIZES)
+        self.size = check_choice("size", size, SIZES)
         self.num_heads = num_heads
         self.shared_references = shared_references
         self.batch_aware = batch_aware
-        self.normalization = checked_choice("normalization", normalization, NORMALIZATIONS)
-        self.query = checked_choice("query", query, ("input", "learned"))
+        self.normalization = check_choice("normalization", normalization, NORMALIZATIONS)
+        self.query = check_choice("query", query, ("input", "learned"))
         self.key_filters = key_filters
         self.value_filters = value_filters
         self.use_bias = use_bias
-        self.computation = checked_choice("computation", computation, (None, "moments", "direct"))
-        if computation == "moments" and normalization == "softmax":
-            raise ValueError(
-                "computation: found 'moments' with normalization='softmax', expected a normalization by length"
-            )
+        self.computation = check_choice("computation", computation, (None, "moments", "direct"))
+        softmax = normalization == "softmax"
+        expected = "a normalization by length"
+        expect(not softmax or computation != "moments", "computation", f"'moments' with {normalization=}", expected)
+        expect(0 <= dropout < 1, "dropout", repr(dropout), "at least 0 and less than 1")
+        expect(softmax or not dropout, "dropout", f"{dropout} with {normalization=}", "0: it is for softmax")
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         for name, n in (("key_filters", key_filters or filters), ("value_filters", value_filters or filters)):
-            if n % num_heads:
-                raise ValueError(f"num_heads: found {num_heads}, expected a number that divides {name}={n}")
-        self.dropout, self.seed = _share(dropout, normalization), seed
+            expect(not n % num_heads, "num_heads", num_heads, f"a number that divides {name}={n}")
+        self.dropout, self.seed = dropout, seed
         # Only where it is needed: it is one of the layer's variables.
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout else None
         self.q_transform = self.nl_library = self.learned_query = None
@@ -131,32 +132,16 @@ class GlobalAttention(keras.layers.Layer):
         if self.query == "learned":
             self._build_learned_query(input_shape)
         elif self.size == "up4":
-            if channels != key:
-                raise ValueError(
-                    f"key_filters: found {key}, expected {channels}, the channels of the input, the query of 'up4'"
-                )
+            expect(channels == key, "key_filters", key, f"{channels}, the channels of the input, the query of 'up4'")
         elif self.size == "same":
             self.q_transform = self._projection(key, "q_transform", input_shape)
         else:
-            self.q_transform = convolution(
-                rank,
-                key,
-                3,
-                strides=2,
-                transposed=self.size == "up",
-                use_bias=self.use_bias,
-                kernel_initializer=self.kernel_initializer.clone(),
-                dtype=self.dtype_policy,
-                name="q_transform",
-            )
+            options = {"use_bias": self.use_bias, "kernel_initializer": self.kernel_initializer.clone()}
+            options |= {"transposed": self.size == "up", "dtype": self.dtype_policy, "name": "q_transform"}
+            self.q_transform = convolution(rank, key, 3, strides=2, **options)
             self.q_transform.build(input_shape)
         if self.shared_references:
-            self.nl_library = self.add_weight(
-                shape=(1, self.shared_references, channels),
-                initializer=self.kernel_initializer.clone(),
-                name="nl_library",
-                autocast=False,
-            )
+            self.nl_library = self._vectors(self.shared_references, channels, "nl_library")
 
     def _projection(self, filters, name, input_shape):
         layer = Projection(filters, self.use_bias, self.kernel_initializer.clone(), dtype=self.dtype_policy, name=name)
@@ -165,16 +150,14 @@ class GlobalAttention(keras.layers.Layer):
 
     def _build_learned_query(self, input_shape):
         spatial = self.compute_output_shape(input_shape)[1:-1]
-        if None in spatial:
-            raise ValueError(
-                f"query: found 'learned' for the input shape {tuple(input_shape)}, expected a known input size"
-            )
-        self.learned_query = self.add_weight(
-            shape=(1, math.prod(spatial), self._channels_key),
-            initializer=self.kernel_initializer.clone(),
-            name="learned_query",
-            autocast=False,
-        )
+        learned = f"'learned' for the input shape {tuple(input_shape)}"
+        expect(None not in spatial, "query", learned, "a known input size")
+        self.learned_query = self._vectors(math.prod(spatial), self._channels_key, "learned_query")
+
+    def _vectors(self, count, channels, name):
+        """Learned vectors of its own, ``(1, count, channels)``."""
+        initializer = self.kernel_initializer.clone()
+        return self.add_weight((1, count, channels), initializer=initializer, name=name, autocast=False)
 
     def compute_query(self, x):
         """Query features of ``x`` before the head scaling, shape ``(batch, *spatial', key_filters)``."""
@@ -191,10 +174,7 @@ class GlobalAttention(keras.layers.Layer):
         query = None if query is None else ops.cast(query, self.compute_dtype)
         context = None if context is None else Moments(*(ops.cast(m, "float32") for m in context))
         if self._direct:
-            if context is not None:
-                raise ValueError(
-                    "context: found moments, expected none on the direct path, which forms keys and values"
-                )
+            expect(context is None, "context", "moments", "none on the direct path, which forms keys and values")
             q = self.compute_query(x) if query is None else query
             y = direct_attention(self, x, q, training)
             return q + y if residual else y
@@ -280,22 +260,6 @@ class GlobalAttention(keras.layers.Layer):
             **{name: getattr(self, name) for name in names},
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
-
-
-def checked_choice(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name}: found {value!r}, expected one of {', '.join(map(repr, allowed))}")
-    return value
-
-
-def _share(dropout, normalization):
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout: found {dropout!r}, expected at least 0 and less than 1")
-    if dropout and normalization != "softmax":
-        raise ValueError(
-            f"dropout: found {dropout} with normalization={normalization!r}, expected 0: it is for softmax"
-        )
-    return dropout
 
 
 def _positions(x):

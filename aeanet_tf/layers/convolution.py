@@ -3,12 +3,10 @@
 import keras
 from keras import ops
 
+from aeanet_tf.errors import expect
+
 _CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: keras.layers.Conv3D}
-_TRANSPOSED = {
-    1: keras.layers.Conv1DTranspose,
-    2: keras.layers.Conv2DTranspose,
-    3: keras.layers.Conv3DTranspose,
-}
+_TRANSPOSED = {1: keras.layers.Conv1DTranspose, 2: keras.layers.Conv2DTranspose, 3: keras.layers.Conv3DTranspose}
 
 TRANSPOSED = tuple(_TRANSPOSED.values())
 """Keras's transposed convolutions."""
@@ -24,8 +22,7 @@ def convolution(rank, filters, kernel_size, strides=1, transposed=False, use_bia
         (1, 2, 8, 8, 8)
     """
     table = _TRANSPOSED if transposed else _CONVOLUTIONS
-    if rank not in table:
-        raise ValueError(f"features: found {rank} spatial axes, expected 1 to 3 of (batch, *spatial, channels)")
+    expect(rank in table, "features", f"{rank} spatial axes", "1 to 3 of (batch, *spatial, channels)")
     return table[rank](filters, kernel_size, strides=strides, padding="same", use_bias=use_bias, **kwargs)
 
 
@@ -89,12 +86,8 @@ class Projection(keras.layers.Layer):
         self.kernel = self.bias = None
 
     def build(self, input_shape):
-        self.kernel = self.add_weight(
-            shape=(input_shape[-1], self.filters),
-            initializer=self.kernel_initializer,
-            name="kernel",
-            autocast=False,
-        )
+        shape = (input_shape[-1], self.filters)
+        self.kernel = self.add_weight(shape, initializer=self.kernel_initializer, name="kernel", autocast=False)
         if self.use_bias:
             self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias", autocast=False)
 

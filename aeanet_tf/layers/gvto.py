@@ -3,7 +3,8 @@
 import keras
 from keras import ops
 
-from aeanet_tf.layers.attention import GlobalAttention, checked_choice
+from aeanet_tf.errors import check_choice, expect
+from aeanet_tf.layers.attention import GlobalAttention
 from aeanet_tf.layers.convolution import convolution
 from aeanet_tf.layers.moments import context_moments
 from aeanet_tf.layers.preactivation import PreActivation
@@ -57,9 +58,9 @@ class GVTO(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)  # As in GlobalAttention: a context stays in float32.
-        self.residual = checked_choice("residual", residual, ("v1", "v2"))
-        if size == "up4" and residual == "v1":
-            raise ValueError("residual: found 'v1' with size='up4', expected 'v2': its query carries no weights")
+        self.residual = check_choice("residual", residual, ("v1", "v2"))
+        weightless = size == "up4" and residual == "v1"
+        expect(not weightless, "residual", "'v1' with size='up4'", "'v2': its query carries no weights")
         self.batch_norm = PreActivation(batch_norm, momentum, epsilon, dtype=self.dtype_policy, name="batch_norm")
         self.attention = GlobalAttention(
             filters,
@@ -80,23 +81,14 @@ class GVTO(keras.layers.Layer):
 
     def build(self, input_shape):
         filters, size = self.attention.filters, self.attention.size
-        if size == "same" and filters != input_shape[-1]:
-            raise ValueError(
-                f"filters: found {filters}, expected {input_shape[-1]}, the channels of the input that is added"
-            )
+        fits = size != "same" or filters == input_shape[-1]
+        expect(fits, "filters", filters, f"{input_shape[-1]}, the channels of the input that is added")
         self.batch_norm.build(input_shape)
         self.attention.build(input_shape)
         if size != "same" and self.residual == "v1":
-            self.projection_shortcut = convolution(
-                len(input_shape) - 2,
-                filters,
-                3,
-                strides=2,
-                transposed=size == "up",
-                kernel_initializer=self.attention.kernel_initializer.clone(),
-                dtype=self.dtype_policy,
-                name="projection_shortcut",
-            )
+            options = {"kernel_initializer": self.attention.kernel_initializer.clone(), "dtype": self.dtype_policy}
+            options |= {"transposed": size == "up", "name": "projection_shortcut"}
+            self.projection_shortcut = convolution(len(input_shape) - 2, filters, 3, strides=2, **options)
             self.projection_shortcut.build(input_shape)
 
     def call(self, x, context=None, training=None):
@@ -149,13 +141,7 @@ class AEABlock(GVTO):
     """
 
     def __init__(
-        self,
-        filters,
-        shared_references=64,
-        batch_aware=True,
-        normalization="key_length",
-        batch_norm=True,
-        **kwargs,
+        self, filters, shared_references=64, batch_aware=True, normalization="key_length", batch_norm=True, **kwargs
     ):
         super().__init__(
             filters,
@@ -171,10 +157,8 @@ class _FixedSizeGVTO(GVTO):
     _size = None
 
     def __init__(self, filters, **kwargs):
-        if kwargs.pop("size", self._size) != self._size:
-            raise ValueError(
-                f"size: found another than {self._size!r}, that of {type(self).__name__}, expected a GVTO for it"
-            )
+        size = kwargs.pop("size", self._size)
+        expect(size == self._size, "size", repr(size), f"{self._size!r}, that of {type(self).__name__}")
         super().__init__(filters, size=self._size, **kwargs)
 
 

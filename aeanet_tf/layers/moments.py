@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
+from aeanet_tf.errors import expect
 from aeanet_tf.layers.fast_paths import is_portable
 
 
@@ -84,8 +85,7 @@ def merge_moments(*moments):
         >>> float(merged.weight[0]), float(merged.mean[0, 0])
         (4.0, 2.0)
     """
-    if not moments:
-        raise ValueError("moments: found none, expected at least one set")
+    expect(moments, "moments", "none", "at least one set")
     total = sum(m.weight for m in moments)
     mean = sum(_weighted(m.weight, total, m.mean) for m in moments)
     second = sum(_weighted(m.weight, total, m.second) for m in moments)

@@ -71,9 +71,6 @@ class PreActivation(Pointwise, keras.layers.Layer):
         scale = ops.cast(norm.gamma, "float32") * ops.rsqrt(ops.cast(norm.moving_variance, "float32") + norm.epsilon)
         return scale, ops.cast(norm.beta, "float32") - scale * ops.cast(norm.moving_mean, "float32")
 
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
-
     def get_config(self):
         return {
             **super().get_config(),

@@ -51,27 +51,15 @@ class ResidualBlock(keras.layers.Layer):
         self.projection = projection
 
     def _convolution(self, rank, kernel_size, strides, name):
-        return convolution(
-            rank,
-            self.filters,
-            kernel_size,
-            strides,
-            kernel_initializer=self.kernel_initializer.clone(),
-            dtype=self.dtype_policy,
-            name=name,
-        )
+        options = {"kernel_initializer": self.kernel_initializer.clone(), "dtype": self.dtype_policy, "name": name}
+        return convolution(rank, self.filters, kernel_size, strides, **options)
 
     def build(self, input_shape):
         rank = len(input_shape) - 2
-        norm = {
-            "batch_norm": self.batch_norm,
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-            "dtype": self.dtype_policy,
-        }
-        self.batch_norm_1 = PreActivation(name="batch_norm_1", **norm)
+        norm = (self.batch_norm, self.momentum, self.epsilon)
+        self.batch_norm_1 = PreActivation(*norm, dtype=self.dtype_policy, name="batch_norm_1")
         self.convolution_1 = self._convolution(rank, 3, self.strides, "convolution_1")
-        self.batch_norm_2 = PreActivation(name="batch_norm_2", **norm)
+        self.batch_norm_2 = PreActivation(*norm, dtype=self.dtype_policy, name="batch_norm_2")
         self.convolution_2 = self._convolution(rank, 3, 1, "convolution_2")
         self.projection_shortcut = None
         if self.projection or input_shape[-1] != self.filters or self.strides != 1:

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from aeanet_tf.errors import expect
 from aeanet_tf.layers.convolution import Projection
 from aeanet_tf.layers.steps import Pointwise
 
@@ -74,7 +75,7 @@ def _row(size):
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
-class SparseAttentionUnit(keras.layers.Layer):
+class SparseAttentionUnit(Pointwise, keras.layers.Layer):
     """Softmax attention within groups of positions: ``gamma * Z + X`` (SSAN paper, equations 1 to 7).
 
     ``A = softmax((W_f X)^T (W_g X) / sqrt(d))``, normalised so that the weights of each output position sum to 1, and
@@ -125,9 +126,6 @@ class SparseAttentionUnit(keras.layers.Layer):
         weights = ops.cast(ops.softmax(logits, axis=-1), x.dtype)
         z = self.v(grouped.join(ops.matmul(weights, value)))
         return x + ops.cast(self.gamma, x.dtype) * z
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
 
     def get_config(self):
         return {
@@ -254,8 +252,7 @@ class AttentionAwareLayer(Pointwise, keras.layers.Layer):
         self.long_long, self.long_short, self.short = unit("long_long"), unit("long_short"), unit("short")
 
     def build(self, input_shape):
-        if len(input_shape) != 4:
-            raise ValueError(f"features: found shape {tuple(input_shape)}, expected (batch, y, x, channels)")
+        expect(len(input_shape) == 4, "features", f"shape {tuple(input_shape)}", "(batch, y, x, channels)")
         for unit in (self.long_long, self.long_short, self.short):
             unit.build(input_shape)
 
@@ -264,9 +261,6 @@ class AttentionAwareLayer(Pointwise, keras.layers.Layer):
         for step, unit in (("long-long", self.long_long), ("long-short", self.long_short), ("short", self.short)):
             x = unit(x, grouped=Grouping(x, step, factors))
         return x
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
 
     def get_config(self):
         names = "key_reduction", "value_reduction", "kernel_initializer"

@@ -18,3 +18,7 @@ class Pointwise:
 
     def receptive_steps(self, axis):
         return []
+
+    def compute_output_shape(self, input_shape):
+        """That of the input, where a layer does not say otherwise."""
+        return tuple(input_shape)

@@ -75,9 +75,6 @@ class Scale(Pointwise, keras.layers.Layer):
     def call(self, x):
         return ops.softplus(x) + self.minimum
 
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
-
     def get_config(self):
         return {**super().get_config(), "minimum": self.minimum}
 
@@ -94,9 +91,6 @@ class SwapNeighbours(Pointwise, keras.layers.Layer):
     def call(self, x):
         half = x.shape[-1] // 2
         return ops.concatenate([x[..., half:], x[..., :half]], axis=-1)
-
-    def compute_output_shape(self, input_shape):
-        return tuple(input_shape)
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")

@@ -56,7 +56,7 @@ def network_to_train(model, spec):
 
     if devices is not None:
         log_devices(devices, config.train_batch_size)
-        network = ReplicatedModel(build, make_strategy(devices))
+        network = ReplicatedModel(build, make_strategy(*devices))
     else:
         network = model.keras_model if precision == "float32" and spec == model.spec else build()
     penalise_kernels(network, config.train_kernel_l2)

@@ -6,7 +6,7 @@ import keras
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from aeanet_tf.device_names import PRECISIONS
-from aeanet_tf.errors import InputError, from_validation
+from aeanet_tf.errors import expect, from_validation
 from aeanet_tf.layers.attention import GlobalAttention, start_small
 from aeanet_tf.layers.convolution import TRANSPOSED, start_phases_alike
 from aeanet_tf.networks.keras_internals import flattened_layers
@@ -16,7 +16,8 @@ from aeanet_tf.networks.ssan import ssan
 from aeanet_tf.networks.unet import projection, unet
 
 _adapter = TypeAdapter(NetworkSpec)
-_policies = dict(zip(PRECISIONS, ("float32", "mixed_bfloat16"), strict=True))
+# Keras's global dtype policy is left as it is where no precision is asked for.
+_POLICIES = {None: None, **dict(zip(PRECISIONS, ("float32", "mixed_bfloat16"), strict=True))}
 
 
 def as_spec(spec):
@@ -30,8 +31,7 @@ def as_spec(spec):
         (2, 2)
     """
     if isinstance(spec, str):
-        if spec not in presets:
-            raise InputError(f"preset: found {spec!r}, expected one of {', '.join(sorted(presets))}")
+        expect(spec in presets, "preset", f"{spec!r}", f"one of {', '.join(sorted(presets))}")
         return presets[spec]
     try:
         return _adapter.validate_python(spec.model_dump() if isinstance(spec, BaseModel) else spec)
@@ -41,8 +41,7 @@ def as_spec(spec):
 
 def check_precision(precision):
     """Raise `InputError` for a precision that is not one of `PRECISIONS`."""
-    if precision not in PRECISIONS:
-        raise InputError(f"precision: found {precision!r}, expected one of {', '.join(PRECISIONS)}")
+    expect(precision in PRECISIONS, "precision", f"{precision!r}", f"one of {', '.join(PRECISIONS)}")
 
 
 def build_network(spec, name=None, precision=None):
@@ -70,7 +69,9 @@ def build_network(spec, name=None, precision=None):
         ((None, None, None, 1), (None, None, None, 1))
     """
     spec = as_spec(spec)
-    with _global_policy(precision):
+    if precision is not None:
+        check_precision(precision)
+    with dtype_policy(_POLICIES[precision]):
         size = getattr(spec, "input_size", None) or (None,) * spec.dimension
         image = keras.Input((*size, spec.in_channels), name="input")
         if isinstance(spec, ProjectionSpec):
@@ -87,12 +88,10 @@ def build_network(spec, name=None, precision=None):
 
 
 @contextmanager
-def _global_policy(precision):
-    """The dtype policy of layers made meanwhile: Keras's own layers and ours take it from there."""
-    if precision is not None:
-        check_precision(precision)
+def dtype_policy(policy):
+    """Set the dtype policy of layers made meanwhile, Keras's own and ours, unless it is None."""
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(before if precision is None else _policies[precision])
+    keras.config.set_dtype_policy(policy or before)
     try:
         yield
     finally:

@@ -4,11 +4,7 @@ from aeanet_tf.networks.spec import AttentionSpec, ProjectionSpec, SSANSpec, UNe
 
 _REFERENCES_ONLY = {"shared_references": 64, "batch_aware": False, "normalization": "key_length"}
 _AUGMENTED = {**_REFERENCES_ONLY, "batch_aware": True}
-_CONVOLUTIONAL = {
-    "bottom": ("residual",),
-    "downsampling": "convolution",
-    "upsampling": "transposed_convolution",
-}
+_CONVOLUTIONAL = {"bottom": ("residual",), "downsampling": "convolution", "upsampling": "transposed_convolution"}
 
 _em = UNetSpec(
     dimension=2,

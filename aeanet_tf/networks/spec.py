@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from aeanet_tf.errors import expect
+
 Block = Literal["attention", "residual"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 UpSampling = Literal["transposed_convolution", "attention"]
@@ -50,11 +52,6 @@ def _assign(data, keys, value):
             _assign(data[keys[-1]], [key], item)
     else:
         data[keys[-1]] = value
-
-
-def _expect(ok, field, found, expected):
-    if not ok:
-        raise ValueError(f"{field}: found {found}, expected {expected}")
 
 
 class AttentionSpec(_Spec):
@@ -189,14 +186,14 @@ class UNetSpec(_Spec):
             ("decoding_blocks", self.decoding_blocks, self.depth - 1),
             ("upsampling", self.upsamplings, self.depth - 1),
         ):
-            _expect(len(blocks) == entries, field, f"{len(blocks)} entries", f"{entries} for this depth")
+            expect(len(blocks) == entries, field, f"{len(blocks)} entries", f"{entries} for this depth")
         fits = not self.output_offset or self.in_channels == self.out_channels
         given = f"True with in_channels ({self.in_channels}) and out_channels ({self.out_channels})"
-        _expect(fits, "output_offset", given, "equal ones, as the input is added")
+        expect(fits, "output_offset", given, "equal ones, as the input is added")
         self._check_softmax()
         for level, field, heads in self._heads():
             filters = self.filters(level)
-            _expect(filters % heads == 0, field, heads, f"a divisor of the {filters} filters at level {level + 1}")
+            expect(filters % heads == 0, field, heads, f"a divisor of the {filters} filters at level {level + 1}")
         self._check_input_size()
         return self
 
@@ -216,18 +213,18 @@ class UNetSpec(_Spec):
         if self.last_activation != "softmax":
             return
         for field in ("output_offset", "probabilistic"):
-            _expect(not getattr(self, field), field, True, "False where last_activation is 'softmax', over classes")
-        _expect(self.out_channels > 1, "out_channels", self.out_channels, "at least 2 classes for a softmax")
+            expect(not getattr(self, field), field, True, "False where last_activation is 'softmax', over classes")
+        expect(self.out_channels > 1, "out_channels", self.out_channels, "at least 2 classes for a softmax")
 
     def _check_input_size(self):
         if self.input_size is None:
             learned = self.attention.query == "learned" and self.n_attention
-            _expect(not learned, "input_size", "none", "that of the images, which a learned attention.query fixes")
+            expect(not learned, "input_size", "none", "that of the images, which a learned attention.query fixes")
             return
         entries = len(self.input_size)
-        _expect(entries == self.dimension, "input_size", f"{entries} entries", f"one for each of {self.dimension} axes")
+        expect(entries == self.dimension, "input_size", f"{entries} entries", f"one for each of {self.dimension} axes")
         for size, divisor in zip(self.input_size, self.divisor, strict=True):
-            _expect(size % divisor == 0, "input_size", size, f"a multiple of {divisor}")
+            expect(size % divisor == 0, "input_size", size, f"a multiple of {divisor}")
 
 
 class ProjectionSpec(_Spec):
@@ -280,12 +277,12 @@ class ProjectionSpec(_Spec):
     @model_validator(mode="after")
     def _consistent(self):
         dimension, channels = self.restoration.dimension, self.restoration.in_channels
-        _expect(dimension == 2, "restoration.dimension", dimension, "2 after the projection")
+        expect(dimension == 2, "restoration.dimension", dimension, "2 after the projection")
         expected = f"in_channels = {self.in_channels}"
-        _expect(channels == self.in_channels, "restoration.in_channels", channels, expected)
-        _expect(self.attention.query == "input", "attention.query", "'learned'", "'input' for stacks of any size")
+        expect(channels == self.in_channels, "restoration.in_channels", channels, expected)
+        expect(self.attention.query == "input", "attention.query", "'learned'", "'input' for stacks of any size")
         heads = self.attention.num_heads if self.operators == "attention" else 1
-        _expect(self.filters % heads == 0, "attention.num_heads", heads, f"a divisor of filters = {self.filters}")
+        expect(self.filters % heads == 0, "attention.num_heads", heads, f"a divisor of filters = {self.filters}")
         return self
 
 
@@ -343,12 +340,12 @@ class SSANSpec(_Spec):
     @model_validator(mode="after")
     def _consistent(self):
         expected = f"{2 * self.out_channels}, those of the two neighbours of a slice of {self.out_channels}"
-        _expect(self.in_channels == 2 * self.out_channels, "in_channels", self.in_channels, expected)
+        expect(self.in_channels == 2 * self.out_channels, "in_channels", self.in_channels, expected)
         eighths = self.attention != "sparse" or self.filters % 8 == 0
-        _expect(eighths, "filters", self.filters, "a multiple of 8 for sparse attention")
+        expect(eighths, "filters", self.filters, "a multiple of 8 for sparse attention")
         heads = self.aea.num_heads if self.attention == "aea" else 1
-        _expect(self.filters % heads == 0, "aea.num_heads", heads, f"a divisor of filters = {self.filters}")
-        _expect(self.aea.query == "input", "aea.query", "'learned'", "'input' for slices of any size")
+        expect(self.filters % heads == 0, "aea.num_heads", heads, f"a divisor of filters = {self.filters}")
+        expect(self.aea.query == "input", "aea.query", "'learned'", "'input' for slices of any size")
         return self
 
 

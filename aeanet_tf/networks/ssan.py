@@ -2,14 +2,7 @@
 
 import keras
 
-from aeanet_tf.layers import (
-    GVTO,
-    AttentionAwareLayer,
-    MaskBlend,
-    ResidualDenseBlock,
-    SwapNeighbours,
-    convolution,
-)
+from aeanet_tf.layers import GVTO, AttentionAwareLayer, MaskBlend, ResidualDenseBlock, SwapNeighbours, convolution
 
 
 def ssan(spec, image):
@@ -39,14 +32,9 @@ class _Branch:
         self.spec, filters = spec, spec.filters
         norm = {"batch_norm": spec.batch_norm, "momentum": spec.momentum, "epsilon": spec.epsilon}
         self.shallow = [self._convolution(filters, 3, f"shallow_{i + 1}") for i in range(2)]
+        dense = {"kernel_initializer": spec.kernel_initializer, **norm}
         self.blocks = [
-            ResidualDenseBlock(
-                spec.convolutions,
-                spec.growth,
-                kernel_initializer=spec.kernel_initializer,
-                name=f"dense_block_{i + 1}",
-                **norm,
-            )
+            ResidualDenseBlock(spec.convolutions, spec.growth, name=f"dense_block_{i + 1}", **dense)
             for i in range(spec.blocks)
         ]
         self.concatenate = keras.layers.Concatenate(name="global_features")

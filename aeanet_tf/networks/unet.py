@@ -14,14 +14,8 @@ class _Blocks:
         self.initializer = spec.kernel_initializer
 
     def convolution(self, filters, kernel_size, name, **kwargs):
-        return convolution(
-            self.spec.dimension,
-            filters,
-            kernel_size,
-            kernel_initializer=self.initializer,
-            name=name,
-            **kwargs,
-        )
+        options = {"kernel_initializer": self.initializer, "name": name, **kwargs}
+        return convolution(self.spec.dimension, filters, kernel_size, **options)
 
     def residual(self, filters, name, strides=1, **kwargs):
         return ResidualBlock(filters, strides, kernel_initializer=self.initializer, name=name, **self.norm, **kwargs)

@@ -9,7 +9,6 @@ from aeanet_tf.errors import InputError, UnfinishedError
 from aeanet_tf.io.image import NIFTI_SUFFIXES, check_fits, image_suffix
 from aeanet_tf.io.labels import label_dtype
 from aeanet_tf.io.write import ImageTarget
-from aeanet_tf.io.write_nifti import NiftiTarget
 from aeanet_tf.models.normalizers import fit_normalizer
 from aeanet_tf.prediction.job import Frame, cut_evenly
 from aeanet_tf.runs.frames import (
@@ -85,10 +84,9 @@ class ImageRun:
     def _target(self, index, plan, tag, reopen=False):
         """The file of the prediction, or the second one beside it."""
         path, (shape, axes, dtype) = self.targets[index], self._layout(index)
-        if image_suffix(path) in NIFTI_SUFFIXES:
-            make = NiftiTarget.reopen if reopen else NiftiTarget.create
-            return make(path, shape, axes, self.path, tag, dtype)
         make = ImageTarget.reopen if reopen else ImageTarget.create
+        if image_suffix(path) in NIFTI_SUFFIXES:
+            return make(path, shape, axes, tag=tag, dtype=dtype, like=self.path)
         pixel_size, unit = self._calibration(axes)
         chunks = self._chunk_shape(axes, shape, plan)
         return make(path, shape, axes, pixel_size=pixel_size, unit=unit, chunks=chunks, tag=tag, dtype=dtype)

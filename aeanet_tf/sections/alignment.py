@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import expect
 
 # Single pixels of an electron micrograph are noise, of which two slices have nothing in common, and a membrane is a few
 # pixels wide. On the ISBI 2012 slices neighbours correlate 0.23 to 0.45 and unrelated slices up to 0.11 after 1 px,
@@ -65,14 +65,11 @@ def check_shift(fixed: tuple[int, ...], moving: tuple[int, ...], max_shift: int)
     Raises:
         InputError: as `translation`.
     """
-    if len(fixed) != 2 or fixed != moving:
-        raise InputError(f"slices to align: found shapes {fixed} and {moving}, expected two images (Y, X) of one size")
+    fits = len(fixed) == 2 and fixed == moving
+    expect(fits, "slices to align", f"shapes {fixed} and {moving}", "two images (Y, X) of one size")
     largest = min(fixed) // 4
-    if not 0 <= max_shift <= largest:
-        raise InputError(
-            f"max_shift: found {max_shift} for slices of {fixed} pixels, expected 0 to {largest}, a quarter of their "
-            "side"
-        )
+    found = f"{max_shift} for slices of {fixed} pixels"
+    expect(0 <= max_shift <= largest, "max_shift", found, f"0 to {largest}, a quarter of their side")
 
 
 def smoothed(image: np.ndarray, sigma: float = SMOOTHING) -> np.ndarray:

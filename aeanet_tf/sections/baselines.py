@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import expect
 from aeanet_tf.sections.alignment import smoothed
 
 # Of 7, 15 and 25 pixels the best on slices 25 to 28 of ISBI 2012 (mean PSNR 14.9, 15.0, 15.1 dB). TV-L1 gives 14.8 to
@@ -70,11 +70,8 @@ def registered(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 def _checked(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     before, after = np.asarray(before, np.float32), np.asarray(after, np.float32)
-    if before.ndim != 2 or before.shape != after.shape:
-        raise InputError(
-            f"neighbouring slices: found shapes {before.shape} and {after.shape}, expected two images (Y, X) of one "
-            "size"
-        )
+    fits, shapes = before.ndim == 2 and before.shape == after.shape, f"shapes {before.shape} and {after.shape}"
+    expect(fits, "neighbouring slices", shapes, "two images (Y, X) of one size")
     return before, after
 
 

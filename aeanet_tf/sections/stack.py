@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import check_axes, check_finite, resolve_axes
+from aeanet_tf.errors import InputError, expect
+from aeanet_tf.io.image import ZARR_SUFFIX, check_axes, check_finite, resolve_axes
 from aeanet_tf.io.ome_zarr import is_zarr
-from aeanet_tf.io.read import find_images, open_image, read_image
+from aeanet_tf.io.read import StoredArray, find_images, open_image, read_image
+from aeanet_tf.io.tiff import Slices
 
 HDF5_SUFFIXES = (".h5", ".hdf", ".hdf5")
 # Where the CREMI volumes keep their images.
@@ -40,8 +41,7 @@ def parse_slices(
     numbers: set[int] = set()
     for part in str(text).split(","):
         match = re.fullmatch(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?", part)
-        if match is None:
-            raise InputError(f"{field}: found {text!r}, expected {what}, such as 7,12-13")
+        expect(match is not None, field, f"{text!r}", f"{what}, such as 7,12-13")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise InputError(f"{field}: the range {part.strip()} ends before it begins, expected {last}-{first}")
@@ -119,14 +119,19 @@ def open_stack(source: str | Path, axes: str | None = None, dataset: str | None 
     """
     path = Path(source).expanduser()
     axes = None if axes is None else check_axes(axes)
-    if path.suffix.lower() in HDF5_SUFFIXES and not path.is_dir() and not is_pattern(path):
-        return _checked(_open_hdf5(path, axes, HDF5_DATASET if dataset is None else dataset))
-    if dataset is not None:
+    zarr = path.suffix.lower() == ZARR_SUFFIX or is_zarr(path)
+    several = path.is_dir() or is_pattern(path)
+    if path.suffix.lower() in HDF5_SUFFIXES and not several:
+        stack = _open_hdf5(path, axes, HDF5_DATASET if dataset is None else dataset)
+    elif dataset is not None:
         raise InputError(f"{path}: dataset {dataset!r} was given, expected an HDF5 file ({', '.join(HDF5_SUFFIXES)})")
-    zarr = path.suffix.lower() == ".zarr" or is_zarr(path)
-    if not zarr and (path.is_dir() or is_pattern(path)):
-        return _checked(_open_folder(path, axes))
-    return _checked(_open_volume(path, axes))
+    elif several and not zarr:
+        stack = _open_folder(path, axes)
+    else:
+        image = open_image(path, axes)
+        stack = _stack(path, image.array, image.axes, image.pixel_size, image.unit)
+    expect(len(stack) >= _LEAST_SLICES, path, f"{len(stack)} slices", f"at least {_LEAST_SLICES}")
+    return stack
 
 
 def is_pattern(path: Path) -> bool:
@@ -134,28 +139,13 @@ def is_pattern(path: Path) -> bool:
     return glob.has_magic(str(path)) and not path.exists()
 
 
-def _checked(stack: SerialStack) -> SerialStack:
-    if len(stack) < _LEAST_SLICES:
-        raise InputError(f"{stack.path}: found {len(stack)} slices, expected at least {_LEAST_SLICES}")
-    return stack
-
-
-def _serial_axes(path: Path, axes: str, shape: tuple[int, ...]) -> list[int]:
-    """The three dimensions of a stack among those of an image; checks that there are three."""
-    kept = [dimension for dimension, axis in enumerate(axes) if axis != "C" or shape[dimension] > 1]
-    left = "".join(axes[dimension] for dimension in kept)
-    if sorted(left) not in (sorted("ZYX"), sorted("TYX")):
-        raise InputError(
-            f"{path}: found axes {axes}, shape {shape}, expected Y, X and that along which slices follow each other, Z "
-            "or T"
-        )
-    return kept
-
-
 def _stack(path: Path, array, axes: str, pixel_size: dict[str, float], unit: str | None) -> SerialStack:
     """A stack from an array that is indexed with one slice a dimension."""
-    kept = _serial_axes(path, axes, array.shape)
+    kept = [dimension for dimension, axis in enumerate(axes) if axis != "C" or array.shape[dimension] > 1]
     letters = "".join(axes[dimension] for dimension in kept)
+    fits = sorted(letters) in (sorted("ZYX"), sorted("TYX"))
+    expected = "Y, X and that along which slices follow each other, Z or T"
+    expect(fits, path, f"axes {axes}, shape {array.shape}", expected)
     serial = next(dimension for dimension in kept if axes[dimension] in "ZT")
 
     def reader(index: int) -> np.ndarray:
@@ -171,37 +161,21 @@ def _stack(path: Path, array, axes: str, pixel_size: dict[str, float], unit: str
     return SerialStack(path, letters, pixel_size, unit, array.dtype, shape, array.shape[serial], reader)
 
 
-def _open_volume(path: Path, axes: str | None) -> SerialStack:
-    image = open_image(path, axes)
-    return _stack(path, image.array, image.axes, image.pixel_size, image.unit)
-
-
 @dataclass(frozen=True)
-class _Hdf5Array:
-    """A dataset of an HDF5 file, which is open only while it is read; ``kept`` are the dimensions that count."""
+class _Hdf5Dataset:
+    """A dataset of an HDF5 file, which is open only while it is read."""
 
     path: Path
-    dataset: str
-    stored: tuple[int, ...]
-    kept: tuple[int, ...]
+    name: str
+    shape: tuple[int, ...]
     dtype: np.dtype
+    chunks: tuple[int, ...]
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.stored[dimension] for dimension in self.kept)
-
-    def __getitem__(self, slices: tuple[slice, ...]) -> np.ndarray:
+    def read(self, slices: Slices) -> np.ndarray:
         import h5py
 
-        full = [slice(0, 1)] * len(self.stored)
-        for dimension, part in zip(self.kept, slices, strict=True):
-            full[dimension] = part
-        try:
-            with h5py.File(self.path) as file:
-                read = file[self.dataset][tuple(full)]
-        except (OSError, KeyError) as error:
-            raise InputError(f"{self.path}: damaged, {self.dataset} cannot be read ({error})") from error
-        return read.reshape([part.stop - part.start for part in slices]).astype(self.dtype, copy=False)
+        with h5py.File(self.path) as file:
+            return file[self.name][slices].astype(self.dtype, copy=False)
 
 
 def _open_hdf5(path: Path, axes: str | None, dataset: str) -> SerialStack:
@@ -215,14 +189,15 @@ def _open_hdf5(path: Path, axes: str | None, dataset: str) -> SerialStack:
             if not isinstance(entry, h5py.Dataset):
                 raise InputError(f"{path}: no dataset {dataset!r} in it, expected one of: {_datasets(file)}")
             # A dataset without a value has no shape.
-            shape, dtype = entry.shape or (), entry.dtype
+            shape, dtype, chunks = entry.shape or (), entry.dtype, entry.chunks or entry.shape or ()
             resolution = np.ravel(entry.attrs.get("resolution", ()))
     except OSError as error:
         raise InputError(f"{path}: not a readable HDF5 file ({error})") from error
     # HDF5 does not name its dimensions, so those that a user gave cannot contradict the file.
     stored = "Q" * max(0, len(shape) - 3) + "ZYX"[-len(shape) :] if axes is None else "Q" * len(shape)
     kept, axes = resolve_axes(path, shape, dtype, stored, axes)
-    array = _Hdf5Array(path, dataset, shape, tuple(kept), dtype.newbyteorder("="))
+    source = _Hdf5Dataset(path, dataset, shape, dtype.newbyteorder("="), chunks)
+    array = StoredArray(path, source, tuple(kept))
     return _stack(path, array, axes, _nanometres(resolution, len(shape), kept, axes), "nm")
 
 
@@ -244,42 +219,30 @@ def _datasets(file) -> str:
 
 
 def _open_folder(path: Path, axes: str | None) -> SerialStack:
-    if axes is not None and (len(axes) != 3 or axes[0] not in "ZT"):
-        raise InputError(f"{path}: found axes {axes}, expected ZYX or TYX, a file being one slice")
+    fits = axes is None or (len(axes) == 3 and axes[0] in "ZT")
+    expect(fits, path, f"axes {axes}", "ZYX or TYX, a file being one slice")
     files = sorted(find_images(path), key=_by_number)
     # All of them now, rather than after hours of work; those that are not decoded for it cost little.
     first = open_image(files[0], axes and axes[1:])
-    like = _Like(files[0], first.array.shape, first.array.dtype)
+    size, dtype = first.array.shape, first.array.dtype
+
+    def check(file: Path, array) -> None:
+        same = array.shape == size and array.dtype.newbyteorder("=") == dtype
+        expect(same, file, f"shape {array.shape}, {array.dtype}", f"shape {size}, {dtype}, as in {files[0]}")
+
     for file in files:
         image = open_image(file, axes and axes[1:])
-        if sorted(image.axes) != ["X", "Y"]:
-            raise InputError(f"{file}: found axes {image.axes}, expected YX, a grey image that is one slice")
-        like.check(file, image.array)
+        expect(sorted(image.axes) == ["X", "Y"], file, f"axes {image.axes}", "YX, a grey image that is one slice")
+        check(file, image.array)
 
     def reader(index: int) -> np.ndarray:
         pixels = read_image(files[index], letters[1:]).array
-        like.check(files[index], pixels)
-        return pixels.astype(like.dtype, copy=False)
+        check(files[index], pixels)
+        return pixels.astype(dtype, copy=False)
 
     letters = axes or "Z" + first.axes
-    shape = (like.shape[first.axes.index("Y")], like.shape[first.axes.index("X")])
-    return SerialStack(path, letters, first.pixel_size, first.unit, like.dtype, shape, len(files), reader)
-
-
-@dataclass(frozen=True)
-class _Like:
-    """Size and dtype of the image in ``path``, which all the others of a folder have to share."""
-
-    path: Path
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    def check(self, file: Path, array) -> None:
-        if array.shape != self.shape or array.dtype.newbyteorder("=") != self.dtype:
-            raise InputError(
-                f"{file}: found shape {array.shape}, {array.dtype}, "
-                f"expected shape {self.shape}, {self.dtype}, as in {self.path}"
-            )
+    shape = (size[first.axes.index("Y")], size[first.axes.index("X")])
+    return SerialStack(path, letters, first.pixel_size, first.unit, dtype, shape, len(files), reader)
 
 
 def _by_number(path: Path) -> tuple[list[int | str], str]:

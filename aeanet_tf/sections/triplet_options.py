@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import inf
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import expect
 
 _LEAST_WINDOW = 30
 
@@ -48,10 +48,8 @@ class TripletOptions:
     __pydantic_config__ = {"extra": "forbid", "allow_inf_nan": False}  # noqa: RUF012  read-only
 
     def __post_init__(self) -> None:
-        if self.window is not None and self.window < _LEAST_WINDOW:
-            raise InputError(f"window: found {self.window}, expected at least {_LEAST_WINDOW} pixels, or none")
-        if self.max_shift < 0:
-            raise InputError(f"max_shift: found {self.max_shift}, expected 0 or more pixels")
+        large = self.window is None or self.window >= _LEAST_WINDOW
+        expect(large, "window", self.window, f"at least {_LEAST_WINDOW} pixels, or none")
+        expect(self.max_shift >= 0, "max_shift", self.max_shift, "0 or more pixels")
         for name, low, high in (("min_correlation", -1, 1), ("max_blur_ratio", 1, inf), ("max_flat", 0, 1)):
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"{name}: found {getattr(self, name)}, expected {low} to {high}")
+            expect(low <= getattr(self, name) <= high, name, getattr(self, name), f"{low} to {high}")

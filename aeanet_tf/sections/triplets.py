@@ -1,6 +1,5 @@
 """Three consecutive slices, aligned and cut into windows: what a network learns to interpolate slices from."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.files import replacing
+from aeanet_tf.files import write_rows
 from aeanet_tf.sections.alignment import (
     Translation,
     check_shift,
@@ -113,7 +112,12 @@ def make_triplets(
     triplets: list[Triplet] = []
     records: list[TripletRecord] = []
     for middle, images in _consecutive(stack, allowed):
-        _add_windows(middle, images, options, triplets, records)
+        images, common, shifts = _aligned(images, options.max_shift)
+        for y, x in _windows(common, options.window):
+            cut, corner = np.stack([image[y, x] for image in images]), (y.start, x.start)
+            records.append(_judge(cut, middle, corner, shifts, options))
+            if records[-1].accepted:
+                triplets.append(Triplet(_matched(cut) if options.match_histograms else cut, middle, corner))
     if not records:
         raise InputError(f"{stack.path}: no three consecutive slices among the {len(allowed)} that may be used")
     if not triplets:
@@ -130,24 +134,6 @@ def _consecutive(stack: SerialStack, allowed: Sequence[int]) -> Iterator[tuple[i
             continue
         known = {index: known[index] if index in known else stack.read(index) for index in wanted}
         yield middle, list(known.values())
-
-
-def _add_windows(
-    middle: int,
-    images: list[np.ndarray],
-    options: TripletOptions,
-    triplets: list[Triplet],
-    records: list[TripletRecord],
-) -> None:
-    images, common, shifts = _aligned(images, options.max_shift)
-    for y, x in _windows(common, options.window):
-        cut = np.stack([image[y, x] for image in images])
-        record = _judge(cut, middle, (y.start, x.start), shifts, options)
-        records.append(record)
-        if record.accepted:
-            if options.match_histograms:
-                cut = _matched(cut)
-            triplets.append(Triplet(cut, middle, (y.start, x.start)))
 
 
 def aligned_triplet(images: Sequence[np.ndarray], options: TripletOptions) -> tuple[np.ndarray, tuple[int, int]]:
@@ -171,7 +157,11 @@ def aligned_triplet(images: Sequence[np.ndarray], options: TripletOptions) -> tu
 def _aligned(
     images: list[np.ndarray], max_shift: int
 ) -> tuple[list[np.ndarray], tuple[slice, slice], list[Translation]]:
-    shifts = [_shift(images[1], neighbour, max_shift) for neighbour in (images[0], images[2])]
+    # Without a search the score of the whole slice would be computed for nothing.
+    shifts = [
+        translation(images[1], neighbour, max_shift) if max_shift else Translation(0, 0, 0.0)
+        for neighbour in (images[0], images[2])
+    ]
     images = [moved(images[0], shifts[0].y, shifts[0].x), images[1], moved(images[2], shifts[1].y, shifts[1].x)]
     return images, covered(images[1].shape, *((shift.y, shift.x) for shift in shifts)), shifts
 
@@ -179,11 +169,6 @@ def _aligned(
 def _matched(images: np.ndarray) -> np.ndarray:
     before, after, middle = to_common_histogram(images[0], images[2], images[1])
     return np.stack([before, middle, after])
-
-
-def _shift(fixed: np.ndarray, moving: np.ndarray, max_shift: int) -> Translation:
-    # Without a search the score of the whole slice would be computed for nothing.
-    return translation(fixed, moving, max_shift) if max_shift else Translation(0, 0, 0.0)
 
 
 def _windows(common: tuple[slice, slice], window: int | None) -> list[tuple[slice, slice]]:
@@ -196,11 +181,7 @@ def _windows(common: tuple[slice, slice], window: int | None) -> list[tuple[slic
 
 
 def _judge(
-    images: np.ndarray,
-    middle: int,
-    corner: tuple[int, int],
-    shifts: list[Translation],
-    options: TripletOptions,
+    images: np.ndarray, middle: int, corner: tuple[int, int], shifts: list[Translation], options: TripletOptions
 ) -> TripletRecord:
     smooth = [smoothed(image) for image in images]
     correlations = [_correlation(smooth[1], neighbour) for neighbour in (smooth[0], smooth[2])]
@@ -263,10 +244,7 @@ def write_report(path: str | Path, records: Sequence[TripletRecord]) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, [field.name for field in fields(TripletRecord)], lineterminator="\n")
-        table.writeheader()
-        table.writerows(asdict(record) for record in records)
+    write_rows(path, [field.name for field in fields(TripletRecord)], map(asdict, records))
 
 
 def summary(records: Sequence[TripletRecord]) -> str:

@@ -9,7 +9,7 @@ import contextlib
 import keras
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import expect
 from aeanet_tf.networks.keras_internals import flattened_layers
 
 
@@ -49,8 +49,7 @@ def reestimate(model, batches, run=None):
         for batch in batches:
             run(batch)
             seen.append([np.array(variable, "float64") for variable in variables])
-        if not seen:
-            raise InputError("batches: found none, expected at least one batch to estimate batch norm statistics from")
+        expect(seen, "batches", "none", "at least one batch to estimate batch norm statistics from")
         for variable, *values in zip(variables, *seen, strict=True):
             variable.assign(np.mean(values, axis=0))
     return len(layers)

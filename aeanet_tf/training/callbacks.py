@@ -1,14 +1,13 @@
 """Callbacks that keep files: the best weights and the history, whole after a kill at any moment."""
 
 import csv
-import io
 import math
 from pathlib import Path
 
 import keras
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.files import replacing, write_text
+from aeanet_tf.files import replacing, write_rows
 from aeanet_tf.networks.keras_internals import holds_average, set_holds_average
 
 
@@ -35,13 +34,7 @@ class AveragedWeights(keras.callbacks.SwapEMAWeights):
     def __init__(self):
         super().__init__(swap_on_epoch=True)
 
-    @property
-    def averaged(self):
-        return holds_average(self)
-
-    @averaged.setter
-    def averaged(self, value):
-        set_holds_average(self, value)
+    averaged = property(holds_average, set_holds_average)
 
 
 class BestWeights(keras.callbacks.Callback):
@@ -113,16 +106,9 @@ class CSVHistory(keras.callbacks.Callback):
         if rate is None:
             rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self.rows.append({"epoch": epoch, **values, "learning_rate": rate})
-        self._write()
-
-    def _write(self):
         # Columns in order of appearance, the learning rate last.
-        columns = list(dict.fromkeys(name for row in self.rows for name in row if name != "learning_rate"))
-        text = io.StringIO()
-        table = csv.DictWriter(text, [*columns, "learning_rate"], restval="", lineterminator="\n")
-        table.writeheader()
-        table.writerows(self.rows)
-        write_text(self.path, text.getvalue())
+        columns = dict.fromkeys(name for row in self.rows for name in row if name != "learning_rate")
+        write_rows(self.path, [*columns, "learning_rate"], self.rows)
 
 
 def read_history(path):

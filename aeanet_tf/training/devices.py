@@ -8,7 +8,7 @@ import logging
 import keras
 
 from aeanet_tf.device_names import check_share
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
 
 logger = logging.getLogger("aeanet_tf")
 _numbers = itertools.count(1)
@@ -41,28 +41,20 @@ def find_devices(devices, batch_size, prefix="train_"):
         raise InputError(f"{field}: {error}") from None
     if devices is None:
         return None
-    if keras.backend.backend() != "tensorflow":
-        raise InputError(
-            f"{field}: found {devices!r}, expected null: Keras runs on {keras.backend.backend()}, not TensorFlow"
-        )
+    backend = keras.backend.backend()
+    expect(backend == "tensorflow", field, repr(devices), f"null: Keras runs on {backend}, not TensorFlow")
     names = [f"GPU:{i}" for i in range(devices)] if isinstance(devices, int) else list(devices)
     _make_logical_cpus(max((int(name[4:]) + 1 for name in names if name.startswith("CPU")), default=0))
     there = _logical_devices()
     missing = [name for name in names if name not in there]
-    if missing:
-        raise InputError(
-            f"{field}: no {', '.join(missing)}, expected some of {', '.join(there)}, which this machine has"
-        )
+    known = f"some of {', '.join(there)}, which this machine has"
+    expect(not missing, field, f"{', '.join(missing)}, which are not there", known)
     return names
 
 
-def make_strategy(names):
-    """The ``tf.distribute.MirroredStrategy`` of these devices, one for a process; the first replica is on the first."""
-    return _strategy(tuple(names))
-
-
 @functools.cache
-def _strategy(names):
+def make_strategy(*names):
+    """The ``tf.distribute.MirroredStrategy`` of these devices, one for a process; the first replica is on the first."""
     import tensorflow as tf
 
     # TensorFlow numbers what replicas exchange from the same start in every strategy and confuses those of two

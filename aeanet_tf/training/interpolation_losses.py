@@ -13,7 +13,7 @@ from numbers import Real
 import keras
 from keras import ops
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, check_choice, expect
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES
 from aeanet_tf.training.vgg import ACTIVATION_SCALE, vgg_activations
 
@@ -27,9 +27,9 @@ def _middle(y_true, y_pred):
     """The true middle slice and the predicted one in float32; ``InputError`` where the channels do not fit."""
     k, channels = y_pred.shape[-1], y_true.shape[-1]
     if k is not None and channels is not None and channels != 3 * k:
+        slices = f"{3 * k} (the slices in the middle, before and after)"
         raise InputError(
-            f"interpolation loss: found {channels} target channels for {k} of the output, expected {3 * k} "
-            f"(the slices in the middle, before and after)"
+            f"interpolation loss: found {channels} target channels for {k} of the output, expected {slices}"
         )
     k = ops.shape(y_pred)[-1] if k is None else k
     return ops.cast(y_true[..., :k], "float32"), ops.cast(y_pred, "float32")
@@ -157,8 +157,8 @@ class InterpolationLoss:
         pixel_reduction="mean",
         scale=ACTIVATION_SCALE,
     ):
-        _check_choice("loss", kind, INTERPOLATION_LOSSES)
-        _check_choice("pixel_reduction", pixel_reduction, ("mean", "sum"))
+        check_choice("loss", kind, INTERPOLATION_LOSSES)
+        check_choice("pixel_reduction", pixel_reduction, ("mean", "sum"))
         if len(beta) != 3 or not all(isinstance(value, Real) for value in beta):
             raise InputError(f"beta: found {beta!r}, expected three numbers (slices before, in the middle, after)")
         self.kind, self.pixel_reduction, self.beta, self.scale = kind, pixel_reduction, tuple(beta), scale
@@ -207,14 +207,8 @@ def _hidden(model):
     return lambda images: model(images, training=False)
 
 
-def _check_choice(field, value, choices):
-    if value not in choices:
-        raise InputError(f"{field}: found {value!r}, expected one of {', '.join(map(repr, choices))}")
-
-
 def _check_image(shape):
     *_, y, x, k = shape
-    if k not in (1, 3):
-        raise InputError(f"interpolation loss: found {k} channels, expected 1 (grey) or 3 (RGB), which VGG-16 takes")
+    expect(k in (1, 3), "interpolation loss", f"{k} channels", "1 (grey) or 3 (RGB), which VGG-16 takes")
     if min(size for size in (y, x, _SMALLEST) if size is not None) < _SMALLEST:
         raise InputError(f"interpolation loss: found images of {y} x {x}, expected {_SMALLEST} or more for VGG-16")

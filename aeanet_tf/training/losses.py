@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, check_choice
 from aeanet_tf.loss_names import SEGMENTATION_LOSSES
 
 CHARBONNIER_EPSILON = 1e-3
@@ -74,10 +74,8 @@ def laplace(y_true, y_pred):
     """
     n, channels = y_true.shape[-1], y_pred.shape[-1]
     if n is not None and channels is not None and channels != 2 * n:
-        raise InputError(
-            f"loss 'laplace': found {channels} output channels for a target of {n}, expected {2 * n} "
-            f"(mean and scale: a probabilistic network)"
-        )
+        expected = f"{2 * n} (mean and scale: a probabilistic network)"
+        raise InputError(f"loss 'laplace': found {channels} output channels for a target of {n}, expected {expected}")
     n = ops.shape(y_true)[-1]
     sigma = ops.cast(y_pred[..., n:], "float32")
     y_true, mean = _mean_channels(y_true, y_pred)
@@ -89,9 +87,7 @@ LOSSES = {"mae": mae, "mse": mse, "charbonnier": charbonnier, "laplace": laplace
 
 def get_loss(name):
     """The loss function called ``name``, a key of ``LOSSES``; ``InputError`` for another."""
-    if not isinstance(name, str) or name not in LOSSES:
-        raise InputError(f"loss: found {name!r}, expected one of {', '.join(map(repr, LOSSES))}")
-    return LOSSES[name]
+    return LOSSES[check_choice("loss", name, tuple(LOSSES))]
 
 
 def get_segmentation_loss(name, class_weights=None):
@@ -112,9 +108,9 @@ def get_segmentation_loss(name, class_weights=None):
     Raises:
         InputError: another name.
     """
-    if name not in (*SEGMENTATION_LOSSES, "accuracy"):
-        raise InputError(f"loss: found {name!r}, expected one of {', '.join(map(repr, SEGMENTATION_LOSSES))}")
-    return accuracy if name == "accuracy" else SegmentationLoss(name, class_weights)
+    if name == "accuracy":
+        return accuracy
+    return SegmentationLoss(check_choice("loss", name, SEGMENTATION_LOSSES), class_weights)
 
 
 def check_class_weights(weights, classes):

@@ -5,7 +5,7 @@ import numbers
 
 import keras
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
 
 
 def _positive(name, value):
@@ -26,8 +26,7 @@ def staircase(initial, rate, steps):
 
     Raises ``InputError`` for a value that is not above 0, or ``steps`` that is no whole number.
     """
-    if _positive("steps", steps) != int(steps):
-        raise InputError(f"steps: found {steps!r}, expected a whole number")
+    expect(_positive("steps", steps) == int(steps), "steps", f"{steps!r}", "a whole number")
     return keras.optimizers.schedules.ExponentialDecay(
         _positive("initial", initial), int(steps), _positive("rate", rate), staircase=True
     )
@@ -49,8 +48,7 @@ def warmup_cosine(peak, steps, warmup=0.1, final=0.0):
 
     Raises ``InputError`` for a value out of these ranges, or ``steps`` that is no whole number.
     """
-    if _positive("steps", steps) != int(steps):
-        raise InputError(f"steps: found {steps!r}, expected a whole number")
+    expect(_positive("steps", steps) == int(steps), "steps", f"{steps!r}", "a whole number")
     for name, value in (("warmup", warmup), ("final", final)):
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
             raise InputError(f"{name}: found {value!r}, expected a share, at least 0 and below 1")
@@ -119,13 +117,9 @@ def reduce_on_plateau(**params):
 
     Raises ``InputError`` for a parameter that the callback does not have.
     """
-    accepted = set(inspect.signature(keras.callbacks.ReduceLROnPlateau.__init__).parameters) - {
-        "self",
-        "kwargs",
-    }
+    accepted = set(inspect.signature(keras.callbacks.ReduceLROnPlateau).parameters) - {"kwargs"}
     unknown = sorted(set(params) - accepted)
-    if unknown:
-        raise InputError(f"reduce_lr: found {', '.join(unknown)}, expected some of {', '.join(sorted(accepted))}")
+    expect(not unknown, "reduce_lr", ", ".join(unknown), f"some of {', '.join(sorted(accepted))}")
     return keras.callbacks.ReduceLROnPlateau(**{"factor": 0.5, "patience": 10, "min_delta": 0, **params})
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
 
 # Less than that is what images of different scenes have.
 LEAST_CORRELATION = 0.1
@@ -20,8 +20,7 @@ def _as_list(name, images):
     """The images of a sequence or of an array's first axis, without copying what is already an array."""
     if not hasattr(images, "__len__") or isinstance(images, str | dict):
         raise InputError(f"{name}: found {type(images).__name__}, expected an array or a list of arrays")
-    if len(images) == 0:
-        raise InputError(f"{name}: found no images, expected at least one")
+    expect(len(images) != 0, name, "no images", "at least one")
     # What has a shape and can be sliced stays as it is: memory-mapped and chunked arrays are read by crop.
     return [image if hasattr(image, "shape") else np.asarray(image) for image in images]
 
@@ -48,11 +47,9 @@ class ImagePairs:
 
     def __init__(self, X, Y, projected_axis=None, match_targets=False):
         self.x, self.y = _as_list("X", X), _as_list("Y", Y)
-        if len(self.x) != len(self.y):
-            raise InputError(f"Y: found {len(self.y)} images, expected {len(self.x)}, as many as X has")
+        expect(len(self.x) == len(self.y), "Y", f"{len(self.y)} images", f"{len(self.x)}, as many as X has")
         self.ndim = self.x[0].ndim - 1
-        if self.ndim < 2:
-            raise InputError(f"X: found an image of shape {self.x[0].shape}, expected (*spatial, channels), 2D or 3D")
+        expect(self.ndim >= 2, "X", f"an image of shape {self.x[0].shape}", "(*spatial, channels), 2D or 3D")
         if projected_axis is not None and projected_axis not in range(self.ndim):
             raise InputError(f"projected_axis: found {projected_axis!r}, expected None or 0 to {self.ndim - 1}")
         self.projected_axis = projected_axis
@@ -62,8 +59,7 @@ class ImagePairs:
         self.shapes = [tuple(x.shape[:-1]) for x in self.x]
         self.matches = None
         if match_targets:
-            if projected_axis is not None:
-                raise InputError("match_targets: found True for a projection, expected False, X and Y differ in shape")
+            expect(projected_axis is None, "match_targets", "True for a projection", "False, X and Y differ in shape")
             pairs = zip(self.x, self.y, strict=True)
             self.matches = [match_target(x, y, index) for index, (x, y) in enumerate(pairs)]
 
@@ -72,8 +68,7 @@ class ImagePairs:
         if len(x) != self.ndim + 1 or x[-1] != channels or min(x) == 0:
             raise InputError(f"X[{i}]: found shape {x}, expected {self.ndim} spatial axes and {channels} channels")
         expected = self.target_shape(x[:-1]) + tuple(self.y[0].shape[-1:])
-        if tuple(y) != expected:
-            raise InputError(f"Y[{i}]: found shape {tuple(y)}, expected {expected} to go with X[{i}] of shape {x}")
+        expect(tuple(y) == expected, f"Y[{i}]", f"shape {tuple(y)}", f"{expected} to go with X[{i}] of shape {x}")
 
     def __len__(self):
         return len(self.x)
@@ -156,11 +151,8 @@ def match_target(x, y, index=0):
         raise MatchError(index, f"the {which} is constant, expected contrast in both to match targets")
     correlation = sums["xy"] / np.sqrt(variances[0] * variances[1])
     if not (correlation >= LEAST_CORRELATION).all():
-        raise MatchError(
-            index,
-            f"input and truth have a correlation of {correlation.min():.3f}, expected at least {LEAST_CORRELATION:g} "
-            "to match targets",
-        )
+        expected = f"expected at least {LEAST_CORRELATION:g} to match targets"
+        raise MatchError(index, f"input and truth have a correlation of {correlation.min():.3f}, {expected}")
     gain = sums["xy"] / sums["yy"]
     offset = sums["x"] - gain * sums["y"]
     return Match(gain.astype("float32"), offset.astype("float32"), correlation)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import keras
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
 from aeanet_tf.training.pairs import ImagePairs
 from aeanet_tf.training.prefetching import ahead, default_workers, prefetched
 
@@ -20,8 +20,8 @@ _AS_IT_IS, _REVERSED = slice(None), slice(None, None, -1)
 
 
 def _whole(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise InputError(f"{name}: found {value!r}, expected a whole number of at least {least}")
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= least
+    expect(whole, name, repr(value), f"a whole number of at least {least}")
     return int(value)
 
 
@@ -70,8 +70,8 @@ class PatchSampler(keras.utils.PyDataset):
         self._pairs = ImagePairs(X, Y, projected_axis, match_targets)
         self._whole_images = patch_size is not None
         self.patch_size = self._check_patch_size(patch_size)
-        if not (isinstance(augment, bool) or callable(augment)):
-            raise InputError(f"augment: found {augment!r}, expected True, False or a function (x, y) -> (x, y)")
+        known = isinstance(augment, bool) or callable(augment)
+        expect(known, "augment", repr(augment), "True, False or a function (x, y) -> (x, y)")
         self._augmenter = augment if callable(augment) else None
         self._symmetries = None
         if augment is True:
@@ -87,19 +87,16 @@ class PatchSampler(keras.utils.PyDataset):
     def _check_patch_size(self, patch_size):
         shapes = self._pairs.shapes
         if patch_size is None:
-            other = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
-            if other is not None:
-                raise InputError(
-                    f"X[{other}]: found spatial shape {shapes[other]} where X[0] has {shapes[0]}, "
-                    f"expected patches of one shape, or a patch_size to crop them to"
-                )
+            expected = "patches of one shape, or a patch_size to crop them to"
+            for i, shape in enumerate(shapes):
+                expect(shape == shapes[0], f"X[{i}]", f"spatial shape {shape} where X[0] has {shapes[0]}", expected)
             return shapes[0]
-        if not isinstance(patch_size, list | tuple | np.ndarray) or len(patch_size) != self._pairs.ndim:
-            raise InputError(f"patch_size: found {patch_size!r}, expected {self._pairs.ndim} numbers, as X has axes")
+        fits = isinstance(patch_size, list | tuple | np.ndarray) and len(patch_size) == self._pairs.ndim
+        expect(fits, "patch_size", repr(patch_size), f"{self._pairs.ndim} numbers, as X has axes")
         patch_size = tuple(_whole("patch_size", n, 1) for n in patch_size)
         for i, shape in enumerate(shapes):
-            if any(p > n for p, n in zip(patch_size, shape, strict=True)):
-                raise InputError(f"patch_size: found {patch_size}, expected at most {shape}, the size of X[{i}]")
+            fits = all(p <= n for p, n in zip(patch_size, shape, strict=True))
+            expect(fits, "patch_size", patch_size, f"at most {shape}, the size of X[{i}]")
         return patch_size
 
     @property
@@ -198,8 +195,7 @@ class PatchSampler(keras.utils.PyDataset):
         batch = _stack([x for x, _ in pairs]), _stack([y for _, y in pairs])
         shapes = tuple(array.shape for array in batch)
         self._made = self._made or shapes
-        if shapes != self._made:
-            raise InputError(f"augment: found batches of shape {shapes}, expected {self._made} as of the first")
+        expect(shapes == self._made, "augment", f"batches of shape {shapes}", f"{self._made} as of the first")
         return batch
 
 
@@ -240,12 +236,10 @@ class ValidationSet(keras.utils.PyDataset):
         self._pairs = ImagePairs(X, Y, projected_axis, match_targets)
         ndim = self._pairs.ndim
         div_by = (div_by,) * ndim if isinstance(div_by, numbers.Integral) else tuple(div_by)
-        if len(div_by) != ndim:
-            raise InputError(f"div_by: found {div_by}, expected one number, or {ndim} as X has spatial axes")
+        expect(len(div_by) == ndim, "div_by", div_by, f"one number, or {ndim} as X has spatial axes")
         smallest = np.min(self._pairs.shapes, axis=0)
         self.size = tuple(int(n) // _whole("div_by", d, 1) * d for n, d in zip(smallest, div_by, strict=True))
-        if 0 in self.size:
-            raise InputError(f"X: found a validation image of {tuple(map(int, smallest))}, expected at least {div_by}")
+        expect(0 not in self.size, "X", f"a validation image of {tuple(map(int, smallest))}", f"at least {div_by}")
         if at_most is not None:
             self.size = tuple(min(n, most) for n, most in zip(self.size, at_most, strict=True))
         limit = 0 if max_positions is None else _whole("max_positions", max_positions, 1)

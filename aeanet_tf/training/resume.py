@@ -71,9 +71,7 @@ class ResumableState(keras.callbacks.Callback):
             epoch, weights, states = saved["epoch"], self.folder / saved["weights"], saved["callbacks"]
             seeds, step = saved["seeds"], saved["step"]
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{self.path}: found no training state ({error}), expected one saved by training"
-            ) from None
+            raise InputError(f"{self.path}: found no training state ({error}), expected one of a training") from None
         self._load(model, weights, seeds, step)
         # Keras resets its callbacks when training begins, so theirs waits until then.
         self._pending = states

@@ -1,7 +1,6 @@
 """VGG-16 as a fixed measure of how alike two images look, and where its ImageNet weights come from."""
 
 import warnings
-from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -10,6 +9,7 @@ from keras import ops
 
 from aeanet_tf.downloads import fetch
 from aeanet_tf.errors import InputError
+from aeanet_tf.networks.build import dtype_policy
 from aeanet_tf.networks.keras_internals import keras_home
 
 # The file that Keras publishes and looks for itself, so that one copy serves both.
@@ -51,7 +51,8 @@ def vgg_activations(weights=None, scale=ACTIVATION_SCALE):
     if weights is not None and not Path(weights).is_file():
         raise InputError(f"vgg_weights: found no file {weights}, expected VGG-16's weights, such as {WEIGHTS_FILE}")
     weights = imagenet_weights() if weights is None else Path(weights)
-    with _float32():
+    # The precision of these layers cannot be passed.
+    with dtype_policy("float32"):
         # All of it, for a file is read by the order of the layers; what follows relu4_3 is dropped below.
         vgg = keras.applications.VGG16(include_top=False, weights=None)
         _load(vgg, weights)
@@ -101,14 +102,3 @@ def _load(model, path):
             f"vgg_weights: {path} does not hold the weights of VGG-16 without its dense layers, expected a file such "
             f"as Keras publishes, {WEIGHTS_FILE}, or one of save_weights"
         ) from error
-
-
-@contextmanager
-def _float32():
-    """Layers made in the block compute in float32: their precision is the global one, and cannot be passed."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)

@@ -152,7 +152,7 @@ def _wrong_run(images):
         (_stack, ["--axes", "ZYX"], r"in/a\.tif: found axes ZYX, expected YX"),
         (_nothing, ["--axes", "ZYX"], r"in/a\.tif: shape \(20, 18\) does not fit axes ZYX"),
         (_nothing, ["--axes", "YXS"], "axes: found 'YXS'"),
-        (_colours, [], r"in/a\.tif: 3 channels, the model takes 1"),
+        (_colours, [], r"in/a\.tif: found 3 channels, expected 1"),
         (_nothing, ["--n-tiles", "1", "2", "2"], r"n_tiles: \[1, 2, 2\], expected a number .* for each of the axes YX"),
         (_nothing, ["--n-tiles", "0", "1"], "n_tiles: .*at least 1"),
         (_nothing, ["--percentiles", "99", "1"], "--percentiles: 99.0 1.0"),

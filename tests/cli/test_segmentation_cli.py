@@ -181,9 +181,9 @@ def predict(model, *arguments, source="in/a-T1.tif"):
         ("segments", ["--tiling", "patches", "--context", "group"], "context: 'group', expected 'image' with patches"),
         ("segments", ["--tiling", "patches", "--max-memory", "100MB"], r"max_memory: 0\.10 GB, expected more than"),
         ("segments", ["--scale"], "--scale: the model is not probabilistic"),
-        ("segments", ["--channels", "T1", "T2"], "a-T1.tif: 2 channels, the model takes 1"),
+        ("segments", ["--channels", "T1", "T2"], "a-T1.tif: found 2 channels, expected 1"),
         ("segments", ["--channels", "T1", "T3"], r"a-T3\.tif: no such file, expected channel 'T3' beside a-T1\.tif"),
-        ("segments", ["--channels", "F1", "F2"], r"neither it nor another .* is a first channel, expected 'F1'"),
+        ("segments", ["--channels", "F1", "F2"], r"found no first channel among .*, expected 'F1'"),
         ("segments", ["--channels", "T1", "T1"], r"channels: found \['T1', 'T1'\], expected a list of different words"),
     ],
 )

@@ -145,7 +145,7 @@ def test_npz_takes_a_projection_and_axes_from_the_caller(tmp_path):
         ({"axes": "SCQX"}, "axes"),
         ({"X": np.full((10, 2, 3, 4), np.nan)}, "X holds NaN"),
         ({"Y": np.full((10, 1, 3, 4), np.inf)}, "Y holds NaN or inf"),
-        ({"X": np.array([{}] * 10)}, "X is of type object"),
+        ({"X": np.array([{}] * 10)}, "found X of type object"),
         ({"X": np.zeros((0, 2, 3, 4)), "Y": np.zeros((0, 2, 3, 4))}, r"\(0, 2, 3, 4\)"),
     ],
 )

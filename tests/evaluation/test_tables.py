@@ -97,5 +97,5 @@ def test_a_csv_that_cannot_be_written_is_an_input_error(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"scores\.csv: cannot be written"):
         write_csv(tmp_path / "file" / "scores.csv", ROWS)
-    with pytest.raises(InputError, match="is a folder"):
+    with pytest.raises(InputError, match="found a folder"):
         write_csv(tmp_path, ROWS)

@@ -232,7 +232,7 @@ def changed(variables, change):
         ({}, {}, {"preset": "gvtnet-care-2"}, "preset: found 'gvtnet-care-2', expected one of .*gvtnet-care"),
         ({}, {}, {"overrides": ["attention.heads=1"]}, "attention.heads: unknown key"),
         ({}, {}, {"overrides": ["attention.num_heads=3"]}, "found 3, expected a divisor"),
-        ({}, {}, {"overrides": ["attention.num_heads"]}, "--set: 'attention.num_heads', expected key=value"),
+        ({}, {}, {"overrides": ["attention.num_heads"]}, "--set: found 'attention.num_heads', expected key=value"),
         ({}, {}, {"axes": "YX"}, "axes: found 'YX', expected 3 different letters of TZYX"),
         (
             {"downsampling": "attention"},

@@ -76,7 +76,7 @@ def test_of_a_folder_only_the_first_channels_are_images(tmp_path):
     assert find_channel_images([tmp_path / "*9-T*.tif"], NAMES) == found[1:]
     names = [path.name for path in channel_paths(found[0], NAMES)]
     assert names == ["subject-10-T1.tif", "subject-10-T2.tif", "subject-10-FLAIR.tif"]
-    with pytest.raises(InputError, match=r"subject-9-T2\.tif: neither it nor another of the 1 images .*'T1' once"):
+    with pytest.raises(InputError, match=r"subject-9-T2\.tif: found no first channel among the 1 images, .*'T1' once"):
         find_channel_images(tmp_path / "subject-9-T2.tif", NAMES)
     # As BraTS names them.
     for name in ("a_t1", "a_t1ce", "a_t2"):
@@ -115,7 +115,7 @@ def test_what_does_not_belong_together_is_named(tmp_path):
     with pytest.raises(InputError, match=r"subject-9-T2\.tif: no such file, expected channel 'T2' beside subject-9-T1"):
         open_channels(first, NAMES)
     for name, names in (("subject-9-T2.tif", NAMES), ("T1-T1.tif", NAMES), ("x-T1c.tif", ["T1", "T1c"])):
-        with pytest.raises(InputError, match=rf"{name}: expected 'T1', the first of the channels \['T1', .*\], once"):
+        with pytest.raises(InputError, match=rf"{name}: .* expected 'T1', the first of the channels .*, once"):
             channel_paths(tmp_path / name, names)
     with pytest.raises(InputError, match=r"none-T1\.tif: no such file, expected channel 'T1'"):
         channel_paths(tmp_path / "none-T1.tif", NAMES)
@@ -138,7 +138,7 @@ def test_channels_of_another_place_are_refused(tmp_path):
     array = np.zeros((4, 5, 6), np.float32)
     for name, affine in (("T1", [1, 2, 3]), ("T2", [-1, 2, 3]), ("T3", [1.001, 2, 3])):
         nibabel.Nifti1Image(array, np.diag([*affine, 1])).to_filename(tmp_path / f"a-{name}.nii")
-    with pytest.raises(InputError, match=r"a-T2\.nii: another affine than a-T1\.nii, expected the same place"):
+    with pytest.raises(InputError, match=r"a-T2\.nii: found another affine than a-T1\.nii has, expected"):
         open_channels(tmp_path / "a-T1.nii", ["T1", "T2"])
     # What rounding of headers does is let pass, and Analyze states no orientation.
     assert open_channels(tmp_path / "a-T1.nii", ["T1", "T3"]).axes == "ZYXC"

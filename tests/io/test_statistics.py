@@ -195,7 +195,7 @@ def test_nothing_above_0_is_refused_and_so_is_what_is_not_finite_beside_it():
         image[20, 3] = value
         with pytest.raises(InputError, match=r"^a\.tif: the image holds NaN or infinite values"):
             streamed_mean_std(image, "YX", "a.tif", over="nonzero")
-    with pytest.raises(InputError, match=r"^over: found 'brain', expected 'all' or 'nonzero'"):
+    with pytest.raises(InputError, match=r"^over: found 'brain', expected one of 'all', 'nonzero'"):
         streamed_mean_std(image, "YX", over="brain")
 
 

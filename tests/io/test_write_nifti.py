@@ -7,7 +7,7 @@ import pytest
 
 from aeanet_tf.errors import InputError, WriteError
 from aeanet_tf.io.nifti import read_nifti, write_nifti
-from aeanet_tf.io.write_nifti import NiftiTarget
+from aeanet_tf.io.write import ImageTarget
 from tests.io.test_nifti import AFFINE, SHAPE, save
 
 nibabel = pytest.importorskip("nibabel")
@@ -40,7 +40,7 @@ def names(folder):
 def test_parts_make_the_volume_that_nibabel_reads(tmp_path, source, name, axes, dtype):
     save(tmp_path / source)
     values, out = values_of(axes, dtype), tmp_path / "out"
-    target = NiftiTarget.create(out / name, values.shape, axes, tmp_path / source, dtype=dtype)
+    target = ImageTarget.create(out / name, values.shape, axes, dtype=dtype, like=tmp_path / source)
     assert (target.path, target.shape, target.axes, target.dtype) == (out / name, values.shape, axes, np.dtype(dtype))
     fill(pickle.loads(pickle.dumps(target)), values)
     assert names(out) == [f".partial-{name}.npy"]
@@ -65,7 +65,7 @@ def test_channels_are_the_fourth_dimension_of_a_file_written_at_once(tmp_path):
         np.testing.assert_array_equal(stored.affine, like.affine)
         assert all(np.array_equal(stored.dataobj[..., c], values[..., c].T) for c in range(4))
     for wrong in (values[1:], values[..., None], values[..., :0], values[0]):
-        with pytest.raises(InputError, match=r"o\.nii: the array has shape .*, expected \(7, 6, 5\) as .*v\.hdr has"):
+        with pytest.raises(InputError, match=r"o\.nii: found an array of shape .*, expected \(7, 6, 5\) as .*v\.hdr"):
             write_nifti(tmp_path / "o.nii", wrong, like)
 
 
@@ -73,7 +73,7 @@ def test_a_volume_of_one_slice_needs_no_z(tmp_path):
     image = nibabel.Nifti1Image(np.zeros((5, 6, 1), np.int16), AFFINE)
     image.to_filename(tmp_path / "v.nii")
     values = values_of("YXC")
-    target = NiftiTarget.create(tmp_path / "o.nii", values.shape, "YXC", tmp_path / "v.nii")
+    target = ImageTarget.create(tmp_path / "o.nii", values.shape, "YXC", like=tmp_path / "v.nii")
     fill(target, values)
     target.finish()
     np.testing.assert_array_equal(nibabel.load(tmp_path / "o.nii").get_fdata()[:, :, 0], values.transpose(1, 0, 2))
@@ -81,24 +81,24 @@ def test_a_volume_of_one_slice_needs_no_z(tmp_path):
 
 def test_what_a_killed_run_left_is_taken_up_again(tmp_path):
     source, values = save(tmp_path / "v.nii"), values_of("ZYX")
-    facts = (tmp_path / "o.nii", values.shape, "ZYX", source, "abc")
-    assert NiftiTarget.reopen(*facts) is None
-    NiftiTarget.create(*facts).write((slice(0, 4), slice(0, 6), slice(0, 5)), values[:4])
+    facts = {"path": tmp_path / "o.nii", "shape": values.shape, "axes": "ZYX", "tag": "abc", "like": source}
+    assert ImageTarget.reopen(**facts) is None
+    ImageTarget.create(**facts).write((slice(0, 4), slice(0, 6), slice(0, 5)), values[:4])
     assert names(tmp_path) == [".partial-abc-o.nii.npy", "v.nii"]
-    for other in ((*facts[:4], "x"), (*facts, "uint8"), (facts[0], (*values.shape, 2), "ZYXC", source, "abc")):
-        assert NiftiTarget.reopen(*other) is None
-    target = NiftiTarget.reopen(*facts)
+    for other in ({"tag": "x"}, {"dtype": "uint8"}, {"shape": (*values.shape, 2), "axes": "ZYXC"}):
+        assert ImageTarget.reopen(**(facts | other)) is None
+    target = ImageTarget.reopen(**facts)
     target.write((slice(4, 7), slice(0, 6), slice(0, 5)), values[4:])
     target.finish()
     np.testing.assert_array_equal(read_nifti(tmp_path / "o.nii").array, values)
-    assert names(tmp_path) == ["o.nii", "v.nii"] and NiftiTarget.reopen(*facts) is None
-    again = NiftiTarget.create(*facts)
+    assert names(tmp_path) == ["o.nii", "v.nii"] and ImageTarget.reopen(**facts) is None
+    again = ImageTarget.create(**facts)
     (tmp_path / ".partial-abc-o.nii.npy").write_bytes(b"no header")
-    assert NiftiTarget.reopen(*facts) is None
+    assert ImageTarget.reopen(**facts) is None
     again.discard()
     np.testing.assert_array_equal(read_nifti(tmp_path / "o.nii").array, values)
     # Begun anew it is all zero.
-    NiftiTarget.create(*facts).finish()
+    ImageTarget.create(**facts).finish()
     assert not read_nifti(tmp_path / "o.nii").array.any() and names(tmp_path) == ["o.nii", "v.nii"]
 
 
@@ -106,21 +106,21 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     source, shape = save(tmp_path / "v.nii"), SHAPE[::-1]
     for path, facts, message in (
         ("o.tif", (shape, "ZYX"), r"o\.tif: volumes are written as NIfTI or Analyze, expected a name in \.nii"),
-        ("o.nii", (SHAPE, "ZYX"), r"o\.nii: the array has shape \(5, 6, 7\), expected \(7, 6, 5\) as .*v\.nii has"),
-        ("o.nii", (shape[1:], "YX"), r"o\.nii: the array has shape \(1, 6, 5\), expected \(7, 6, 5\)"),
-        ("o.nii", (shape, "ZYXC"), r"o\.nii: axes ZYXC do not fit the volume's shape \(7, 6, 5\)"),
-        ("o.nii", (shape, "TYX"), "axes: found 'TYX', expected different letters of ZYXC"),
-        ("o.nii", (shape, "ZYX", complex), r"o\.nii: cannot write voxels of type complex128"),
+        ("o.nii", (SHAPE, "ZYX"), r"o\.nii: found an array of shape \(5, 6, 7\), expected \(7, 6, 5\) as .*v\.nii has"),
+        ("o.nii", (shape[1:], "YX"), r"o\.nii: found an array of shape \(1, 6, 5\), expected \(7, 6, 5\)"),
+        ("o.nii", (shape, "ZYXC"), r"o\.nii: axes ZYXC do not fit the image's shape \(7, 6, 5\)"),
+        ("o.nii", (shape, "TYX"), "axes: found 'TYX', expected different letters of CZYX"),
+        ("o.nii", (shape, "ZYX", None, None, None, "", complex), r"o\.nii: found pixels of type complex128"),
     ):
         with pytest.raises(InputError, match=message):
-            NiftiTarget.create(tmp_path / "out" / path, *facts[:2], source, "", *facts[2:])
+            ImageTarget.create(tmp_path / "out" / path, *facts, like=source)
     with pytest.raises(InputError, match=r"none\.nii: no such file"):
-        NiftiTarget.create(tmp_path / "out" / "o.nii", shape, "ZYX", tmp_path / "none.nii")
+        ImageTarget.create(tmp_path / "out" / "o.nii", shape, "ZYX", like=tmp_path / "none.nii")
     assert names(tmp_path) == ["v.nii"]
     (tmp_path / "file").touch()
     with pytest.raises(WriteError, match=r"o\.nii: cannot be written"):
-        NiftiTarget.create(tmp_path / "file" / "o.nii", shape, "ZYX", source)
-    target = NiftiTarget.create(tmp_path / "o.nii", shape, "ZYX", source)
+        ImageTarget.create(tmp_path / "file" / "o.nii", shape, "ZYX", like=source)
+    target = ImageTarget.create(tmp_path / "o.nii", shape, "ZYX", like=source)
     with pytest.raises(ValueError, match="expected a region of step 1 within"):
         target.write((slice(0, 8), slice(0, 6), slice(0, 5)), np.zeros((8, 6, 5)))
     target.write((slice(0, 1), slice(0, 1), slice(0, 1)), np.full((1, 1, 1), np.nan))

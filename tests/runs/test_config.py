@@ -157,9 +157,9 @@ def test_a_later_override_wins_and_sections_may_be_missing(tmp_path):
         ("training.patch_size=16", r"training\.patch_size: .*received 16"),
         ("training.patch_size=[16]", r"training\.patch_size: \[16\], expected one number for each of the axes YX"),
         ("training.loss=ssim", r"training\.loss: .*'mae', 'mse', 'charbonnier', 'laplace', 'pixel'.*received 'ssim'"),
-        ("training.devices=0", r"training\.devices: 0, expected a number of GPUs from 1, or a list"),
-        ("training.devices=GPU:0", r"training\.devices: 'GPU:0', expected"),
-        ("training.devices=3", r"training\.devices: 3 devices, expected a number that divides the batch size 2"),
+        ("training.devices=0", r"training\.devices: found 0, expected a number of GPUs from 1, or a list"),
+        ("training.devices=GPU:0", r"training\.devices: found 'GPU:0', expected"),
+        ("training.devices=3", r"training\.devices: found 3 devices, expected a number that divides the batch size 2"),
         ("training.learning_rate_decay=0.5", r"training\.learning_rate_decay"),
         ("model.name=", r"model\.name"),
         ("model.name=null", r"model\.name"),
@@ -206,7 +206,7 @@ def test_wrong_values_name_file_and_field(path, override, message):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.steps", "--set: 'training.steps', expected key=value"),
+        ("training.steps", "--set: found 'training.steps', expected key=value"),
         ("=5", "--set: '=5'"),
         ("training.steps.of=5", "'training.steps.of' goes through 'steps', which is a value"),
     ],
@@ -221,7 +221,7 @@ def test_overrides_that_are_none(path, override, message):
     [
         (b'{"model": {"name": "m"},\n "data": {\n  "kind": "npz",,\n}}', "not valid JSON, line 3"),
         (b"", "not valid JSON, line 1"),
-        (b"[1, 2]", "expected an object with model, data and training, found list"),
+        (b"[1, 2]", "found list, expected an object with model, data and training"),
         (b"\xff\xfe\x00", "cannot be read"),
         (b"{}", "model: Field required"),
     ],

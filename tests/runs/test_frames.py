@@ -165,7 +165,7 @@ def test_axes_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="axes TYX"):
         check_fits(image_of("TYX"), "YXC", 1)
     check_fits(image_of("TYX"), "YXC", 1, frames=True)
-    with pytest.raises(InputError, match="1 channels, the model takes 2"):
+    with pytest.raises(InputError, match="found 1 channels, expected 2"):
         check_fits(image_of("TYX"), "YXC", 2, frames=True)
 
 

@@ -155,7 +155,7 @@ def test_an_unknown_label_is_named_with_its_slice(stack, tmp_path):
         ({"train_slices": "a"}, {}, r"data\.train_slices: found 'a'"),
         ({"stack": "none.tif"}, {}, r"none\.tif: no such file"),
         ({"label_stack": "none.tif"}, {}, r"none\.tif: no such file"),
-        ({}, {"n_channel_in": 2}, "slice 0: 1 channels, the model takes 2"),
+        ({}, {"n_channel_in": 2}, "slice 0: found 1 channels, expected 2"),
     ],
 )
 def test_slices_that_cannot_be_used_are_refused(stack, tmp_path, changes, model, message):

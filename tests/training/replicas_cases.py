@@ -32,7 +32,7 @@ IMAGE_BY_IMAGE = {
 
 @pytest.fixture
 def strategy():
-    return make_strategy(DEVICES)
+    return make_strategy(*DEVICES)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_each_replica_gets_its_part_of_every_batch(strategy):
 def test_two_strategies_in_one_process():
     """TensorFlow takes what the replicas of one exchange for what those of the other do."""
     for names, n in ((DEVICES, 3), (DEVICES[::-1], 5), (DEVICES, 7)):
-        strategy = make_strategy(names)
+        strategy = make_strategy(*names)
 
         @tf.function
         def add(strategy=strategy, n=n):

@@ -37,14 +37,14 @@ def test_tensorflows_own_choice():
 @pytest.mark.parametrize(
     ("devices", "message"),
     [
-        (64, r"no (GPU:\d+, )*GPU:63, expected some of .*CPU:0, which this machine has"),
-        (["CPU:0", "CPU:1"], "no CPU:1, expected some of .*CPU:0"),
-        (3, "3 devices, expected a number that divides the batch size 64"),
-        (0, "0, expected a number of GPUs from 1, or a list of different names such as"),
-        (True, "True, expected"),
-        ("GPU:0", "'GPU:0', expected"),
-        ([], r"\[\], expected"),
-        (["TPU:0"], r"\['TPU:0'\], expected"),
+        (64, r"found (GPU:\d+, )*GPU:63, which are not there, expected some of .*CPU:0, which this machine has"),
+        (["CPU:0", "CPU:1"], "found CPU:1, which are not there, expected some of .*CPU:0"),
+        (3, "found 3 devices, expected a number that divides the batch size 64"),
+        (0, "found 0, expected a number of GPUs from 1, or a list of different names such as"),
+        (True, "found True, expected"),
+        ("GPU:0", "found 'GPU:0', expected"),
+        ([], r"found \[\], expected"),
+        (["TPU:0"], r"found \['TPU:0'\], expected"),
         (["GPU:0", "GPU:0"], ".*expected .* different names"),
     ],
 )
