@@ -36,7 +36,7 @@ def expect(holds, field, found, expected):
 
 def check_choice(field, value, choices):
     """``value`` as it is; an `InputError` where it is none of ``choices``."""
-    expect(value in choices, field, f"{value!r}", f"one of {', '.join(map(repr, choices))}")
+    expect(value in choices, field, repr(value), f"one of {', '.join(map(repr, choices))}")
     return value
 
 

@@ -126,7 +126,7 @@ def read_fields(path):
 def apply_override(data, text):
     """Change a field of nested dicts by a string ``section.key=value``; the value is JSON, or a string if it is not."""
     key, equals, value = text.partition("=")
-    expect(equals and key, "--set", f"{text!r}", "key=value, for instance training.steps=500")
+    expect(equals and key, "--set", repr(text), "key=value, for instance training.steps=500")
     with suppress(json.JSONDecodeError):
         value = json.loads(value)
     *parents, last = key.strip().split(".")

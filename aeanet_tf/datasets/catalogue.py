@@ -35,7 +35,7 @@ def get_dataset(name: str) -> Dataset:
     Raises:
         InputError: there is none of that name.
     """
-    expect(name in DATASETS, "data set", f"{name!r}", f"one of {', '.join(DATASETS)}")
+    expect(name in DATASETS, "data set", repr(name), f"one of {', '.join(DATASETS)}")
     return DATASETS[name]
 
 

@@ -31,7 +31,7 @@ def as_spec(spec):
         (2, 2)
     """
     if isinstance(spec, str):
-        expect(spec in presets, "preset", f"{spec!r}", f"one of {', '.join(sorted(presets))}")
+        expect(spec in presets, "preset", repr(spec), f"one of {', '.join(sorted(presets))}")
         return presets[spec]
     try:
         return _adapter.validate_python(spec.model_dump() if isinstance(spec, BaseModel) else spec)
@@ -41,7 +41,7 @@ def as_spec(spec):
 
 def check_precision(precision):
     """Raise `InputError` for a precision that is not one of `PRECISIONS`."""
-    expect(precision in PRECISIONS, "precision", f"{precision!r}", f"one of {', '.join(PRECISIONS)}")
+    expect(precision in PRECISIONS, "precision", repr(precision), f"one of {', '.join(PRECISIONS)}")
 
 
 def build_network(spec, name=None, precision=None):

@@ -41,7 +41,7 @@ def parse_slices(
     numbers: set[int] = set()
     for part in str(text).split(","):
         match = re.fullmatch(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?", part)
-        expect(match is not None, field, f"{text!r}", f"{what}, such as 7,12-13")
+        expect(match is not None, field, repr(text), f"{what}, such as 7,12-13")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
             raise InputError(f"{field}: the range {part.strip()} ends before it begins, expected {last}-{first}")

@@ -26,7 +26,7 @@ def staircase(initial, rate, steps):
 
     Raises ``InputError`` for a value that is not above 0, or ``steps`` that is no whole number.
     """
-    expect(_positive("steps", steps) == int(steps), "steps", f"{steps!r}", "a whole number")
+    expect(_positive("steps", steps) == int(steps), "steps", repr(steps), "a whole number")
     return keras.optimizers.schedules.ExponentialDecay(
         _positive("initial", initial), int(steps), _positive("rate", rate), staircase=True
     )
@@ -48,7 +48,7 @@ def warmup_cosine(peak, steps, warmup=0.1, final=0.0):
 
     Raises ``InputError`` for a value out of these ranges, or ``steps`` that is no whole number.
     """
-    expect(_positive("steps", steps) == int(steps), "steps", f"{steps!r}", "a whole number")
+    expect(_positive("steps", steps) == int(steps), "steps", repr(steps), "a whole number")
     for name, value in (("warmup", warmup), ("final", final)):
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
             raise InputError(f"{name}: found {value!r}, expected a share, at least 0 and below 1")
