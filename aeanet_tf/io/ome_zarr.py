@@ -208,6 +208,7 @@ def zarr_documents(
     shape: tuple[int, ...],
     axes: str,
     chunks: tuple[int, ...],
+    dtype: np.dtype,
     pixel_size: dict[str, float],
     unit: str | None,
 ) -> dict[str, dict[str, Any]]:
@@ -215,9 +216,10 @@ def zarr_documents(
 
     Args:
         name: of the image.
-        shape: of the float32 pixels.
+        shape: of the pixels.
         axes: the dimensions, in the order of TCZYX.
         chunks: shape of a chunk.
+        dtype: of the pixels.
         pixel_size: step along an axis, where known: Z, Y, X in ``unit``, T in seconds; 1 without a unit elsewhere.
         unit: unit of length.
     """
@@ -234,8 +236,9 @@ def zarr_documents(
         "zarr_format": 2,
         "shape": list(shape),
         "chunks": list(chunks),
-        "dtype": "<f4",
-        "fill_value": 0.0,
+        "dtype": dtype.newbyteorder("<").str,
+        # As JSON has it for this dtype: 0.0, 0 or false.
+        "fill_value": dtype.type(0).item(),
         "order": "C",
         "filters": None,
         "dimension_separator": "/",

@@ -221,12 +221,8 @@ def _npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
 
 
 def _documents(layout: Layout) -> dict[str, dict[str, Any]]:
-    name = image_stem(layout.path)
-    documents = zarr_documents(name, layout.shape, layout.axes, layout.chunks, layout.pixel_size, layout.unit)
-    # Zeros as JSON has them for this dtype: 0.0, 0 or false.
-    stored = {"dtype": layout.dtype.newbyteorder("<").str, "fill_value": layout.dtype.type(0).item()}
-    documents["0/.zarray"] |= stored
-    return documents
+    name, stored = image_stem(layout.path), (layout.shape, layout.axes, layout.chunks, layout.dtype)
+    return zarr_documents(name, *stored, layout.pixel_size, layout.unit)
 
 
 def _same_calibration(layout: Layout, given: dict[str, float], unit: str | None) -> bool:

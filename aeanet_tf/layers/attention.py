@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from aeanet_tf.errors import check_choice, expect
+from aeanet_tf.layers.arguments import arguments
 from aeanet_tf.layers.convolution import Projection, convolution, times_matrix
 from aeanet_tf.layers.direct_attention import direct_attention
 from aeanet_tf.layers.moments import Moments, context_moments, merge_batch, merge_moments, select_moments
@@ -253,13 +254,9 @@ class GlobalAttention(keras.layers.Layer):
     def get_config(self):
         names = (
             "filters size num_heads shared_references batch_aware normalization query "
-            "key_filters value_filters use_bias computation dropout seed"
-        ).split()
-        return {
-            **super().get_config(),
-            **{name: getattr(self, name) for name in names},
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
+            "key_filters value_filters use_bias computation dropout seed kernel_initializer"
+        )
+        return {**super().get_config(), **arguments(self, names)}
 
 
 def _positions(x):

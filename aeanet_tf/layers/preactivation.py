@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from aeanet_tf.layers.arguments import arguments
 from aeanet_tf.layers.fast_paths import batch_normalised, depthwise_is_fastest, is_portable
 from aeanet_tf.layers.steps import Pointwise
 
@@ -72,12 +73,7 @@ class PreActivation(Pointwise, keras.layers.Layer):
         return scale, ops.cast(norm.beta, "float32") - scale * ops.cast(norm.moving_mean, "float32")
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "batch_norm": self.batch_norm,
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-        }
+        return {**super().get_config(), **arguments(self, "batch_norm momentum epsilon")}
 
 
 def _normalised_by_batch(norm, x):

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from aeanet_tf.layers.arguments import arguments
 from aeanet_tf.layers.convolution import convolution, times_matrix
 from aeanet_tf.layers.preactivation import PreActivation
 from aeanet_tf.layers.steps import Step
@@ -97,13 +98,5 @@ class ResidualBlock(keras.layers.Layer):
         return (input_shape[0], *spatial, self.filters)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "strides": self.strides,
-            "batch_norm": self.batch_norm,
-            "momentum": self.momentum,
-            "epsilon": self.epsilon,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-            "projection": self.projection,
-        }
+        names = "filters strides batch_norm momentum epsilon kernel_initializer projection"
+        return {**super().get_config(), **arguments(self, names)}

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from aeanet_tf.layers.arguments import arguments
 from aeanet_tf.layers.convolution import convolution
 from aeanet_tf.layers.preactivation import PreActivation
 from aeanet_tf.layers.steps import Step
@@ -83,7 +84,6 @@ class ResidualDenseBlock(keras.layers.Layer):
         return {
             **super().get_config(),
             "convolutions": len(self.activations),
-            "growth": self.growth,
+            **arguments(self, "growth kernel_initializer"),
             **{name: norm[name] for name in ("batch_norm", "momentum", "epsilon")},
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }

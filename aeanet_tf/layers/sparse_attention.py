@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from aeanet_tf.errors import expect
+from aeanet_tf.layers.arguments import arguments
 from aeanet_tf.layers.convolution import Projection
 from aeanet_tf.layers.steps import Pointwise
 
@@ -128,12 +129,7 @@ class SparseAttentionUnit(Pointwise, keras.layers.Layer):
         return x + ops.cast(self.gamma, x.dtype) * z
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "key_reduction": self.key_reduction,
-            "value_reduction": self.value_reduction,
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
+        return {**super().get_config(), **arguments(self, "key_reduction value_reduction kernel_initializer")}
 
 
 class Grouping:

@@ -200,7 +200,7 @@ def test_a_zarr_folder_is_one_image(tmp_path):
 
 def test_the_metadata_that_is_written_is_version_0_4():
     size = {"T": 5.0, "Z": 2.0, "X": 0.1}
-    documents = zarr_documents("a", (3, 2, 8, 9), "TZYX", (1, 2, 4, 4), size, "um")
+    documents = zarr_documents("a", (3, 2, 8, 9), "TZYX", (1, 2, 4, 4), np.dtype("float32"), size, "um")
     image = documents[".zattrs"]["multiscales"][0]
     assert image["version"] == "0.4"
     assert image["axes"] == [
