@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,22 @@ def test_no_circle():
 
     for name in MODULES:
         visit(name)
+
+
+def private_names_of_csbdeep():
+    """Methods, properties and attributes of CSBDeep's models whose names say that they are its own."""
+    folder = Path(find_spec("csbdeep").origin).parent / "models"
+    nodes = [node for path in folder.glob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+    names = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    names |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    return {name for name in names if name.startswith("_") and not name.startswith("__")}
+
+
+def test_private_names_of_csbdeep_are_read_in_one_module():
+    """Its hooks may be overridden in any class of models; `PublicCARE` has public names for what others need."""
+    private = private_names_of_csbdeep()
+    assert {"_axes_out", "_axes_div_by", "_axes_tile_overlap", "_make_permute_axes", "_config_class"} <= private
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        read = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)} & private
+        assert not read or name == "models.care", f"{name} reads {', '.join(sorted(read))}"

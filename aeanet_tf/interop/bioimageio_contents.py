@@ -46,25 +46,24 @@ _VALIDATION_OF_CLASSES = """\
 Segment images that took no part in training and whose classes are known, and compare labels by the Dice ratio of each
 class. Look at them beside the image, too: one number does not tell whether borders or whole objects are missed."""
 
+# Of the input, and of an output that is no probability.
 _NORMALIZATION = {
-    "percentile": (
-        "The percentiles {low:g} and {high:g} of each image and channel become 0 and 1 before the network. The output "
-        "stays in this normalised range: the specification has no step that maps it back by the percentiles of the "
-        "input. Multiply it by the difference of the input's two percentiles and add the lower one to return to the "
-        "input's intensities.\n"
-    ),
-    "range": "The values {low:g} and {high:g} become 0 and 1 before the network. {back}\n",
-    "standard": (
-        "Each image and channel gets mean 0 and standard deviation 1 before the network. The output stays normalised, "
-        "as the targets of its training were: it has another unit than the input.\n"
-    ),
-    "none": "The network takes images as they are and its output is left as it is.\n",
+    "percentile": "The percentiles {low:g} and {high:g} of each image and channel become 0 and 1 before the network.",
+    "range": "The values {low:g} and {high:g} become 0 and 1 before the network.",
+    "standard": "Each image and channel gets mean 0 and standard deviation 1 before the network.",
+    "none": "The network takes images as they are.",
 }
-_NORMALIZATION_OF_CLASSES = {
-    "percentile": "The percentiles {low:g} and {high:g} of each image and channel become 0 and 1 before the network.\n",
-    "range": "The values {low:g} and {high:g} become 0 and 1 before the network.\n",
-    "standard": "Each image and channel gets mean 0 and standard deviation 1 before the network.\n",
-    "none": "The network takes images as they are.\n",
+_OUTPUT = {
+    "percentile": (
+        " The output stays in this normalised range: the specification has no step that maps it back by the "
+        "percentiles of the input. Multiply it by the difference of the input's two percentiles and add the lower one "
+        "to return to the input's intensities."
+    ),
+    "range": " {back}",
+    "standard": (
+        " The output stays normalised, as the targets of its training were: it has another unit than the input."
+    ),
+    "none": " Its output is left as it is.",
 }
 
 CARE = (
@@ -101,12 +100,7 @@ def package_name(model):
 
 def default_description(model):
     """One sentence about the model."""
-    does = {
-        "projection": "projects 3D stacks to 2D and restores microscopy images",
-        "ssan": "interpolates a slice of a serial section from the slices before and after it, its two channels",
-        "segmentation": f"segments {_rank(model)}D images: it gives the probability of each of "
-        f"{model.config.n_channel_out} classes at each pixel",
-    }.get(model.spec.model_kind, f"restores {_rank(model)}D microscopy images")
+    does = model.purpose.format(rank=model.config.n_dim, classes=model.config.n_channel_out)
     return f"A network of aeanet_tf (preset {model.config.preset}) that {does}."
 
 
@@ -125,29 +119,16 @@ def citations(spec, preset=""):
 
 def tags(model):
     """Tags by which the package is found."""
-    does = {"ssan": ["slice-interpolation"], "segmentation": ["semantic-segmentation", "unet"]}.get(
-        model.spec.model_kind, ["image-restoration", "unet"]
-    )
-    words = ["aeanet_tf", *does, f"{_rank(model)}d", "tensorflow", "keras"]
-    if model.spec.n_attention:
-        words.append("attention")
-    if model.spec.kind == "projection":
-        words.append("projection")
-    return words
+    attention = ["attention"] if model.spec.n_attention else []
+    return ["aeanet_tf", *model.tags, f"{model.config.n_dim}d", "tensorflow", "keras", *attention]
 
 
 def documentation(model, description, normalization):
-    """The package's documentation in Markdown.
-
-    Args:
-        model: an `AEANet` or one of its siblings.
-        description: a sentence about the model.
-        normalization: the `NormalizationSection` of the package.
-    """
+    """The package's documentation in Markdown, which begins with the ``description``, a sentence."""
     segments, back = model.segments, "The output stays in this normalised range."
     if maps_back(model, normalization):
         back = "The output is mapped back by the inverse."
-    normalizations = _NORMALIZATION_OF_CLASSES if segments else _NORMALIZATION
+    text = _NORMALIZATION[normalization.kind] + ("" if segments else _OUTPUT[normalization.kind])
     return _DOCUMENTATION.format(
         name=package_name(model),
         description=description,
@@ -155,9 +136,7 @@ def documentation(model, description, normalization):
         preset=model.config.preset,
         axes=model.config.axes,
         parameters=model.keras_model.count_params(),
-        normalization=normalizations[normalization.kind].format(
-            low=normalization.low, high=normalization.high, back=back
-        ),
+        normalization=text.format(low=normalization.low, high=normalization.high, back=back) + "\n",
         channels=_channels(model),
         tiles=_tiles(model),
         validation=_VALIDATION_OF_CLASSES if segments else _VALIDATION,
@@ -179,7 +158,7 @@ def _channels(model):
             f"pixel is that of its largest probability. The classes, in the order of the channels, had the values "
             f"{', '.join(map(str, model.config.labels))} in the label images of training.\n"
         )
-    if model.spec.kind == "projection":
+    if model.config.projected_axis is not None:
         lines.append(
             f"The output lacks the axis {model.config.proj_axis}; along it the network needs the whole stack.\n"
         )
@@ -201,10 +180,6 @@ def _tiles(model):
     else:
         text += " The network is convolutional: with the halo, tiles show no seams."
     return text
-
-
-def _rank(model):
-    return len(model.config.axes.replace("C", ""))
 
 
 class SpatialAxis(NamedTuple):
@@ -234,14 +209,10 @@ def spatial_axes(model):
     axes = model.config.axes.replace("C", "")
     spatial = []
     for letter, step, radius, fixed in zip(
-        axes,
-        model._axes_div_by(axes),
-        model._axes_tile_overlap(axes),
-        model.keras_model.input.shape[1:-1],
-        strict=True,
+        axes, model.spec.divisor, model.receptive_radius, model.keras_model.input.shape[1:-1], strict=True
     ):
         # Halos in whole steps keep the blocks on the network's grid.
-        halo = -(-radius // step) * step if letter in "YX" and letter in model._axes_out else 0
+        halo = -(-radius // step) * step if letter in "YX" and letter in model.axes_out else 0
         spatial.append(SpatialAxis(letter, int(step), int(halo), int(2 * halo + step), fixed))
     return spatial
 
@@ -320,7 +291,7 @@ def draw_cover(path, model, image, output):
 
     # Small enough for the size limit whatever the noise.
     figure = Figure(figsize=(6, 3), dpi=100)
-    axes_out = [a for a in model.config.axes if a in model._axes_out]
+    axes_out = [a for a in model.config.axes if a in model.axes_out]
     if model.segments:
         output = np.argmax(output, -1)[..., None]
     planes = _plane(image, model.config.axes), _plane(output, axes_out)

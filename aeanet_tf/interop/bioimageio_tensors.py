@@ -9,14 +9,9 @@ CHANNEL = v0_5.AxisId("channel")
 
 
 def input_tensor(model, normalization, test_tensor):
-    """The description of the input.
+    """The description of the input, with the `NormalizationSection` as preprocessing and a ``.npy`` file to test.
 
     Spatial sizes are ``min + n * step`` as `spatial_axes` has them; blocks are cut along the axes with a halo.
-
-    Args:
-        model: an `AEANet` or one of its siblings.
-        normalization: the `NormalizationSection` that becomes the preprocessing.
-        test_tensor: path of the ``.npy`` file.
     """
     axes = [v0_5.BatchAxis()]
     for axis in spatial_axes(model):
@@ -38,7 +33,7 @@ def output_tensor(model, normalization, test_tensor):
     """The description of the output: sizes refer to the input's, a projected axis is missing; else as the input's."""
     axes = [v0_5.BatchAxis()]
     for axis in spatial_axes(model):
-        if axis.letter not in model._axes_out:
+        if axis.letter not in model.axes_out:
             continue
         size = v0_5.SizeReference(tensor_id=INPUT, axis_id=_axis_id(axis.letter))
         if axis.halo:

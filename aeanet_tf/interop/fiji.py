@@ -76,16 +76,15 @@ def export_fiji(model, path, target="tf1.15"):
 
 def meta(model):
     """What ``meta.json`` holds: CSBDeep's description of the model."""
-    axes = model.config.axes
     labels = {"labels": list(model.config.labels)} if model.segments else {}
     return {
         "type": type(model).__name__,
         "version": aeanet_tf.__version__,
         "probabilistic": bool(model.config.probabilistic),
-        "axes": axes,
-        "axes_div_by": [int(n) for n in model._axes_div_by(axes)],
-        "tile_overlap": [int(n) for n in model._axes_tile_overlap(axes)],
-        "axes_out": model._axes_out,
+        "axes": model.config.axes,
+        "axes_div_by": [*map(int, model.spec.divisor), 1],
+        "tile_overlap": [*model.receptive_radius, 0],
+        "axes_out": model.axes_out,
         **labels,
     }
 

@@ -39,7 +39,7 @@ def export_onnx(model, path):
     network = model.keras_model
     converted = convert(network)
     axes = "".join(a.lower() for a in model.config.axes if a != "C")
-    out_axes = "".join(a.lower() for a in model._axes_out if a != "C")
+    out_axes = "".join(a.lower() for a in model.axes_out if a != "C")
     _name_tensor(converted.graph, converted.graph.input[0], "input", axes)
     _name_tensor(converted.graph, converted.graph.output[0], "output", out_axes)
     content = converted.SerializeToString()

@@ -230,14 +230,8 @@ def repeated(x, name):
 
 
 def attention(layer, x, q, name):
-    """Attention of the query features ``q`` to ``x`` and the shared references, output projection included.
-
-    Args:
-        layer: a built `GlobalAttention`.
-        x: features to attend to, a Keras tensor ``(batch, *spatial, channels)``.
-        q: query features, ``(batch, *spatial', key channels)``.
-        name: what the names of the layers begin with.
-    """
+    """Attention of query features ``q (batch, *spatial', key channels)`` to ``x (batch, *spatial, channels)`` and the
+    shared references, by the built `GlobalAttention` ``layer``, output projection included."""
     return (_by_softmax if layer.normalization == "softmax" else _by_length)(layer, x, q, name)
 
 

@@ -9,11 +9,6 @@ from aeanet_tf.errors import InputError
 _TYPES = {1: "float", 3: "int32", 9: "int64", 10: "bool"}
 
 
-def targets():
-    """Names of the runtimes that are known, ``("tf1.12", "tf1.15")``."""
-    return tuple(operations())
-
-
 @lru_cache
 def operations():
     """The list: runtime -> operation -> attribute -> allowed values, ``None`` for any.
@@ -27,7 +22,7 @@ def operations():
 def check_target(target):
     """Raise an `InputError` for an unknown runtime."""
     if target not in operations():
-        raise InputError(f"target: {target!r} is unknown, expected one of {', '.join(targets())}")
+        raise InputError(f"target: {target!r} is unknown, expected one of {', '.join(operations())}")
 
 
 def check_graph(graph, target):

@@ -30,17 +30,14 @@ def export_saved_model(model, path):
         InputError: ``path`` is a file or a folder that holds something else, or cannot be written.
     """
     path = Path(path)
-    if path.exists() and not _replaceable(path):
+    replaceable = path.is_dir() and (not any(path.iterdir()) or (path / "saved_model.pb").is_file())
+    if path.exists() and not replaceable:
         raise InputError(f"{path}: exists and is no SavedModel, expected a new folder")
     module = _module(model.keras_model)
     with replacing_folder(path) as temporary:
         tf.saved_model.save(module, str(temporary), signatures={"serving_default": module.signature})
     logger.info("%s written, a SavedModel of TensorFlow %s", path, tf.__version__)
     return path
-
-
-def _replaceable(path):
-    return path.is_dir() and (not any(path.iterdir()) or (path / "saved_model.pb").is_file())
 
 
 def _module(network):

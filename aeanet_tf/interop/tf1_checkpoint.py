@@ -11,12 +11,9 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing_folder
 from aeanet_tf.interop.tf1_files import find_prefix, read_checkpoint
 from aeanet_tf.interop.tf1_identify import differences, hidden_fields, identify
-from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
-from aeanet_tf.models.folder import save_normalization
+from aeanet_tf.models.folder import model_class, save_normalization
 from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.networks import presets
-
-__all__ = ["check_output", "find_prefix", "identify", "import_checkpoint", "read_checkpoint"]
 
 logger = logging.getLogger("aeanet_tf")
 OUTPUT_NAMES = {
@@ -56,16 +53,24 @@ def import_checkpoint(prefix, output, preset=None, axes=None, overrides=(), norm
     output = check_output(output)
     prefix = find_prefix(prefix)
     variables, slots = read_checkpoint(prefix)
-    published, spec = _identify(prefix, variables, preset, overrides)
-    model_class, config = _config(published, spec, axes)
-    model = model_class(config, output.name, basedir=None)
+    try:
+        published, spec = identify(variables, preset, overrides)
+    except InputError as error:
+        raise InputError(f"{prefix}: {error}") from None
+    kind = model_class(spec.kind)
+    config = _config(kind.config_class, published, spec, axes)
+    model = kind(config, output.name, basedir=None)
     pairs, problems = match_variables(model.keras_model, variables)
     if problems:
         raise InputError(f"{prefix}: {_refusal(published, spec, problems, variables, preset)}")
     for variable, value in pairs:
         variable.assign(value)
     normalization = normalization or published_normalization(published)
-    _write(output, config, model.keras_model, normalization)
+    with replacing_folder(output) as partial:
+        partial.mkdir()
+        save_json(vars(config), str(partial / "config.json"))
+        model.keras_model.save_weights(str(partial / "weights_best.h5"))
+        save_normalization(partial, normalization)
     _report(prefix, published, spec, pairs, slots, overrides)
     logger.info("images are normalised by %s (--normalization changes it)", _fields(normalization.model_dump()))
     return output
@@ -92,24 +97,14 @@ def check_output(output):
     return output.resolve() if output.name in ("", "..") else output
 
 
-def _identify(prefix, variables, preset, overrides):
-    try:
-        return identify(variables, preset, overrides)
-    except InputError as error:
-        raise InputError(f"{prefix}: {error}") from None
-
-
-def _config(published, spec, axes):
-    """The model's class and configuration."""
+def _config(config_class, published, spec, axes):
+    """The model's configuration."""
     dimension = spec.dimension
     axes = axes or {2: "YX", 3: "ZYX"}[dimension]
     spatial = axes.upper().removesuffix("C")
     if spatial not in map("".join, permutations("TZYX", dimension)):
         raise InputError(f"axes: found {axes!r}, expected {dimension} different letters of TZYX for this checkpoint")
-    model_class, make = (
-        (ProjectionAEANet, ProjectionAEANetConfig) if spec.kind == "projection" else (AEANet, AEANetConfig)
-    )
-    config = make(
+    return config_class(
         axes.upper(),
         spec.in_channels,
         spec.out_channels,
@@ -117,7 +112,6 @@ def _config(published, spec, axes):
         preset=published,
         network=spec.model_dump(mode="json"),
     )
-    return model_class, config
 
 
 def _refusal(published, spec, problems, variables, preset, limit=10):
@@ -142,14 +136,6 @@ def _otherwise(spec, variables):
         return ""
     differing = ", ".join(f"{key} = {_text(there)}, not {_text(here)}" for key, (here, there) in fields.items())
     return f"; the checkpoint looks like {name} ({differing})"
-
-
-def _write(output, config, network, normalization):
-    with replacing_folder(output) as partial:
-        partial.mkdir()
-        save_json(vars(config), str(partial / "config.json"))
-        network.save_weights(str(partial / "weights_best.h5"))
-        save_normalization(partial, normalization)
 
 
 def _report(prefix, published, spec, pairs, slots, overrides):

@@ -7,17 +7,16 @@ from dataclasses import replace
 import numpy as np
 from csbdeep.data import PadAndCropResizer, PercentileNormalizer
 from csbdeep.internals.probability import ProbabilisticPrediction
-from csbdeep.models import CARE, Config
-from csbdeep.utils import axes_check_and_normalize
+from csbdeep.models import Config
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.models.care import PublicCARE
 from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.ensemble import predict_ensemble
 from aeanet_tf.models.fitting import default_optimizer, network_to_train, prepared_callbacks, run_callbacks
-from aeanet_tf.models.folder import weight_files
 from aeanet_tf.models.predict_arrays import predict_images
-from aeanet_tf.models.training_data import training_data, warn_of_small_batches
-from aeanet_tf.networks import build_network, check_precision
+from aeanet_tf.models.training_data import training_data
+from aeanet_tf.networks import build_network
 from aeanet_tf.prediction.machine import EvaluationMemory, warn_if_emulated
 from aeanet_tf.prediction.options import PredictionOptions
 from aeanet_tf.prediction.stages import OwnAttention, Stages
@@ -27,7 +26,7 @@ from aeanet_tf.training.devices import find_devices
 logger = logging.getLogger("aeanet_tf")
 
 
-class AEANet(CARE):
+class AEANet(PublicCARE):
     """Image restoration with global attention; everything a ``csbdeep.models.CARE`` does, called the same way.
 
     Args:
@@ -37,7 +36,8 @@ class AEANet(CARE):
         basedir: where the folder is made; ``None`` writes nothing to disk.
 
     Attributes: ``config``, ``keras_model``, ``name``, ``logdir``, as in CARE; ``spec``, the network's validated spec;
-        ``memory``, the `EvaluationMemory` of its predictions.
+        ``memory``, the `EvaluationMemory` of its predictions; ``trained_network``, the compiled network that training
+        changes, `keras_model` or one beside it, ``None`` before the first training.
 
     The folder holds ``config.json``, ``weights_best.h5`` and ``weights_last.h5``, ``history.csv``, TensorBoard's
     ``logs`` and, while training is unfinished, ``resume``.
@@ -53,32 +53,30 @@ class AEANet(CARE):
         (30, 21)
     """
 
+    config_class = AEANetConfig
     # What the predictions of a class of models are: labels of classes, or slices between two.
     segments = interpolates = False
+    # The same in words, and in tags of collections of models; ``rank`` and ``classes`` are filled in.
+    purpose, tags = "restores {rank}D microscopy images", ("image-restoration", "unet")
+    default_metrics = ("mse", "mae")
 
     def __init__(self, config, name=None, basedir="."):
-        if isinstance(config, Config) and not isinstance(config, self._config_class):
+        if isinstance(config, Config) and not isinstance(config, self.config_class):
             logger.info("taking over CARE's configuration; its unet_kern_size has no counterpart here")
-            config = self._config_class.from_csbdeep(config)
-        if isinstance(config, self._config_class):
+            config = self.config_class.from_csbdeep(config)
+        if isinstance(config, self.config_class):
             find_devices(config.train_devices, config.train_batch_size)
         self._from_disk = config is None
-        self._stages, self._half, self._steps, self.memory = {}, None, None, EvaluationMemory()
-        super().__init__(config=config, name=name, basedir=basedir)
+        self._stages, self._half, self.trained_network, self._steps = {}, None, None, None
+        self.memory = EvaluationMemory()
+        super().__init__(config, name, basedir)
         # The graph of the network, which every prediction needs.
         self.stages(None)
-
-    # Whether CSBDeep's TensorBoard images are of its predictions.
-    _shows_images = True
 
     @property
     def _trained_spec(self):
         """Of the network that losses see; its weights are those of `keras_model`."""
         return self.spec
-
-    @property
-    def _config_class(self):
-        return AEANetConfig
 
     def _build(self):
         if self.config.train_seed is not None and not self._from_disk:
@@ -86,15 +84,16 @@ class AEANet(CARE):
         self.spec = self.config.spec
         return build_network(self.spec)
 
-    def prepare_for_training(self, optimizer=None, metrics=("mse", "mae")):
+    def prepare_for_training(self, optimizer=None, metrics=None):
         """Compile the network and make the callbacks, which `train` does by itself if it was not done before.
 
         Args:
             optimizer: a Keras optimiser; Adam with the configuration's learning rate and betas by default. With
                 ``config.train_devices`` a new one like it is used. There, and with ``config.train_precision`` of
                 half, what is compiled is a network beside `keras_model`, which is given the weights.
-            metrics: names of losses to report beside the one that is trained. CSBDeep's weighting of the background
-                (``loss_bg_thresh``) is not offered: it does not run on Keras 3 in CSBDeep either.
+            metrics: names of losses to report beside the one that is trained; ``default_metrics`` of the class by
+                default. CSBDeep's weighting of the background (``loss_bg_thresh``) is not offered: it does not run on
+                Keras 3 in CSBDeep either.
 
         Raises:
             InputError: ``config.train_devices`` that this machine does not have, or that do not divide the batch size.
@@ -103,21 +102,16 @@ class AEANet(CARE):
         if optimizer is None:
             steps = self._steps or config.train_epochs * config.train_steps_per_epoch
             optimizer = default_optimizer(config, steps)
-        self._trained = network_to_train(self, self._trained_spec)
+        self.trained_network = network_to_train(self, self._trained_spec)
         # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
-        loss, metrics = self._loss(config.train_loss), [self._loss(name) for name in metrics]
-        self._trained.compile(optimizer, loss, metrics=metrics, jit_compile=False)
+        names = self.default_metrics if metrics is None else metrics
+        metrics = [self._loss(name) for name in names]
+        self.trained_network.compile(optimizer, self._loss(config.train_loss), metrics=metrics, jit_compile=False)
         self.callbacks = prepared_callbacks(self)
         self._best_weights = None
         if self.basedir is not None and config.train_checkpoint is not None:
             # One for all calls of train: a second call does not overwrite better weights of the first.
             self._best_weights = BestWeights(self.logdir / config.train_checkpoint, self.keras_model.save_weights)
-        self._model_prepared = True
-
-    @property
-    def trained_network(self):
-        """The compiled network that training changes, after `prepare_for_training`: `keras_model`, or one beside it."""
-        return self._trained
 
     def _loss(self, name):
         """The loss or metric called ``name``."""
@@ -130,8 +124,8 @@ class AEANet(CARE):
 
         Args:
             X, Y: source and target, arrays ``(n, *spatial, channels)`` of patches whose sizes divide by
-                `_axes_div_by`; or, with ``config.train_patch_size``, lists of whole images ``(*spatial, channels)`` of
-                any size, from which patches of that size are cropped at random.
+                ``spec.divisor``; or, with ``config.train_patch_size``, lists of whole images ``(*spatial, channels)``
+                of any size, from which patches of that size are cropped at random.
             validation_data: pair ``(X, Y)`` in the same form. Images are validated whole, cut to the smallest common
                 size that the network can take.
             epochs, steps_per_epoch: instead of the configuration's.
@@ -146,24 +140,42 @@ class AEANet(CARE):
         Raises:
             InputError: data whose shapes do not fit each other, the configuration or the network.
         """
+        data = self.prepared_data(self.config, X, Y, validation_data, steps_per_epoch, augmenter)
+        return self.fit(*data, epochs, resume=resume, verbose=verbose)
+
+    @classmethod
+    def prepared_data(cls, config, X, Y, validation_data, steps=None, augmenter=None):
+        """What `fit` is given, checked before a model is made: its arguments ``sampler``, ``validation``, ``shown``.
+
+        Args:
+            config: of the model.
+            X, Y, validation_data, augmenter: see `train`.
+            steps: of an epoch; the configuration's by default.
+
+        Raises:
+            InputError: see `train`.
+        """
+        return *training_data(config, X, Y, validation_data, steps, augmenter), validation_data
+
+    def fit(self, sampler, validation, shown=None, epochs=None, *, resume=False, verbose=1):
+        """Train the network on what `prepared_data` gives.
+
+        Args:
+            sampler: a `PatchSampler`.
+            validation: a `ValidationSet`.
+            shown: ``(X, Y)`` of which TensorBoard shows predictions where they are arrays; ``None`` for none.
+            epochs, resume, verbose: see `train`.
+
+        Returns:
+            Keras's ``History``; see `train`.
+        """
         epochs = self.config.train_epochs if epochs is None else epochs
-        sampler, validation = training_data(self.config, X, Y, validation_data, steps_per_epoch, augmenter)
-        logger.info(
-            "training on %d images in patches of %s, validating on %d of %s, seed %d",
-            len(X),
-            " x ".join(map(str, sampler.patch_size)),
-            len(validation_data[0]),
-            " x ".join(map(str, validation.size)),
-            sampler.seed,
-        )
-        warn_of_small_batches(self.config)
-        if not self._model_prepared:
+        if self.trained_network is None:
             # What `epochs` and `steps_per_epoch` come to, a schedule is to end with.
             self._steps = epochs * sampler.steps
             self.prepare_for_training()
-        images = validation_data if self._shows_images else None
-        callbacks, state = run_callbacks(self, self._best_weights, sampler, images)
-        network, first = self._trained, 0
+        callbacks, state = run_callbacks(self, self._best_weights, sampler, shown)
+        network, first = self.trained_network, 0
         if network is not self.keras_model:
             network.set_weights(self.keras_model.get_weights())
         if state is not None:
@@ -192,7 +204,7 @@ class AEANet(CARE):
         losses = history.history.get("loss", [])
         if losses and not np.isfinite(losses[-1]):
             logger.error("training stopped in epoch %d: the loss is not a number", history.epoch[-1] + 1)
-        self._training_finished()
+        self.finish_training()
         if self.config.train_baselines and self.config.restores:
             # SciPy with it, which only training needs.
             from aeanet_tf.models.filters import keep_filters
@@ -279,24 +291,22 @@ class AEANet(CARE):
         normalizer=PercentileNormalizer(),  # noqa: B008
         resizer=PadAndCropResizer(),  # noqa: B008
         n_tiles=None,
-        tiling="exact",
-        max_memory=None,
-        context="image",
-        precision="float32",
-        ensemble=None,
+        **options,
     ):
         """Restore an image as a distribution for each pixel: CSBDeep's ``ProbabilisticPrediction``; see `predict`.
 
         With an ``ensemble`` the distribution has the mean and the variance of the mixture of all predictions, see
         `EnsembleStatistics`.
 
+        Args:
+            img, axes, normalizer, resizer, n_tiles, options: those of `predict`.
+
         Raises:
             ValueError: the model is not probabilistic.
         """
         if not self.config.probabilistic:
             raise ValueError("This is not a probabilistic model.")
-        options = PredictionOptions(n_tiles, tiling, max_memory, context, precision, ensemble)
-        results = self._predict(img, axes, normalizer, resizer, options)
+        results = self._predict(img, axes, normalizer, resizer, PredictionOptions(n_tiles, **options))
         if isinstance(img, (list, tuple)):
             return [ProbabilisticPrediction(*result) for result in results]
         return ProbabilisticPrediction(*results)
@@ -310,18 +320,10 @@ class AEANet(CARE):
         results = predict_ensemble([self], img, axes, each, scale and self.config.probabilistic)
         return [result[:2] for result in results] if isinstance(img, (list, tuple)) else results[:2]
 
-    def network(self, precision="float32"):
-        """The network as prediction uses it, with the weights of `keras_model`.
-
-        Args:
-            precision: ``"float32"`` gives `keras_model`, ``"bfloat16"`` a copy that computes in half precision.
-
-        Raises:
-            InputError: an unknown precision.
-        """
+    def _network(self, precision):
+        """`keras_model`, or for ``"bfloat16"`` a copy with its weights that computes in half precision."""
         if precision == "float32":
             return self.keras_model
-        check_precision(precision)
         if self._half is None:
             warn_if_emulated(precision)
             self._half = build_network(self.spec, precision=precision)
@@ -331,7 +333,7 @@ class AEANet(CARE):
 
     def stages(self, plan, precision="float32"):
         """The compiled stages of a `Plan`, ``None`` for one network with its own attention; made once for each."""
-        network = self.network(precision)
+        network = self._network(precision)
         cached, stages = self._stages.get(precision, (None, {}))
         if cached is not network:
             stages = {}
@@ -341,10 +343,6 @@ class AEANet(CARE):
         if key not in stages:
             stages[key] = Stages(network, plan.kept) if shared else OwnAttention(network)
         return stages[key]
-
-    def _predict_mean_and_scale(self, img, axes, normalizer, resizer, n_tiles=None):
-        # What CSBDeep's own methods call.
-        return self._predict(img, axes, normalizer, resizer, PredictionOptions(n_tiles, "exact"))
 
     def export_TF(self, fname=None, target="tf1.15"):
         """Write the zip that the CSBDeep plugin of Fiji loads; `interop.fiji.export_fiji` says what is in it.
@@ -366,25 +364,3 @@ class AEANet(CARE):
                 raise InputError("fname: missing, and the model has no folder (basedir is None) to write to")
             fname = self.logdir / "TF_SavedModel.zip"
         return export_fiji(self, fname, target)
-
-    def _find_and_load_weights(self, prefer="best"):
-        # CSBDeep's would also take the hidden file that a killed run was writing.
-        if self.basedir is None:
-            return
-        files = weight_files(self.logdir)
-        if not files:
-            warnings.warn(f"{self.logdir}: no network weights (*.h5) to load", stacklevel=3)
-            return
-        chosen = ([path for path in files if prefer in path.name] or files)[-1]
-        print(f"Loading network weights from '{chosen.name}'.")
-        self.load_weights(chosen.name)
-
-    def _axes_div_by(self, query_axes):
-        return self._by_axis(query_axes, self.spec.divisor, 1)
-
-    def _axes_tile_overlap(self, query_axes):
-        return self._by_axis(query_axes, self.stages(None).stages[0].radius, 0)
-
-    def _by_axis(self, query_axes, values, other):
-        table = dict(zip(self.config.axes.replace("C", ""), values, strict=True))
-        return tuple(table.get(a, other) for a in axes_check_and_normalize(query_axes))

@@ -55,6 +55,7 @@ class AEANetConfig(Config):
         losses: names of the losses.
         samplers: the classes of what is trained on and of what is validated on.
         projected_axis: index of the spatial axis of the input that predictions lack, ``None`` for none.
+        learns_intensities: whether predictions are intensities that follow from those of the same place in the input.
 
     Where none of the three schedules is given, restoration has warm-up and cosine to a learning rate of 2e-3, and
     ``train_clip_norm`` 0.1 (docs/training.md). CSBDeep's configurations keep CSBDeep's.
@@ -73,6 +74,7 @@ class AEANetConfig(Config):
     losses = RESTORATION_LOSSES
     samplers = PatchSampler, ValidationSet
     projected_axis = None
+    learns_intensities = True
     _default_presets = {2: "aeanet-care", 3: "aeanet-care"}  # noqa: RUF012  read-only; pairs would be no clearer
     # What was best for restoration where no schedule is given.
     _default_training = {  # noqa: RUF012  read-only
@@ -132,7 +134,8 @@ class AEANetConfig(Config):
     def restores(self):
         """Whether predictions are images of the axes and channels of the input, which can have its intensities and
         which a filter could make as well."""
-        return self.spec.model_kind == "unet" and self.n_channel_in == self.n_channel_out
+        kept = self.projected_axis is None and self.n_channel_in == self.n_channel_out
+        return self.learns_intensities and kept
 
     def _resolve(self, network, unet):
         spec = as_spec(self.preset)
@@ -241,6 +244,7 @@ class SliceInterpolationConfig(AEANetConfig):
     settings = InterpolationSettings
     losses = INTERPOLATION_LOSSES
     samplers = TripletSampler, TripletValidationSet
+    learns_intensities = False
     _default_presets = {2: "ssan"}  # noqa: RUF012  read-only, as above
     _default_training = {}  # noqa: RUF012  read-only; CSBDeep's
 
@@ -288,6 +292,7 @@ class SegmentationAEANetConfig(AEANetConfig):
 
     settings = SegmentationSettings
     losses = SEGMENTATION_LOSSES
+    learns_intensities = False
     _default_presets = {2: "aeanet-mri", 3: "aeanet-mri"}  # noqa: RUF012  read-only, as above
     _default_training = {}  # noqa: RUF012  read-only; CSBDeep's
 

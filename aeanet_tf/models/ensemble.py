@@ -87,9 +87,7 @@ class Ensemble:
         """
         results = self._predict(img, axes, normalizer, resizer, options)
         first = self.models[0]
-        if not first.segments:
-            return _each(lambda result: result.mean, results)
-        return _each(lambda result: first.labels_of(result.mean, first._channel_axis(axes)), results)
+        return _each(lambda result: first.labels_of(result.mean, axes) if first.segments else result.mean, results)
 
     def predict_probabilities(self, img, axes, normalizer="own", resizer=PadAndCropResizer(), **options):  # noqa: B008
         """The mean of the probabilities of models that segment; see `predict`.
@@ -200,7 +198,7 @@ def _facts(model):
     return {
         "kind": model.spec.model_kind,
         **{name: getattr(config, name, None) for name in names},
-        "axes of the prediction": model._axes_out,
+        "axes of the prediction": model.axes_out,
     }
 
 
@@ -210,10 +208,6 @@ def _each(function, results):
 
 def model_orientations(models, ensemble):
     """The `Orientation` list of models whose axes are the same: those that all of them take.
-
-    Args:
-        models: list of `AEANet`.
-        ensemble: see `AEANet.predict`.
 
     Raises:
         InputError: an unknown ``ensemble``, or one that does not fit the axes.
@@ -267,7 +261,7 @@ def predict_ensemble(models, img, axes, each, scale=False, disagreement=False):
         # Each is let go when it is added.
         predicted = list(predicted) if several else [predicted]
         # Channels that the model adds are last.
-        kept = kept_axes(names, model.config.axes, model._axes_out)
+        kept = kept_axes(names, model.config.axes, model.axes_out)
         for state in states:
             parts = [None if part is None else turn.flipped_back(part, kept) for part in predicted.pop(0)]
             _add(statistics, state, number, *parts)

@@ -40,13 +40,8 @@ def default_optimizer(config, steps):
 
 
 def network_to_train(model, spec):
-    """The model's network; or one beside it, in half precision, with replicas or another end, whose weights it is given
-    after each epoch: what predicts and exports knows nothing of these.
-
-    Args:
-        model: an `AEANet`.
-        spec: of the network that losses see.
-    """
+    """The network of an `AEANet`; or one beside it, in half precision, with replicas or another end (the ``spec`` that
+    losses see), whose weights it is given after each epoch: what predicts and exports knows nothing of these."""
     config = model.config
     devices, precision = find_devices(config.train_devices, config.train_batch_size), config.train_precision
     warn_if_emulated(precision)

@@ -15,12 +15,12 @@ logger = logging.getLogger("aeanet_tf")
 
 RUN_FILE = "run.json"
 NORMALIZATION_FILE = "normalization.json"
-# Names of model and configuration, by a spec's `model_kind`.
+# By a spec's `model_kind`.
 MODEL_CLASSES = {
-    "unet": ("AEANet", "AEANetConfig"),
-    "projection": ("ProjectionAEANet", "ProjectionAEANetConfig"),
-    "ssan": ("SliceInterpolationNet", "SliceInterpolationConfig"),
-    "segmentation": ("SegmentationAEANet", "SegmentationAEANetConfig"),
+    "unet": "AEANet",
+    "projection": "ProjectionAEANet",
+    "ssan": "SliceInterpolationNet",
+    "segmentation": "SegmentationAEANet",
 }
 
 
@@ -28,14 +28,7 @@ def model_class(kind):
     """The class of the models of a kind: of a spec's ``model_kind``."""
     from aeanet_tf import models
 
-    return getattr(models, MODEL_CLASSES[kind][0])
-
-
-def config_class(kind):
-    """The class of their configurations."""
-    from aeanet_tf import models
-
-    return getattr(models, MODEL_CLASSES[kind][1])
+    return getattr(models, MODEL_CLASSES[kind])
 
 
 def model_kind(folder):
@@ -47,11 +40,18 @@ def model_kind(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such model folder")
-    kind = _network_kind(folder / "config.json")
+    path = folder / "config.json"
+    if not path.is_file():
+        raise InputError(f"{folder}: the model folder has no {path.name}")
+    try:
+        network = json.loads(path.read_text(encoding="utf-8"))["network"]
+        kind = "segmentation" if network.get("last_activation") == "softmax" else network["kind"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: not the configuration of an AEANet (no network in it)") from None
     if not weight_files(folder):
         raise InputError(f"{folder}: the model folder has no weights (*.h5), expected those of a finished training")
     if kind not in MODEL_CLASSES:
-        raise InputError(f"{folder / 'config.json'}: network.kind {kind!r}, expected one of {', '.join(MODEL_CLASSES)}")
+        raise InputError(f"{path}: network.kind {kind!r}, expected one of {', '.join(MODEL_CLASSES)}")
     return kind
 
 
@@ -74,16 +74,6 @@ def weight_files(folder):
     """The weights in a model folder, newest last, without the hidden file that a killed run was writing."""
     files = [path for pattern in ("*.h5", "*.hdf5") for path in Path(folder).glob(pattern)]
     return sorted((path for path in files if path.name[0] != "."), key=lambda path: path.stat().st_mtime)
-
-
-def _network_kind(path):
-    if not path.is_file():
-        raise InputError(f"{path.parent}: the model folder has no {path.name}")
-    try:
-        network = json.loads(path.read_text(encoding="utf-8"))["network"]
-        return "segmentation" if network.get("last_activation") == "softmax" else network["kind"]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: not the configuration of an AEANet (no network in it)") from None
 
 
 def save_normalization(folder, section):

@@ -8,6 +8,40 @@ from aeanet_tf.io.statistics import streamed_mean_std, streamed_percentiles
 from aeanet_tf.models.folder import prediction_normalization
 
 
+class _NoWayBack(Normalizer):
+    """Maps nothing back after prediction."""
+
+    def after(self, mean, scale, axes):
+        """There is none; see ``csbdeep.data.Normalizer``.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError("predictions are not mapped back by this normaliser")
+
+    @property
+    def do_after(self):
+        """False: predictions stay as they are."""
+        return False
+
+
+class OneWayNormalizer(_NoWayBack):
+    """Normalises as another normaliser does and maps nothing back, for predictions that are no intensities.
+
+    CSBDeep maps predictions back where a model has as many output as input channels, and so it would with classes.
+
+    Args:
+        normalizer: the other, a ``csbdeep.data.Normalizer``.
+    """
+
+    def __init__(self, normalizer):
+        self.normalizer = normalizer
+
+    def before(self, x, axes):
+        """That of the other; see ``csbdeep.data.Normalizer``."""
+        return self.normalizer.before(x, axes)
+
+
 class RangeNormalizer(Normalizer):
     """Maps the values ``low`` and ``high`` to 0 and 1, the same for every image, and back after prediction.
 
@@ -18,8 +52,8 @@ class RangeNormalizer(Normalizer):
         [0.0, 0.20000000298023224, 1.0]
     """
 
-    def __init__(self, low, high, do_after=True):
-        self.low, self.high, self._do_after = float(low), float(high), do_after
+    def __init__(self, low, high):
+        self.low, self.high = float(low), float(high)
 
     def before(self, x, axes):
         """``(x - low) / (high - low)`` in float32; see ``csbdeep.data.Normalizer``."""
@@ -32,11 +66,11 @@ class RangeNormalizer(Normalizer):
 
     @property
     def do_after(self):
-        """Whether predictions are mapped back to the range of the input."""
-        return self._do_after
+        """True: predictions are mapped back to the range of the input."""
+        return True
 
 
-class StandardNormalizer(Normalizer):
+class StandardNormalizer(_NoWayBack):
     """Gives each image, channel by channel, mean 0 and standard deviation 1; a constant channel becomes 0.
 
     Mean and deviation may be those of the positions that are not empty; then these get mean 0 and deviation 1, and the
@@ -70,19 +104,6 @@ class StandardNormalizer(Normalizer):
         own = tuple(i for i, axis in enumerate(axes) if axis != "C")
         mean, std = (function(x, axis=own, dtype=np.float64, keepdims=True) for function in (np.mean, np.std))
         return _standardised(x, mean, std)
-
-    def after(self, mean, scale, axes):
-        """There is none; see ``csbdeep.data.Normalizer``.
-
-        Raises:
-            ValueError: always.
-        """
-        raise ValueError("predictions of standardised images are not mapped back")
-
-    @property
-    def do_after(self):
-        """False: predictions stay normalised."""
-        return False
 
 
 class FittedStandardNormalizer(StandardNormalizer):
@@ -127,36 +148,6 @@ class FittedPercentileNormalizer(PercentileNormalizer):
         """``(x - mi) / (ma - mi)`` of a piece, in float32; see ``csbdeep.data.Normalizer``."""
         mi, ma = (move_image_axes(values, self.axes_before, axes, True) for values in (self.mi, self.ma))
         return normalize_mi_ma(x, mi, ma, dtype=self.dtype, **self.kwargs)
-
-
-class OneWayNormalizer(Normalizer):
-    """Normalises as another normaliser does and maps nothing back, for predictions that are no intensities.
-
-    CSBDeep maps predictions back where a model has as many output as input channels, and so it would with classes.
-
-    Args:
-        normalizer: the other, a ``csbdeep.data.Normalizer``.
-    """
-
-    def __init__(self, normalizer):
-        self.normalizer = normalizer
-
-    def before(self, x, axes):
-        """That of the other; see ``csbdeep.data.Normalizer``."""
-        return self.normalizer.before(x, axes)
-
-    def after(self, mean, scale, axes):
-        """There is none; see ``csbdeep.data.Normalizer``.
-
-        Raises:
-            ValueError: always.
-        """
-        raise ValueError("predictions are not mapped back by a one-way normaliser")
-
-    @property
-    def do_after(self):
-        """False: predictions stay as they are."""
-        return False
 
 
 def make_normalizer(section):

@@ -21,20 +21,14 @@ from aeanet_tf.prediction.kept import Features
 from aeanet_tf.prediction.machine import RESERVE
 from aeanet_tf.prediction.options import Patches
 from aeanet_tf.prediction.patch_average import averaged_patches
-from aeanet_tf.prediction.plan import Budget, make_plan, most_tiles, most_together
+from aeanet_tf.prediction.plan import Budget, longest_side, make_plan, most_tiles, most_together
 from aeanet_tf.prediction.sweeps import ArrayTarget, run_job
 
 logger = logging.getLogger("aeanet_tf")
 
 
 def predict_images(model, img, axes, normalizer, resizer, options):
-    """``(mean, scale)`` of an image, or a list of them; along an axis T that the model lacks, frame by frame.
-
-    Args:
-        model: an `AEANet`.
-        img: an array, or a list of them.
-        axes, normalizer, resizer, options: see `predict_arrays`.
-    """
+    """As `predict_arrays`, of an image or a list of them; along an axis T that the model lacks, frame by frame."""
     if isinstance(img, (list, tuple)):
         return predict_arrays(model, list(img), axes, normalizer, resizer, options)
     letters, n_tiles = axes_check_and_normalize(axes, img.ndim), options.n_tiles
@@ -48,7 +42,7 @@ def predict_images(model, img, axes, normalizer, resizer, options):
     frames = list(np.moveaxis(img, time, 0))
     results = predict_arrays(model, frames, letters.replace("T", ""), normalizer, resizer, options)
     # An axis that is projected may have stood before T.
-    time = len(kept_axes(letters[:time], model.config.axes, model._axes_out))
+    time = len(kept_axes(letters[:time], model.config.axes, model.axes_out))
     return [None if part[0] is None else np.stack(part, time) for part in zip(*results, strict=True)]
 
 
@@ -104,28 +98,24 @@ class _PreparedImage:
 
     def __init__(self, model, image, axes, normalizer, resizer):
         self.model, self.shape = model, image.shape
-        self.normalizer, self.resizer = model._check_normalizer_resizer(normalizer, resizer)
+        self.normalizer, self.resizer = model.checked_normalizer(normalizer, resizer)
         self.axes = axes_check_and_normalize(axes, image.ndim)
-        net_in, self.net_out = model.config.axes, axes_check_and_normalize(model._axes_out)
-        axes_out = kept_axes(self.axes, net_in, self.net_out)
-        self.permute = model._make_permute_axes(self.axes, net_in, self.net_out, axes_out)
+        net_in, net_out = model.config.axes, model.axes_out
+        self.permute = model.permutation(self.axes, net_in, net_out, kept_axes(self.axes, net_in, net_out))
         x = self.normalizer.before(self.permute(image), net_in)
-        self.x = self.resizer.before(x, net_in, model._axes_div_by(net_in))
+        self.x = self.resizer.before(x, net_in, (*model.spec.divisor, 1))
 
     def finish(self, y):
         """Mean and scale in the axes and the range of the image."""
-        config, y = self.model.config, self.resizer.after(y, self.net_out)
-        parts = mapped_back(y, config.probabilistic, config.n_channel_in, self.normalizer, self.net_out)
+        config, axes = self.model.config, self.model.axes_out
+        y = self.resizer.after(y, axes)
+        parts = mapped_back(y, config.probabilistic, config.n_channel_in, self.normalizer, axes)
         return [self.permute(part, undo=True) for part in parts]
 
 
 def kept_axes(axes, net_axes, net_out_axes):
-    """The axes of an image that its prediction has, in their order: all but one that the network projects.
-
-    Args:
-        axes: of the image.
-        net_axes, net_out_axes: of the network's input and output, such as "ZYXC" and "YXC".
-    """
+    """The axes of an image that its prediction has, in their order: all but one that the network projects, from
+    ``net_axes`` such as "ZYXC" to ``net_out_axes`` such as "YXC"."""
     return "".join(a for a in axes if a in net_out_axes or a not in net_axes)
 
 
@@ -168,25 +158,18 @@ def _predict_group(model, group, options):
 
 
 def given_tiles(model, options, axes, shape, padded):
-    """The numbers of tiles along the network's spatial axes that options ask for, ``None`` for as many as needed.
-
-    Args:
-        model, axes, shape, padded: see `tiles_by_axis`.
-        options: `PredictionOptions`.
-    """
+    """The numbers of tiles along the network's spatial axes that `PredictionOptions` ask for, ``None`` for as many as
+    needed; see `tiles_by_axis`."""
     if options.tiling == "whole":
         return [1] * len(padded)
     return None if options.n_tiles is None else tiles_by_axis(model, axes, options.n_tiles, shape, padded)
 
 
 def plan_images(model, options, sizes, budget, tiles=None, together=True):
-    """The `Plan` for images that are predicted together.
+    """The `Plan` for images of padded spatial ``sizes`` that are predicted together; see `make_plan`.
 
     Args:
-        model: an `AEANet`.
-        options: `PredictionOptions`.
-        sizes: their padded spatial sizes.
-        budget: a `Budget`.
+        model, options, sizes, budget: an `AEANet`, `PredictionOptions`, a list, and a `Budget`.
         tiles: numbers of tiles along the network's spatial axes; ``None`` for as many as the budget asks for.
         together: whether tiles may be evaluated together.
     """
@@ -228,13 +211,12 @@ def run_until_it_fits(model, plan, run, count, results=0):
 
 def _halved(model, plan):
     """Numbers of tiles with twice as many along the longest axis of a tile."""
-    most = most_tiles(model.keras_model, model.spec, plan.size)
-    lengths = [n / t if t < m else 0 for n, t, m in zip(plan.size, plan.n_tiles, most, strict=True)]
-    if not any(lengths):
-        tiles = list(plan.n_tiles)
+    most, tiles = most_tiles(model.keras_model, model.spec, plan.size), list(plan.n_tiles)
+    axis = longest_side(plan.size, tiles, most)
+    if axis is None:
         raise MemoryError(f"n_tiles: memory runs out even with {tiles} tiles, the most there can be") from None
-    axis = int(np.argmax(lengths))
-    return [min(2 * t, m) if i == axis else t for i, (t, m) in enumerate(zip(plan.n_tiles, most, strict=True))]
+    tiles[axis] = min(2 * tiles[axis], most[axis])
+    return tiles
 
 
 def _run(model, group, plan, precision):
@@ -269,14 +251,7 @@ def _predict_in_patches(image, options):
 
 
 def patch_averages(model, source, options, progress=None):
-    """`averaged_patches` of what a model's network gives.
-
-    Args:
-        model: an `AEANet`.
-        source: the normalised, padded image, see `averaged_patches`.
-        options: `PredictionOptions`, whose ``tiling`` is `Patches`.
-        progress: see `averaged_patches`.
-    """
+    """`averaged_patches` of what an `AEANet` gives; the ``tiling`` of the `PredictionOptions` is `Patches`."""
     stages, patches = model.stages(None, options.precision), options.tiling
     size = tuple(map(min, patches.size, source.shape[:-1]))
     inner = [(0, n) for n in size]
@@ -326,15 +301,16 @@ def tiles_by_axis(model, axes, n_tiles, shape, padded):
         InputError: numbers that do not fit the axes.
     """
     if isinstance(n_tiles, Real):
-        extents = [n if a in model._axes_out and a != "C" else 0 for n, a in zip(shape, axes, strict=True)]
+        extents = [n if a in model.axes_out and a != "C" else 0 for n, a in zip(shape, axes, strict=True)]
         n_tiles = [n_tiles if i == np.argmax(extents) else 1 for i in range(len(axes))]
     if len(n_tiles) != len(axes):
         raise InputError(f"n_tiles: {n_tiles!r}, expected a number of at least 1 for each of the axes {axes}")
     by_axis = dict(zip(axes, map(int, n_tiles), strict=True))
     spatial = model.config.axes.replace("C", "")
     for axis, n in by_axis.items():
-        if n > 1 and (axis == "C" or axis not in model._axes_out):
-            raise InputError(f"n_tiles: {n} along {axis}, expected 1: {_why_whole(axis, model)}")
+        if n > 1 and (axis == "C" or axis not in model.axes_out):
+            reason = "frames are predicted one by one" if axis == "T" else "the network needs it whole"
+            raise InputError(f"n_tiles: {n} along {axis}, expected 1: {reason}")
     for axis, size, step in zip(spatial, padded, model.spec.divisor, strict=True):
         if by_axis.get(axis, 1) > size // step:
             raise InputError(
@@ -342,7 +318,3 @@ def tiles_by_axis(model, axes, n_tiles, shape, padded):
                 f"the network's tiles begin every {step} of the {size} pixels"
             )
     return [by_axis.get(axis, 1) for axis in spatial]
-
-
-def _why_whole(axis, model):
-    return "frames are predicted one by one" if axis == "T" else "the network needs it whole"

@@ -27,13 +27,9 @@ class NormalizationSection(Section):
     over: Literal["all", "nonzero"] = "all"
 
     @model_validator(mode="after")
-    def _over_fits(self):
+    def _fits(self):
         if self.over != "all" and self.kind != "standard":
             raise ValueError(f"over: {self.over!r} does not fit kind {self.kind!r}, only 'standard' knows it")
-        return self
-
-    @model_validator(mode="after")
-    def _ordered(self):
         if self.kind in ("percentile", "range") and not self.low < self.high:
             raise ValueError(f"low: {self.low} is not below high = {self.high}")
         if self.kind == "percentile" and not (self.low >= 0 and self.high <= 100):

@@ -13,7 +13,7 @@ class ProjectionAEANet(AEANet, ProjectionCARE):
     """Combined projection along z and restoration, called like ``csbdeep.models.ProjectionCARE``.
 
     As `AEANet`, with a `ProjectionAEANetConfig`. Training targets have length 1 along the projected axis, as
-    CSBDeep's ``create_patches_reduced_target`` makes them; predictions lack that axis.
+    CSBDeep's ``create_patches_reduced_target`` makes them, or lack it; predictions lack that axis.
 
     Example:
         >>> import numpy as np
@@ -24,20 +24,22 @@ class ProjectionAEANet(AEANet, ProjectionCARE):
         (16, 16)
     """
 
-    @property
-    def _config_class(self):
-        return ProjectionAEANetConfig
+    config_class = ProjectionAEANetConfig
+    purpose, tags = "projects 3D stacks to 2D and restores microscopy images", (*AEANet.tags, "projection")
 
-    def train(self, X, Y, validation_data, **kwargs):
-        """See `AEANet.train`; ``Y`` has length 1 along the projected axis, or lacks it."""
+    @classmethod
+    def prepared_data(cls, config, X, Y, validation_data, steps=None, augmenter=None):
+        """See `AEANet.prepared_data`; ``Y`` has length 1 along the projected axis, or lacks it."""
         if isinstance(validation_data, (list, tuple)) and len(validation_data) == 2:
-            validation_data = validation_data[0], self._without_projected_axis(validation_data[1], X)
-        return AEANet.train(self, X, self._without_projected_axis(Y, X), validation_data, **kwargs)
+            validation_data = validation_data[0], _without_projected_axis(config, validation_data[1], X)
+        Y = _without_projected_axis(config, Y, X)
+        return super().prepared_data(config, X, Y, validation_data, steps, augmenter)
 
-    def _without_projected_axis(self, Y, X):
-        if not isinstance(Y, np.ndarray) or Y.ndim < X.ndim:
-            return Y
-        axis = 1 + axes_dict(self.config.axes)[self.config.proj_axis]
-        if Y.shape[axis] != 1:
-            raise InputError(f"Y: length {Y.shape[axis]} along {self.config.proj_axis}, expected 1 after projection")
-        return np.take(Y, 0, axis=axis)
+
+def _without_projected_axis(config, Y, X):
+    if not isinstance(Y, np.ndarray) or Y.ndim < X.ndim:
+        return Y
+    axis = 1 + axes_dict(config.axes)[config.proj_axis]
+    if Y.shape[axis] != 1:
+        raise InputError(f"Y: length {Y.shape[axis]} along {config.proj_axis}, expected 1 after projection")
+    return np.take(Y, 0, axis=axis)

@@ -1,5 +1,7 @@
 """SegmentationAEANet: the classes of the pixels of an image."""
 
+from itertools import product
+
 import numpy as np
 from csbdeep.data import Normalizer, PadAndCropResizer, PercentileNormalizer
 from csbdeep.utils import axes_check_and_normalize
@@ -9,6 +11,7 @@ from aeanet_tf.io.labels import to_classes, to_labels
 from aeanet_tf.models.aeanet import AEANet
 from aeanet_tf.models.config import SegmentationAEANetConfig
 from aeanet_tf.models.normalizers import OneWayNormalizer
+from aeanet_tf.models.training_data import checked_pair
 from aeanet_tf.prediction.options import Patches, PredictionOptions
 from aeanet_tf.prediction.patch_average import patch_starts
 from aeanet_tf.prediction.stages import attends, can_be_swept
@@ -26,8 +29,11 @@ class SegmentationAEANet(AEANet):
         config: a `SegmentationAEANetConfig`, or ``None`` to load the model of an existing folder.
         name, basedir: see `AEANet`.
 
-    `train` takes label images as Y. `predict` gives label images, `predict_probabilities` the probabilities of the
-    classes. ``keras_model`` gives probabilities, too; it is trained by its logits.
+    `train` takes label images as Y: arrays of the same spatial shapes as X, without channels or with one, that hold the
+    values of ``config.labels``, and the same to validate on. With ``config.train_patch_size`` images are validated in
+    patches of that size, side by side; a last one along an axis may overlap its neighbour. `predict` gives label
+    images, `predict_probabilities` the probabilities of the classes. ``keras_model`` gives probabilities, too; it is
+    trained by its logits.
 
     Example:
         >>> import numpy as np
@@ -39,13 +45,11 @@ class SegmentationAEANet(AEANet):
         ((16, 16), dtype('uint8'), True)
     """
 
+    config_class = SegmentationAEANetConfig
     segments = True
-    # They would be of logits beside labels.
-    _shows_images = False
-
-    @property
-    def _config_class(self):
-        return SegmentationAEANetConfig
+    purpose = "segments {rank}D images: it gives the probability of each of {classes} classes at each pixel"
+    tags = ("semantic-segmentation", "unet")
+    default_metrics = ("accuracy",)
 
     @property
     def _trained_spec(self):
@@ -54,67 +58,17 @@ class SegmentationAEANet(AEANet):
     def _loss(self, name):
         return get_segmentation_loss(name, self.config.train_class_weights)
 
-    def prepare_for_training(self, optimizer=None, metrics=("accuracy",)):
-        """See `AEANet.prepare_for_training`; metrics are names of `get_segmentation_loss`, the accuracy by default."""
-        super().prepare_for_training(optimizer, metrics)
-
-    def train(
-        self, X, Y, validation_data, epochs=None, steps_per_epoch=None, augmenter=None, *, resume=False, verbose=1
-    ):
-        """Train the network.
-
-        Args:
-            X: as for `AEANet.train`.
-            Y: label images of X: arrays of the same spatial shapes, without channels or with one, that hold the values
-                of ``config.labels``.
-            validation_data: pair ``(X, Y)`` in the same form. With ``config.train_patch_size`` images are validated in
-                patches of that size, side by side; a last one along an axis may overlap its neighbour.
-            epochs, steps_per_epoch, augmenter, resume, verbose: see `AEANet.train`.
-
-        Returns:
-            Keras's ``History``; the network then has its best weights.
+    @classmethod
+    def prepared_data(cls, config, X, Y, validation_data, steps=None, augmenter=None):
+        """See `AEANet.prepared_data`.
 
         Raises:
-            InputError: as `AEANet.train`; also labels of other values, and validation images smaller than a patch.
+            InputError: as there; also labels of other values, and validation images smaller than a patch.
         """
-        if not (isinstance(validation_data, (list, tuple)) and len(validation_data) == 2):
-            raise InputError("validation_data: expected a pair (X, Y) of arrays or lists of images")
-        Y, held_out = self._indices("Y", Y), self._validation(*validation_data)
-        options = {"augmenter": augmenter, "resume": resume, "verbose": verbose}
-        return super().train(X, Y, held_out, epochs, steps_per_epoch, **options)
-
-    def _validation(self, X, Y):
-        """Images and class indices to validate on, in patches where the training is."""
-        Y, size = self._indices("validation_data", Y), self.config.train_patch_size
-        if size is None:
-            return X, Y
-        try:
-            pairs = ImagePairs(X, Y)
-        except InputError as error:
-            raise InputError(f"validation_data: {error}") from None
-        patches = [], []
-        for i, (x, y, shape) in enumerate(zip(pairs.x, pairs.y, pairs.shapes, strict=True)):
-            if len(shape) != len(size) or any(n < p for n, p in zip(shape, size, strict=True)):
-                raise InputError(
-                    f"validation_data: X[{i}] has {shape}, expected at least train_patch_size {tuple(size)}"
-                )
-            for box in _grid(shape, size):
-                patches[0].append(x[box])
-                patches[1].append(y[box])
-        return patches
-
-    def _indices(self, name, images):
-        """Label images as class indices with one channel."""
-        values, spatial = self.config.labels, self.config.n_dim
-        if not hasattr(images, "__len__") or isinstance(images, (str, dict)):
-            raise InputError(
-                f"{name}: found {type(images).__name__}, expected label images, an array or a list of them"
-            )
-        if isinstance(images, np.ndarray):
-            classes = to_classes(images, values, name)
-            return classes if classes.ndim == spatial + 2 else classes[..., None]
-        classes = [to_classes(image, values, f"{name}[{i}]") for i, image in enumerate(images)]
-        return [image[..., None] if image.ndim == spatial else image for image in classes]
+        Y, held_out = _class_indices(config, "Y", Y), _validation_patches(config, *checked_pair(validation_data))
+        sampler, validation, _ = super().prepared_data(config, X, Y, held_out, steps, augmenter)
+        # Predictions shown would be of logits, beside labels.
+        return sampler, validation, None
 
     def predict(
         self,
@@ -149,11 +103,11 @@ class SegmentationAEANet(AEANet):
         Raises:
             InputError: as `AEANet.predict`; also patches that do not fit the network.
         """
-        options = (normalizer, resizer, n_tiles, tiling, max_memory, context, precision, patch_size, step, ensemble)
-        results = self.predict_probabilities(img, axes, *options)
+        options = PredictionOptions(n_tiles, tiling, max_memory, context, precision, ensemble, patch_size, step)
+        results = self._predict(img, axes, normalizer, resizer, options, scale=False)
         if isinstance(img, (list, tuple)):
-            return [self.labels_of(result, self._channel_axis(axes)) for result in results]
-        return self.labels_of(results, self._channel_axis(axes))
+            return [self.labels_of(result, axes) for result, _ in results]
+        return self.labels_of(results[0], axes)
 
     def predict_probabilities(
         self,
@@ -162,35 +116,26 @@ class SegmentationAEANet(AEANet):
         normalizer=PercentileNormalizer(),  # noqa: B008
         resizer=PadAndCropResizer(),  # noqa: B008
         n_tiles=None,
-        tiling=None,
-        max_memory=None,
-        context="image",
-        precision="float32",
-        patch_size=None,
-        step=None,
-        ensemble=None,
+        **options,
     ):
-        """The probability of each class at each pixel; arguments and errors as of `predict`.
+        """The probability of each class at each pixel; arguments, ``options`` among them, and errors as of `predict`.
 
         Returns:
             Float32 array with the classes along C, which is where ``img`` has it, else last; a list for a list.
         """
-        options = PredictionOptions(n_tiles, tiling, max_memory, context, precision, ensemble, patch_size, step)
-        results = self._predict(img, axes, normalizer, resizer, options, scale=False)
+        results = self._predict(img, axes, normalizer, resizer, PredictionOptions(n_tiles, **options), scale=False)
         return [result for result, _ in results] if isinstance(img, (list, tuple)) else results[0]
 
-    def _check_normalizer_resizer(self, normalizer, resizer):
+    def checked_normalizer(self, normalizer, resizer):
+        """See `PublicCARE`; the normaliser maps nothing back."""
         # Before CSBDeep's check, which warns where a normaliser would map back and the channels differ in number.
         one_way = OneWayNormalizer(normalizer) if isinstance(normalizer, Normalizer) else normalizer
-        return super()._check_normalizer_resizer(one_way, resizer)
+        return super().checked_normalizer(one_way, resizer)
 
-    def labels_of(self, probabilities, axis=-1):
-        """The values of the most probable classes; ``axis`` is that of the classes."""
-        return to_labels(np.argmax(probabilities, axis), self.config.labels)
-
-    def _channel_axis(self, axes):
+    def labels_of(self, probabilities, axes):
+        """The values of the most probable classes, of what `predict_probabilities` gives for an image with ``axes``."""
         axes = axes_check_and_normalize(axes)
-        return axes.index("C") if "C" in axes else -1
+        return to_labels(np.argmax(probabilities, axes.index("C") if "C" in axes else -1), self.config.labels)
 
     def checked_tiling(self, tiling=None, patch_size=None, step=None):
         """How to tile, decided and checked: a name, or `Patches`.
@@ -218,10 +163,33 @@ class SegmentationAEANet(AEANet):
         return Patches.checked(size, STEP if step is None else step, self.spec.divisor)
 
 
-def _grid(shape, size):
-    """Boxes of patches side by side that cover an image."""
-    starts = [patch_starts(n, p, p) for n, p in zip(shape, size, strict=True)]
-    boxes = [()]
-    for axis, p in zip(starts, size, strict=True):
-        boxes = [(*box, slice(start, start + p)) for box in boxes for start in axis]
-    return boxes
+def _validation_patches(config, X, Y):
+    """Images and class indices to validate on, in patches side by side where the training is."""
+    Y, size = _class_indices(config, "validation_data", Y), config.train_patch_size
+    if size is None:
+        return X, Y
+    try:
+        pairs = ImagePairs(X, Y)
+    except InputError as error:
+        raise InputError(f"validation_data: {error}") from None
+    patches = [], []
+    for i, (x, y, shape) in enumerate(zip(pairs.x, pairs.y, pairs.shapes, strict=True)):
+        if len(shape) != len(size) or any(n < p for n, p in zip(shape, size, strict=True)):
+            raise InputError(f"validation_data: X[{i}] has {shape}, expected at least train_patch_size {tuple(size)}")
+        for corner in product(*(patch_starts(n, p, p) for n, p in zip(shape, size, strict=True))):
+            box = tuple(slice(start, start + p) for start, p in zip(corner, size, strict=True))
+            patches[0].append(x[box])
+            patches[1].append(y[box])
+    return patches
+
+
+def _class_indices(config, name, images):
+    """Label images as class indices with one channel."""
+    values, spatial = config.labels, config.n_dim
+    if not hasattr(images, "__len__") or isinstance(images, (str, dict)):
+        raise InputError(f"{name}: found {type(images).__name__}, expected label images, an array or a list of them")
+    if isinstance(images, np.ndarray):
+        classes = to_classes(images, values, name)
+        return classes if classes.ndim == spatial + 2 else classes[..., None]
+    classes = [to_classes(image, values, f"{name}[{i}]") for i, image in enumerate(images)]
+    return [image[..., None] if image.ndim == spatial else image for image in classes]

@@ -44,11 +44,10 @@ class SliceInterpolationNet(AEANet):
         (32, 40)
     """
 
+    config_class = SliceInterpolationConfig
     interpolates = True
-
-    @property
-    def _config_class(self):
-        return SliceInterpolationConfig
+    purpose = "interpolates a slice of a serial section from the slices before and after it, its two channels"
+    tags = ("slice-interpolation",)
 
     def _loss(self, name):
         return _METRICS[name] if name in _METRICS else InterpolationLoss(name, self.config.train_vgg_weights)
@@ -96,7 +95,10 @@ class SliceInterpolationNet(AEANet):
         matched = prepared.match_histograms if match_histograms is None else match_histograms
         self._check_size(before.shape, n_tiles)
         pair = prepare_pair(before, after, shift, matched)
-        normalizer, x = self._normalised(normalizer, pair)
+        if normalizer is None:
+            section = NormalizationSection() if self.basedir is None else prediction_normalization(self.logdir)
+            normalizer = pair_normalizer(section, *pair)
+        x = np.moveaxis(normalizer.before(np.stack(pair), "ZYX"), 0, -1)
         tiles = None if n_tiles is None else [*n_tiles, 1]
         y = self.predict(x, "YXC", NoNormalizer(), None, tiles, tiling, max_memory, precision=precision)[None, ..., 0]
         if normalizer.do_after:
@@ -127,13 +129,6 @@ class SliceInterpolationNet(AEANet):
         """
         options = TripletOptions() if self.basedir is None else triplet_preparation(self.logdir)
         return replace(options, max_shift=min(options.max_shift, min(shape) // 4))
-
-    def _normalised(self, normalizer, pair):
-        """The normaliser, and the network's input ``(y, x, 2 channels)``."""
-        section = NormalizationSection() if self.basedir is None else prediction_normalization(self.logdir)
-        if normalizer is None:
-            normalizer = pair_normalizer(section, *pair)
-        return normalizer, np.moveaxis(normalizer.before(np.stack(pair), "ZYX"), 0, -1)
 
 
 def prepare_pair(before, after, max_shift, match_histograms):

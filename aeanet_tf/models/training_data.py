@@ -16,17 +16,6 @@ logger = logging.getLogger("aeanet_tf")
 FEW_PATCHES = 16
 
 
-def warn_of_small_batches(config):
-    """Say where batch norm is to learn intensities from few patches at a time (docs/training.md)."""
-    patches = config.train_batch_size // count_devices(config.train_devices)
-    if config.spec.model_kind in ("unet", "projection") and config.restoration.batch_norm and patches <= FEW_PATCHES:
-        logger.warning(
-            "batch norm with %d patches a batch: the scale of features depends on which patches come together, and "
-            "intensities are hard to learn; network.batch_norm=false or another preset (aeanet-care) does without",
-            patches,
-        )
-
-
 def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     """Training and validation data of a run.
 
@@ -42,8 +31,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     Raises:
         InputError: shapes that do not fit each other, the configuration or the network.
     """
-    if not (isinstance(validation_data, (list, tuple)) and len(validation_data) == 2):
-        raise InputError("validation_data: expected a pair (X, Y) of arrays or lists of images")
+    checked_pair(validation_data)
     spec = config.spec
     if config.train_match_targets and not config.restores:
         raise InputError(
@@ -82,7 +70,33 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
         )
     except MatchError as error:
         raise MatchError(error.index, error.reason, "validation_data") from None
+    sizes = [" x ".join(map(str, size)) for size in (sampler.patch_size, validation.size)]
+    facts = (len(X), sizes[0], len(validation_data[0]), sizes[1], seed)
+    logger.info("training on %d images in patches of %s, validating on %d of %s, seed %d", *facts)
+    _warn_of_small_batches(config)
     return sampler, validation
+
+
+def checked_pair(validation_data):
+    """``validation_data`` as it is.
+
+    Raises:
+        InputError: it is no pair.
+    """
+    if not (isinstance(validation_data, (list, tuple)) and len(validation_data) == 2):
+        raise InputError("validation_data: expected a pair (X, Y) of arrays or lists of images")
+    return validation_data
+
+
+def _warn_of_small_batches(config):
+    """Say where batch norm is to learn intensities from few patches at a time (docs/training.md)."""
+    patches = config.train_batch_size // count_devices(config.train_devices)
+    if config.learns_intensities and config.restoration.batch_norm and patches <= FEW_PATCHES:
+        logger.warning(
+            "batch norm with %d patches a batch: the scale of features depends on which patches come together, and "
+            "intensities are hard to learn; network.batch_norm=false or another preset (aeanet-care) does without",
+            patches,
+        )
 
 
 def _check_gradients(config, spec):

@@ -102,25 +102,17 @@ class RunConfig(Section):
         return {"kind": "folders", **data} if isinstance(data, dict) else data
 
     @model_validator(mode="after")
-    def _loss_fits(self):
+    def _fits(self):
         if self.model.probabilistic != (self.training.loss == "laplace"):
             raise ValueError(
                 f"training.loss: {self.training.loss!r} does not fit model.probabilistic = {self.model.probabilistic}; "
                 "probabilistic models are trained with 'laplace', others not"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _patch_fits(self):
         size, axes = self.training.patch_size, self.model.axes.removesuffix("C")
         if size is not None and len(size) != len(axes):
             raise ValueError(f"training.patch_size: {list(size)}, expected one number for each of the axes {axes}")
         if size is None and self.data.whole_images:
             raise ValueError("training.patch_size: missing; whole images are trained on in random crops of that size")
-        return self
-
-    @model_validator(mode="after")
-    def _shared_out(self):
         try:
             check_share(self.training.devices, self.training.batch_size)
         except ValueError as error:

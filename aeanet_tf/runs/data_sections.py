@@ -36,7 +36,7 @@ class CommonSection(Section):
     Class attributes:
         needed: fields that have to be given, all of them, or where ``optional`` none.
         targets: what the ground truth is where it has no intensities in common with its input.
-        trains: the kind of model that is trained, where not that of the preset.
+        segments, interpolates: what models are trained on it, as of their classes; both ``False`` for restoration.
         whole_images: whether patches are cropped at random from whole images; otherwise they are given.
     """
 
@@ -46,7 +46,8 @@ class CommonSection(Section):
     needed: ClassVar[tuple[str, ...]] = ()
     optional: ClassVar[bool] = False
     targets: ClassVar[str] = ""
-    trains: ClassVar[str] = ""
+    segments: ClassVar[bool] = False
+    interpolates: ClassVar[bool] = False
     whole_images: ClassVar[bool] = True
 
     @model_validator(mode="before")
@@ -63,13 +64,9 @@ class CommonSection(Section):
         return {name: value for name, value in fields.items() if name not in others}
 
     @model_validator(mode="after")
-    def _targets_can_match(self):
+    def _fits(self):
         if self.match_targets and self.targets:
             raise ValueError(f"match_targets: true, expected false with kind {self.kind!r}, {self.targets}")
-        return self
-
-    @model_validator(mode="after")
-    def _complete(self):
         given = [name for name in self.needed if getattr(self, name)]
         if len(given) < len(self.needed) and not (self.optional and not given):
             missing = next(name for name in self.needed if name not in given)
@@ -206,7 +203,7 @@ class SlicesSection(_ImagesSection):
 
     needed = ("stack", "train_slices", "validation_slices")
     targets = "other slices"
-    trains = "ssan"
+    interpolates = True
 
     @model_validator(mode="after")
     def _can_be_mapped_back(self):
@@ -239,7 +236,7 @@ class LabelsSection(_PairsSection):
     needed = ("stack", "label_stack", "train_slices", "validation_slices")
     optional = True
     targets = "classes"
-    trains = "segmentation"
+    segments = True
 
     @model_validator(mode="after")
     def _channels_of_folders(self):
@@ -261,7 +258,7 @@ class ISegSection(_ImagesSection):
 
     needed = ("train_subjects", "validation_subjects")
     targets = "classes"
-    trains = "segmentation"
+    segments = True
 
 
 DataSection = Annotated[

@@ -25,11 +25,10 @@ from aeanet_tf.io.image import ZARR_SUFFIX, image_suffix
 from aeanet_tf.io.labels import to_labels
 from aeanet_tf.io.ome_zarr import default_chunks
 from aeanet_tf.io.statistics import read_pieces
-from aeanet_tf.models.normalizers import fit_normalizer
 from aeanet_tf.prediction.ensemble_statistics import EnsembleStatistics
 from aeanet_tf.prediction.kept import Features
 from aeanet_tf.prediction.orientations import FlippedArray
-from aeanet_tf.runs.frames import FrameSource, MemberTarget, frame_image
+from aeanet_tf.runs.frames import MemberTarget
 from aeanet_tf.runs.image_file import ImageRun, discarding
 
 logger = logging.getLogger("aeanet_tf")
@@ -45,9 +44,6 @@ class EnsembleRun:
         scale: whether the scale of a probabilistic model is wanted.
         disagreement: whether the disagreement of the models is wanted.
     """
-
-    # The first member's sums are there before it is planned, which may fail.
-    makes_folder = True
 
     def __init__(self, runs, turns, scale, disagreement):
         self.state = runs[0].state
@@ -118,12 +114,7 @@ class StoredStatistics:
         return all(self.files.has(name) for name in self._names(member))
 
     def add(self, member, slices, mean, scale):
-        """Add what a member predicts for a piece to the sums of those before it.
-
-        Args:
-            member: its index.
-            slices: the piece, with start and stop along each axis.
-            mean, scale: see `EnsembleStatistics.update`.
+        """Add what a member predicts for a piece to the sums of those before it; see `EnsembleStatistics.update`.
 
         Raises:
             WriteError: the disk is full.
@@ -154,11 +145,10 @@ class EnsembleImage(ImageRun):
         self._normalizers = {}
 
     def normalizers(self, normalization, progress):
-        """The normalisers of all frames, which do not depend on the orientation: the image is read once for all."""
+        """Those of all frames, which do not depend on the orientation: the image is read once for all members."""
         key = normalization.model_dump_json()
         if key not in self._normalizers:
-            frames, axes = [frame_image(self.image, frame) for frame in self.frames], self.model.config.axes
-            self._normalizers[key] = [fit_normalizer(normalization, frame, axes, progress) for frame in frames]
+            self._normalizers[key] = super().normalizers(normalization, progress)
         return self._normalizers[key]
 
     def write_results(self, store):
@@ -204,11 +194,9 @@ class MemberImage(ImageRun):
         super().__init__(model, replace(image, array=array, axes=axes, pixel_size={}), whole.targets)
         self.whole, self.store, self.turn, self.member = whole, store, turn, member
 
-    def read_ranges(self, normalization, progress):
-        """The normalisation of each frame; see `ImageRun.read_ranges`."""
-        config, divisor = self.model.config, self.model.spec.divisor
-        for frame, normalizer in zip(self.frames, self.whole.normalizers(normalization, progress), strict=True):
-            self.sources.append(FrameSource(self.image, config.axes, divisor, normalizer, frame))
+    def normalizers(self, normalization, progress):
+        """Those of the whole image."""
+        return self.whole.normalizers(normalization, progress)
 
     def reopen_files(self, plan, tag):
         """Whether the sums that an earlier run of this member wrote to are there."""
@@ -221,7 +209,7 @@ class MemberImage(ImageRun):
     def frame_target(self, index):
         """What takes the network's output for one frame."""
         add, probabilistic = partial(self.store.add, self.member), self.model.config.probabilistic
-        return MemberTarget(self.sources[index], self.model._axes_out, self.turn, add, probabilistic, self.segments)
+        return MemberTarget(self.sources[index], self.model.axes_out, self.turn, add, probabilistic, self.segments)
 
     def bytes_to_write(self):
         """Of both sets of sums, and of the results."""

@@ -1,6 +1,5 @@
 """What the attention of a model computes for the user's own images, drawn and written."""
 
-from contextlib import contextmanager
 from math import prod
 
 from aeanet_tf.errors import InputError
@@ -46,9 +45,9 @@ def explain_files(model, targets, normalization, axes=None, operator=None, refer
         _check_references(references, operator)
     images = [_read(model, path, axes, normalization) for path in targets if path != "relevance"]
     # All of it before anything is written.
-    rotations = [_rotation(model, operator, *pair) for pair in images]
+    rotations = _of_each(rotate_input, model, operator, images)
     if operator.attention.shared_references:
-        maps = [_maps(model, operator, *pair) for pair in images]
+        maps = _of_each(attention_maps.relevance_maps, model, operator, images)
         _relevance(model, operator, images, maps, (references, seed), targets)
     else:
         print(f"operator {operator.name}: no shared references, so no relevance maps")
@@ -85,22 +84,15 @@ def _check_memory(model, path, size):
         raise InputError(f"{path}: {shape} pixels do not fit into memory in one piece, which maps need; crop the image")
 
 
-def _rotation(model, operator, image, x):
-    with _naming(image.path):
-        return rotate_input(model.keras_model, x, operator.name)
-
-
-def _maps(model, operator, image, x):
-    with _naming(image.path):
-        return attention_maps.relevance_maps(model.keras_model, x, operator.name)
-
-
-@contextmanager
-def _naming(path):
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+def _of_each(function, model, operator, images):
+    """What a function of a network, its input and the name of an operator gives for each image."""
+    results = []
+    for image, x in images:
+        try:
+            results.append(function(model.keras_model, x, operator.name))
+        except InputError as error:
+            raise InputError(f"{image.path}: {error}") from error
+    return results
 
 
 def _relevance(model, operator, images, maps, wanted, targets):

@@ -71,12 +71,10 @@ def _check_options(model, normalization, options, client):
     """Refuse options that do not fit a model."""
     if options.scale and not model.config.probabilistic:
         raise InputError("--scale: the model is not probabilistic, it predicts no scale")
-    segments = model.segments
-    if options.probabilities and not segments:
+    if options.probabilities and not model.segments:
         raise InputError("--probabilities: the model does not segment, it has no classes")
-    if not segments:
-        # CSBDeep's warning where the result stays normalised.
-        model._check_normalizer_resizer(make_normalizer(normalization), None)
+    # CSBDeep's warning where the result stays normalised.
+    model.checked_normalizer(make_normalizer(normalization), None)
     if client is not None and isinstance(options.tiling, Patches):
         raise InputError("tiling: overlapping patches are predicted in one process, expected no workers or scheduler")
 
@@ -108,9 +106,6 @@ class ModelRun:
     options: FileOptions
     client: Any
     state: RunState
-
-    # Nothing is written before the plan.
-    makes_folder = False
 
     def open(self, path):
         """The `Image` of a file, left where it is stored."""

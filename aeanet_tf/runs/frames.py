@@ -5,45 +5,25 @@ from dataclasses import replace
 import numpy as np
 from csbdeep.utils import move_image_axes
 
-from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import check_finite, check_fits
+from aeanet_tf.io.image import check_finite
 from aeanet_tf.io.labels import to_labels
 from aeanet_tf.models.predict_arrays import kept_axes, mapped_back
 from aeanet_tf.prediction.orientations import mirrored
 
 
 def frames_of(image, net_axes):
-    """Frames to predict one by one: ``[None]``, or all indices along an axis T that the network's axes lack.
-
-    Args:
-        image: an `Image`, whose array may be lazy.
-        net_axes: of the network, such as "YXC".
-
-    Raises:
-        InputError: the image lacks another axis of the network, or has one more.
-    """
-    _check_axes(image, net_axes, frames=True)
+    """Frames of an `Image` to predict one by one: ``[None]``, or all indices along an axis T that ``net_axes`` lack."""
     if "T" in image.axes and "T" not in net_axes:
         return list(range(image.array.shape[image.axes.index("T")]))
     return [None]
 
 
 def frame_image(image, frame):
-    """The `Image` of one frame of a time lapse, without axis T and as lazy as the whole; ``None`` gives ``image``.
-
-    Raises:
-        InputError: the image has no axis T, or no such frame.
-    """
+    """The `Image` of one frame of a time lapse, without axis T and as lazy as the whole; ``None`` gives ``image``."""
     if frame is None:
         return image
-    if "T" not in image.axes:
-        raise InputError(f"frame: {frame} of an image with axes {image.axes}, expected an axis T")
-    axis = image.axes.index("T")
-    count = image.array.shape[axis]
-    if not 0 <= frame < count:
-        raise InputError(f"frame: {frame}, expected 0 to {count - 1}, the frames of the image")
     sizes = {a: size for a, size in image.pixel_size.items() if a != "T"}
-    array = _FrameArray(image.array, axis, frame)
+    array = _FrameArray(image.array, image.axes.index("T"), frame)
     return replace(image, array=array, axes=image.axes.replace("T", ""), pixel_size=sizes)
 
 
@@ -60,7 +40,8 @@ class FrameSource:
     whole image. Only the box of the image that shows in it is read. Can be pickled where the image's array can.
 
     Args:
-        image: an `Image`, whose array may be lazy: ``array[slices]`` with a slice of each axis.
+        image: an `Image` that fits the network (`check_fits`), whose array may be lazy: ``array[slices]`` with a slice
+            of each axis.
         net_axes: of the network, spatial ones and a final C, such as "ZYXC".
         divisor: the padded sizes are multiples of it, one number a spatial axis.
         normalizer: of `fit_normalizer`: it is applied to pieces.
@@ -72,7 +53,7 @@ class FrameSource:
         pad: ``(before, after)`` along each of them.
 
     Raises:
-        InputError: axes that are not the network's, or no such frame; on reading, NaN or infinite values.
+        InputError: on reading, NaN or infinite values.
     """
 
     dtype = np.dtype("float32")
@@ -81,7 +62,6 @@ class FrameSource:
         self.image, self.frame = frame_image(image, frame), frame
         self.image_axes, self.net_axes = image.axes, net_axes
         self.normalizer = normalizer
-        _check_axes(self.image, net_axes)
         by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))
         self.size = tuple(by_axis[a] for a in net_axes if a != "C")
         padded = padded_size(self.size, divisor)
@@ -120,8 +100,7 @@ def output_layout(image, net_axes, net_out_axes, n_channel_out):
     else it is appended for several channels and left out for one.
 
     Args:
-        image: an `Image`, whose array may be lazy.
-        net_axes, net_out_axes: of the network's input and output, such as "ZYXC" and "YXC".
+        image, net_axes, net_out_axes: an `Image`, and the axes of the network's input and output.
         n_channel_out: the model's, without those for the scale of a probabilistic model.
 
     Returns:
@@ -151,8 +130,6 @@ class FrameTarget:
         self.mean, self.scale, self.probabilistic = mean, scale, probabilistic
         self.frame, self.image_axes, self.net_axes = source.frame, source.image_axes, source.net_axes
         self.net_out_axes, self.normalizer, self.n_channel_in = net_out_axes, source.normalizer, source.shape[-1]
-        if scale is not None and not probabilistic:
-            raise InputError("scale: given for a model that is not probabilistic, expected None")
         spatial = source.net_axes.replace("C", "")
         self._sizes = dict(zip(spatial, zip(source.size, source.pad, strict=True), strict=True))
 
@@ -258,11 +235,6 @@ class MemberTarget(FrameTarget):
 def _file_axes(image_axes, net_axes, net_out_axes, channels):
     axes = kept_axes(image_axes, net_axes, net_out_axes)
     return axes if "C" in axes or channels == 1 else axes + "C"
-
-
-def _check_axes(image, net_axes, frames=False):
-    channels = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
-    check_fits(image, net_axes, channels, frames)
 
 
 class _FrameArray:

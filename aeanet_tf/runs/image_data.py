@@ -13,6 +13,7 @@ from aeanet_tf.datasets.samples import as_channels, load_sample_pairs
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import check_fits
 from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.sections.stack import parse_slices
 
 
 class TrainingImages(NamedTuple):
@@ -103,11 +104,20 @@ def held_out_pairs(section, pairs, channels=None, spread=False):
     return _split(pairs, n, spread)
 
 
-def check_apart(name, train, validation):
-    """Refuse numbers that are among ``data.train_NAME`` and ``data.validation_NAME``."""
+def chosen_numbers(section, kind, count=None, what="slices counted from 0"):
+    """Two lists, of ``data.train_KIND`` and ``data.validation_KIND``; see `parse_slices`.
+
+    Raises:
+        InputError: a number is in both, or is none of ``count``.
+    """
+    train, validation = (
+        parse_slices(getattr(section, name), count, f"data.{name}", what)
+        for name in (f"train_{kind}", f"validation_{kind}")
+    )
     both = sorted({*train} & {*validation})
     if both:
-        raise InputError(f"data.validation_{name}: {both[0]} is one of data.train_{name}, expected others")
+        raise InputError(f"data.validation_{kind}: {both[0]} is one of data.train_{kind}, expected others")
+    return train, validation
 
 
 def _split(pairs, n, spread):

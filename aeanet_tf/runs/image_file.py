@@ -50,18 +50,17 @@ class ImageRun:
 
     def read_ranges(self, normalization, progress):
         """Fit the normalisation of each frame, reading the image once or twice, piece by piece."""
-        config, divisor = self.model.config, self.model.spec.divisor
-        for frame in self.frames:
-            normalizer = fit_normalizer(normalization, frame_image(self.image, frame), config.axes, progress)
-            self.sources.append(FrameSource(self.image, config.axes, divisor, normalizer, frame))
+        axes, divisor = self.model.config.axes, self.model.spec.divisor
+        for frame, normalizer in zip(self.frames, self.normalizers(normalization, progress), strict=True):
+            self.sources.append(FrameSource(self.image, axes, divisor, normalizer, frame))
+
+    def normalizers(self, normalization, progress):
+        """The normalisers of all frames."""
+        frames, axes = [frame_image(self.image, frame) for frame in self.frames], self.model.config.axes
+        return [fit_normalizer(normalization, frame, axes, progress) for frame in frames]
 
     def reopen_files(self, plan, tag):
-        """Whether the partial files that an earlier run made are there, all of them, to go on with.
-
-        Args:
-            plan: its `Plan`.
-            tag: of the run.
-        """
+        """Whether the partial files that an earlier run made are there, all of them; see `create_files`."""
         files = [self._target(index, plan, tag, reopen=True) for index in range(len(self.targets))]
         self.files = [file for file in files if file is not None]
         return len(self.files) == len(self.targets)
@@ -88,13 +87,13 @@ class ImageRun:
         if image_suffix(path) in NIFTI_SUFFIXES:
             return make(path, shape, axes, tag=tag, dtype=dtype, like=self.path)
         pixel_size, unit = self._calibration(axes)
-        chunks = self._chunk_shape(axes, shape, plan)
+        chunks = None if plan is None else self._chunk_shape(axes, shape, plan)
         return make(path, shape, axes, pixel_size=pixel_size, unit=unit, chunks=chunks, tag=tag, dtype=dtype)
 
     def layout(self):
         """Shape and axes of the prediction, with all its channels."""
         config = self.model.config
-        return output_layout(self.image, config.axes, self.model._axes_out, config.n_channel_out)
+        return output_layout(self.image, config.axes, self.model.axes_out, config.n_channel_out)
 
     def _layout(self, index):
         """Shape, axes and dtype of the prediction's file, or the second one beside it."""
@@ -114,14 +113,13 @@ class ImageRun:
         return sizes, self.image.unit if set(sizes) & set("ZYX") else None
 
     def _chunk_shape(self, axes, shape, plan):
-        if plan is None:
-            return None
-        chunk = dict(zip(self.model.config.axes.replace("C", ""), self._chunks(plan), strict=True)) | {"T": 1}
+        spatial = self.model.config.axes.replace("C", "")
+        chunk = {"T": 1} | {a: length for a, (_, length) in zip(spatial, self._lengths(plan), strict=True)}
         return [chunk.get(a, n) for a, n in zip(axes, shape, strict=True)]
 
     def frame_target(self, index):
         """What takes the network's output for one frame."""
-        source, out, config = self.sources[index], self.model._axes_out, self.model.config
+        source, out, config = self.sources[index], self.model.axes_out, self.model.config
         if self.segments:
             return LabelTarget(source, out, *self.files, values=config.labels)
         return FrameTarget(source, out, *self.files, probabilistic=config.probabilistic)
@@ -156,9 +154,6 @@ class ImageRun:
             chunk = ceil(share / parts)
             lengths.append((chunk * parts, chunk))
         return lengths
-
-    def _chunks(self, plan):
-        return [chunk for _, chunk in self._lengths(plan)]
 
 
 @contextmanager

@@ -13,8 +13,8 @@ from aeanet_tf.io.labels import to_classes, to_labels
 from aeanet_tf.io.nifti import check_same_place
 from aeanet_tf.io.read import read_image
 from aeanet_tf.models.normalizers import make_normalizer
-from aeanet_tf.runs.image_data import TrainingImages, check_apart, held_out_pairs, network_image
-from aeanet_tf.sections.stack import open_stack, parse_slices
+from aeanet_tf.runs.image_data import TrainingImages, chosen_numbers, held_out_pairs, network_image
+from aeanet_tf.sections.stack import open_stack
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -27,23 +27,25 @@ def load_labels(section, network):
     Raises:
         InputError: as for other images; also labels that are not of ``network.labels``.
     """
-    parts, read = (_slices if section.stack else _files)(section, network)
-    return _loaded(section, network, parts, read)
+    return _loaded(section, network, _slices if section.stack else _files)
 
 
 def load_iseg(section, network):
     """Images and label images of an `ISegSection`, cropped to the brains; see `load_labels`."""
-    parts, read = _subjects(section, network)
-    return _loaded(section, network, parts, read)
+    return _loaded(section, network, _subjects)
 
 
-def _loaded(section, network, parts, read):
+def _loaded(section, network, source):
+    parts, read = source(section, network)
     normalizer, loaded = make_normalizer(section.normalization), []
     for part in parts:
         pairs = [_prepared(read(item), network, normalizer) for item in part]
         loaded.append(tuple(map(list, zip(*pairs, strict=True))))
     (X, Y), validation = loaded
-    _warn_of_missing(Y, network)
+    found = set().union(*(np.unique(image).tolist() for image in Y))
+    missing = [value for value in network.labels if value not in found]
+    if missing:
+        logger.warning("model.labels: no training image has the class %s", ", ".join(map(str, missing)))
     return TrainingImages(X, Y, validation)
 
 
@@ -64,13 +66,6 @@ def _prepared(pair, network, normalizer):
     return x, y
 
 
-def _warn_of_missing(labels, network):
-    found = set().union(*(np.unique(one).tolist() for one in labels))
-    missing = [value for value in network.labels if value not in found]
-    if missing:
-        logger.warning("model.labels: no training image has the class %s", ", ".join(map(str, missing)))
-
-
 def _slices(section, network):
     """Numbers of slices to train and to validate on, and how a slice and its labels are read."""
     root = section.folder()
@@ -81,14 +76,11 @@ def _slices(section, network):
         raise InputError(f"{labels.path}: {found}, expected {expected} as {images.path} has")
     if sorted(network.axes) != sorted("YXC"):
         raise InputError(f"model.axes: {network.axes}, expected YX for the slices of a stack")
-    names = ("train_slices", "validation_slices")
-    chosen = [parse_slices(getattr(section, name), len(images), f"data.{name}") for name in names]
-    check_apart("slices", *chosen)
 
     def read(number):
         return tuple(Image(s.read(number), "YX", path=f"{s.path}, slice {number}") for s in stacks)
 
-    return chosen, read
+    return chosen_numbers(section, "slices", len(images)), read
 
 
 def _files(section, network):
@@ -122,10 +114,8 @@ def _subjects(section, network):
             f"model.labels, model.axes: {network.labels} and {network.axes}, expected {list(LABELS)} and ZYX for iSeg"
         )
     root = section.folder()
-    there, names = iseg_subjects(root), ("train_subjects", "validation_subjects")
-    chosen = [parse_slices(getattr(section, n), field=f"data.{n}", what="numbers of subjects") for n in names]
-    check_apart("subjects", *chosen)
-    for name, numbers in zip(names, chosen, strict=True):
+    there, chosen = iseg_subjects(root), chosen_numbers(section, "subjects", what="numbers of subjects")
+    for name, numbers in zip(("train_subjects", "validation_subjects"), chosen, strict=True):
         missing = [n for n in numbers if n not in there]
         if missing:
             raise InputError(f"data.{name}: {root} has no subject {missing[0]}, it has {', '.join(map(str, there))}")

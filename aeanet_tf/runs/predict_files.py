@@ -3,7 +3,6 @@
 import errno
 import logging
 import os
-from contextlib import nullcontext
 from pathlib import Path
 
 from tqdm import tqdm
@@ -55,13 +54,12 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
         # Workers may have been started elsewhere.
         output, paths = output.resolve(), [path.resolve() for path in paths]
     models = list(getattr(model, "models", [model]))
-    volumes = "Z" in models[0].config.axes and "Z" in models[0]._axes_out
+    volumes = "Z" in models[0].config.axes and "Z" in models[0].axes_out
     targets = [_targets(output, path, options, volumes, len(models) > 1) for path in paths]
     _check_targets(paths, targets)
     run = prepare_run(models, normalization, options, client, output, paths)
     pairs = list(zip(paths, targets, strict=True))
-    # An ensemble's files are made before its first member is planned, which may fail.
-    with folder_made(output) if run.makes_folder else nullcontext():
+    with folder_made(output):
         try:
             _predict_groups(run, [pairs] if options.context == "group" else [[pair] for pair in pairs])
         except UnfinishedError:

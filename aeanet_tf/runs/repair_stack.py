@@ -10,7 +10,6 @@ that arguments are checked before.
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -51,17 +50,13 @@ def output_path(stack, output):
     suffix = output.suffix.lower()
     if suffix in (*TIFF_SUFFIXES, ZARR_SUFFIX):
         path = output
-    elif output.is_dir() or not _is_file_name(suffix):
+    elif output.is_dir() or suffix not in (*SUFFIXES, *HDF5_SUFFIXES):
         path = output / f"{_stem(source)}{ZARR_SUFFIX if _is_zarr(source) else '.tif'}"
     else:
         raise InputError(f"--output: {output}, expected a folder or a name ending in .tif, .tiff or .zarr")
     check_apart(stack, path)
     _check_dtype(stack, path)
     return path
-
-
-def _is_file_name(suffix):
-    return suffix in (*SUFFIXES, *HDF5_SUFFIXES)
 
 
 def _stem(source):
@@ -107,57 +102,59 @@ def _check_dtype(stack, path):
         ) from error
 
 
-def repair_stack(stack, missing, interpolate, output, upsample=1):
-    """Write a stack with its missing slices interpolated, all others as they are.
-
-    Axes, dtype and voxel size are kept. Interpolated slices are rounded and clipped where pixels are integers. Several
-    missing slices in a row are interpolated by recursion, see `aeanet_tf.sections.repair`. What is written has
-    a hidden name until it is complete; a run that was stopped begins anew.
+class Repair:
+    """The repair of a stack, checked before a model is loaded for it.
 
     Args:
         stack: `aeanet_tf.sections.stack.SerialStack` of n slices (Y, X).
         missing: numbers of the missing slices, from 0; what the stack holds in their place is not looked at. May be
             empty where ``upsample`` is 2.
-        interpolate: gives the slice (Y, X) between two, in their grey values.
         output: file or folder, see `output_path`.
         upsample: 1, or 2 to double the sampling along the serial axis: 2 n - 1 slices, every second one of the stack,
             repaired before, and half the pixel size along that axis.
 
-    Returns:
-        The path written.
+    Attributes:
+        path: of the file to write.
 
     Raises:
-        InputError: a missing slice has not two neighbours, an output that `output_path` refuses, a slice that cannot
-            be read, an interpolated one that is not finite, a disk that is full. Nothing is left then.
-    """
-    return plan_repair(stack, missing, output, upsample).run(interpolate)
-
-
-@dataclass(frozen=True)
-class Repair:
-    """The repair of a stack, which `plan_repair` has checked.
-
-    Attributes:
-        stack, upsample: see `repair_stack`.
-        missing: numbers of the missing slices, each once, ascending.
-        path: of the file to write.
+        InputError: a missing slice has not two neighbours, there is nothing to do, or `output_path` refuses the output.
     """
 
-    stack: Any
-    missing: list[int]
-    path: Path
-    upsample: int
+    def __init__(self, stack, missing, output, upsample=1):
+        self.stack, self.missing, self.upsample = stack, check_missing(missing, len(stack)), upsample
+        if upsample not in (1, 2):
+            raise InputError(f"--upsample: {upsample}, expected 2")
+        if upsample == 1 and not self.missing:
+            raise InputError("--missing: no slice, expected at least one, or --upsample 2")
+        self.path = output_path(stack, output)
 
     def run(self, interpolate):
-        """Interpolate and write; see `repair_stack`."""
+        """Write the stack with its missing slices interpolated, all others as they are.
+
+        Axes, dtype and voxel size are kept. Interpolated slices are rounded and clipped where pixels are integers.
+        Several missing slices in a row are interpolated by recursion, see `aeanet_tf.sections.repair`. What is written
+        has a hidden name until it is complete; a run that was stopped begins anew.
+
+        Args:
+            interpolate: gives the slice (Y, X) between two, in their grey values.
+
+        Returns:
+            The path written.
+
+        Raises:
+            InputError: a slice that cannot be read, an interpolated one that is not finite, a disk that is full.
+                Nothing is left then.
+        """
         stack = self.stack
         _log_task(stack, self.missing, self.upsample)
-        method = _Checked(interpolate, stack.path)
+        method = _checked(interpolate, stack.path)
         slices = _repaired(stack, self.missing, method)
         if self.upsample == 2:
             slices = _doubled(slices, method, stack.dtype)
         count = self.upsample * (len(stack) - 1) + 1
-        _write(self.path, stack, slices, count, _pixel_size(stack, self.upsample))
+        axis = serial_axis(stack)
+        sizes = {a: size / self.upsample if a == axis else size for a, size in stack.pixel_size.items()}
+        _write(self.path, stack, slices, count, sizes)
         kept = len(stack) - len(self.missing)
         logger.info("%s: %d slices interpolated, %d as in the input", self.path, count - kept, kept)
         return self.path
@@ -195,20 +192,6 @@ def check_missing(missing, count, field="--missing"):
     return numbers
 
 
-def plan_repair(stack, missing, output, upsample=1):
-    """What `repair_stack` is to do, checked before a model is loaded for it: a `Repair`.
-
-    Raises:
-        InputError: a missing slice has not two neighbours, there is nothing to do, or `output_path` refuses the output.
-    """
-    missing = check_missing(missing, len(stack))
-    if upsample not in (1, 2):
-        raise InputError(f"--upsample: {upsample}, expected 2")
-    if upsample == 1 and not missing:
-        raise InputError("--missing: no slice, expected at least one, or --upsample 2")
-    return Repair(stack, missing, output_path(stack, output), upsample)
-
-
 def _log_task(stack, missing, upsample):
     from aeanet_tf.sections.repair import positions, runs
 
@@ -227,25 +210,18 @@ def _log_task(stack, missing, upsample):
         )
 
 
-def _pixel_size(stack, upsample):
-    sizes = dict(stack.pixel_size)
-    axis = serial_axis(stack)
-    return sizes | {axis: sizes[axis] / upsample} if axis in sizes else sizes
-
-
-class _Checked:
+def _checked(interpolate, path):
     """An ``interpolate`` whose results are slices of the shape of the others, with finite values."""
 
-    def __init__(self, interpolate, path):
-        self.interpolate, self.path = interpolate, path
-
-    def __call__(self, before, after):
-        between = np.asarray(self.interpolate(before, after))
+    def checked(before, after):
+        between = np.asarray(interpolate(before, after))
         if between.shape != before.shape:
             raise ValueError(f"interpolate: gave shape {between.shape}, expected {before.shape} as the slices")
         if not np.isfinite([between.min(), between.max()]).all():
-            raise InputError(f"{self.path}: an interpolated slice holds NaN or infinite values, expected finite ones")
+            raise InputError(f"{path}: an interpolated slice holds NaN or infinite values, expected finite ones")
         return between
+
+    return checked
 
 
 def _repaired(stack, missing, interpolate):
@@ -337,7 +313,7 @@ def leave_out(stack, slices, methods, options=None):
     numbers = check_missing(slices, len(stack), "--test")
     if callable(methods):
         methods, options = methods()
-    checked = {name: _Checked(method, stack.path) for name, method in methods.items()}
+    checked = {name: _checked(method, stack.path) for name, method in methods.items()}
     return (_left_out(stack, number, checked, options or TripletOptions()) for number in numbers)
 
 

@@ -7,8 +7,8 @@ import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.slice_interpolation import pair_normalizer
-from aeanet_tf.runs.image_data import TrainingImages, check_apart
-from aeanet_tf.sections.stack import open_stack, parse_slices
+from aeanet_tf.runs.image_data import TrainingImages, chosen_numbers
+from aeanet_tf.sections.stack import open_stack
 from aeanet_tf.sections.triplets import make_triplets, summary, write_report
 from aeanet_tf.training.interpolation_losses import InterpolationLoss
 
@@ -31,13 +31,9 @@ def load_slices(section, network):
     # Before the stack is read, since VGG-16 may be missing.
     InterpolationLoss(network.train_loss, network.train_vgg_weights)
     stack = open_stack(section.folder() / section.stack, section.axes, section.dataset)
-    slices = {
-        name: parse_slices(getattr(section, name), len(stack), f"data.{name}")
-        for name in ("train_slices", "validation_slices")
-    }
-    check_apart("slices", *slices.values())
+    slices = chosen_numbers(section, "slices", len(stack))
     loaded, records = [], []
-    for name, chosen in slices.items():
+    for name, chosen in zip(("train_slices", "validation_slices"), slices, strict=True):
         try:
             triplets, candidates = make_triplets(stack, chosen, section.triplets)
         except InputError as error:

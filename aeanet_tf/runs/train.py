@@ -1,12 +1,12 @@
 """A training run from its configuration: data, model, training."""
 
 import logging
+import warnings
 from pathlib import Path
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.baselines import FILTERS_FILE
-from aeanet_tf.models.folder import config_class, model_class, weight_files
-from aeanet_tf.models.training_data import training_data
+from aeanet_tf.models.folder import model_class, weight_files
 from aeanet_tf.networks import as_spec
 from aeanet_tf.runs.config import is_same_run, load_run, save_run
 from aeanet_tf.runs.image_data import load_folders, load_label_free, load_npz, load_paired_em, load_sample
@@ -55,12 +55,11 @@ def model_config(config):
         InputError: a preset, network or training field that is wrong.
     """
     model, training = config.model, config.training
-    kind = _model_kind(config)
-    config_type = config_class(kind)
-    fields = training.arguments(config_type.settings)
-    if kind == "segmentation":
+    config_class = _model_class(config).config_class
+    fields = training.arguments(config_class.settings)
+    if config.data.segments:
         fields["labels"] = model.labels
-    made = config_type(
+    made = config_class(
         model.axes,
         model.n_channel_in,
         model.n_channel_out,
@@ -81,29 +80,29 @@ def model_config(config):
     return made
 
 
-def _model_kind(config):
-    """Which model a run trains; an error where preset, data, channels and loss are not of one kind."""
+def _model_class(config):
+    """The class of the model that a run trains; an error where preset, data, channels and loss are not of one kind."""
     preset, loss, data = config.model.preset, config.training.loss, config.data
     network = as_spec(preset).kind
-    kind = data.trains or network
-    if (network == "ssan") != (data.trains == "ssan"):
+    if model_class(network).interpolates != data.interpolates:
         raise InputError(
             f"data.kind: {data.kind!r} does not fit model.preset {preset!r}; slices are for ssan, and only for it"
         )
-    if network == "ssan" and (config.model.n_channel_in, config.model.n_channel_out) != (2, 1):
+    if data.interpolates and (config.model.n_channel_in, config.model.n_channel_out) != (2, 1):
         found = f"{config.model.n_channel_in} and {config.model.n_channel_out}"
         raise InputError(f"model.n_channel_in, model.n_channel_out: {found}, expected 2 (two slices) and 1")
-    known = config_class(kind).losses
+    trained = model_class("segmentation" if data.segments else network)
+    known = trained.config_class.losses
     if loss not in known:
-        what = f"data.kind {data.kind!r}" if kind == "segmentation" else f"model.preset {preset!r}"
+        what = f"data.kind {data.kind!r}" if data.segments else f"model.preset {preset!r}"
         raise InputError(f"training.loss: {loss!r}, expected one of {', '.join(known)} for {what}")
     for name, value in (
         ("model.labels", config.model.labels),
         ("training.class_weights", config.training.class_weights),
     ):
-        if value is not None and kind != "segmentation":
+        if value is not None and not data.segments:
             raise InputError(f"{name}: {value}, expected none with data.kind {data.kind!r}; it is for segmentation")
-    return kind
+    return trained
 
 
 def train_run(config, overwrite=False, verbose=1):
@@ -124,8 +123,8 @@ def train_run(config, overwrite=False, verbose=1):
     resume = _may_resume(folder, config, overwrite)
     network = model_config(config)
     find_devices(config.training.devices, config.training.batch_size, "training.")
-    images = load_data(config.data, network)
-    _check_images(network, images)
+    images, trained = load_data(config.data, network), _model_class(config)
+    data = _prepared(trained, network, images)
     # Built only now: making the model writes its folder.
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -136,16 +135,19 @@ def train_run(config, overwrite=False, verbose=1):
     save_run(folder, config)
     if images.triplets is not None:
         save_triplets(folder, images.triplets)
-    model = _quietly(model_class(network.spec.model_kind), network, config.model.name, config.model.basedir)
+    with warnings.catch_warnings():
+        # What may be overwritten has been decided above.
+        warnings.filterwarnings("ignore", message="output path for model already exists")
+        model = trained(network, config.model.name, config.model.basedir)
     logger.info("%s: %d trainable parameters, %s", folder, count_parameters(model), config.model.preset)
-    model.train(images.X, images.Y, images.validation, resume=resume, verbose=verbose)
+    model.fit(*data, resume=resume, verbose=verbose)
     return model
 
 
-def _check_images(network, images):
-    """Refuse images that cannot be trained on before anything is written; a pair by the name of its file."""
+def _prepared(trained, network, images):
+    """What a class of models is trained on; images that it cannot be trained on are refused, by the names of files."""
     try:
-        training_data(network, images.X, images.Y, images.validation)
+        return trained.prepared_data(network, images.X, images.Y, images.validation)
     except MatchError as error:
         names = images.names[bool(error.data)]
         raise InputError(
@@ -158,15 +160,6 @@ def _remove_training(folder):
     ResumableState(folder / "resume").clear()
     for path in (*weight_files(folder), folder / "history.csv", folder / TRIPLETS_FILE, folder / FILTERS_FILE):
         path.unlink(missing_ok=True)
-
-
-def _quietly(kind, network, name, basedir):
-    import warnings
-
-    with warnings.catch_warnings():
-        # What may be overwritten has been decided above.
-        warnings.filterwarnings("ignore", message="output path for model already exists")
-        return kind(network, name, basedir)
 
 
 def count_parameters(model):

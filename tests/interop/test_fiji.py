@@ -83,7 +83,7 @@ def test_contents_and_meta(exported):
         "probabilistic": False,
         "axes": "ZYXC",
         "axes_div_by": [1, 16, 16, 1],
-        "tile_overlap": [*model._axes_tile_overlap("ZYX"), 0],
+        "tile_overlap": [*model.receptive_radius, 0],
         "axes_out": "YXC",
     }
 

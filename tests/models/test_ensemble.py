@@ -179,7 +179,8 @@ def test_probabilities_are_averaged_and_labels_are_of_the_mean():
     other = another(one, 1)
     together, each = Ensemble([one, other]), [m.predict_probabilities(x, "YX") for m in (one, other)]
     assert close(together.predict_probabilities(x, "YX"), np.mean(each, 0))
-    np.testing.assert_array_equal(together.predict(x, "YX"), one.labels_of(together.predict_probabilities(x, "YX")))
+    classes = one.labels_of(together.predict_probabilities(x, "YX"), "YX")
+    np.testing.assert_array_equal(together.predict(x, "YX"), classes)
     mean, disagreement = together.predict_with_disagreement(x, "YX")
     assert close(mean, np.mean(each, 0)) and close(disagreement, np.std(each, 0))
 

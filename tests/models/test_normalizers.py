@@ -30,7 +30,7 @@ def test_a_range_is_mapped_to_0_and_1_and_back():
     np.testing.assert_allclose(mean, image, rtol=1e-6)
     np.testing.assert_allclose(scale, 10, rtol=1e-6)  # A scale is stretched and not shifted.
     assert normalizer.after(normal, None, "YX")[1] is None
-    assert normalizer.do_after and not RangeNormalizer(0, 1, do_after=False).do_after
+    assert normalizer.do_after
 
 
 def test_every_kind_has_its_normalizer():

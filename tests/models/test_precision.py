@@ -140,7 +140,7 @@ def test_what_ends_a_training_reaches_the_network_that_predicts(tiny, patches, t
     model.prepare_for_training()
     model.callbacks.append(Halved())
     model.train(X[:8], Y[:8], (X[40:], Y[40:]), epochs=1, steps_per_epoch=1, verbose=0)
-    trained = model._trained.get_weights()
+    trained = model.trained_network.get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(trained, model.keras_model.get_weights(), strict=True))
     model.train(X[:8], Y[:8], (X[40:], Y[40:]), epochs=0, steps_per_epoch=1, verbose=0)
     assert all(np.array_equal(a / 2, b) for a, b in zip(trained, model.keras_model.get_weights(), strict=True))

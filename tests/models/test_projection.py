@@ -44,7 +44,7 @@ def test_tiles_of_a_convolutional_projection_show_no_seam():
     )
     model = ProjectionAEANet(config, basedir=None)
     assert model._axes_div_by("ZYXC") == (1, 16, 16, 1)
-    assert model._axes_tile_overlap("ZYXC")[0] == 0
+    assert model.receptive_radius[0] == 0 and model._axes_tile_overlap("ZYXC") == (*model.receptive_radius, 0)
     image = np.random.default_rng(2).random((3, 352, 48)).astype("float32")
     whole = model.predict(image, "ZYX")
     tiled = model.predict(image, "ZYX", n_tiles=(1, 3, 1))

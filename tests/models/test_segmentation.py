@@ -164,12 +164,14 @@ def test_training_from_labels_finds_the_classes(tmp_path):
 
 def test_validation_is_in_patches_of_the_training_that_cover_the_images(monkeypatch):
     given = {}
-    monkeypatch.setattr(
-        AEANet, "train", lambda self, X, Y, validation, *_, **__: given.update(Y=Y, validation=validation)
-    )
-    model = SegmentationAEANet(config(train_patch_size=(16, 8)), "m", basedir=None)
+
+    def note(cls, config, X, Y, validation_data, *_):
+        given.update(Y=Y, validation=validation_data)
+        return None, None, validation_data
+
+    monkeypatch.setattr(AEANet, "prepared_data", classmethod(note))
     x, y = stripes(2)
-    model.train(list(x), list(y), (list(x), list(y)))
+    SegmentationAEANet.prepared_data(config(train_patch_size=(16, 8)), list(x), list(y), (list(x), list(y)))
     images, labels = given["validation"]
     assert len(images) == len(labels) == 2 * 2 * 3 and {i.shape for i in images} == {(16, 8, 1)}
     seen = np.zeros((24, 24), int)
@@ -233,7 +235,7 @@ def test_labels_that_are_not_of_the_model_are_told():
         ({"preset": "ssan"}, "preset: 'ssan' is no U-Net"),
         ({"preset": "learned-query-em"}, "preset: 'learned-query-em' is no U-Net for images of any size"),
         ({"preset": "aeanet-flywing"}, "preset: 'aeanet-flywing' is no U-Net"),
-        ({"probabilistic": True}, "network: probabilistic: True, expected False"),
+        ({"probabilistic": True}, "network: probabilistic: found True, expected False"),
         ({"network": {"last_activation": "relu"}}, "network.last_activation: 'relu', expected 'softmax'"),
     ],
 )
@@ -255,10 +257,10 @@ def test_what_is_trained_are_logits_and_what_predicts_are_probabilities():
     model = model_of(train_kernel_l2=0.5)
     model.prepare_for_training()
     x = image(1, 8, 8, 1)
-    model._trained.set_weights(model.keras_model.get_weights())
-    logits = np.asarray(model._trained(x), "float64")
+    model.trained_network.set_weights(model.keras_model.get_weights())
+    logits = np.asarray(model.trained_network(x), "float64")
     expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     np.testing.assert_allclose(model.keras_model(x), expected, atol=1e-6)
     kernels = [w.numpy() for w in model.keras_model.trainable_variables if w.path.endswith("/kernel")]
     penalty = 0.25 * sum(np.square(k.astype("float64")).sum() for k in kernels)
-    assert float(sum(model._trained.losses)) == pytest.approx(penalty, rel=1e-5)
+    assert float(sum(model.trained_network.losses)) == pytest.approx(penalty, rel=1e-5)

@@ -207,7 +207,7 @@ def test_wrong_values_name_file_and_field(path, override, message):
     ("override", "message"),
     [
         ("training.steps", "--set: found 'training.steps', expected key=value"),
-        ("=5", "--set: '=5'"),
+        ("=5", "--set: found '=5'"),
         ("training.steps.of=5", "'training.steps.of' goes through 'steps', which is a value"),
     ],
 )

@@ -132,7 +132,7 @@ def test_labels_are_of_the_mean_probabilities(tmp_path, tiling):
     labels, *others = (read_image(path).array for path in written)
     for found, expected in zip(others, (mean, disagreement), strict=True):
         assert close(np.moveaxis(found, 0, -1), expected)
-    np.testing.assert_array_equal(labels, model.labels_of(np.moveaxis(others[0], 0, -1)))
+    np.testing.assert_array_equal(labels, model.labels_of(np.moveaxis(others[0], 0, -1), "YX"))
     assert labels.dtype == np.uint8
     written = predict_files(both, tmp_path / "a.tif", tmp_path / "no", PERCENTILES, **options)
     assert [path.name for path in written] == ["a.tif", "a_disagreement.tif"]

@@ -14,7 +14,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.io.read import open_image, read_image
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.io.write import ImageTarget, as_dtype
-from aeanet_tf.runs.repair_stack import check_missing, leave_out, output_path, repair_stack
+from aeanet_tf.runs.repair_stack import Repair, check_missing, leave_out, output_path
 from aeanet_tf.sections.stack import open_stack
 from aeanet_tf.sections.triplet_options import TripletOptions
 
@@ -28,6 +28,10 @@ def numbered(dtype="uint8", count=COUNT):
 
 def middle(before, after):
     return (before.astype("float32") + after) / 2
+
+
+def repair_stack(stack, missing, interpolate, output, upsample=1):
+    return Repair(stack, missing, output, upsample).run(interpolate)
 
 
 def write_zarr(path, values, axes="ZYX"):
