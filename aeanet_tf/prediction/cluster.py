@@ -23,7 +23,7 @@ PATIENCE = 20
 
 
 class Cluster:
-    """Evaluates the tiles of a job on a cluster; the counterpart of `LocalWorker`.
+    """Evaluates the tiles of a job on a cluster; the counterpart of `overlapped`.
 
     The job and the contexts are files in a folder that all workers see, as they see the images; tiles and features
     are written in place, moments come back. A worker that is lost costs the tiles it was at, which others take over.

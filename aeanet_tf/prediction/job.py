@@ -3,7 +3,6 @@
 from itertools import groupby, pairwise, product
 from typing import Any, NamedTuple
 
-from aeanet_tf.errors import InputError
 from aeanet_tf.networks import as_spec
 from aeanet_tf.prediction.stages import PackedStages
 
@@ -36,18 +35,11 @@ def cut_evenly(size, n_tiles, step):
     Args:
         size: of the image.
         n_tiles: number of tiles along each axis; they differ by at most one step, the last may be smaller.
-        step: one number an axis.
-
-    Raises:
-        InputError: more tiles along an axis than it has steps.
+        step: one number an axis; an axis has no fewer steps than tiles.
     """
     edges = []
-    for axis, (n, count, unit) in enumerate(zip(size, n_tiles, step, strict=True)):
+    for n, count, unit in zip(size, n_tiles, step, strict=True):
         blocks = -(-n // unit)
-        if not 1 <= count <= blocks:
-            raise InputError(
-                f"n_tiles: {count} along axis {axis} of size {n}, expected 1 to {blocks} (steps of {unit})"
-            )
         edges.append([*(unit * (i * blocks // count) for i in range(count)), n])
     return edges
 
@@ -66,13 +58,7 @@ def tiles(size, edges, divisor, radius):
 
     Returns:
         List of `Tile`, the last axis fastest.
-
-    Raises:
-        InputError: a size off the network's grid.
     """
-    for axis, (n, step) in enumerate(zip(size, divisor, strict=True)):
-        if n % step:
-            raise InputError(f"size: {n} along axis {axis}, expected a multiple of {step}")
     axes = [_along(*facts) for facts in zip(size, edges, divisor, radius, strict=True)]
     return [Tile(*zip(*parts, strict=True)) for parts in product(*axes)]
 
@@ -167,15 +153,9 @@ class Job:
         return f"features{index}-frame{frame}"
 
     def evaluate(self, stage, frame, tile, contexts):
-        """Evaluate one tile in one stage: read it, compute it, keep features, write the output.
-
-        Args:
-            stage, frame, tile: indices.
-            contexts: `Moments` of the operators before, merged over the frames.
-
-        Returns:
-            The `Moments` of the tile, ``None`` in the last stage.
-        """
+        """Evaluate one tile in one stage: read it, compute it with the contexts of the operators before (`Moments`,
+        merged over the frames), keep features, write the output. Gives the `Moments` of the tile, ``None`` in the last
+        stage."""
         part = self.tiles(stage, frame)[tile]
         result = self.stages.run(stage, self.read(stage, frame, tile), part.inner, contexts)
         return self.write(stage, frame, tile, result)
@@ -191,14 +171,7 @@ class Job:
         ]
 
     def compute(self, stage, group, inputs, contexts):
-        """What `Stages.run` gives for each of a group of tasks.
-
-        Args:
-            stage: index of the stage.
-            group: one of `groups`.
-            inputs: what `read` gave for each of the tasks.
-            contexts: see `evaluate`.
-        """
+        """What `Stages.run` gives for each of a group of tasks (`groups`), from what `read` gave for each."""
         frame, tile = group[0]
         inner = self.tiles(stage, frame)[tile].inner
         if self.batch == 1:
@@ -206,11 +179,7 @@ class Job:
         return self.stages.run_alike(inputs, inner)
 
     def write(self, stage, frame, tile, result):
-        """Write what `Stages.run` gave for a tile: features to keep, and the output in the last stage.
-
-        Returns:
-            See `evaluate`.
-        """
+        """Write what `Stages.run` gave for a tile: features to keep, the output in the last stage; see `evaluate`."""
         this, part, (output, kept) = self.stages.stages[stage], self.tiles(stage, frame)[tile], result
         for tensor, values in zip(this.keeps, kept, strict=True):
             self.features.write(*self._kept(tensor, frame, part.target), values)
@@ -222,11 +191,8 @@ class Job:
 
     def _kept(self, tensor, frame, slices):
         """Name and shape of kept features, and the piece of them for slices of the image."""
-        coarse = _coarse(slices, self.stages.graph.strides(tensor))
+        strides = self.stages.graph.strides(tensor)
+        # Coarser features may lack the first axes of the image.
+        pairs = zip(slices[-len(strides) :], strides, strict=True)
+        coarse = [slice(part.start // stride, part.stop // stride) for part, stride in pairs]
         return self.kept_name(tensor, frame), self.kept_shape(tensor, frame), (*coarse, slice(0, tensor.shape[-1]))
-
-
-def _coarse(slices, strides):
-    """Slices of the image in positions of coarser features, which may lack its first axes."""
-    pairs = zip(slices[-len(strides) :], strides, strict=True)
-    return tuple(slice(part.start // stride, part.stop // stride) for part, stride in pairs)

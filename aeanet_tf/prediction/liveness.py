@@ -155,13 +155,10 @@ class _Program:
         columns = self._columns(node, prod(layer.kernel_size)) if isinstance(layer, _TRANSPOSED) else 0
         self._add(reads, size, key, in_place=isinstance(layer, _IN_PLACE), columns=columns)
 
-    @_operations.register
-    def _scale(self, layer: Scale, node, reads, size, key):
-        self._add(reads, size, key, in_place=True)
-
-    @_operations.register
-    def _swap(self, layer: SwapNeighbours, node, reads, size, key):
-        self._add(reads, size, key)
+    @_operations.register(Scale)
+    @_operations.register(SwapNeighbours)
+    def _elementwise(self, layer, node, reads, size, key):
+        self._add(reads, size, key, in_place=isinstance(layer, Scale))
 
     @_operations.register
     def _blend(self, layer: MaskBlend, node, reads, size, key):

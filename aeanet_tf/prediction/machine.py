@@ -79,14 +79,10 @@ class EvaluationMemory:
             self.pool = max(self.pool, resident_bytes() - before - results)
 
 
-def parse_bytes(value, field="max_memory"):
+def parse_bytes(value):
     """Bytes from a number or a text such as ``"4GB"``, ``"512 MiB"`` or ``"3.5G"``.
 
     k, M, G and T stand for powers of 1000, Ki, Mi, Gi and Ti for powers of 1024, in any case, with or without B.
-
-    Args:
-        value: the number or text.
-        field: what the error message calls it.
 
     Raises:
         InputError: anything else, or less than one byte.
@@ -96,7 +92,7 @@ def parse_bytes(value, field="max_memory"):
         count = float(match[1]) * _UNITS[match[2]]
         if 1 <= count < math.inf:
             return int(count)
-    raise InputError(f"{field}: {value!r}, expected bytes or a number with a unit, such as 4GB")
+    raise InputError(f"max_memory: {value!r}, expected bytes or a number with a unit, such as 4GB")
 
 
 def resident_bytes():

@@ -29,21 +29,12 @@ class Orientation(NamedTuple):
         return axes.translate(_EXCHANGED) if self.transposed else axes
 
     def turned(self, array, axes):
-        """The array turned, a view.
-
-        Args:
-            array: with a dimension for each of ``axes``.
-            axes: as the image has them.
-        """
+        """The array turned, a view; ``axes`` are those of its dimensions before."""
         return np.flip(array, self.dimensions(self.axes(axes)))
 
     def flipped_back(self, array, axes):
-        """What was made of a turned image, as of the image itself: a view.
-
-        Args:
-            array: with a dimension for each of ``axes``, and maybe one more at the end.
-            axes: as the turned image has them; those that a projection lacks are not among them.
-        """
+        """What was made of a turned image, as of the image itself: a view; ``axes`` are those of the turned image that
+        it has, and it may have one dimension more at the end."""
         return np.flip(array, self.dimensions(axes))
 
     def dimensions(self, axes):

@@ -9,8 +9,6 @@ from math import prod
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
-
 
 def patch_starts(length, size, step):
     """Where the patches along one axis begin: 0, step, 2 * step, ..., and a last one that is flush with the end.
@@ -46,32 +44,10 @@ def averaged_patches(source, predict, size, step, batch=1, progress=None):
         ``slices, values``: a slice for each spatial axis, along the first one the rows that are finished, along the
         others all; and the means, float32 ``(rows, *others, classes)``, an array of its own. Together they are the
         whole image, once, in order.
-
-    Raises:
-        InputError: at once, if ``size``, ``step`` or ``batch`` do not fit.
-        ValueError: ``predict`` gives another shape.
     """
-    spatial = tuple(source.shape[:-1])
-    _check(spatial, size, step, batch)
-    starts = [patch_starts(*along) for along in zip(spatial, size, step, strict=True)]
-    return _averages(source, predict, _clipped(spatial, size), starts, batch, progress)
-
-
-def averaging_bytes(shape, size, classes):
-    """Bytes that `averaged_patches` holds at most, beside a batch of patches: rows of the input, of sums and of means.
-
-    Args:
-        shape: of the source, ``(*spatial, channels)``.
-        size: of the patches.
-        classes: number of channels of the prediction.
-    """
-    *spatial, channels = shape
-    rows = _clipped(spatial, size)[0] * prod(spatial[1:])
-    return 4 * rows * (channels + 2 * classes)
-
-
-def _averages(source, predict, size, starts, batch, progress):
     spatial = source.shape[:-1]
+    starts = [patch_starts(*along) for along in zip(spatial, size, step, strict=True)]
+    size = tuple(map(min, spatial, size))
     others = tuple(slice(0, n) for n in spatial[1:])
     counts = [_counts(*along) for along in zip(spatial, size, starts, strict=True)]
     weights = reduce(np.multiply.outer, counts[1:], np.float32(1))[..., None]
@@ -82,8 +58,6 @@ def _averages(source, predict, size, starts, batch, progress):
         for group in batches:
             patches = np.stack([window[(slice(None), *place)] for place in group])
             results = np.asarray(predict(patches), np.float32)
-            if results.shape[:-1] != patches.shape[:-1]:
-                raise ValueError(f"predict: got shape {results.shape} for patches of shape {patches.shape}")
             if sums is None:
                 sums = np.zeros((*window.shape[:-1], results.shape[-1]), np.float32)
             for place, result in zip(group, results, strict=True):
@@ -96,6 +70,17 @@ def _averages(source, predict, size, starts, batch, progress):
             new = _advance(window, following - start)
             new[...] = source[(slice(end, end + len(new)), *others)]
             _advance(sums, following - start)[...] = 0
+
+
+def averaging_bytes(shape, size, classes):
+    """Bytes that `averaged_patches` holds at most, beside a batch of patches: rows of the input, of sums and of means.
+
+    Args:
+        shape, size, classes: ``(*spatial, channels)`` of the source, the patches' size, channels of the prediction.
+    """
+    *spatial, channels = shape
+    rows = min(spatial[0], size[0]) * prod(spatial[1:])
+    return 4 * rows * (channels + 2 * classes)
 
 
 def _means(sums, counts, weights):
@@ -119,20 +104,3 @@ def _counts(length, size, starts):
     """How many patches cover each position of an axis, float32."""
     positions = np.arange(length)[:, None]
     return ((positions >= starts) & (positions < np.add(starts, size))).sum(axis=1).astype(np.float32)
-
-
-def _clipped(spatial, size):
-    return tuple(min(pair) for pair in zip(spatial, size, strict=True))
-
-
-def _check(spatial, size, step, batch):
-    for name, numbers in (("size", size), ("step", step)):
-        if len(numbers) != len(spatial):
-            raise InputError(f"{name}: got {list(numbers)}, expected a number for each of {len(spatial)} spatial axes")
-    for axis, (length, stride) in enumerate(zip(size, step, strict=True)):
-        if length < 1:
-            raise InputError(f"size: {length} along axis {axis}, expected at least 1")
-        if not 1 <= stride <= length:
-            raise InputError(f"step: {stride} along axis {axis}, expected 1 to {length}, the size of the patches")
-    if batch < 1:
-        raise InputError(f"batch: {batch}, expected at least one patch")

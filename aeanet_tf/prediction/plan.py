@@ -143,13 +143,15 @@ def most_tiles(network, spec, size):
     return [1] * missing + [n // step for n, step in zip(size[missing:], spec.divisor[missing:], strict=True)]
 
 
-def most_together(size, room=None):
-    """How many tiles with attention of their own are worth evaluating together: 1 for all but small ones.
+def longest_side(size, counts, most):
+    """The axis along which tiles are longest and may be more; ``None`` where they are as many as there can be."""
+    lengths = [n / count if count < limit else 0 for n, count, limit in zip(size, counts, most, strict=True)]
+    return int(np.argmax(lengths)) if any(lengths) else None
 
-    Args:
-        size: of a tile as it is read.
-        room: how many fit into memory, ``None`` for any number.
-    """
+
+def most_together(size, room=None):
+    """How many tiles with attention of their own are worth evaluating together: 1 for all but small ones, and no more
+    than there is ``room`` for."""
     worth = min(MOST_TOGETHER, POSITIONS_TOGETHER // prod(size))
     return max(1, worth if room is None else min(worth, int(room)))
 
@@ -163,10 +165,9 @@ def _tiled(stages, spec, sizes, n_tiles, budget, own):
     counts = [1] * spec.dimension
     while True:
         plan = _evaluate(stages, spec, sizes, counts, budget, own)
-        lengths = [n / c if c < m else 0 for n, c, m in zip(largest, counts, most, strict=True)]
-        if _fits(plan, budget) or not any(lengths):
+        axis = longest_side(largest, counts, most)
+        if _fits(plan, budget) or axis is None:
             return plan
-        axis = int(np.argmax(lengths))
         # In larger steps where there are many already.
         counts[axis] = min(most[axis], counts[axis] + max(1, counts[axis] // 8))
 

@@ -72,7 +72,8 @@ class Stages:
         self.kept = kept
         self.stages, self.features = [], []
         for operator, target, frontier in self._cuts():
-            chosen = [t for t in frontier if self.graph.density(t) <= kept and not _among(t, self.features)]
+            known = {id(t) for t in self.features}
+            chosen = [t for t in frontier if self.graph.density(t) <= kept and id(t) not in known]
             self.stages.append(Stage(self.graph, operator, target, tuple(self.features), chosen))
             self.features += chosen
         self._compiled = {}
@@ -145,15 +146,7 @@ class OwnAttention:
         return self._run(1, [inputs], inner)[0]
 
     def run_alike(self, inputs, inner):
-        """`run` for tiles of one size, and one inner part, all at once.
-
-        Args:
-            inputs: for each tile a list of one array ``(*spatial, channels)``, its part of the image.
-            inner: see `Stages.run`.
-
-        Returns:
-            A list of what `run` gives, up to rounding.
-        """
+        """A list of what `run` gives, up to rounding, for a list of inputs of tiles of one size and inner part."""
         return self._run(None, inputs, inner)
 
     def _run(self, batch, inputs, inner):
@@ -177,18 +170,10 @@ def _cut(graph, x, tensor, inner):
     return x
 
 
-def _among(tensor, tensors):
-    return any(tensor is other for other in tensors)
-
-
 def _compiled(function, inputs, channels=(), batch=1):
     """``function(inputs, inner, contexts)`` as a TensorFlow graph for tiles of all sizes; as it is on other backends.
 
-    Args:
-        function: the function.
-        inputs: the Keras tensors that it starts from.
-        channels: of the contexts that it is given.
-        batch: how many tiles it is given, ``None`` for any number.
+    ``inputs`` are the Keras tensors that it starts from, ``channels`` those of the contexts; ``batch`` tiles at a time.
     """
     if keras.backend.backend() != "tensorflow":
         return function

@@ -2,22 +2,12 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 
 from aeanet_tf.layers.moments import Moments
-from aeanet_tf.prediction.job import Frame, Job, cut_evenly
-from aeanet_tf.prediction.kept import Features, Journal
-from aeanet_tf.prediction.stages import Stages
-
-
-class LocalWorker:
-    """Evaluates the tiles of a job in this process, one after the other, which are read and written meanwhile."""
-
-    def run(self, job, stage, tasks, contexts):
-        """A generator of ``(frame, tile), moments`` for each of the tasks, in their order, when it is finished."""
-        return overlapped(job, stage, tasks, contexts)
+from aeanet_tf.prediction.kept import Journal
 
 
 def run_job(job, workers=None, journal=None, progress=None):
@@ -30,12 +20,12 @@ def run_job(job, workers=None, journal=None, progress=None):
 
     Args:
         job: a `Job`.
-        workers: evaluates tiles in any order, as `LocalWorker` does.
+        workers: a `Cluster`, which evaluates tiles in any order; ``None`` evaluates them in this process.
         journal: a `Journal`; what it has is not evaluated again.
         progress: called after each tile of each sweep with a line that says which, and the number of tiles of all
             sweeps that are left to do.
     """
-    workers = LocalWorker() if workers is None else workers
+    evaluate = overlapped if workers is None else workers.run
     journal = Journal() if journal is None else journal
     stages = job.stages.stages
     total = sum(len(job.tasks(s)) - len(journal.done(s, _channels(stage))) for s, stage in enumerate(stages))
@@ -44,9 +34,10 @@ def run_job(job, workers=None, journal=None, progress=None):
         done = journal.done(index, _channels(stage))
         todo = [task for task in job.tasks(index) if task not in done]
         if todo:
-            _create_features(job, stage)
+            for tensor, frame in product(stage.keeps, range(len(job.frames))):
+                job.features.create(job.kept_name(tensor, frame), job.kept_shape(tensor, frame))
         # Closed, so that nothing is written any more where the journal or the caller fails.
-        with closing(workers.run(job, index, todo, contexts)) as results:
+        with closing(evaluate(job, index, todo, contexts)) as results:
             for task, moments in results:
                 journal.enter(index, task, moments)
                 if progress is not None:
@@ -63,12 +54,6 @@ def _channels(stage):
 def _line(job, index):
     operator = job.stages.stages[index].operator
     return "output" if operator is None else f"attention {index + 1} of {len(job.stages.attention)} ({operator.name})"
-
-
-def _create_features(job, stage):
-    for tensor in stage.keeps:
-        for frame in range(len(job.frames)):
-            job.features.create(job.kept_name(tensor, frame), job.kept_shape(tensor, frame))
 
 
 def _drop_features(job, index):
@@ -89,30 +74,6 @@ def merged(gathered):
         mean = mean + n * np.asarray(moments.mean, "float64")
         second = second + n * np.asarray(moments.second, "float64")
     return Moments(np.asarray([weight], "float32"), *(np.float32(total / weight) for total in (mean, second)))
-
-
-def predict_exact(network, spec, image, n_tiles, stages=None, progress=None):
-    """Predict an image held in memory in tiles that share the attention of the whole image; see `run_job`.
-
-    Args:
-        network: of `build_network`, for which `can_be_swept`.
-        spec: its spec.
-        image: ``(*spatial, channels)``, sizes in multiples of ``spec.divisor``.
-        n_tiles: number of tiles along each spatial axis; 1 along z for a projection.
-        stages: `Stages` of the network, to use what they have compiled.
-        progress: see `run_job`.
-
-    Returns:
-        float32 array, ``(*spatial, channels)``, without z for a projection.
-
-    Raises:
-        InputError: tiles that are more than the axis has steps, or a size off the grid.
-    """
-    stages = Stages(network) if stages is None else stages
-    edges = cut_evenly(image.shape[:-1], n_tiles, spec.divisor)
-    target = ArrayTarget(image.shape[:-1], stages.graph.output)
-    run_job(Job(stages, spec, [Frame(image, target, edges, edges)], Features()), progress=progress)
-    return target.array
 
 
 class ArrayTarget:

@@ -12,10 +12,10 @@ from aeanet_tf.layers import GVTO, GlobalAttention, ResidualBlock
 from aeanet_tf.networks import as_spec, build_network, presets, receptive_radius
 from aeanet_tf.prediction.liveness import stage_peak
 from aeanet_tf.prediction.stages import OwnAttention, can_be_swept
-from aeanet_tf.prediction.sweeps import predict_exact
 from aeanet_tf.training import ResumableState
 from tests.interop.test_portable import randomise
 from tests.layers.oracle import attend, images, relative_error
+from tests.prediction.exact import predict_exact
 
 NONLOCAL, AEA = presets["nonlocal-unet-mri"], presets["aeanet-mri"]
 NAMES = ["nonlocal-unet-mri", "aeanet-mri", "unet-mri"]

@@ -5,7 +5,6 @@ from itertools import product
 import numpy as np
 import pytest
 
-from aeanet_tf.errors import InputError
 from aeanet_tf.prediction.patch_average import averaged_patches, averaging_bytes, patch_starts
 
 CASES = [
@@ -131,19 +130,3 @@ def test_patches_begin_every_step_and_end_with_the_image():
     assert patch_starts(33, 8, 8) == [0, 8, 16, 24, 25]
     assert patch_starts(8, 8, 3) == patch_starts(5, 8, 3) == [0]
     assert patch_starts(144, 32, 8) == list(range(0, 113, 8))
-
-
-def test_what_does_not_fit_is_refused_at_once():
-    array = image((9, 9, 1))
-    for size, step, batch, message in (
-        ((4, 4), (2, 5), 1, r"^step: 5 along axis 1, expected 1 to 4, the size of the patches$"),
-        ((4, 4), (0, 2), 1, r"^step: 0 along axis 0, expected 1 to 4"),
-        ((4, 4), (2,), 1, r"^step: got \[2\], expected a number for each of 2 spatial axes$"),
-        ((4, 4, 4), (2, 2), 1, r"^size: got \[4, 4, 4\]"),
-        ((4, 0), (2, 2), 1, r"^size: 0 along axis 1, expected at least 1$"),
-        ((4, 4), (2, 2), 0, r"^batch: 0, expected at least one patch$"),
-    ):
-        with pytest.raises(InputError, match=message):
-            averaged_patches(array, None, size, step, batch)
-    with pytest.raises(ValueError, match=r"predict: got shape \(1, 1, 1, 1\) for patches of shape \(1, 4, 4, 1\)"):
-        next(averaged_patches(array, lambda patches: patches[:, :1, :1], (4, 4), (2, 2)))

@@ -15,8 +15,9 @@ from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANetConfig, Slice
 from aeanet_tf.models.folder import model_class
 from aeanet_tf.prediction.job import Frame, Job, cut_evenly, tiles
 from aeanet_tf.prediction.stages import OwnAttention, Stages, attention_operators, can_be_swept
-from aeanet_tf.prediction.sweeps import LocalWorker, merged, predict_exact, run_job
+from aeanet_tf.prediction.sweeps import merged, overlapped, run_job
 from tests.interop.example_models import randomise
+from tests.prediction.exact import predict_exact
 
 REFERENCES = {"attention": {"shared_references": 5}}
 DOWN = {"downsampling": "attention", "attention": {"residual": "v1"}}
@@ -248,7 +249,7 @@ def tile_threads():
 
 def test_tiles_are_read_ahead_written_behind_and_given_in_order():
     job, given = Work(), []
-    for (_, tile), moments in LocalWorker().run(job, 0, TASKS, []):
+    for (_, tile), moments in overlapped(job, 0, TASKS, []):
         assert moments == 10 * tile and ("write", tile, False) in job.events
         assert ("read", tile + 3, True) not in job.events
         given.append(tile)
@@ -263,10 +264,10 @@ def test_one_tile_takes_no_threads():
     job = Work()
     job.waits = False
     threads = threading.active_count()
-    for task, moments in LocalWorker().run(job, 0, TASKS[:1], []):
+    for task, moments in overlapped(job, 0, TASKS[:1], []):
         assert (task, moments) == ((0, 0), 0) and threading.active_count() == threads
     assert len(job.events) == 6
-    assert list(LocalWorker().run(job, 0, [], [])) == []
+    assert list(overlapped(job, 0, [], [])) == []
 
 
 @pytest.mark.parametrize(
@@ -286,7 +287,7 @@ def test_errors_surface_as_they_are_after_the_tiles_before(fails, error, given):
     job, found = Work(fails, error), []
     job.waits = False
     with pytest.raises(type(error)) as caught:
-        for task, _ in LocalWorker().run(job, 0, TASKS, []):
+        for task, _ in overlapped(job, 0, TASKS, []):
             found.append(task)
     assert caught.value is error and found == TASKS[:given]
     assert not tile_threads()

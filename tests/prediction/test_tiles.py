@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 
-from aeanet_tf.errors import InputError
 from aeanet_tf.prediction.job import cut_evenly, tiles
 
 
@@ -39,19 +38,6 @@ def test_halos_reach_as_far_as_the_radius_but_not_beyond_the_image():
 def test_tiles_differ_by_one_step_at_most():
     widths = {tile.inner[0][1] - tile.inner[0][0] for tile in cut((100,), (7,), (4,), (0,))}
     assert widths == {12, 16}
-
-
-@pytest.mark.parametrize(
-    ("size", "n_tiles", "message"),
-    [
-        ((64,), (17,), "17 along axis 0 of size 64, expected 1 to 16"),
-        ((64,), (0,), "0 along"),
-        ((63,), (1,), "63 along axis 0, expected a multiple of 4"),
-    ],
-)
-def test_what_cannot_be_honoured(size, n_tiles, message):
-    with pytest.raises(InputError, match=message):
-        cut(size, n_tiles, (4,), (3,))
 
 
 def test_inner_parts_off_the_grid_read_from_the_grid():
