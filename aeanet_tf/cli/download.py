@@ -1,32 +1,26 @@
 """``aeanet download``: fetch the public data sets of the papers."""
 
-import argparse
 from pathlib import Path
 
+from aeanet_tf.errors import InputError
+
+HELP = "fetch the public data sets"
 DESCRIPTION = """\
 Fetch public data sets, check them, and unpack each into a folder of its own, OUTPUT/NAME. A download that broke off
 goes on where it stopped when the command is given again; one that is complete is not fetched twice. For data that
 their owners give out by hand only, says where to get them and which folders are expected."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser(
-        "download",
-        help="fetch the public data sets",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser):
+    """Add the arguments of the command."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="data sets, as --list names them")
     parser.add_argument("--output", type=Path, default=Path("data"), metavar="DIR", help="default: data")
     parser.add_argument("--list", action="store_true", help="show the data sets and where they come from")
-    parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args):
     """List, or fetch one after the other."""
     from aeanet_tf.datasets.catalogue import DATASETS, get_dataset
-    from aeanet_tf.errors import InputError
 
     if args.list:
         print("\n".join(_entry(dataset) for dataset in DATASETS.values()))

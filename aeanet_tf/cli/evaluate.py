@@ -1,11 +1,13 @@
 """``aeanet evaluate``: score predictions against ground truth."""
 
-import argparse
 from pathlib import Path
+
+from aeanet_tf.errors import InputError
 
 # Written out so that --help need not import the metrics; a test compares them with the registry.
 PROTOCOLS = ("care", "plain", "em", "label-free", "mri", "interpolation", "segmentation")
 
+HELP = "score predictions against ground truth"
 DESCRIPTION = """\
 Score predictions against ground truth, image by image, matched by file name (extensions may differ).
 Prints mean ± standard deviation over the images; channels and time points count as images, volumes as one.
@@ -25,14 +27,8 @@ With --baselines the inputs are also filtered, by a Gaussian and by non-local me
 (protocols care, plain, em, interpolation). A restoration worth having is better than these."""
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser(
-        "evaluate",
-        help="score predictions against ground truth",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser):
+    """Add the arguments of the command."""
     parser.add_argument("--prediction", required=True, metavar="DIR", help="folder or pattern of predictions")
     parser.add_argument("--gt", required=True, metavar="DIR", help="folder or pattern of the ground truth")
     parser.add_argument("--input", metavar="DIR", help="folder or pattern of the inputs, scored for comparison")
@@ -57,16 +53,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
     parser.add_argument("--output", type=Path, metavar="FILE.csv", help="also write the scores of each image")
-    parser.set_defaults(run=run)
 
 
-def _label(text: str) -> int | str:
+def _label(text):
     return text if text == "none" else int(text)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args):
     """Print the table and write the scores."""
-    from aeanet_tf.errors import InputError
     from aeanet_tf.evaluation.protocols import get_protocol
     from aeanet_tf.evaluation.tables import absence_note, summary_table, write_csv
 
@@ -108,9 +102,8 @@ def run(args: argparse.Namespace) -> None:
             print(f"confusion matrix in {path}")
 
 
-def _filters(args: argparse.Namespace, protocol) -> dict:
+def _filters(args, protocol):
     """Functions of an image by label."""
-    from aeanet_tf.errors import InputError
     from aeanet_tf.evaluation.folders import choose_for_folders
 
     if args.input is None:
@@ -118,9 +111,8 @@ def _filters(args: argparse.Namespace, protocol) -> dict:
     return choose_for_folders(args.input, args.gt, protocol, args.baselines or None, args.axes)
 
 
-def _segmentation(args: argparse.Namespace) -> tuple:
+def _segmentation(args):
     """Rows and the confusion matrix."""
-    from aeanet_tf.errors import InputError
     from aeanet_tf.evaluation.folders import score_segmentation
 
     if args.data_range is not None:

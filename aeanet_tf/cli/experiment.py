@@ -1,29 +1,23 @@
 """``aeanet experiment``: rerun an experiment of the papers."""
 
-import argparse
 import sys
 from pathlib import Path
 
+from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.registry import EXPERIMENTS, TIMED
 
+HELP = "rerun an experiment of the papers"
 DESCRIPTION = """\
 Train, predict, score, and write the table of a paper with the published figures beside ours: NAME.md, NAME.csv,
 pictures, and every configuration, in the folder --output. Models and scores stay there too: a run that was stopped goes
 on when the same command is given again, and experiments on the same data share their models.
 
 experiments:
-"""
+""" + "\n".join(f"  {name:11}{experiment.description}" for name, experiment in EXPERIMENTS.items())
 
 
-def add_parser(subparsers):
-    """Register the subcommand."""
-    listed = "\n".join(f"  {name:11}{one.description}" for name, one in EXPERIMENTS.items())
-    parser = subparsers.add_parser(
-        "experiment",
-        help="rerun an experiment of the papers",
-        description=DESCRIPTION + listed,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser):
+    """Add the arguments of the command."""
     parser.add_argument("name", choices=EXPERIMENTS, metavar="NAME", help="of the experiment")
     parser.add_argument("--data", required=True, type=Path, metavar="DIR", help="the data as published")
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder of tables, models and scores")
@@ -48,12 +42,10 @@ def add_parser(subparsers):
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a field of every configuration"
     )
-    parser.set_defaults(run=run)
 
 
 def run(args):
     """Run the experiment; see `aeanet_tf.experiments`."""
-    from aeanet_tf.errors import InputError
     from aeanet_tf.experiments.budget import parse_budget
     from aeanet_tf.startup import load_backend
 
@@ -79,8 +71,6 @@ def run(args):
 
 
 def _seeds(text):
-    from aeanet_tf.errors import InputError
-
     try:
         numbers = [int(part) for part in text.split(",")]
     except ValueError:

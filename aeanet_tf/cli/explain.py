@@ -1,20 +1,22 @@
 """``aeanet explain``: what the attention of a model computes for the user's own images."""
 
 import re
+from pathlib import Path
+
+from aeanet_tf.errors import InputError
 
 MOST_IMAGES = 6
 MOST_REFERENCES = 12
 
+HELP = "draw what the attention of a model computes"
+DESCRIPTION = """\
+Draw to which parts of images the learned shared references are relevant (relevance.png, and all maps as
+NAME_relevance.tif), and how query and attention output follow a rotation of the image (NAME_equivariance.png). Images
+are normalised as in training. docs/explain.md says what the maps mean."""
 
-def add_parser(subparsers):
-    """Register the subcommand."""
-    parser = subparsers.add_parser(
-        "explain",
-        help="draw what the attention of a model computes",
-        description="Draw to which parts of images the learned shared references are relevant (relevance.png, and all "
-        "maps as NAME_relevance.tif), and how query and attention output follow a rotation of the image "
-        "(NAME_equivariance.png). Images are normalised as in training. docs/explain.md says what the maps mean.",
-    )
+
+def add_arguments(parser):
+    """Add the arguments of the command."""
     parser.add_argument("--model", required=True, metavar="DIR", help="model folder")
     parser.add_argument(
         "--input", required=True, nargs="+", metavar="PATH", help=f"images, at most {MOST_IMAGES} (folders, patterns)"
@@ -28,10 +30,9 @@ def add_parser(subparsers):
         "--references",
         metavar="N|LIST",
         help=f"how many references to show, the most different ones, at most {MOST_REFERENCES} "
-        "(default: 4, as in the paper's figure), or which, from 1: 3,17,42",
+        "(default: as many as in the paper's figure), or which, from 1: 3,17,42",
     )
     parser.add_argument("--seed", type=int, help="draw the references at random with this seed, as in the paper")
-    parser.set_defaults(run=run)
 
 
 def run(args):
@@ -53,8 +54,6 @@ def run(args):
 
 def _wanted(text, seed):
     """How many references, or which, from 0, as the command line says; ``None`` for the default."""
-    from aeanet_tf.errors import InputError
-
     if seed is not None and seed < 0:
         raise InputError(f"--seed: {seed}, expected a number of at least 0")
     if text is None:
@@ -78,9 +77,6 @@ def _wanted(text, seed):
 
 def _targets(output, paths):
     """What will be written: ``{"relevance": png, path: (tif, png), ...}``; refuses to write over an input."""
-    from pathlib import Path
-
-    from aeanet_tf.errors import InputError
     from aeanet_tf.io.image import image_stem
 
     if len(paths) > MOST_IMAGES:

@@ -1,5 +1,9 @@
 """``aeanet export``: a trained model for other programs."""
 
+from pathlib import Path
+
+from aeanet_tf.errors import InputError
+
 FORMATS = {
     "fiji": "TF_SavedModel.zip",
     "bioimageio": "{name}.bioimageio.zip",
@@ -9,16 +13,15 @@ FORMATS = {
 }
 """What is written into the model folder when nothing else is said; Fiji's zip has CSBDeep's name."""
 
+HELP = "export a model to Fiji, the BioImage Model Zoo, Keras, TensorFlow or ONNX"
+DESCRIPTION = """\
+Export a trained model. fiji: the zip of the CSBDeep plugin; bioimageio: a package of the BioImage Model Zoo; keras:
+one file that Keras loads without this package; savedmodel: a folder for TensorFlow 2; onnx: one file for ONNX
+Runtime."""
 
-def add_parser(subparsers):
-    """Register the subcommand."""
-    parser = subparsers.add_parser(
-        "export",
-        help="export a model to Fiji, the BioImage Model Zoo, Keras, TensorFlow or ONNX",
-        description="Export a trained model. fiji: the zip of the CSBDeep plugin; bioimageio: a package of the "
-        "BioImage Model Zoo; keras: one file that Keras loads without this package; savedmodel: a folder for "
-        "TensorFlow 2; onnx: one file for ONNX Runtime.",
-    )
+
+def add_arguments(parser):
+    """Add the arguments of the command."""
     parser.add_argument("--model", required=True, metavar="DIR", help="model folder")
     parser.add_argument("--format", required=True, choices=FORMATS)
     parser.add_argument("--output", metavar="PATH", help="file or folder to write (default: in the model folder)")
@@ -31,13 +34,10 @@ def add_parser(subparsers):
     zoo.add_argument("--license", metavar="SPDX", help="of the trained model, such as CC-BY-4.0")
     zoo.add_argument("--description", metavar="TEXT", help="one line on what the model does")
     zoo.add_argument("--test-image", metavar="FILE", help="input of the package's test and cover (default: simulated)")
-    parser.set_defaults(run=run)
 
 
 def run(args):
     """Export; see the modules of `aeanet_tf.interop`."""
-    from pathlib import Path
-
     from aeanet_tf.io.read import read_image
     from aeanet_tf.models.folder import load_model
 
@@ -68,7 +68,6 @@ def run(args):
 
 def _check_options(args):
     """Refuse what a format does not know before anything is loaded, and ask for what it needs."""
-    from aeanet_tf.errors import InputError
     from aeanet_tf.interop.runtimes import check_target
 
     if args.target is not None:

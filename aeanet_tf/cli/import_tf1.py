@@ -1,17 +1,18 @@
 """``aeanet import-tf1``: a model folder from a checkpoint of the original programs."""
 
+from aeanet_tf.errors import InputError, from_validation
+
 # How many numbers may follow a kind of normalisation.
 _NUMBERS = {"none": (0,), "standard": (0,), "percentile": (0, 2), "range": (2,)}
 
+HELP = "make a model from a TensorFlow 1 checkpoint"
+DESCRIPTION = """\
+Make a model folder from a TensorFlow 1 checkpoint of the AEANet or GVTNet programs (.index and .data-*; no .meta is
+needed). The network is told from the names and shapes of the variables."""
 
-def add_parser(subparsers):
-    """Register the subcommand."""
-    parser = subparsers.add_parser(
-        "import-tf1",
-        help="make a model from a TensorFlow 1 checkpoint",
-        description="Make a model folder from a TensorFlow 1 checkpoint of the AEANet or GVTNet programs (.index and "
-        ".data-*; no .meta is needed). The network is told from the names and shapes of the variables.",
-    )
+
+def add_arguments(parser):
+    """Add the arguments of the command."""
     parser.add_argument(
         "--checkpoint", required=True, metavar="PREFIX", help="such as results/model.ckpt-120000, or its folder"
     )
@@ -32,7 +33,6 @@ def add_parser(subparsers):
         help="of images in prediction: percentile LOW HIGH, range LOW HIGH, standard, or none (default: range 0 255 "
         "for the networks of paired EM, standard for label-free ones, percentile 2 99.8 for the others)",
     )
-    parser.set_defaults(run=run)
 
 
 def run(args):
@@ -58,7 +58,6 @@ def parse_normalization(words):
     """
     from pydantic import ValidationError
 
-    from aeanet_tf.errors import InputError, from_validation
     from aeanet_tf.models.preparation import NormalizationSection
 
     if words is None:

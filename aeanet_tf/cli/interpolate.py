@@ -1,20 +1,25 @@
 """``aeanet interpolate``: missing slices of a stack from their neighbours."""
 
+import logging
+import os
+import shutil
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 from aeanet_tf.device_names import PRECISIONS
+from aeanet_tf.errors import InputError, writing
+from aeanet_tf.files import folder_made
+
+HELP = "interpolate missing slices of a stack"
+DESCRIPTION = """\
+Interpolate missing slices of a stack of serial sections from their neighbours, and write the stack with them; all
+other slices, axes, pixel type and voxel size are kept. Or double the sampling along the serial axis. Or test the
+model: leave known slices out, and compare with simple methods. Slices are counted from 0."""
 
 
-def add_parser(subparsers):
-    """Register the subcommand."""
-    parser = subparsers.add_parser(
-        "interpolate",
-        help="interpolate missing slices of a stack",
-        description="Interpolate missing slices of a stack of serial sections from their neighbours, and write the "
-        "stack with them; all other slices, axes, pixel type and voxel size are kept. Or double the sampling along the "
-        "serial axis. Or test the model: leave known slices out, and compare with simple methods. "
-        "Slices are counted from 0.",
-    )
+def add_arguments(parser):
+    """Add the arguments of the command."""
     parser.add_argument("--model", required=True, metavar="DIR", help="model folder, of a slice interpolation model")
     parser.add_argument(
         "--input", required=True, metavar="STACK", help="TIFF, OME-Zarr, HDF5, or folder or quoted pattern of 2D images"
@@ -40,7 +45,6 @@ def add_parser(subparsers):
     parser.add_argument("--dataset", metavar="NAME", help="data set of an HDF5 file (default: volumes/raw)")
     _add_alignment(parser)
     _add_tiling(parser)
-    parser.set_defaults(run=run)
 
 
 def _add_alignment(parser):
@@ -73,7 +77,7 @@ def _add_tiling(parser):
 def run(args):
     """Interpolate; see `aeanet_tf.runs.repair_stack`."""
     _check(args)
-    from aeanet_tf.runs.repair_stack import plan_repair
+    from aeanet_tf.runs.repair_stack import Repair
     from aeanet_tf.sections.stack import open_stack, parse_slices
 
     stack = open_stack(args.input, args.axes, args.dataset)
@@ -83,14 +87,13 @@ def run(args):
         _test(stack, slices, args)
         return
     missing = [] if args.missing is None else parse_slices(args.missing, len(stack), "--missing")
-    repair = plan_repair(stack, missing, args.output, args.upsample or 1)
+    repair = Repair(stack, missing, args.output, args.upsample or 1)
     method = _method(_model(args), args, args.max_shift, False if args.no_histogram_matching else None)
     with _each_line_once():
         repair.run(method)
 
 
 def _check(args):
-    from aeanet_tf.errors import InputError
     from aeanet_tf.prediction.options import PredictionOptions
 
     if args.test is None and args.missing is None and args.upsample is None:
@@ -104,9 +107,6 @@ def _check(args):
 
 
 def _check_folder(stack, output):
-    from pathlib import Path
-
-    from aeanet_tf.errors import InputError
     from aeanet_tf.io.image import TIFF_SUFFIXES, ZARR_SUFFIX
     from aeanet_tf.runs.repair_stack import check_apart
 
@@ -123,7 +123,6 @@ def _name(stack, number):
 
 def _model(args):
     """The model of the command line."""
-    from aeanet_tf.errors import InputError
     from aeanet_tf.models.folder import load_model
 
     model = load_model(args.model)
@@ -135,8 +134,6 @@ def _model(args):
 
 def _method(model, args, max_shift, match_histograms):
     """The model's ``interpolate(before, after)`` with the options of the command line."""
-    from functools import partial
-
     tiles = {"n_tiles": args.n_tiles, "tiling": args.tiling, "max_memory": args.max_memory}
     tiles["precision"] = args.precision
     return partial(model.interpolate, max_shift=max_shift, match_histograms=match_histograms, **tiles)
@@ -145,8 +142,6 @@ def _method(model, args, max_shift, match_histograms):
 @contextmanager
 def _each_line_once():
     """Keep the model from saying of every slice how it is predicted."""
-    import logging
-
     said = set()
 
     def new(record):
@@ -165,8 +160,6 @@ def _each_line_once():
 
 def _test(stack, slices, args):
     """Write scores, pictures and the model's slices, all of them or none, and print the means."""
-    from pathlib import Path
-
     from tqdm import tqdm
 
     from aeanet_tf.evaluation.figures import save_figure
@@ -217,12 +210,6 @@ def _options(stack, model, args):
 @contextmanager
 def _together(output):
     """Give a hidden folder to write to; what is in it takes the place of an earlier test when the block succeeds."""
-    import os
-    import shutil
-
-    from aeanet_tf.errors import writing
-    from aeanet_tf.files import folder_made
-
     with folder_made(output), writing(output):
         # Inside, since the folder may be a file system of its own.
         temporary = output / ".partial-test"

@@ -44,7 +44,13 @@ def make_parser():
     parser.add_argument("--version", action="version", version=f"aeanet_tf {aeanet_tf.__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
     for command in COMMANDS:
-        command.add_parser(subparsers)
+        name = command.__name__.rpartition(".")[2].replace("_", "-")
+        # Lines are filled, but where there are lists beside the text.
+        layout = argparse.RawDescriptionHelpFormatter if "\n\n" in command.DESCRIPTION else argparse.HelpFormatter
+        texts = {"help": command.HELP, "description": command.DESCRIPTION}
+        subparser = subparsers.add_parser(name, **texts, formatter_class=layout)
+        command.add_arguments(subparser)
+        subparser.set_defaults(run=command.run)
     return parser
 
 

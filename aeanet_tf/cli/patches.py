@@ -1,8 +1,10 @@
 """``aeanet patches``: cut training patches from folders of image pairs."""
 
-import argparse
 from pathlib import Path
 
+from aeanet_tf.errors import InputError
+
+HELP = "cut training patches from image pairs"
 DESCRIPTION = """\
 Cut normalised training patches from pairs of TIFF images with CSBDeep, into the .npz file that CARE and
 `aeanet train` read, and a PNG picture of random pairs beside it. Images match by file name:
@@ -10,14 +12,8 @@ Cut normalised training patches from pairs of TIFF images with CSBDeep, into the
   BASEPATH/low/a.tif  BASEPATH/GT/a.tif"""
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Register the subcommand."""
-    parser = subparsers.add_parser(
-        "patches",
-        help="cut training patches from image pairs",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser):
+    """Add the arguments of the command."""
     parser.add_argument("--basepath", required=True, type=Path, metavar="DIR", help="folder of the folders")
     parser.add_argument("--source", required=True, nargs="+", metavar="NAME", help="folder(s) of the inputs")
     parser.add_argument("--target", required=True, metavar="NAME", help="folder of the ground truth")
@@ -45,13 +41,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--pattern", default="*.tif*", help="which files of a folder (default: *.tif*)")
-    parser.set_defaults(run=run)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args):
     """Cut, write the patches and the picture."""
     from aeanet_tf.datasets.patches import PatchSettings, cut_patches, save_patches
-    from aeanet_tf.errors import InputError
     from aeanet_tf.evaluation.figures import draw_patches
 
     settings = PatchSettings(

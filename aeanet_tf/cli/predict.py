@@ -1,20 +1,21 @@
 """``aeanet predict``: restore images with a trained model."""
 
 from contextlib import ExitStack
+from dataclasses import fields
 from functools import partial
 
 from aeanet_tf.device_names import PRECISIONS
+from aeanet_tf.errors import InputError
+
+HELP = "restore images with a trained model"
+DESCRIPTION = """\
+Restore images, piece by piece, and write ImageJ-compatible float32 tifs (OME-Zarr for OME-Zarr, NIfTI for NIfTI) of
+the same names; axes, pixel size and affine are kept. Models that segment write labels. Images are normalised as in
+training. A run that was stopped goes on when the same command is given again."""
 
 
-def add_parser(subparsers):
-    """Register the subcommand."""
-    parser = subparsers.add_parser(
-        "predict",
-        help="restore images with a trained model",
-        description="Restore images, piece by piece, and write ImageJ-compatible float32 tifs (OME-Zarr for OME-Zarr, "
-        "NIfTI for NIfTI) of the same names; axes, pixel size and affine are kept. Models that segment write labels. "
-        "Images are normalised as in training. A run that was stopped goes on when the same command is given again.",
-    )
+def add_arguments(parser):
+    """Add the arguments of the command."""
     parser.add_argument(
         "--model",
         required=True,
@@ -27,7 +28,9 @@ def add_parser(subparsers):
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the predictions")
     parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
-    parser.add_argument("--format", choices=("tif", "zarr"), help="of the predictions (default: as each input)")
+    parser.add_argument(
+        "--format", choices=("tif", "zarr"), dest="file_format", help="of the predictions (default: as each input)"
+    )
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,
@@ -45,7 +48,6 @@ def add_parser(subparsers):
     )
     _add_tiling(parser)
     _add_segmentation(parser)
-    parser.set_defaults(run=run)
 
 
 def _add_tiling(parser):
@@ -106,21 +108,13 @@ def run(args):
     from aeanet_tf.prediction.options import FileOptions
     from aeanet_tf.runs.predict_files import predict_files
 
-    options = FileOptions(
-        axes=args.axes,
-        n_tiles=args.n_tiles,
-        tiling=args.tiling,
-        context=args.context,
-        max_memory=args.max_memory,
-        scale=args.scale,
-        file_format=args.format,
-        precision=args.precision,
-        probabilities=args.probabilities,
-        channels=tuple(args.channels) if args.channels else None,
-        patch_size=args.patch_size,
-        step=args.step[0] if args.step and len(args.step) == 1 else args.step,
-        ensemble=args.ensemble,
-    )
+    # Arguments have the names of the fields.
+    given = {field.name: getattr(args, field.name) for field in fields(FileOptions)}
+    if args.channels:
+        given["channels"] = tuple(args.channels)
+    if args.step and len(args.step) == 1:
+        (given["step"],) = args.step
+    options = FileOptions(**given)
     with ExitStack() as stack:
         model, client = partial(_model, args.model), _client(args, stack)
         predict_files(model, args.input, args.output, _normalization(args), options, client)
@@ -128,7 +122,6 @@ def run(args):
 
 def _model(folders):
     """The model of a folder, or the ensemble of several."""
-    from aeanet_tf.errors import InputError
     from aeanet_tf.models.folder import load_model, model_kind
 
     # All of them before the first is loaded.
@@ -147,7 +140,6 @@ def _model(folders):
 
 def _normalization(args):
     """For each model that of its training, or the one given for all."""
-    from aeanet_tf.errors import InputError
     from aeanet_tf.models.folder import prediction_normalization
     from aeanet_tf.models.preparation import NormalizationSection
 
@@ -161,8 +153,6 @@ def _normalization(args):
 
 def _client(args, stack):
     """A function that connects to the cluster of the command line until the stack is closed, ``None`` without one."""
-    from aeanet_tf.errors import InputError
-
     if args.workers is not None and args.workers < 1:
         raise InputError(f"--workers: {args.workers}, expected at least 1")
     if args.workers is None and args.scheduler is None:

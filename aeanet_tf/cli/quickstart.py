@@ -3,19 +3,19 @@
 import sys
 from pathlib import Path
 
+from aeanet_tf.errors import InputError
 
-def add_parser(subparsers):
-    """Register the subcommand."""
-    parser = subparsers.add_parser(
-        "quickstart",
-        help="train, predict and evaluate on sample data",
-        description="Train a small AEANet on images that come with scikit-image (real microscopy, simulated "
-        "low-exposure noise), restore held-out images, score them and draw a picture. Takes minutes.",
-    )
+HELP = "train, predict and evaluate on sample data"
+DESCRIPTION = """\
+Train a small AEANet on images that come with scikit-image (real microscopy, simulated low-exposure noise), restore
+held-out images, score them and draw a picture. Takes minutes."""
+
+
+def add_arguments(parser):
+    """Add the arguments of the command."""
     parser.add_argument("--config", default="configs/quickstart.json", metavar="FILE.json", help="run configuration")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a field")
     parser.add_argument("--output", default="quickstart", metavar="DIR", help="folder of images, scores and picture")
-    parser.set_defaults(run=run)
 
 
 def run(args):
@@ -26,8 +26,6 @@ def run(args):
 
     config = load_run_config(args.config, args.set)
     if not isinstance(config.data, SampleSection):
-        from aeanet_tf.errors import InputError
-
         raise InputError(f"{args.config}: data.kind is {config.data.kind!r}, the quickstart takes 'sample'")
     load_backend()
     from aeanet_tf.runs.config import load_run

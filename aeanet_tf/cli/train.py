@@ -5,15 +5,14 @@ import sys
 
 from aeanet_tf.device_names import PRECISIONS
 
+HELP = "train a model"
+DESCRIPTION = """\
+Train the model of a run configuration. An interrupted run goes on where it stopped when the same command is given
+again. Values are changed by --set, for instance --set training.steps=500."""
 
-def add_parser(subparsers):
-    """Register the subcommand."""
-    parser = subparsers.add_parser(
-        "train",
-        help="train a model",
-        description="Train the model of a run configuration. An interrupted run goes on where it stopped when the "
-        "same command is given again. Values are changed by --set, for instance --set training.steps=500.",
-    )
+
+def add_arguments(parser):
+    """Add the arguments of the command."""
     parser.add_argument("--config", required=True, metavar="FILE.json", help="run configuration, see configs/")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a field, any number of times"
@@ -21,7 +20,6 @@ def add_parser(subparsers):
     parser.add_argument("--data", metavar="DIR", help="folder of the data, short for --set data.root=DIR")
     parser.add_argument("--precision", choices=PRECISIONS, help="to compute in, short for --set training.precision=...")
     parser.add_argument("--overwrite", action="store_true", help="train anew although the model folder is in use")
-    parser.set_defaults(run=run)
 
 
 def run(args):

@@ -1,6 +1,5 @@
 """``aeanet evaluate`` matches by name, says what it computed, and refuses what it cannot compare."""
 
-import argparse
 import csv
 import re
 import subprocess
@@ -14,6 +13,7 @@ from skimage.io import imsave
 from skimage.restoration import denoise_nl_means
 
 from aeanet_tf.cli import evaluate
+from aeanet_tf.cli.main import make_parser
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.baselines import SIGMAS, STRENGTHS, Filters, noise_sigma, write_filters
 from aeanet_tf.evaluation.protocols import PROTOCOLS, get_protocol
@@ -21,10 +21,7 @@ from aeanet_tf.io.tiff import write_image
 
 
 def run(*arguments):
-    parser = argparse.ArgumentParser()
-    evaluate.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["evaluate", *map(str, arguments)])
-    args.run(args)
+    evaluate.run(make_parser().parse_args(["evaluate", *map(str, arguments)]))
 
 
 def image(seed, shape=(16, 18)):

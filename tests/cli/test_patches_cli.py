@@ -1,22 +1,18 @@
 """``aeanet patches`` writes patches and a picture of them, or one line on what is wrong and no file."""
 
-import argparse
-
 import numpy as np
 import pytest
 import tifffile
 from skimage.io import imread
 
 from aeanet_tf.cli import patches
+from aeanet_tf.cli.main import make_parser
 from aeanet_tf.datasets.pairs import read_npz
 from aeanet_tf.errors import InputError
 
 
 def run(*arguments):
-    parser = argparse.ArgumentParser()
-    patches.add_parser(parser.add_subparsers())
-    args = parser.parse_args(["patches", *map(str, arguments)])
-    args.run(args)
+    patches.run(make_parser().parse_args(["patches", *map(str, arguments)]))
 
 
 @pytest.fixture
