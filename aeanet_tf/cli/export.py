@@ -1,17 +1,19 @@
 """``aeanet export``: a trained model for other programs."""
 
+from importlib import import_module
 from pathlib import Path
 
 from aeanet_tf.errors import InputError
 
 FORMATS = {
-    "fiji": "TF_SavedModel.zip",
-    "bioimageio": "{name}.bioimageio.zip",
-    "keras": "{name}.keras",
-    "savedmodel": "saved_model",
-    "onnx": "{name}.onnx",
+    "fiji": ("TF_SavedModel.zip", "fiji.export_fiji"),
+    "bioimageio": ("{name}.bioimageio.zip", "bioimageio.export_bioimageio"),
+    "keras": ("{name}.keras", "portable.export_keras"),
+    "savedmodel": ("saved_model", "saved_model.export_saved_model"),
+    "onnx": ("{name}.onnx", "onnx.export_onnx"),
 }
-"""What is written into the model folder when nothing else is said; Fiji's zip has CSBDeep's name."""
+"""What is written into the model folder when nothing else is said (Fiji's zip has CSBDeep's name), and the function of
+`aeanet_tf.interop` that writes it."""
 
 HELP = "export a model to Fiji, the BioImage Model Zoo, Keras, TensorFlow or ONNX"
 DESCRIPTION = """\
@@ -45,25 +47,13 @@ def run(args):
     # Before the model, which takes TensorFlow.
     image = None if args.test_image is None else read_image(args.test_image)
     model = load_model(args.model)
-    path = Path(args.output) if args.output else model.logdir / FORMATS[args.format].format(name=model.name)
-    if args.format == "bioimageio":
-        _bioimageio(model, path, image, args)
-    elif args.format == "fiji":
-        from aeanet_tf.interop.fiji import export_fiji
-
-        export_fiji(model, path, args.target or "tf1.15")
-    elif args.format == "keras":
-        from aeanet_tf.interop.portable import export_keras
-
-        export_keras(model, path)
-    elif args.format == "savedmodel":
-        from aeanet_tf.interop.saved_model import export_saved_model
-
-        export_saved_model(model, path)
-    else:
-        from aeanet_tf.interop.onnx import export_onnx
-
-        export_onnx(model, path)
+    name, function = FORMATS[args.format]
+    path = Path(args.output) if args.output else model.logdir / name.format(name=model.name)
+    module, function = function.split(".")
+    options = _package(model, image, args) if args.format == "bioimageio" else {}
+    if args.target is not None:
+        options["target"] = args.target
+    getattr(import_module(f"aeanet_tf.interop.{module}"), function)(model, path, **options)
 
 
 def _check_options(args):
@@ -86,22 +76,15 @@ def _check_options(args):
                 raise InputError(f"{option}: belongs to --format bioimageio, found {args.format}")
 
 
-def _bioimageio(model, path, image, args):
+def _package(model, image, args):
+    """What the package of a model is made with."""
     from csbdeep.utils import move_image_axes
 
-    from aeanet_tf.interop.bioimageio import export_bioimageio
     from aeanet_tf.io.image import check_fits
     from aeanet_tf.models.folder import prediction_normalization
 
     if image is not None:
         check_fits(image, model.config.axes, model.config.n_channel_in)
         image = move_image_axes(image.array, image.axes, model.config.axes, True)
-    export_bioimageio(
-        model,
-        path,
-        authors=args.author,
-        license=args.license,
-        normalization=prediction_normalization(args.model),
-        test_image=image,
-        description=args.description,
-    )
+    facts = {"authors": args.author, "license": args.license, "description": args.description}
+    return {**facts, "normalization": prediction_normalization(args.model), "test_image": image}

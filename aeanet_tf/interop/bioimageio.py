@@ -114,8 +114,8 @@ def _check_normalization(normalization):
     if normalization.over != "all":
         raise InputError(
             f"normalization.over: found {normalization.over!r}, expected 'all': a package cannot say that mean and "
-            "deviation "
-            "are those of some positions only; export savedmodel or onnx, which leave normalisation to the program"
+            "deviation are those of some positions only; export savedmodel or onnx, which leave normalisation to the "
+            "program"
         )
 
 

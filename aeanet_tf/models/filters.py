@@ -57,12 +57,7 @@ class Comparison:
 
 
 def keep_filters(model, validation):
-    """Say what simple filters reach on a model's validation images, and keep the filters in its folder.
-
-    Args:
-        model: an `AEANet`.
-        validation: a `ValidationSet`.
-    """
+    """Say what simple filters reach on the `ValidationSet` of an `AEANet`, and keep the filters in its folder."""
     comparison = compare_with_filters(model.keras_model, validation, model.config.n_channel_out)
     if comparison is None:
         return

@@ -73,9 +73,7 @@ def run_callbacks(model, best_weights, sampler, images=None):
     """All callbacks of a run in their order, and the one that makes it resumable (``None`` without a folder).
 
     Args:
-        model: an `AEANet`, prepared for training.
-        best_weights: `BestWeights`, or ``None``.
-        sampler: of its batches.
+        model, best_weights, sampler: an `AEANet` prepared for training, its `BestWeights` or ``None``, its batches.
         images: validation data that TensorBoard shows predictions of.
     """
     config, callbacks, replicas = model.config, list(model.callbacks), 1

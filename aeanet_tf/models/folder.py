@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from aeanet_tf.errors import InputError, from_validation
+from aeanet_tf.errors import InputError, from_validation, one_line
 from aeanet_tf.files import read_fields, write_text
 from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.sections.triplet_options import TripletOptions
@@ -66,8 +66,7 @@ def load_model(folder):
         # Resolved, because "." has no name.
         return model_class(kind)(None, folder.resolve().name, str(folder.resolve().parent))
     except (ValueError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{folder}: the model cannot be loaded ({reason})") from error
+        raise InputError(f"{folder}: the model cannot be loaded ({one_line(error, 200)})") from error
 
 
 def weight_files(folder):

@@ -12,7 +12,7 @@ from threading import Lock
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from aeanet_tf.errors import InputError, UnfinishedError
+from aeanet_tf.errors import InputError, UnfinishedError, one_line
 from aeanet_tf.files import replacing
 from aeanet_tf.prediction.machine import available_bytes
 
@@ -79,8 +79,7 @@ def _result(future):
     except (CancelledError, OSError) as error:
         if future.status not in ("cancelled", "lost"):
             raise
-        reason = " ".join(str(error).split())[:120]
-        raise UnfinishedError(f"scheduler: the connection is lost ({reason}); what is done is kept") from None
+        raise UnfinishedError(f"scheduler: the connection is lost ({one_line(error)}); what is done is kept") from None
 
 
 def _evaluate(path, stage, frame, tile):
@@ -148,8 +147,7 @@ def connected(scheduler=None, workers=None):
         client = Client(scheduler, timeout=PATIENCE)
     # Addresses of unknown or incomplete form raise whatever they lead to.
     except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(f"scheduler: no answer from {scheduler} ({reason})") from None
+        raise InputError(f"scheduler: no answer from {scheduler} ({one_line(error)})") from None
     with client:
         try:
             client.wait_for_workers(1, timeout=PATIENCE)

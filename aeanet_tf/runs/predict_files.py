@@ -96,12 +96,8 @@ def _predict_groups(run, groups):
 
 
 def _targets(output, path, options, volumes, several=False):
-    """Where the prediction of a file goes, and its scale or probabilities where they are wanted.
-
-    Args:
-        volumes: whether the model gives volumes, which is what NIfTI holds.
-        several: whether there are several models, whose disagreement is written, too.
-    """
+    """Where the prediction of a file goes, its scale or probabilities where they are wanted, and the disagreement of
+    several models. NIfTI holds volumes only."""
     suffix = image_suffix(path)
     kept = suffix if suffix in (ZARR_SUFFIX, *(NIFTI_SUFFIXES if volumes else ())) else ".tif"
     suffix = kept if options.file_format is None else f".{options.file_format}"

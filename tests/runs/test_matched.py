@@ -16,6 +16,7 @@ from aeanet_tf.models import AEANetConfig
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.runs.train import train_run
+from aeanet_tf.training import pairs
 from tests.models import EAGER, eager_tensorflow, write_config
 
 pytestmark = EAGER
@@ -89,6 +90,13 @@ def test_a_pair_that_does_not_fit_is_named_and_nothing_written(workplace, capsys
         assert not (workplace / "models").exists()
         path.write_bytes(before)
     run("training.steps=2")
+
+
+def test_images_are_matched_once(workplace, monkeypatch):
+    matched, fit = [], pairs.match_target
+    monkeypatch.setattr(pairs, "match_target", lambda *pair: matched.append(pair[2]) or fit(*pair))
+    run("training.steps=2")
+    assert len(matched) == len(list((workplace / "data" / "train" / "GT").iterdir()))
 
 
 def test_patches_are_matched_one_by_one_where_asked(workplace):
