@@ -155,8 +155,8 @@ def choose_filters(
 
     Args:
         pairs: (input, ground truth), arrays of the same shape, YX or ZYX. They are gone through once a parameter: what
-            reads them anew each time need not hold them all; an iterator is made a list. Pairs that cannot be scored,
-            such as those with a constant ground truth, do not count.
+            reads them anew each time need not hold them all. Pairs that cannot be scored, such as those with a constant
+            ground truth, do not count.
         score: (ground truth, image) -> number, larger is better; by default the PSNR of the protocol ``care``.
         sigmas: of the Gaussian, in pixels.
         strengths: of non-local means; none leave it out, which for volumes saves most of the time.
@@ -164,8 +164,6 @@ def choose_filters(
     Raises:
         InputError: the shapes of a pair differ, or no pair can be scored.
     """
-    if iter(pairs) is pairs:
-        pairs = list(pairs)
     sigma, gaussian_score = _best(sigmas, lambda sigma: _mean_score(pairs, partial(gaussian, sigma=sigma), score))
     if not strengths:
         return Filters(sigma, None, gaussian_score)

@@ -59,10 +59,11 @@ def _tests(lab, structure, resize):
 
 def _row(scores):
     """The cells of a structure, of the scores of its images by label."""
-    row = {"n": Cell(len(scores[BASELINE])), **{label: mean_and_deviation(r) for label, r in scores.items()}}
-    for label, r in scores.items():
-        if label != BASELINE and len(r) > 1:
-            test = paired_t_test(r, scores[BASELINE])
+    row = {"n": Cell(len(scores[BASELINE]))}
+    for label, correlations in scores.items():
+        row[label] = mean_and_deviation(correlations)
+        if label != BASELINE and len(correlations) > 1:
+            test = paired_t_test(correlations, scores[BASELINE])
             row[f"{label} > {BASELINE}: t"] = Cell(test.statistic)
             row[f"{label} > {BASELINE}: p"] = Cell(test.p_value)
     return row

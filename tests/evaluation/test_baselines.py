@@ -132,12 +132,6 @@ def test_the_search_ends_after_two_falls(monkeypatch):
     assert (found.sigma, found.gaussian_score, tried) == (3, 6, [1, 2, 3, 4, 5])
 
 
-def test_an_iterator_serves_for_every_parameter():
-    options = {"sigmas": (0.5, 2.0), "strengths": (0.6, 1.0)}
-    assert choose_filters(iter(PAIRS), **options) == choose_filters(PAIRS, **options)
-    assert best_sigmas(iter(PAIRS)) == best_sigmas(PAIRS)
-
-
 def test_volumes_are_filtered_as_volumes():
     image, truth = pair(0, (12, 30, 32), smooth=2)
     found = choose_filters([(image, truth)], strengths=())
