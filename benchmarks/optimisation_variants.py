@@ -48,7 +48,7 @@ VARIANTS = {
         ),
     ),
     "no-warm-up": Variant("no warm-up", ("training.learning_rate_cosine.warmup=0",)),
-    **_one("clipping to", clip_norm=(0.03, 1)),
+    **_one("clipping to", clip_norm=(0.1, 1)),
     "no-clipping": Variant("no clipping", ("training.clip_norm=null",)),
     **_one("weight decay", weight_decay=(1e-4, 1e-3, 1e-2)),
     "averaged": Variant("averaged weights 0.99", ("training.average=0.99",)),

@@ -58,7 +58,7 @@ class AEANetConfig(Config):
         learns_intensities: whether predictions are intensities that follow from those of the same place in the input.
 
     Where none of the three schedules is given, restoration has warm-up and cosine to a learning rate of 2e-3, and
-    ``train_clip_norm`` 0.1 (docs/training.md). CSBDeep's configurations keep CSBDeep's.
+    ``train_clip_norm`` 0.3 (docs/training.md). CSBDeep's configurations keep CSBDeep's.
 
     Raises:
         InputError: an unknown preset, or a network field that is wrong (the field is named).
@@ -80,7 +80,7 @@ class AEANetConfig(Config):
     _default_training = {  # noqa: RUF012  read-only
         "train_learning_rate": 2e-3,
         "train_learning_rate_cosine": {"warmup": 0.1, "final": 0.0},
-        "train_clip_norm": 0.1,
+        "train_clip_norm": 0.3,
     }
 
     def __init__(

@@ -28,7 +28,8 @@ class ModelSection(Section):
     """The model: axes, channels, preset and what differs from it.
 
     ``labels`` are the values of the classes in label images, for segmentation, whose ``n_channel_out`` is their number;
-    0, 1, 2, ... by default.
+    0, 1, 2, ... by default. ``start_from`` is the folder of a trained model of the same network, whose weights training
+    starts from.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -40,6 +41,7 @@ class ModelSection(Section):
     probabilistic: bool = False
     network: dict[str, Any] = Field(default_factory=dict)
     labels: list[int] | None = None
+    start_from: str | None = None
 
     @field_validator("axes")
     @classmethod

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.baselines import FILTERS_FILE
-from aeanet_tf.models.folder import model_class, weight_files
+from aeanet_tf.models.folder import load_model, model_class, weight_files
 from aeanet_tf.networks import as_spec
 from aeanet_tf.runs.config import is_same_run, load_run, save_run
 from aeanet_tf.runs.image_data import load_folders, load_label_free, load_npz, load_paired_em, load_sample
@@ -122,6 +122,7 @@ def train_run(config, overwrite=False, verbose=1):
     folder = Path(config.model.basedir) / config.model.name
     resume = _may_resume(folder, config, overwrite)
     network = model_config(config)
+    start = _start(config.model.start_from, network)
     find_devices(config.training.devices, config.training.batch_size, "training.")
     images, trained = load_data(config.data, network), _model_class(config)
     data = _prepared(trained, network, images)
@@ -140,8 +141,23 @@ def train_run(config, overwrite=False, verbose=1):
         warnings.filterwarnings("ignore", message="output path for model already exists")
         model = trained(network, config.model.name, config.model.basedir)
     logger.info("%s: %d trainable parameters, %s", folder, count_parameters(model), config.model.preset)
+    if start is not None:
+        model.keras_model.set_weights(start)
     model.fit(*data, resume=resume, verbose=verbose)
     return model
+
+
+def _start(folder, network):
+    """The weights of the trained model in a folder, for a network of the same spec; none where no folder is named."""
+    if folder is None:
+        return None
+    model = load_model(folder)
+    other, spec = model.config.spec.model_dump(), network.spec.model_dump()
+    differing = [key for key in spec if spec[key] != other.get(key)]
+    if differing:
+        key = differing[0]
+        raise InputError(f"model.start_from: {folder} has network.{key} {other.get(key)}, expected {spec[key]} as here")
+    return model.keras_model.get_weights()
 
 
 def _prepared(trained, network, images):

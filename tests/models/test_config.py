@@ -83,7 +83,7 @@ def test_depth_fills_in_what_is_not_given():
 
 def test_restoration_is_trained_as_measured_unless_a_schedule_is_given():
     ours, care = AEANetConfig("YX"), Config("YX")
-    assert (ours.train_learning_rate, ours.train_clip_norm, ours.train_reduce_lr) == (2e-3, 0.1, None)
+    assert (ours.train_learning_rate, ours.train_clip_norm, ours.train_reduce_lr) == (2e-3, 0.3, None)
     assert ours.train_learning_rate_cosine == {"warmup": 0.1, "final": 0.0}
     assert AEANetConfig("YX", train_learning_rate=1e-4).train_learning_rate == 1e-4
     others = [

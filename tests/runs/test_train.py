@@ -112,6 +112,21 @@ def test_a_run_stopped_in_its_first_epoch_begins_again(finished, workplace):
     assert set(contents(workplace / "models" / "m")) == set(contents(finished / "models" / "m"))
 
 
+def test_training_starts_from_a_trained_model(finished, workplace):
+    """With a rate of almost nothing the weights stay what they were: those of the model that is named."""
+    start = f"model.start_from={finished / 'models' / 'm'}"
+    train(workplace, start, "training.learning_rate=1e-12", "training.seed=3")
+    trained, model = (load_model(place / "models" / "m").keras_model for place in (finished, workplace))
+    for weight, expected in zip(model.trainable_weights, trained.trainable_weights, strict=True):
+        np.testing.assert_allclose(weight, expected, atol=1e-6)
+    before = contents(workplace)
+    with pytest.raises(InputError, match=r"model.start_from: .*m has network.first_filters 4, expected 8 as here"):
+        train(workplace, start, "model.network.first_filters=8", "model.name=other")
+    with pytest.raises(InputError, match=r"none: no such model folder"):
+        train(workplace, "model.start_from=none", "model.name=other")
+    assert contents(workplace) == before
+
+
 def test_an_unfinished_run_of_another_configuration_is_kept(workplace):
     with interrupted(3, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
         train(workplace)
