@@ -45,7 +45,7 @@ def command(folder, output, limit):
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit})); " if limit else ""
     code = limited + "import sys; from aeanet_tf.cli.main import main; sys.exit(main())"
     arguments = ["predict", "--model", folder / "model", "--input", folder / "a.zarr", "--output", folder / output]
-    return [sys.executable, "-c", code, *map(str, arguments), "--n-tiles", "1", "15", "15"]
+    return [sys.executable, "-c", code, *map(str, arguments), "--n-tiles", "1", "24", "24"]
 
 
 def entered(folder):
