@@ -132,9 +132,12 @@ class SegmentationAEANet(AEANet):
         one_way = OneWayNormalizer(normalizer) if isinstance(normalizer, Normalizer) else normalizer
         return super().checked_normalizer(one_way, resizer)
 
-    def labels_of(self, probabilities, axes):
-        """The values of the most probable classes, of what `predict_probabilities` gives for an image with ``axes``."""
-        axes = axes_check_and_normalize(axes)
+    def labels_of(self, probabilities, axes=None):
+        """The values of the most probable classes, of what `predict_probabilities` gives for an image with ``axes``.
+
+        Without axes, or where they have no channel, the classes are last.
+        """
+        axes = axes_check_and_normalize(axes or "")
         return to_labels(np.argmax(probabilities, axes.index("C") if "C" in axes else -1), self.config.labels)
 
     def checked_tiling(self, tiling=None, patch_size=None, step=None):
