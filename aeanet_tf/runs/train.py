@@ -122,7 +122,8 @@ def train_run(config, overwrite=False, verbose=1):
     folder = Path(config.model.basedir) / config.model.name
     resume = _may_resume(folder, config, overwrite)
     network = model_config(config)
-    start = _start(config.model.start_from, network)
+    # A run that goes on has weights of its own, and no need of the model that it began with.
+    start = None if resume else _start(config.model.start_from, network)
     find_devices(config.training.devices, config.training.batch_size, "training.")
     images, trained = load_data(config.data, network), _model_class(config)
     data = _prepared(trained, network, images)
