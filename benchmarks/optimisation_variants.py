@@ -14,6 +14,9 @@ DEFAULT = "default"
 # In an override: a quarter of the steps, which are known last.
 QUARTER = "QUARTER"
 _NETWORK = "model.network"
+# Of as many pixels as a batch of the default.
+_LARGE = ("training.batch_size=2", "training.patch_size=[256,256]")
+_LARGE_LABEL = "batch 2, patches of 256 x 256"
 
 
 class Variant(NamedTuple):
@@ -57,12 +60,14 @@ VARIANTS = {
         f"patch-{size}": Variant(f"patches of {size} x {size}", (f"training.patch_size=[{size},{size}]",))
         for size in (64, 192)
     },
+    "patch-256": Variant(_LARGE_LABEL, _LARGE),
     **{f"depth-{depth}": Variant(f"depth {depth}", (f"model.network.depth={depth}",)) for depth in (3, 5)},
     **{f"filters-{n}": Variant(f"{n} first filters", (f"model.network.first_filters={n}",)) for n in (8, 32)},
     **{loss: Variant(f"loss {loss}", (f"training.loss={loss}",)) for loss in ("mae", "mse", "charbonnier")},
     "batch-norm": Variant("batch norm (aeanet-em)", ("model.preset=aeanet-em",)),
     "unmatched": Variant("targets not matched", ("data.match_targets=false",)),
     "no-attention": Variant("no attention (unet-care)", ("model.preset=unet-care",)),
+    "no-attention-patch-256": Variant(f"no attention, {_LARGE_LABEL}", ("model.preset=unet-care", *_LARGE)),
     "attention-at-bottom": Variant("attention at the bottom alone", (f"{_NETWORK}.upsampling=transposed_convolution",)),
     "attention-everywhere": Variant("attention in down-sampling, too", (f"{_NETWORK}.downsampling=attention",)),
     "attention-twice": Variant("two attention blocks at the bottom", (f'{_NETWORK}.bottom=["attention","attention"]',)),
