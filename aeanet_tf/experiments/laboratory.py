@@ -21,6 +21,9 @@ from aeanet_tf.training import read_history
 
 logger = logging.getLogger("aeanet_tf")
 
+# Raised where a score is defined anew, lest kept ones of the old definition stand beside new ones.
+SCORING = 2
+
 # What makes runs comparable, or tells them apart.
 _OWN = {"model.name", "model.basedir", "model.preset", "training.seed", "data.kind", "data.root", "data.prepared"}
 _OWN |= {"data.structure", "data.pair", "data.train_subjects", "data.validation_subjects"}
@@ -63,8 +66,8 @@ class Case(NamedTuple):
 
     @property
     def key(self):
-        """What its scores are kept under: name, condition, and a fingerprint of the files."""
-        return self.name, self.condition, fingerprint(self.files)
+        """What its scores are kept under: name, condition, and a fingerprint of the files with `SCORING`."""
+        return self.name, self.condition, f"{fingerprint(self.files)}-{SCORING}"
 
     def cut(self, image):
         """What is scored of a prediction or an input."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.experiments import laboratory as laboratory_module
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Case, Laboratory, Method
 from aeanet_tf.io.tiff import write_image
@@ -148,7 +149,7 @@ def test_parts_of_one_image_are_predicted_once(data, tmp_path):
     assert lab.score_inputs(tests, protocol)[1] == {"image": "p3", "condition": "", "mse": 0, "gain": 0}
 
 
-def test_scores_go_on_where_they_were_stopped_and_follow_their_files(data, tmp_path):
+def test_scores_go_on_where_they_were_stopped_and_follow_their_files(data, tmp_path, monkeypatch):
     lab, file = laboratory(data, tmp_path), tmp_path / "image"
     file.write_bytes(b"1" * 200000)
     config = lab.config("small", METHOD, 0)
@@ -172,6 +173,11 @@ def test_scores_go_on_where_they_were_stopped_and_follow_their_files(data, tmp_p
     assert len(seen) == 1 and seen[0] is tests[1].read()[0]
     assert [row["mse"] for row in again] == [row["mse"] for row in first]
     assert again[1]["data"] != first[1]["data"] and again[0] == first[0]
+    # A score that is defined anew.
+    seen.clear()
+    monkeypatch.setattr(laboratory_module, "SCORING", laboratory_module.SCORING + 1)
+    with pytest.raises(KeyboardInterrupt):
+        lab.score(config, tests, protocol, "stopped", predict)
 
 
 def test_what_the_experiment_decides_is_not_overridden(data, tmp_path):
