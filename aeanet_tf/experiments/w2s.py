@@ -11,6 +11,7 @@ from aeanet_tf.experiments.care_rival import CareRival
 from aeanet_tf.experiments.comparison import COLUMNS, Comparison, cases_of, filter_scores, pairs_of
 from aeanet_tf.experiments.equivariance import (
     BASELINE,
+    MARGIN,
     OURS,
     equivariance_table,
     errors_alone,
@@ -136,11 +137,12 @@ def _patch_sizes(comparison, tests, scores, protocol):
         rows[method.label] = {"whole": mean(by_image(scores[method.label][:1], "psnr"))}
         config = comparison.config(method, lab.seeds[0])
         for size in SIZES:
-            predict = partial(predict_in_patches, size=size)
+            predict = partial(predict_in_patches, size=size, margin=MARGIN)
             in_patches = lab.score(config, tests, protocol, f"patches{size}", predict)
             rows[method.label][f"{size} x {size}"] = mean(by_image([in_patches], "psnr"))
     caption = (
-        f"PSNR (dB) by the size of the patches that are predicted, each with attention of its own; seed {lab.seeds[0]}."
+        "PSNR (dB) by the size of the patches that are predicted, each with attention of its own, with a margin of "
+        f"{MARGIN} pixels that is cut off; seed {lab.seeds[0]}."
     )
     return caption, {"whole": 2, **{f"{size} x {size}": 2 for size in SIZES}}, rows
 
