@@ -14,7 +14,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.budget import Budget
 from aeanet_tf.experiments.scores import fingerprint, read_scores, write_scores
 from aeanet_tf.files import apply_override, read_fields
-from aeanet_tf.models.folder import load_model, weight_files
+from aeanet_tf.models.folder import chosen_weights, load_model, weight_files
 from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.runs.config import as_run_config, is_same_run, load_run
 from aeanet_tf.training import read_history
@@ -90,6 +90,7 @@ class Laboratory:
         verbose: Keras's.
         minutes: what each training has of this machine's time, for experiments with a budget of time; ``None`` for as
             many steps as the configuration says.
+        weights: of each training, ``"best"`` or ``"last"``; models are shared, scores and reports are not.
     """
 
     data: Path
@@ -100,6 +101,7 @@ class Laboratory:
     overrides: tuple[str, ...] = ()
     verbose: int = 0
     minutes: float | None = None
+    weights: str = "best"
     _models: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -107,6 +109,11 @@ class Laboratory:
             key = override.partition("=")[0].strip()
             if key in _OWN:
                 raise InputError(f"--set: {key} is decided by the experiment; expected another field")
+
+    @property
+    def reports(self):
+        """Where tables and pictures are written."""
+        return self.output if self.weights == "best" else self.output / f"{self.weights}_weights"
 
     def config(self, file, method, seed, root=None, part="", **changes):
         """The `RunConfig` of a method: that of ``configs/<file>.json`` with the network of the method.
@@ -153,8 +160,15 @@ class Laboratory:
         if name not in self._models:
             # One at a time is in memory.
             self._models.clear()
-            self._models[name] = load_model(self.folder(config)) if self.is_trained(config) else self._train(config)
+            model = load_model(self.folder(config)) if self.is_trained(config) else self._train(config)
+            self._models[name] = self.with_chosen_weights(model)
         return self._models[name]
+
+    def with_chosen_weights(self, model):
+        """A model that has its best weights, as it is or with those at the end of its training."""
+        if self.weights == "last":
+            model.load_weights(chosen_weights(model.logdir, self.weights).name)
+        return model
 
     def is_trained(self, config):
         """Whether the training of a configuration is finished.
@@ -222,7 +236,8 @@ class Laboratory:
             weights: its files; none where it is not trained yet.
             tests, protocol, kind, predict: see `score`.
         """
-        path = self.output / "scores" / f"{name}{kind and '-'}{kind}.csv"
+        chosen = "" if self.weights == "best" else self.weights
+        path = self.output / "scores" / f"{'-'.join(filter(None, (name, chosen, kind)))}.csv"
         keys = [test.key for test in tests]
         rows = _kept(path, weights)
         missing = [(key, test) for key, test in zip(keys, tests, strict=True) if key not in rows]

@@ -97,7 +97,7 @@ def run_figure9(lab):
         {label: [np.array(getattr(cell, part), float) for cell in row.values()] for label, row in rows.items()}
         for part in ("value", "published")
     )
-    save_figure(size_chart(ours, list(table[1]), "improvement in PSNR (dB)", theirs), lab.output / "figure9.png")
+    save_figure(size_chart(ours, list(table[1]), "improvement in PSNR (dB)", theirs), lab.reports / "figure9.png")
     return path
 
 

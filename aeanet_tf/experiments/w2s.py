@@ -166,10 +166,9 @@ def _normalised(model, image, axes):
 
 def _notes(lab, tests, comparison):
     return [
-        f"{len(tests)} test images, care protocol; {len(lab.seeds)} seeds. Of each run the weights with the lowest "
-        "validation loss. The interval over images takes these as independent, which three channels of one field are "
-        "not quite; that over seeds has few degrees of freedom. The learned query is left out: it fixes the input size "
-        "to that of training.",
+        f"{len(tests)} test images, care protocol; {len(lab.seeds)} seeds. The interval over images takes "
+        "these as independent, which three channels of one field are not quite; that over seeds has few degrees of "
+        "freedom. The learned query is left out: it fixes the input size to that of training.",
         "CARE: CSBDeep's default network (depth 2, 32 first filters, kernels of 5), Adam at 4e-4, patches of 128 x 128 "
         "from its create_patches (16 an image) in batches of 8 as ours, 10 epochs, learning rate halved after one that "
         "brings nothing; matched: the same with targets fitted to the inputs as ours.",

@@ -1,7 +1,9 @@
 """Experiments that are stopped go on; what is finished is not done again, and what is not theirs is not taken."""
 
 import json
+import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -106,6 +108,26 @@ def test_what_is_finished_is_not_done_again(data, tmp_path, monkeypatch):
     called = []
     again.score(config, tests, protocol, predict=lambda model, image, axes: called.append(1) or image)
     assert len(called) == 3
+
+
+def test_last_weights_are_scored_beside_the_best(data, tmp_path):
+    lab, last = laboratory(data, tmp_path), replace(laboratory(data, tmp_path), weights="last")
+    config, tests = lab.config("small", METHOD, 0), images()
+    best = lab.score(config, tests, protocol)
+    folder = lab.folder(config)
+    model = lab.model(config)
+    model.keras_model.set_weights([0.9 * w for w in model.keras_model.get_weights()])
+    model.keras_model.save_weights(str(folder / "weights_last.h5"))
+    # The best are younger than their scores, still.
+    kept = lab.output / "scores" / f"{config.model.name}.csv"
+    os.utime(kept)
+    expected = [protocol(case.read()[1], lab.predict(model, case.read()[0], "YX"), case.read()[0]) for case in tests]
+    found = last.score(config, tests, protocol)
+    assert [row["mse"] for row in found] == pytest.approx([scores["mse"] for scores in expected], rel=1e-5)
+    assert [row["mse"] for row in found] != [row["mse"] for row in best]
+    again = laboratory(data, tmp_path).score(config, tests, protocol, predict=None)
+    assert again == best
+    assert (lab.reports, last.reports) == (tmp_path, tmp_path / "last_weights")
 
 
 def test_an_interrupted_training_goes_on(data, tmp_path, monkeypatch):
