@@ -1,6 +1,7 @@
 """A run depends on its configuration and data alone: repeated, or killed and resumed, it gives the same weights."""
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -115,6 +116,7 @@ def test_a_run_stopped_in_its_first_epoch_begins_again(finished, workplace):
 def test_training_starts_from_a_trained_model(finished, workplace, caplog):
     """With a rate of almost nothing the weights stay what they were: those of the model that is named, where it has
     them. Normalisation is not of the network, and what differs is said."""
+    caplog.set_level(logging.INFO, "aeanet_tf")
     start = f"training.initial_weights={finished / 'models' / 'm'}"
     little = ("training.learning_rate=1e-12", "training.seed=3")
     train(workplace, start, *little)
