@@ -1,4 +1,4 @@
-"""``aeanet download``: fetch the public data sets of the papers."""
+"""``aeanet download``: fetch the public data sets of the papers, and say where their checkpoints are."""
 
 from pathlib import Path
 
@@ -8,14 +8,17 @@ HELP = "fetch the public data sets"
 DESCRIPTION = """\
 Fetch public data sets, check them, and unpack each into a folder of its own, OUTPUT/NAME. A download that broke off
 goes on where it stopped when the command is given again; one that is complete is not fetched twice. For data that
-their owners give out by hand only, says where to get them and which folders are expected."""
+their owners give out by hand only, and for the checkpoints that the authors of AEANet and GVTNet have released, says
+where to get them and which folders are expected."""
 
 
 def add_arguments(parser):
     """Add the arguments of the command."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="data sets, as --list names them")
     parser.add_argument("--output", type=Path, default=Path("data"), metavar="DIR", help="default: data")
-    parser.add_argument("--list", action="store_true", help="show the data sets and where they come from")
+    parser.add_argument(
+        "--list", action="store_true", help="show the data sets and checkpoints, and where they come from"
+    )
 
 
 def run(args):

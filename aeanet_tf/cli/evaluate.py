@@ -5,7 +5,7 @@ from pathlib import Path
 from aeanet_tf.errors import InputError
 
 # Written out so that --help need not import the metrics; a test compares them with the registry.
-PROTOCOLS = ("care", "plain", "em", "label-free", "mri", "interpolation", "segmentation")
+PROTOCOLS = ("care", "plain", "em", "em-notebook", "label-free", "mri", "interpolation", "segmentation")
 
 HELP = "score predictions against ground truth"
 DESCRIPTION = """\
@@ -13,18 +13,21 @@ Score predictions against ground truth, image by image, matched by file name (ex
 Prints mean ± standard deviation over the images; channels and time points count as images, volumes as one.
 
 protocols:
-  care           GT by percentiles 0.1 / 99.9, image fitted to it in gain and offset; PSNR, SSIM, NRMSE at range 1
-  plain          values as they are; PSNR, SSIM at --data-range (default: maximum - minimum of each GT), NRMSE,
+  care           GT by percentiles 0.1 / 99.9, image fitted to it in gain and offset; PSNR, SSIM at range 1, NRMSE
+                 (root mean square error, so 10^(-PSNR/20) of an image)
+  plain          values as they are; PSNR, SSIM at --data-range (default: maximum - minimum of each GT), NRMSE (root
+                 mean square error over the root mean square of the GT),
                  signal ratio (mean of the prediction over that of the GT, both less --offset; 1 is right)
-  em             values 0..255; PSNR, SSIM (Wang et al. 2004)
+  em             values cut off at 0 and 255; PSNR, SSIM with Gaussian weights (Wang et al. 2004), as the paper says
+  em-notebook    the same with the SSIM that gave the published figures: a uniform window of 7
   label-free     Pearson correlation
   mri            labels 0, 10, 150, 250 (iSeg-2017): Dice, modified Hausdorff distance and 3D-MHD of CSF, GM, WM
-  interpolation  values 0..255; PSNR, SSIM, IE (root mean square error)
+  interpolation  values cut off at 0 and 255; PSNR, SSIM, IE (root mean square error)
   segmentation   labels of any classes: Dice of each class, mean Dice (all but class 0), pixels by class, confusion
                  matrix (with --output FILE.csv also in FILE_confusion.csv)
 
 With --baselines the inputs are also filtered, by a Gaussian and by non-local means, and scored beside the predictions
-(protocols care, plain, em, interpolation). A restoration worth having is better than these."""
+(protocols care, plain, em, em-notebook, interpolation). A restoration worth having is better than these."""
 
 
 def add_arguments(parser):

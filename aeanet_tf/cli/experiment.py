@@ -38,6 +38,13 @@ def add_arguments(parser):
         metavar="M",
         help="what each training has of this machine's time (w2s, volume; default: the steps of the configuration)",
     )
+    parser.add_argument(
+        "--weights",
+        choices=("best", "last"),
+        default="best",
+        help="to score: of the lowest validation loss (default), or those at the end of the training, as the papers' "
+        "programs; their reports are in OUTPUT/last_weights",
+    )
     parser.add_argument("--configs", type=Path, default=Path("configs"), metavar="DIR", help="run configurations")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a field of every configuration"
@@ -64,7 +71,10 @@ def run(args):
     from aeanet_tf.experiments.registry import run_experiment
 
     verbose = 1 if sys.stderr.isatty() else 2
-    lab = Laboratory(args.data, args.output, budget, seeds, args.configs, tuple(args.set), verbose, args.minutes)
+    overrides = tuple(args.set)
+    lab = Laboratory(
+        args.data, args.output, budget, seeds, args.configs, overrides, verbose, args.minutes, args.weights
+    )
     path = run_experiment(args.name, lab)
     print(path.read_text(encoding="utf-8"))
     print(f"report in {path}")

@@ -42,6 +42,12 @@ def add_arguments(parser):
         choices=("flips", "flips-z"),
         help="average over the 8 orientations in YX, or the 16 with Z reversed, too (docs/ensembles.md)",
     )
+    parser.add_argument(
+        "--weights",
+        choices=("best", "last"),
+        default="best",
+        help="of the lowest validation loss (default), or those at the end of the training",
+    )
     parser.add_argument("--scale", action="store_true", help="also write the scale of a probabilistic model")
     parser.add_argument(
         "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
@@ -116,18 +122,20 @@ def run(args):
         (given["step"],) = args.step
     options = FileOptions(**given)
     with ExitStack() as stack:
-        model, client = partial(_model, args.model), _client(args, stack)
+        model, client = partial(_model, args.model, args.weights), _client(args, stack)
         predict_files(model, args.input, args.output, _normalization(args), options, client)
 
 
-def _model(folders):
+def _model(folders, weights):
     """The model of a folder, or the ensemble of several."""
-    from aeanet_tf.models.folder import load_model, model_kind
+    from aeanet_tf.models.folder import chosen_weights, load_model, model_kind
 
     # All of them before the first is loaded.
     for folder in folders:
         model_kind(folder)
-    models = [load_model(folder) for folder in folders]
+        if weights != "best":
+            chosen_weights(folder, weights)
+    models = [load_model(folder, weights) for folder in folders]
     for folder, model in zip(folders, models, strict=True):
         if model.interpolates:
             raise InputError(f"{folder}: a model that interpolates slices; use aeanet interpolate")

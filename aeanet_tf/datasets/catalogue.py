@@ -1,4 +1,4 @@
-"""The public data sets that ``aeanet download`` knows, and where their owners keep them."""
+"""The public data sets and checkpoints that ``aeanet download`` knows, and where their owners keep them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from aeanet_tf.errors import expect
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set, fetched from ``url`` or, without one, got by hand.
+    """A data set, or a checkpoint of a trained network, fetched from ``url`` or, without one, got by hand.
 
     Attributes:
         name: by which it is chosen, and the name of its folder.
@@ -18,6 +18,7 @@ class Dataset:
         file: name of that file; its ending says how it is unpacked (`aeanet_tf.datasets.download`).
         sha256: of that file, where somebody published it; None leaves the first download to record it.
         layout: folders and files expected below the data set's folder, for those got by hand.
+        guide: the document that says more.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Dataset:
     file: str = ""
     sha256: str | None = None
     layout: str = ""
+    guide: str = "docs/datasets.md"
 
 
 def get_dataset(name: str) -> Dataset:
@@ -39,6 +41,7 @@ def get_dataset(name: str) -> Dataset:
     return DATASETS[name]
 
 
+_PRETRAINED = "model.ckpt-pretrained"
 _CARE_PAGE = "https://doi.org/10.17617/3.FDFZOF"
 
 
@@ -126,6 +129,42 @@ def _others() -> Iterator[Dataset]:
     )
 
 
+def _checkpoints() -> Iterator[Dataset]:
+    """What the authors of AEANet and GVTNet have released with their programs: files of a repository, no archive."""
+    structures = (
+        "alpha_tubulin beta_actin desmoplakin dic_lamin_b1 dna fibrillarin lamin_b1 membrane_caax_63x myosin_iib "
+        "sec61_beta st6gal1 tom20 zo1"
+    )
+    care = {"planaria": "care_denoising", "tribolium": "care_denoising", "flywing": "care_projection"}
+    released = [
+        (f"aeanet-{n}", f"paired EM, {n} shared references", f"models/pooled_batch8_lib{n}_kshape/model.ckpt-120000")
+        for n in (16, 32, 64)
+    ]
+    released += [
+        (f"gvtnet-{name}", f"CARE, {name}", f"save_dir/{task}/{name}/models/gvtnet_care_pretrained/{_PRETRAINED}")
+        for name, task in care.items()
+    ]
+    released += [
+        (
+            f"gvtnet-{name}",
+            f"label-free prediction, {name}",
+            f"save_dir/label-free/{name}/models/gvtnet_label-free_pretrained/{_PRETRAINED}",
+        )
+        for name in structures.split()
+    ]
+    for name, description, prefix in released:
+        program = "AEANets" if name.startswith("aeanet") else "GVTNets"
+        yield Dataset(
+            f"checkpoint-{name}",
+            f"TensorFlow 1 checkpoint of the authors' {program}, {description}",
+            f"https://github.com/divelab/{program}",
+            layout=f"{prefix}.index and .data-00000-of-00001 beside it, for aeanet import-tf1",
+            guide="docs/training.md",
+        )
+
+
 DATASETS: dict[str, Dataset] = {
-    dataset.name: dataset for part in (_care, _label_free, _electron_microscopy, _others) for dataset in part()
+    dataset.name: dataset
+    for part in (_care, _label_free, _electron_microscopy, _others, _checkpoints)
+    for dataset in part()
 }

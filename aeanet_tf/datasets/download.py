@@ -62,7 +62,7 @@ def download(dataset: str | Dataset, output: str | Path = "data") -> Download:
             return Download(folder, record, False)
         raise InputError(
             f"{dataset.name}: cannot be fetched by a program: get it from {dataset.page} and put into {folder}: "
-            f"{dataset.layout}; docs/datasets.md says more"
+            f"{dataset.layout}; {dataset.guide} says more"
         )
     if folder.exists():
         if recorded is None:

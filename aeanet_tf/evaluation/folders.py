@@ -28,7 +28,7 @@ from aeanet_tf.io.read import read_image
 T = TypeVar("T")
 
 # Of these the PSNR says how well a filter restores.
-FILTERED = ("care", "plain", "em", "interpolation")
+FILTERED = ("care", "plain", "em", "em-notebook", "interpolation")
 
 
 def score_folders(
@@ -87,8 +87,12 @@ def choose_for_folders(
         raise InputError(f"baselines: found the protocol {protocol.name}, expected one of {', '.join(FILTERED)}")
     if model is not None:
         return dict(read_filters(model))
-    # The data range of the other protocols shifts the scores of an image by the same for all filters.
-    score = care_psnr if protocol.name == "care" else lambda gt, image: metrics.psnr(gt, image, 1.0)
+
+    def psnr(gt: np.ndarray, image: np.ndarray) -> float:
+        # The data range of the other protocols shifts the scores of an image by the same for all filters.
+        return metrics.psnr(gt, protocol.prepared(image), 1.0)
+
+    score = care_psnr if protocol.name == "care" else psnr
     return choose_filters(FolderPairs(input, gt, axes), score).named("best for this truth")
 
 

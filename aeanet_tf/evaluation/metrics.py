@@ -50,7 +50,10 @@ def ssim(gt: np.ndarray, image: np.ndarray, data_range: float, gaussian: bool = 
 
 
 def nrmse(gt: np.ndarray, image: np.ndarray) -> float:
-    """Root mean square error divided by the root mean square of the ground truth (scikit-image's default)."""
+    """Root mean square error divided by the root mean square of the ground truth (scikit-image's default).
+
+    For images as they are. The NRMSE of the papers is another one, see `rmse`.
+    """
     gt, image = _floats(gt, image)
     if not gt.any():
         raise InputError("NRMSE: the ground truth is zero everywhere, expected an image")
@@ -88,10 +91,11 @@ def signal_ratio(gt: np.ndarray, image: np.ndarray, offset: float = 0.0) -> floa
     return float((image.mean(dtype=np.float64) - offset) / signal) if signal != 0 else float("nan")
 
 
-def interpolation_error(gt: np.ndarray, image: np.ndarray) -> float:
-    """Interpolation error (IE) of an image put between two others: root mean square error, in the images' own units.
+def rmse(gt: np.ndarray, image: np.ndarray) -> float:
+    """Root mean square error, in the images' own units.
 
-    The scale of 0..255, in which papers give it, is that of the images; the protocol ``interpolation`` checks it.
+    Of images that the protocol ``care`` has normalised it is the NRMSE of the GVTNet paper (section 4.4.2), of 8-bit
+    slices the interpolation error (IE) of the SSAN paper.
     """
     gt, image = _floats(gt, image)
     return float(np.sqrt(np.mean((gt - image) ** 2, dtype=np.float64)))
@@ -169,7 +173,7 @@ def region_psnr(gt: np.ndarray, image: np.ndarray) -> dict[str, float]:
 
     Args:
         gt: ground truth, one sub-image; it alone decides on the regions.
-        image: image to score, of the same shape.
+        image: image to score, of the same shape; what is beyond 0 to 255 is cut off.
 
     Returns:
         ``{"foreground": dB, "background": dB}``; infinite where the images are equal.
@@ -182,5 +186,5 @@ def region_psnr(gt: np.ndarray, image: np.ndarray) -> dict[str, float]:
     gt, image = same_shape(gt, image)
     if gt.min() == gt.max():
         raise InputError("ground truth: is constant, expected foreground and background")
-    mask = gt > threshold_otsu(gt)
+    mask, image = gt > threshold_otsu(gt), image.clip(0.0, 255.0)
     return {"foreground": psnr(gt[mask], image[mask], 255), "background": psnr(gt[~mask], image[~mask], 255)}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -25,6 +26,8 @@ class Protocol:
         function: (gt, image) -> scores by name; with ``takes_offset`` (gt, image, data_range, offset).
         takes_offset: whether intensities count as they are, so that the caller may state the camera's value without
             light and choose the data range.
+        eight_bits: whether values are grey levels of 0 to 255: those of the ground truth have to be, and what an image
+            has beyond is cut off before it is scored.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Protocol:
     description: str
     function: Callable[..., Scores]
     takes_offset: bool = False
+    eight_bits: bool = False
 
     def __call__(
         self, gt: np.ndarray, image: np.ndarray, data_range: float | None = None, offset: float | None = None
@@ -55,7 +59,15 @@ class Protocol:
             raise InputError(f"data_range: found {data_range}, but the protocol {self.name} fixes it")
         if offset is not None:
             raise InputError(f"offset: found {offset}, but the protocol {self.name} expects none, only plain takes one")
-        return self.function(gt, image)
+        if self.eight_bits and (gt.min() < 0 or gt.max() > 255):
+            raise InputError(
+                f"ground truth: values {gt.min()} to {gt.max()}, the protocol {self.name} expects 0 to 255"
+            )
+        return self.function(gt, self.prepared(image))
+
+    def prepared(self, image: np.ndarray) -> np.ndarray:
+        """What is scored of an image: all of it, or grey levels cut off at 0 and 255."""
+        return image.clip(0.0, 255.0) if self.eight_bits else image
 
 
 def align_care(gt: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -93,11 +105,12 @@ def care_psnr(gt: np.ndarray, image: np.ndarray) -> float:
 
 
 def _care(gt: np.ndarray, image: np.ndarray) -> Scores:
+    # The data range is 1, so NRMSE is 10^(-PSNR/20).
     gt, image = align_care(gt, image)
     return {
         "psnr": metrics.psnr(gt, image, 1.0),
         "ssim": metrics.ssim(gt, image, 1.0),
-        "nrmse": metrics.nrmse(gt, image),
+        "nrmse": metrics.rmse(gt, image),
     }
 
 
@@ -114,9 +127,8 @@ def _plain(gt: np.ndarray, image: np.ndarray, data_range: float | None, offset: 
     }
 
 
-def _em(gt: np.ndarray, image: np.ndarray) -> Scores:
-    _check_8_bit(gt, "em")
-    return {"psnr": metrics.psnr(gt, image, 255), "ssim": metrics.ssim(gt, image, 255, gaussian=True)}
+def _em(gt: np.ndarray, image: np.ndarray, gaussian: bool = True) -> Scores:
+    return {"psnr": metrics.psnr(gt, image, 255), "ssim": metrics.ssim(gt, image, 255, gaussian)}
 
 
 def _label_free(gt: np.ndarray, image: np.ndarray) -> Scores:
@@ -144,17 +156,11 @@ def _segmentation(gt: np.ndarray, image: np.ndarray) -> Scores:
 
 
 def _interpolation(gt: np.ndarray, image: np.ndarray) -> Scores:
-    _check_8_bit(gt, "interpolation")
     return {
         "psnr": metrics.psnr(gt, image, 255),
         "ssim": metrics.ssim(gt, image, 255),
-        "ie": metrics.interpolation_error(gt, image),
+        "ie": metrics.rmse(gt, image),
     }
-
-
-def _check_8_bit(gt: np.ndarray, name: str) -> None:
-    if gt.min() < 0 or gt.max() > 255:
-        raise InputError(f"ground truth: values {gt.min()} to {gt.max()}, the protocol {name} expects 0 to 255")
 
 
 def _of_tissues(kind: str) -> list[str]:
@@ -167,17 +173,32 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "care",
             ("psnr", "ssim", "nrmse"),
-            "GT by percentiles 0.1 / 99.9, image fitted to it in gain and offset, data range 1",
+            "GT by percentiles 0.1 / 99.9, image fitted to it in gain and offset, data range 1, NRMSE is the root mean "
+            "square error",
             _care,
         ),
         Protocol(
             "plain",
             ("psnr", "ssim", "nrmse", "signal_ratio"),
-            "values as they are; data range as given, by default maximum - minimum of each GT; signal ratio of means",
+            "values as they are; data range as given, by default maximum - minimum of each GT; NRMSE is divided by the "
+            "root mean square of the GT; signal ratio of means",
             _plain,
             takes_offset=True,
         ),
-        Protocol("em", ("psnr", "ssim"), "values as they are, data range 255, SSIM of Wang et al. (2004)", _em),
+        Protocol(
+            "em",
+            ("psnr", "ssim"),
+            "values cut off at 0 and 255, data range 255, SSIM of Wang et al. (2004) with Gaussian weights",
+            _em,
+            eight_bits=True,
+        ),
+        Protocol(
+            "em-notebook",
+            ("psnr", "ssim"),
+            "values cut off at 0 and 255, data range 255, SSIM with a uniform window of 7, as in the authors' notebook",
+            partial(_em, gaussian=False),
+            eight_bits=True,
+        ),
         Protocol("label-free", ("pearson",), "Pearson correlation of all pixels", _label_free),
         Protocol(
             "mri",
@@ -189,8 +210,9 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "interpolation",
             ("psnr", "ssim", "ie"),
-            "values as they are, data range 255, IE is the root mean square error",
+            "values cut off at 0 and 255, data range 255, IE is the root mean square error",
             _interpolation,
+            eight_bits=True,
         ),
         Protocol(
             "segmentation",
@@ -203,7 +225,7 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def get_protocol(name: str) -> Protocol:
-    """Look a protocol up by name: "care", "plain", "em", "label-free", "mri", "interpolation" or "segmentation".
+    """Look a protocol up by name, one of `PROTOCOLS`.
 
     Raises:
         InputError: there is none of that name.

@@ -129,7 +129,7 @@ def run_transfer(lab):
     path = write_report(lab, "transfer", title, [table for table, _ in results.values()], notes, runs)
     for score, (_, groups) in results.items():
         chart = group_chart(groups, score.upper(), {source: f"trained on {source}" for source in FOLDERS})
-        save_figure(chart, lab.output / f"transfer_{score}.png")
+        save_figure(chart, lab.reports / f"transfer_{score}.png")
     return path
 
 

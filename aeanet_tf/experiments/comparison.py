@@ -83,7 +83,10 @@ class Comparison:
         name, steps = method.name(self.lab, seed), self.steps(method)
         folder = self.lab.output / "models" / name
         images = (partial(pairs_of, self.lab, split, method.axes) for split in ("train", "val"))
-        load = partial(method.trained, self.lab, seed, steps, *images)
+
+        def load():
+            return self.lab.with_chosen_weights(method.trained(self.lab, seed, steps, *images))
+
         weights = weight_files(folder) if method.is_trained(folder, steps) else []
         return self.lab.score_other(name, load, weights, tests, protocol, kind, method.predict)
 

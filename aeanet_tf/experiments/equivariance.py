@@ -11,6 +11,8 @@ from aeanet_tf.experiments.scores import by_image
 from aeanet_tf.models.normalizers import own_normalizer
 
 PATCH = 256
+# Of the patches of figure 9, as in the authors' notebook.
+MARGIN = 32
 BASELINE, OURS = "Self-attention", "AEA block"
 
 
@@ -66,26 +68,35 @@ def equivariance_table(scores, cases, figures=None):
     return (caption, dict.fromkeys(TRANSFORMATIONS, 5), rows), verdict
 
 
-def predict_in_patches(model, image, axes, size):
+def predict_in_patches(model, image, axes, size, margin=0):
     """Cut an image into square patches, predict each on its own, and put the predictions together (figure 9).
 
-    The last patch along an axis is shifted inwards to its full size, and gives what is missing; the paper does not say
-    what it did there. A side that is shorter than ``size`` is one patch of its own length. Normalisation is that of the
-    whole image.
+    As in the authors' notebook: a patch begins ``size - 2 * margin`` after the one before it, and of its prediction the
+    margin is cut off where the image goes on. The last patch along an axis is shifted inwards to its full size, and is
+    used where it overlaps with the one before. A side that is no longer than ``size`` is one patch of its own length.
+    Normalisation is that of the whole image.
 
     Args:
         model: an `AEANet` for 2D images of one channel.
         image, axes: array ``(y, x)``, and "YX".
         size: of the patches, in pixels.
+        margin: pixels, less than half of ``size``.
     """
     normalizer = own_normalizer(model)
     image = normalizer.before(image, axes)
     result = np.empty(image.shape, np.float32)
-    # Where the patches begin, and from where on they are new; slices end where the image does.
-    places = [[(max(0, min(new, n - size)), new) for new in range(0, n, size)] for n in image.shape]
-    for place in itertools.product(*places):
-        patch = image[tuple(slice(first, first + size) for first, _ in place)]
+    for place in itertools.product(*(_patch_places(n, size, margin) for n in image.shape)):
+        patch = image[tuple(slice(first, first + size) for first, *_ in place)]
         prediction = model.predict(patch, axes, normalizer=None)
-        kept = tuple(slice(new - first, None) for first, new in place)
-        result[tuple(slice(new, first + size) for first, new in place)] = prediction[kept]
+        kept = tuple(slice(start - first, stop - first) for first, start, stop in place)
+        result[tuple(slice(start, stop) for _, start, stop in place)] = prediction[kept]
     return normalizer.after(result, None, axes)[0] if normalizer.do_after else result
+
+
+def _patch_places(length, size, margin):
+    """Along an axis: where each patch begins, and from where to where its prediction is used."""
+    last = max(0, length - size)
+    firsts = [*range(0, last, size - 2 * margin), last]
+    return [
+        (first, first + margin if first else 0, first + size - margin if first < last else length) for first in firsts
+    ]

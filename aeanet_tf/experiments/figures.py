@@ -21,7 +21,7 @@ def draw_curves(lab, name, runs):
         for label, configs in runs.items()
     }
     steps = {label: configs[0].training.steps_per_epoch for label, configs in runs.items()}
-    save_figure(training_figure(histories, steps), lab.output / f"{name}_curves.png")
+    save_figure(training_figure(histories, steps), lab.reports / f"{name}_curves.png")
 
 
 def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
@@ -106,7 +106,7 @@ def draw_rotation(lab, name, config, case, title):
     """Write ``<name>.png``: query and attention output of a run for a 2D `Case` and for it rotated (figure 6)."""
     model, image = lab.model(config), case.read()[0]
     rotated = rotate_input(model.keras_model, own_normalizer(model).before(image, case.axes)[None, ..., None])
-    save_figure(equivariance_figure(rotated, title=f"{title}, {case.name}"), lab.output / f"{name}.png")
+    save_figure(equivariance_figure(rotated, title=f"{title}, {case.name}"), lab.reports / f"{name}.png")
 
 
 def _is_drawn(lab, name, test, configs):
@@ -123,4 +123,4 @@ def _save(lab, name, test, figure):
 
 
 def _path(lab, name, test):
-    return lab.output / f"{name}_{test.name}{test.condition and '_'}{test.condition}.png"
+    return lab.reports / f"{name}_{test.name}{test.condition and '_'}{test.condition}.png"

@@ -47,7 +47,7 @@ def run(lab):
     ]
     title = "Label-free prediction (GVTNet paper, figure 2)"
     path = write_report(lab, "labelfree", title, [(caption, columns, rows)], notes, runs)
-    save_figure(group_chart({"labelfree": charted}, "Pearson r", {"labelfree": ""}), lab.output / "labelfree.png")
+    save_figure(group_chart({"labelfree": charted}, "Pearson r", {"labelfree": ""}), lab.reports / "labelfree.png")
     draw_curves(lab, "labelfree", runs)
     return path
 

@@ -14,12 +14,15 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.budget import Budget
 from aeanet_tf.experiments.scores import fingerprint, read_scores, write_scores
 from aeanet_tf.files import apply_override, read_fields
-from aeanet_tf.models.folder import load_model, weight_files
+from aeanet_tf.models.folder import chosen_weights, load_model, weight_files
 from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.runs.config import as_run_config, is_same_run, load_run
 from aeanet_tf.training import read_history
 
 logger = logging.getLogger("aeanet_tf")
+
+# Raised where a score is defined anew, lest kept ones of the old definition stand beside new ones.
+SCORING = 2
 
 # What makes runs comparable, or tells them apart.
 _OWN = {"model.name", "model.basedir", "model.preset", "training.seed", "data.kind", "data.root", "data.prepared"}
@@ -63,8 +66,8 @@ class Case(NamedTuple):
 
     @property
     def key(self):
-        """What its scores are kept under: name, condition, and a fingerprint of the files."""
-        return self.name, self.condition, fingerprint(self.files)
+        """What its scores are kept under: name, condition, and a fingerprint of the files with `SCORING`."""
+        return self.name, self.condition, f"{fingerprint(self.files)}-{SCORING}"
 
     def cut(self, image):
         """What is scored of a prediction or an input."""
@@ -87,6 +90,7 @@ class Laboratory:
         verbose: Keras's.
         minutes: what each training has of this machine's time, for experiments with a budget of time; ``None`` for as
             many steps as the configuration says.
+        weights: of each training, ``"best"`` or ``"last"``; models are shared, scores and reports are not.
     """
 
     data: Path
@@ -97,6 +101,7 @@ class Laboratory:
     overrides: tuple[str, ...] = ()
     verbose: int = 0
     minutes: float | None = None
+    weights: str = "best"
     _models: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -104,6 +109,11 @@ class Laboratory:
             key = override.partition("=")[0].strip()
             if key in _OWN:
                 raise InputError(f"--set: {key} is decided by the experiment; expected another field")
+
+    @property
+    def reports(self):
+        """Where tables and pictures are written."""
+        return self.output if self.weights == "best" else self.output / f"{self.weights}_weights"
 
     def config(self, file, method, seed, root=None, part="", **changes):
         """The `RunConfig` of a method: that of ``configs/<file>.json`` with the network of the method.
@@ -150,8 +160,15 @@ class Laboratory:
         if name not in self._models:
             # One at a time is in memory.
             self._models.clear()
-            self._models[name] = load_model(self.folder(config)) if self.is_trained(config) else self._train(config)
+            model = load_model(self.folder(config)) if self.is_trained(config) else self._train(config)
+            self._models[name] = self.with_chosen_weights(model)
         return self._models[name]
+
+    def with_chosen_weights(self, model):
+        """A model that has its best weights, as it is or with those at the end of its training."""
+        if self.weights == "last":
+            model.load_weights(chosen_weights(model.logdir, self.weights).name)
+        return model
 
     def is_trained(self, config):
         """Whether the training of a configuration is finished.
@@ -219,7 +236,8 @@ class Laboratory:
             weights: its files; none where it is not trained yet.
             tests, protocol, kind, predict: see `score`.
         """
-        path = self.output / "scores" / f"{name}{kind and '-'}{kind}.csv"
+        chosen = "" if self.weights == "best" else self.weights
+        path = self.output / "scores" / f"{'-'.join(filter(None, (name, chosen, kind)))}.csv"
         keys = [test.key for test in tests]
         rows = _kept(path, weights)
         missing = [(key, test) for key, test in zip(keys, tests, strict=True) if key not in rows]

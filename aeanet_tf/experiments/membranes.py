@@ -104,7 +104,7 @@ def _tables(lab, runs, scores, nothing):
 
 def _notes(tests):
     return [
-        f"Tested: {', '.join(test.name for test in tests)} (counted from 0), whole slices. Of each run the weights "
-        "with the lowest validation loss. The interval takes the slices as independent; neighbours in one stack are "
-        "not, so it is too narrow for what another tissue would give."
+        f"Tested: {', '.join(test.name for test in tests)} (counted from 0), whole slices. The interval takes the "
+        "slices as independent; neighbours in one stack are not, so it is too narrow for what another tissue would "
+        "give."
     ]

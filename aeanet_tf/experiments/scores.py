@@ -15,6 +15,7 @@ from aeanet_tf.training import read_history
 
 _NAMES = ("image", "condition", "data")
 _ENDS = 1 << 16
+_WEIGHTS = {"best": "of the lowest validation loss", "last": "at its end"}
 
 
 def fingerprint(files):
@@ -87,15 +88,16 @@ def write_report(lab, name, title, tables, notes, runs):
         published = any(cell.published is not None for row in rows.values() for cell in row.values())
         text = caption + (" In brackets: as published." if published else "")
         parts += [text, cell_table(columns, rows)]
-        write_cells(lab.output / f"{name}{'' if number == 1 else f'_{number}'}.csv", columns, rows)
+        write_cells(lab.reports / f"{name}{'' if number == 1 else f'_{number}'}.csv", columns, rows)
     parts += notes
     if lab.budget.name != "full":
         parts.append(f"**Budget {lab.budget.name}: a trial run, whose figures say nothing about the methods.**")
+    parts.append(f"Scored are, of each training, the weights {_WEIGHTS[lab.weights]}.")
     configs = [config for of_method in runs.values() for config in of_method]
     parts.append(_runs(lab, name, configs))
     settings = {config.model.name: json.loads(config.model_dump_json()) for config in configs}
-    write_text(lab.output / f"{name}_configurations.json", json.dumps(settings, indent=2) + "\n")
-    path = lab.output / f"{name}.md"
+    write_text(lab.reports / f"{name}_configurations.json", json.dumps(settings, indent=2) + "\n")
+    path = lab.reports / f"{name}.md"
     write_text(path, "\n\n".join(parts) + "\n")
     return path
 

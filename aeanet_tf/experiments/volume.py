@@ -145,7 +145,7 @@ def _notes(tests, seeds):
         f"brightest, read noise {READ_NOISE:g}, camera offset {OFFSET:g}; the truth is the mean of infinitely many "
         f"such exposures. Training, validation and test are areas of one stack with {GAP} voxels between them, in all "
         f"planes; {len(tests)} test volumes side by side, which the intervals take as independent; {seeds} "
-        f"seed{'s' * (seeds > 1)}. Of each run the weights with the lowest validation loss.",
+        f"seed{'s' * (seeds > 1)}.",
         "CARE: CSBDeep's default network for volumes (depth 2, 32 first filters, kernels of 3), Adam at 4e-4, patches "
         "of 8 x 48 x 48 from its create_patches (512) in batches of 4 as ours, 10 epochs, learning rate halved after "
         "one that brings nothing, targets normalised by percentiles of their own.",

@@ -11,6 +11,7 @@ from aeanet_tf.experiments.care_rival import CareRival
 from aeanet_tf.experiments.comparison import COLUMNS, Comparison, cases_of, filter_scores, pairs_of
 from aeanet_tf.experiments.equivariance import (
     BASELINE,
+    MARGIN,
     OURS,
     equivariance_table,
     errors_alone,
@@ -136,11 +137,12 @@ def _patch_sizes(comparison, tests, scores, protocol):
         rows[method.label] = {"whole": mean(by_image(scores[method.label][:1], "psnr"))}
         config = comparison.config(method, lab.seeds[0])
         for size in SIZES:
-            predict = partial(predict_in_patches, size=size)
+            predict = partial(predict_in_patches, size=size, margin=MARGIN)
             in_patches = lab.score(config, tests, protocol, f"patches{size}", predict)
             rows[method.label][f"{size} x {size}"] = mean(by_image([in_patches], "psnr"))
     caption = (
-        f"PSNR (dB) by the size of the patches that are predicted, each with attention of its own; seed {lab.seeds[0]}."
+        "PSNR (dB) by the size of the patches that are predicted, each with attention of its own, with a margin of "
+        f"{MARGIN} pixels that is cut off; seed {lab.seeds[0]}."
     )
     return caption, {"whole": 2, **{f"{size} x {size}": 2 for size in SIZES}}, rows
 
@@ -164,10 +166,9 @@ def _normalised(model, image, axes):
 
 def _notes(lab, tests, comparison):
     return [
-        f"{len(tests)} test images, care protocol; {len(lab.seeds)} seeds. Of each run the weights with the lowest "
-        "validation loss. The interval over images takes these as independent, which three channels of one field are "
-        "not quite; that over seeds has few degrees of freedom. The learned query is left out: it fixes the input size "
-        "to that of training.",
+        f"{len(tests)} test images, care protocol; {len(lab.seeds)} seeds. The interval over images takes "
+        "these as independent, which three channels of one field are not quite; that over seeds has few degrees of "
+        "freedom. The learned query is left out: it fixes the input size to that of training.",
         "CARE: CSBDeep's default network (depth 2, 32 first filters, kernels of 5), Adam at 4e-4, patches of 128 x 128 "
         "from its create_patches (16 an image) in batches of 8 as ours, 10 epochs, learning rate halved after one that "
         "brings nothing; matched: the same with targets fitted to the inputs as ours.",

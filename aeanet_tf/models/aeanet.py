@@ -14,6 +14,7 @@ from aeanet_tf.models.care import PublicCARE
 from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.ensemble import predict_ensemble
 from aeanet_tf.models.fitting import default_optimizer, network_to_train, prepared_callbacks, run_callbacks
+from aeanet_tf.models.initial_weights import assign, common_weights, source_model
 from aeanet_tf.models.predict_arrays import predict_images
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import build_network
@@ -83,6 +84,37 @@ class AEANet(PublicCARE):
             seed_everything(self.config.train_seed)
         self.spec = self.config.spec
         return build_network(self.spec)
+
+    def take_weights(self, source):
+        """Start from the weights of another model, or of the part of it that has the same names and shapes.
+
+        What is taken, and what stays as it was, is logged. Called before `train`, it is what
+        ``training.initial_weights`` is in a run configuration: a longer training, other images, another number of
+        output channels or references, a network whose operators differ in part (docs/training.md).
+
+        Args:
+            source: an `AEANet`; the folder of a trained model, or of one imported from TensorFlow 1, of which the
+                best weights are taken; or one of the files of weights in it, such as
+                ``"models/NAME/weights_last.h5"``.
+
+        Returns:
+            Names of the variables that were taken.
+
+        Raises:
+            InputError: no such model, or none of its kernels has the name and shape of one of this network.
+
+        Example:
+            >>> from aeanet_tf.models import AEANet, AEANetConfig
+            >>> small = {"preset": "aeanet-em", "unet_n_first": 4}
+            >>> grey = AEANet(AEANetConfig("YX", **small), "grey", basedir=None)
+            >>> pairs = AEANet(AEANetConfig("YX", n_channel_out=2, **small), "pairs", basedir=None)
+            >>> set(v.path for v in pairs.keras_model.weights) - set(pairs.take_weights(grey))
+            {'out_conv/kernel'}
+        """
+        model, name = (source, source.name) if isinstance(source, AEANet) else (source_model(source), source)
+        weights = common_weights(self.keras_model, model, name)
+        assign(self.keras_model, weights)
+        return list(weights)
 
     def prepare_for_training(self, optimizer=None, metrics=None):
         """Compile the network and make the callbacks, which `train` does by itself if it was not done before.

@@ -55,18 +55,43 @@ def model_kind(folder):
     return kind
 
 
-def load_model(folder):
-    """The trained model of a folder with its best weights.
+def load_model(folder, weights="best"):
+    """The trained model of a folder.
+
+    Args:
+        folder: of the model.
+        weights: ``"best"``, those of the lowest validation loss (the newest there are, where none are called so);
+            ``"last"``, those at the end of the training; or the name of a file.
 
     Raises:
-        InputError: as `model_kind`, which is told before TensorFlow is loaded; or a model that cannot be loaded.
+        InputError: as `model_kind` and `chosen_weights`, which is told before TensorFlow is loaded; or a model that
+            cannot be loaded.
     """
     folder, kind = Path(folder), model_kind(folder)
+    file = None if weights == "best" else chosen_weights(folder, weights)
     try:
         # Resolved, because "." has no name.
-        return model_class(kind)(None, folder.resolve().name, str(folder.resolve().parent))
+        model = model_class(kind)(None, folder.resolve().name, str(folder.resolve().parent))
+        if file is not None:
+            print(f"Loading network weights from '{file.name}'.")
+            model.load_weights(file.name)
+        return model
     except (ValueError, OSError) as error:
         raise InputError(f"{folder}: the model cannot be loaded ({one_line(error, 200)})") from error
+
+
+def chosen_weights(folder, weights):
+    """The newest of the weights in a model folder that are called ``weights``, such as ``"last"``.
+
+    Raises:
+        InputError: there are none of this name.
+    """
+    files = weight_files(folder)
+    named = [path for path in files if weights in path.name]
+    if not named:
+        found = ", ".join(path.name for path in files) or "none"
+        raise InputError(f"{folder}: found the weights {found}, expected some that are called {weights!r}")
+    return named[-1]
 
 
 def weight_files(folder):
@@ -99,6 +124,12 @@ def prediction_normalization(folder):
     if data.get("kind") == "npz":
         return NormalizationSection()
     return _prepared(folder, data, "normalization", NormalizationSection)
+
+
+def known_normalization(folder):
+    """`prediction_normalization`, but ``None`` where it is unknown: of a model that was trained from Python."""
+    known = any((Path(folder) / name).is_file() for name in (NORMALIZATION_FILE, RUN_FILE))
+    return prediction_normalization(folder) if known else None
 
 
 def triplet_preparation(folder):

@@ -28,8 +28,7 @@ class ModelSection(Section):
     """The model: axes, channels, preset and what differs from it.
 
     ``labels`` are the values of the classes in label images, for segmentation, whose ``n_channel_out`` is their number;
-    0, 1, 2, ... by default. ``start_from`` is the folder of a trained model of the same network, whose weights training
-    starts from.
+    0, 1, 2, ... by default.
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -41,7 +40,6 @@ class ModelSection(Section):
     probabilistic: bool = False
     network: dict[str, Any] = Field(default_factory=dict)
     labels: list[int] | None = None
-    start_from: str | None = None
 
     @field_validator("axes")
     @classmethod
@@ -59,7 +57,9 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
     equal shares of the ``batch_size`` patches. The losses "pixel", "feature" and "style" are those of slice
     interpolation; the latter two need VGG-16, whose file is ``vgg_weights``. "cross_entropy", "dice" and
     "cross_entropy_dice" are those of segmentation, and so are ``class_weights``. ``kernel_l2`` is 2e-6 for
-    segmentation, 0 for others, unless given.
+    segmentation, 0 for others, unless given. ``initial_weights`` is the folder of a trained or imported model, or a
+    file of weights in it, that training starts from, as far as names and shapes are the same
+    (`aeanet_tf.models.initial_weights`).
     """
 
     steps: PositiveInt = 40000
@@ -71,6 +71,7 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
     kernel_l2: NonNegativeFloat | None = None
     augment: bool = True
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    initial_weights: str | None = None
 
     @property
     def epochs(self):
@@ -86,7 +87,7 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
         others = {*SegmentationSettings.model_fields, *InterpolationSettings.model_fields} - {*settings.model_fields}
         # The default of the kernels' penalty is the model's.
         others |= {"kernel_l2"} if self.kernel_l2 is None else set()
-        values = {"epochs": self.epochs, **self.model_dump(exclude={"steps", *others})}
+        values = {"epochs": self.epochs, **self.model_dump(exclude={"steps", "initial_weights", *others})}
         return {attribute(name): value for name, value in values.items()}
 
 
@@ -97,6 +98,21 @@ class RunConfig(Section):
     model: ModelSection
     data: DataSection = FoldersSection()
     training: TrainingSection = TrainingSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, fields):
+        """``training.initial_weights`` was ``model.start_from`` once."""
+        model = fields.get("model") if isinstance(fields, dict) else None
+        if not isinstance(model, dict) or "start_from" not in model:
+            return fields
+        old, training = model["start_from"], fields.get("training") or {}
+        fields = {**fields, "model": {key: value for key, value in model.items() if key != "start_from"}}
+        if old is None or not isinstance(training, dict):
+            return fields
+        if training.get("initial_weights") is not None:
+            raise ValueError("model.start_from: found it beside training.initial_weights, its new name; expected one")
+        return {**fields, "training": {**training, "initial_weights": old}}
 
     @field_validator("data", mode="before")
     @classmethod

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.baselines import FILTERS_FILE
-from aeanet_tf.models.folder import load_model, model_class, weight_files
-from aeanet_tf.networks import as_spec
+from aeanet_tf.models.folder import known_normalization, model_class, weight_files
+from aeanet_tf.models.initial_weights import assign, common_weights, differing_fields, source_model
+from aeanet_tf.networks import as_spec, build_network
 from aeanet_tf.runs.config import is_same_run, load_run, save_run
 from aeanet_tf.runs.image_data import load_folders, load_label_free, load_npz, load_paired_em, load_sample
 from aeanet_tf.runs.label_data import load_iseg, load_labels
@@ -123,7 +124,7 @@ def train_run(config, overwrite=False, verbose=1):
     resume = _may_resume(folder, config, overwrite)
     network = model_config(config)
     # A run that goes on has weights of its own, and no need of the model that it began with.
-    start = None if resume else _start(config.model.start_from, network)
+    start = {} if resume else _initial_weights(config, network)
     find_devices(config.training.devices, config.training.batch_size, "training.")
     images, trained = load_data(config.data, network), _model_class(config)
     data = _prepared(trained, network, images)
@@ -142,23 +143,28 @@ def train_run(config, overwrite=False, verbose=1):
         warnings.filterwarnings("ignore", message="output path for model already exists")
         model = trained(network, config.model.name, config.model.basedir)
     logger.info("%s: %d trainable parameters, %s", folder, count_parameters(model), config.model.preset)
-    if start is not None:
-        model.keras_model.set_weights(start)
+    assign(model.keras_model, start)
     model.fit(*data, resume=resume, verbose=verbose)
     return model
 
 
-def _start(folder, network):
-    """The weights of the trained model in a folder, for a network of the same spec; none where no folder is named."""
-    if folder is None:
-        return None
-    model = load_model(folder)
-    other, spec = model.config.spec.model_dump(), network.spec.model_dump()
-    differing = [key for key in spec if spec[key] != other.get(key)]
-    if differing:
-        key = differing[0]
-        raise InputError(f"model.start_from: {folder} has network.{key} {other.get(key)}, expected {spec[key]} as here")
-    return model.keras_model.get_weights()
+def _initial_weights(config, network):
+    """The weights by name that training starts from; empty where no model is named. Nothing is written for it."""
+    source = config.training.initial_weights
+    if source is None:
+        return {}
+    try:
+        model = source_model(source)
+        weights = common_weights(build_network(network.spec), model, source)
+    except InputError as error:
+        raise InputError(f"training.initial_weights: {error}") from None
+    fields = differing_fields(network.spec.model_dump(), model.spec.model_dump())
+    for name, (here, there) in fields.items():
+        logger.info("initial weights of %s: network.%s is %s there, %s here", source, name, there, here)
+    here, there = getattr(config.data, "normalization", None), known_normalization(model.logdir)
+    if None not in (here, there) and here != there:
+        logger.warning("initial weights of %s: images were normalised by %s there, by %s here", source, there, here)
+    return weights
 
 
 def _prepared(trained, network, images):

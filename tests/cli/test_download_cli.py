@@ -38,6 +38,17 @@ def test_list_names_every_data_set(capsys):
     assert "by hand: iSeg-2017" in printed and "https://cremi.org/data" in printed
 
 
+def test_released_checkpoints_are_listed_with_their_pages(capsys, tmp_path):
+    assert main(["download", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    pages = [lines[number + 2].strip() for number, line in enumerate(lines) if line.startswith("checkpoint-")]
+    assert pages == ["https://github.com/divelab/AEANets"] * 3 + ["https://github.com/divelab/GVTNets"] * 16
+    assert main(["download", "checkpoint-aeanet-64", "--output", str(tmp_path)]) == 2
+    message = error(capsys)
+    assert "models/pooled_batch8_lib64_kshape/model.ckpt-120000.index and .data-00000-of-00001 beside it" in message
+    assert f"put into {tmp_path / 'checkpoint-aeanet-64'}" in message and "docs/training.md says more" in message
+
+
 def test_a_second_call_does_nothing_and_says_so(catalogue, capsys, tmp_path):
     with serving(CONTENT) as server:
         catalogue(server.url, sha256=hashlib.sha256(CONTENT).hexdigest())

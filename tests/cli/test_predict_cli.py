@@ -1,6 +1,7 @@
 """``aeanet predict`` restores files as ``model.predict`` restores arrays, or says in one line why not."""
 
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -55,6 +56,21 @@ def test_pictures_keep_name_axes_and_pixel_size(models, workplace, caplog):
     expected = made["plain"].predict((2 * IMAGE).astype(np.uint16), "YX")
     np.testing.assert_allclose(tifffile.imread("out/b.tif"), expected, rtol=1e-5)
     assert "2 images written to out" in caplog.messages
+
+
+def test_last_weights_are_those_at_the_end_of_training(models, workplace, capsys):
+    folder, made = models
+    shutil.copytree(folder / "plain", "last")
+    assert predict("last", "--weights", "last") == 2
+    assert "found the weights weights_best.h5, expected some that are called 'last'" in capsys.readouterr().err
+    assert not (workplace / "out").exists()
+    model = AEANet(None, "last", ".")
+    model.keras_model.set_weights([0.9 * w for w in model.keras_model.get_weights()])
+    model.keras_model.save_weights("last/weights_last.h5")
+    assert predict("last", "--weights", "last") == 0
+    found = read_image("out/a.tif").array
+    np.testing.assert_allclose(found, model.predict(IMAGE, "YX"), rtol=1e-5)
+    assert not np.allclose(found, made["plain"].predict(IMAGE, "YX"), rtol=1e-5)
 
 
 def test_volumes_in_tiles_with_their_scale(models, workplace):

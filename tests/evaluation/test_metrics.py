@@ -39,7 +39,7 @@ def test_care_is_the_closed_form_of_the_best_affine_fit(pair):
     r = np.corrcoef(gt.ravel(), image.ravel())[0, 1]
     residual = np.var((gt - low) / (high - low)) * (1 - r**2)
     assert scores["psnr"] == pytest.approx(-10 * np.log10(residual), abs=1e-4)
-    assert scores["nrmse"] == pytest.approx(np.sqrt(1 - r**2), rel=1e-4)
+    assert scores["nrmse"] == pytest.approx(np.sqrt(residual), rel=1e-4)
 
 
 def test_care_ssim_has_uniform_windows_of_7_on_the_aligned_pair(pair):
@@ -58,7 +58,19 @@ def care_by_formula(gt, image):
     error = np.mean((x - y) ** 2)
     samples = 7**gt.ndim
     ssim = ssim_by_formula(x, y, 1, lambda a: uniform_filter(a, 7), samples / (samples - 1), 3)
-    return {"psnr": -10 * np.log10(error), "ssim": ssim, "nrmse": np.sqrt(error / np.mean(x**2))}
+    return {"psnr": -10 * np.log10(error), "ssim": ssim, "nrmse": np.sqrt(error)}
+
+
+def test_care_nrmse_by_hand():
+    """Half of the truth is 0 and half 1; half of each is 0.5 too bright, half 0.5 too dark. After the mean is taken the
+    truth is +-0.5, the image that and +-0.5 more, and what it is scaled by 0.25 * 64/63 / (0.25 + 0.25) = 32/63."""
+    gt = np.zeros((8, 8))
+    gt[4:] = 1
+    image = gt + np.where(np.arange(8) % 2, 0.5, -0.5)
+    error = 0.25 * (1 - 32 / 63) ** 2 + 0.25 * (32 / 63) ** 2
+    scores = get_protocol("care")(1000 * gt + 30, image)
+    assert scores["nrmse"] == pytest.approx(np.sqrt(error), rel=1e-6) and np.sqrt(error) == pytest.approx(0.353598)
+    assert scores["psnr"] == pytest.approx(-20 * np.log10(0.353598), abs=1e-4)
 
 
 @pytest.mark.parametrize("shape", [(512, 480), (24, 90, 80)])
@@ -94,7 +106,8 @@ def test_care_alignment_agrees_with_csbdeep_normalize(pair):
 def test_care_of_a_constant_image_is_that_of_the_mean(pair):
     gt, _ = pair
     scores = get_protocol("care")(gt, np.full(gt.shape, 3.0))
-    assert scores["nrmse"] == pytest.approx(1)
+    low, high = np.percentile(gt, [0.1, 99.9])
+    assert scores["nrmse"] == pytest.approx(gt.std() / (high - low), rel=1e-5)
     with pytest.raises(InputError, match="contrast"):
         get_protocol("care")(np.full(gt.shape, 3.0), gt)
 
@@ -166,6 +179,32 @@ def test_em_is_wangs_ssim_and_psnr_at_255(pair):
         get_protocol("em")(pair[0], pair[1])
 
 
+def test_em_notebook_has_the_uniform_window_and_the_same_psnr(pair):
+    """Of an image as large as the window there is one: its means, variances and covariance (n - 1) are the image's."""
+    rng = np.random.default_rng(4)
+    x, y = rng.integers(0, 256, (2, 7, 7)).astype(float)
+    (var_x, cov), (_, var_y) = np.cov(x.ravel(), y.ravel())
+    c1, c2, mean_x, mean_y = 2.55**2, 7.65**2, x.mean(), y.mean()
+    expected = (2 * mean_x * mean_y + c1) * (2 * cov + c2) / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))
+    scores = get_protocol("em-notebook")(x.astype(np.uint8), y)
+    assert scores["ssim"] == pytest.approx(expected, rel=1e-9)
+    gt, image = (np.clip(a / a.max() * 255, 0, 255) for a in pair)
+    gaussian, uniform = get_protocol("em")(gt, image), get_protocol("em-notebook")(gt, image)
+    assert gaussian["psnr"] == uniform["psnr"] and abs(gaussian["ssim"] - uniform["ssim"]) > 1e-3
+
+
+@pytest.mark.parametrize("name", ["em", "em-notebook", "interpolation"])
+@pytest.mark.parametrize(("found", "stored"), [(300.0, 255), (-40.0, 0), (255.0, 255), (90.0, 90)])
+def test_grey_levels_are_cut_off_before_they_are_scored(name, found, stored):
+    """PSNR of a constant difference; SSIM of constant images is that of their means alone."""
+    gt, image = np.full((12, 12), 100, np.uint8), np.full((12, 12), found, np.float32)
+    scores = get_protocol(name)(gt, image)
+    assert scores["psnr"] == pytest.approx(20 * np.log10(255 / abs(stored - 100)))
+    luminance = (2 * 100 * stored + 2.55**2) / (100**2 + stored**2 + 2.55**2)
+    assert scores["ssim"] == pytest.approx(luminance, rel=1e-4)
+    assert scores.get("ie", abs(stored - 100)) == pytest.approx(abs(stored - 100))
+
+
 def test_label_free_is_the_cosine_of_the_centred_images(pair):
     x, y = (a - a.mean() for a in pair)
     expected = (x * y).sum() / np.sqrt((x * x).sum() * (y * y).sum())
@@ -181,7 +220,7 @@ def test_interpolation_is_scored_at_255(pair):
     ssim = ssim_by_formula(x, y, 255, lambda a: uniform_filter(a, 7), 49 / 48, 3)
     expected = {"psnr": 10 * np.log10(255**2 / error), "ssim": ssim, "ie": np.sqrt(error)}
     assert get_protocol("interpolation")(gt, image) == pytest.approx(expected, abs=1e-6)
-    assert metrics.interpolation_error(np.uint8([0, 10]), np.uint8([4, 7])) == pytest.approx(np.sqrt(12.5))
+    assert metrics.rmse(np.uint8([0, 10]), np.uint8([4, 7])) == pytest.approx(np.sqrt(12.5))
     with pytest.raises(InputError, match=r"values .* to 4\d\d\d\.\d+, the protocol interpolation expects 0 to 255"):
         get_protocol("interpolation")(gt * 17.0, image)
 
@@ -223,5 +262,5 @@ def test_what_cannot_be_scored_is_refused(pair):
         get_protocol("plain")(np.ones((9, 9)), np.ones((9, 9)))
     with pytest.raises(InputError, match="constant"):
         get_protocol("label-free")(np.ones((9, 9)), np.ones((9, 9)))
-    with pytest.raises(InputError, match="'mse', expected one of care, plain, em, label-free, mri, interpolation"):
+    with pytest.raises(InputError, match="'mse', expected one of care, plain, em, em-notebook, label-free, mri"):
         get_protocol("mse")

@@ -33,6 +33,10 @@ def test_psnr_of_each_region(gt):
     image[~mask] -= 2
     expected = {"foreground": 20 * np.log10(255 / 10), "background": 20 * np.log10(255 / 2)}
     assert region_psnr(gt, image) == pytest.approx(expected)
+    # What cannot be stored does not count.
+    image[mask] = 400
+    expected["foreground"] = -10 * np.log10(np.mean((1 - gt[mask] / 255) ** 2))
+    assert region_psnr(gt, image) == pytest.approx(expected)
     image[mask] = gt[mask]
     assert region_psnr(gt, image)["foreground"] == np.inf
 

@@ -64,10 +64,10 @@ class Recorder:
         return image + 1
 
 
-def predicted(image, size, monkeypatch, **normalization):
+def predicted(image, size, monkeypatch, margin=0, **normalization):
     model = Recorder()
     monkeypatch.setattr(normalizers, "prediction_normalization", lambda _: NormalizationSection(**normalization))
-    return predict_in_patches(model, image, "YX", size), model.seen
+    return predict_in_patches(model, image, "YX", size, margin), model.seen
 
 
 def test_every_pixel_comes_from_one_patch_of_full_size(monkeypatch):
@@ -81,6 +81,21 @@ def test_every_pixel_comes_from_one_patch_of_full_size(monkeypatch):
     assert [patch.shape for patch in seen] == [(8, 7)] * 2
     _, seen = predicted(image, 10, monkeypatch, kind="none")
     assert [patch.shape for patch in seen] == [(10, 7)]
+
+
+def test_margins_are_cut_off_within_the_image(monkeypatch):
+    """Patches of 6 with a margin of 1 begin at 0, 4 and, shifted inwards, 6 of 12 columns; what is used are columns
+    0 to 4 of the first, 5 and 6 of the second, and from 7 on, the border included, the last."""
+
+    class Numbered(Recorder):
+        def predict(self, image, axes, normalizer):
+            super().predict(image, axes, normalizer)
+            return np.full(image.shape, len(self.seen), np.float32)
+
+    monkeypatch.setattr(f"{__name__}.Recorder", Numbered)
+    result, seen = predicted(np.arange(72.0).reshape(6, 12), 6, monkeypatch, 1, kind="none")
+    assert [patch[0, 0] for patch in seen] == [0, 4, 6]
+    np.testing.assert_array_equal(result, [[1] * 5 + [2] * 2 + [3] * 5] * 6)
 
 
 def test_patches_are_normalised_as_the_whole_is(monkeypatch):

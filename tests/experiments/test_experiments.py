@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.cli.main import main
+from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.experiments import paired_em, published, w2s
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Laboratory
@@ -19,6 +20,7 @@ from aeanet_tf.runs.train import model_config
 from tests.datasets.published import write_care, write_label_free, write_paired_em
 from tests.models import EAGER, eager_tensorflow
 
+PAIRED = ("em", "em-notebook")
 # Where the table is checked and not the networks.
 SMALL = ["--set", "training.batch_norm_batches=1", "--set", "training.tensorboard=false"]
 
@@ -101,7 +103,7 @@ def test_transfer(care, tmp_path):
 def test_table1_and_table5_share_their_models(em):
     data, results = em
     text, rows = experiment("table1", data, results)
-    assert float(rows["AEANet"]["Δ PSNR (dB) published"]) == 2.10 and rows["RCAN"]["Δ SSIM"] == ""
+    assert float(rows["AEANet"]["Δ PSNR (dB) published"]) == 2.10 and rows["RCAN"]["Δ SSIM (em)"] == ""
     assert all(np.isfinite(float(rows[m]["Δ PSNR (dB)"])) for m in ("U-Net", "GVTNet", "Learned query", "AEANet"))
     regions = rows_of(results / "table1_2.csv")
     assert np.isfinite(float(regions["AEANet"]["Foreground"])) and "6 sub-images" in text
@@ -117,13 +119,14 @@ def test_table6_and_figure9_share_theirs(em):
     data, results = em
     _, rows = experiment("table6", data, results)
     assert float(rows["References only"]["Δ PSNR (dB) published"]) == 2.04
-    assert all(np.isfinite(float(rows[f"Both, {n} references"]["Δ SSIM"])) for n in (16, 32, 64))
+    assert all(np.isfinite(float(rows[f"Both, {n} references"]["Δ SSIM (em)"])) for n in (16, 32, 64))
     assert rows["RCAN"]["Δ PSNR (dB)"] == ""
     _, rows = experiment("figure9", data, results)
     assert list(rows) == ["GVTNet", "AEANet (16)", "AEANet (32)", "AEANet (64)"]
     found = [float(rows["AEANet (64)"][size]) for size in ("full", "512", "384", "256", "128")]
     # Networks that attend to more give something else.
     assert len(set(found)) == 5 and float(rows["AEANet (64)"]["128 published"]) == 1.303
+    assert float(rows["AEANet (16)"]["256 published"]) == 1.690 and rows["AEANet (32)"]["128 published"] == ""
 
 
 @pytest.mark.slow
@@ -194,6 +197,22 @@ def test_w2s(tmp_path, monkeypatch):
     assert len(turned) == 3 and "self-attention's" in text and "Each training was given 0.001 minutes" in text
     scores = (results / "scores" / "w2s-aeanet-references-seed1-tiny.csv").read_text().splitlines()
     assert len(scores) == 3
+
+
+def test_published_figures_stand_beside_the_protocol_that_made_them():
+    gt = np.random.default_rng(0).integers(40, 200, (14, 14)).astype(np.uint8)
+    low, image = gt + 20.0, gt + 10.0
+    scores = paired_em._protocol(gt, image, low)
+    assert scores["delta_psnr"] == scores["delta_foreground"] == pytest.approx(20 * np.log10(2))
+    expected = [get_protocol(name)(gt, image)["ssim"] - get_protocol(name)(gt, low)["ssim"] for name in PAIRED]
+    assert [scores["delta_ssim"], scores["delta_ssim_notebook"]] == expected
+    rows = [{"image": "a", "condition": "", **scores}]
+    _, _, table = paired_em._table("", paired_em._DELTAS, {"AEANet": [rows]}, published.TABLE1)
+    columns = [f"Δ SSIM ({name})" for name in PAIRED]
+    assert [table["AEANet"][column].value for column in columns] == expected
+    assert [table["AEANet"][column].published for column in columns] == [None, 0.087]
+    # Of the earlier study, which the paper's text follows.
+    assert [table["RCAN"][column].published for column in columns] == [0.051, None]
 
 
 def test_ablations_are_those_of_the_configurations(tmp_path):

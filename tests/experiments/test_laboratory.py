@@ -1,12 +1,15 @@
 """Experiments that are stopped go on; what is finished is not done again, and what is not theirs is not taken."""
 
 import json
+import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.experiments import laboratory as laboratory_module
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Case, Laboratory, Method
 from aeanet_tf.io.tiff import write_image
@@ -107,6 +110,26 @@ def test_what_is_finished_is_not_done_again(data, tmp_path, monkeypatch):
     assert len(called) == 3
 
 
+def test_last_weights_are_scored_beside_the_best(data, tmp_path):
+    lab, last = laboratory(data, tmp_path), replace(laboratory(data, tmp_path), weights="last")
+    config, tests = lab.config("small", METHOD, 0), images()
+    best = lab.score(config, tests, protocol)
+    folder = lab.folder(config)
+    model = lab.model(config)
+    model.keras_model.set_weights([0.9 * w for w in model.keras_model.get_weights()])
+    model.keras_model.save_weights(str(folder / "weights_last.h5"))
+    # The best are younger than their scores, still.
+    kept = lab.output / "scores" / f"{config.model.name}.csv"
+    os.utime(kept)
+    expected = [protocol(case.read()[1], lab.predict(model, case.read()[0], "YX"), case.read()[0]) for case in tests]
+    found = last.score(config, tests, protocol)
+    assert [row["mse"] for row in found] == pytest.approx([scores["mse"] for scores in expected], rel=1e-5)
+    assert [row["mse"] for row in found] != [row["mse"] for row in best]
+    again = laboratory(data, tmp_path).score(config, tests, protocol, predict=None)
+    assert again == best
+    assert (lab.reports, last.reports) == (tmp_path, tmp_path / "last_weights")
+
+
 def test_an_interrupted_training_goes_on(data, tmp_path, monkeypatch):
     straight, stopped = laboratory(data, tmp_path / "a"), laboratory(data, tmp_path / "b")
     whole = straight.model(straight.config("small", METHOD, 0))
@@ -148,7 +171,7 @@ def test_parts_of_one_image_are_predicted_once(data, tmp_path):
     assert lab.score_inputs(tests, protocol)[1] == {"image": "p3", "condition": "", "mse": 0, "gain": 0}
 
 
-def test_scores_go_on_where_they_were_stopped_and_follow_their_files(data, tmp_path):
+def test_scores_go_on_where_they_were_stopped_and_follow_their_files(data, tmp_path, monkeypatch):
     lab, file = laboratory(data, tmp_path), tmp_path / "image"
     file.write_bytes(b"1" * 200000)
     config = lab.config("small", METHOD, 0)
@@ -172,6 +195,11 @@ def test_scores_go_on_where_they_were_stopped_and_follow_their_files(data, tmp_p
     assert len(seen) == 1 and seen[0] is tests[1].read()[0]
     assert [row["mse"] for row in again] == [row["mse"] for row in first]
     assert again[1]["data"] != first[1]["data"] and again[0] == first[0]
+    # A score that is defined anew.
+    seen.clear()
+    monkeypatch.setattr(laboratory_module, "SCORING", laboratory_module.SCORING + 1)
+    with pytest.raises(KeyboardInterrupt):
+        lab.score(config, tests, protocol, "stopped", predict)
 
 
 def test_what_the_experiment_decides_is_not_overridden(data, tmp_path):

@@ -46,6 +46,16 @@ def test_the_best_weights_are_loaded_and_half_written_ones_ignored(model, tmp_pa
         np.testing.assert_array_equal(own, loaded)
 
 
+def test_the_last_weights_are_loaded_where_they_are_asked_for(model, tmp_path):
+    with pytest.raises(InputError, match=r"found the weights weights_best\.h5, expected some that are called 'last'"):
+        load_model(tmp_path / "m", "last")
+    best = model.keras_model.get_weights()
+    model.keras_model.set_weights([w + 1 for w in best])
+    model.keras_model.save_weights(str(tmp_path / "m" / "weights_last.h5"))
+    for own, loaded in zip(best, load_model(tmp_path / "m", "last").keras_model.get_weights(), strict=True):
+        np.testing.assert_array_equal(own + 1, loaded)
+
+
 def _without_weights(folder):
     (folder / "weights_best.h5").unlink()
 

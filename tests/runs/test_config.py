@@ -111,6 +111,16 @@ def test_one_override_chooses_unet_gvtnet_or_aeanet(file):
         assert (attends and spec.attention.shared_references > 0) == (kind == "aeanet")
 
 
+def test_initial_weights_are_found_under_their_former_name(path):
+    config = load_run_config(path, ["model.start_from=models/old"])
+    assert config.training.initial_weights == "models/old"
+    assert config == load_run_config(path, ["training.initial_weights=models/old"])
+    # As run.json of models was written that started from none.
+    assert load_run_config(path, ["model.start_from=null"]) == load_run_config(path)
+    with pytest.raises(InputError, match=r"model\.start_from: found it beside training\.initial_weights, its new name"):
+        load_run_config(path, ["model.start_from=a", "training.initial_weights=b"])
+
+
 def test_overrides_reach_every_kind_of_field(path):
     config = load_run_config(
         path,

@@ -1,6 +1,7 @@
 """A run depends on its configuration and data alone: repeated, or killed and resumed, it gives the same weights."""
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -112,18 +113,34 @@ def test_a_run_stopped_in_its_first_epoch_begins_again(finished, workplace):
     assert set(contents(workplace / "models" / "m")) == set(contents(finished / "models" / "m"))
 
 
-def test_training_starts_from_a_trained_model(finished, workplace):
-    """With a rate of almost nothing the weights stay what they were: those of the model that is named."""
-    start = f"model.start_from={finished / 'models' / 'm'}"
-    train(workplace, start, "training.learning_rate=1e-12", "training.seed=3")
+def test_training_starts_from_a_trained_model(finished, workplace, caplog):
+    """With a rate of almost nothing the weights stay what they were: those of the model that is named, where it has
+    them. Normalisation is not of the network, and what differs is said."""
+    caplog.set_level(logging.INFO, "aeanet_tf")
+    start = f"training.initial_weights={finished / 'models' / 'm'}"
+    little = ("training.learning_rate=1e-12", "training.seed=3")
+    train(workplace, start, *little)
     trained, model = (load_model(place / "models" / "m").keras_model for place in (finished, workplace))
     for weight, expected in zip(model.trainable_weights, trained.trainable_weights, strict=True):
         np.testing.assert_allclose(weight, expected, atol=1e-6)
+    assert not [record for record in caplog.records if "normalised by" in record.message]
+    references = "model.network.attention.shared_references=3"
+    train(workplace, start, *little, references, "data.normalization.kind=standard", "model.name=part")
+    expected = {weight.path: weight for weight in trained.trainable_weights}
+    for weight in load_model(workplace / "models" / "part").keras_model.trainable_weights:
+        if not weight.path.endswith("nl_library"):
+            np.testing.assert_allclose(weight, expected[weight.path], atol=1e-6)
+    for said in (
+        "network.attention.shared_references is 4 there, 3 here",
+        "left as drawn: bottom_block.block_0/attention/nl_library (shape (1, 4, 8) there, (1, 3, 8) here)",
+        "images were normalised by kind='percentile'",
+    ):
+        assert said in caplog.text
     before = contents(workplace)
-    with pytest.raises(InputError, match=r"model.start_from: .*m has network.first_filters 4, expected 8 as here"):
+    with pytest.raises(InputError, match=r"training.initial_weights: .*m: found no kernel .* \(3, 3, 1, 8\) here"):
         train(workplace, start, "model.network.first_filters=8", "model.name=other")
-    with pytest.raises(InputError, match=r"none: no such model folder"):
-        train(workplace, "model.start_from=none", "model.name=other")
+    with pytest.raises(InputError, match=r"training.initial_weights: none: no such model folder"):
+        train(workplace, "training.initial_weights=none", "model.name=other")
     assert contents(workplace) == before
 
 
