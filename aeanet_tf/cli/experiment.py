@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.registry import EXPERIMENTS, TIMED
+from aeanet_tf.runs.shipped import CONFIGS
 
 HELP = "rerun an experiment of the papers"
 DESCRIPTION = """\
@@ -38,7 +39,13 @@ def add_arguments(parser):
         metavar="M",
         help="what each training has of this machine's time (w2s, volume; default: the steps of the configuration)",
     )
-    parser.add_argument("--configs", type=Path, default=Path("configs"), metavar="DIR", help="run configurations")
+    parser.add_argument(
+        "--configs",
+        type=Path,
+        default=CONFIGS,
+        metavar="DIR",
+        help="folder of run configurations (default: those of the package)",
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a field of every configuration"
     )

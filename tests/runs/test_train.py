@@ -273,7 +273,7 @@ def test_data_root_is_looked_for_where_people_keep_data(tmp_path, monkeypatch):
     here.mkdir(parents=True)
     monkeypatch.chdir(here)
     monkeypatch.setenv("AEANET_DATA", os.pathsep.join([str(tmp_path / "none"), str(tmp_path / "disk")]))
-    with pytest.raises(InputError, match=r"data\.root: no folder set; looked in .*disk, data$"):
+    with pytest.raises(InputError, match=r"data\.root: no folder set; looked in .*here, .*none, .*disk, .*data$"):
         FoldersSection(root="set").folder()
     # From the last place to the first, each found before those that came before.
     for place in (here / "data", tmp_path / "disk", tmp_path / "none", here):
