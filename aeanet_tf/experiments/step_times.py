@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from aeanet_tf.errors import expect
+from aeanet_tf.errors import InputError
 from aeanet_tf.files import write_text
 
 logger = logging.getLogger("aeanet_tf")
@@ -80,7 +80,10 @@ def steps_of(config):
         InputError: its length is in epochs, which are of other steps for each size of batches.
     """
     training = config.training
-    expect(training.epochs is None, "training.epochs", training.epochs, "training.steps, which all methods share")
+    if training.epochs is not None:
+        raise InputError(
+            f"training.epochs: found {training.epochs:g}, expected training.steps, of which all methods have as many"
+        )
     return training.steps
 
 

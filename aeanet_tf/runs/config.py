@@ -65,9 +65,9 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
     """Length, batches and optimisation: the fields of `TrainingSettings`, and these.
 
     The length is given by one of ``epochs``, passes over the data, which become ``steps`` when the data are there
-    (`of_data`), and ``steps``, 40,000 by default. After every ``steps_per_epoch`` there is a validation: a pass over the
-    data, but no more than a tenth of all; where ``steps`` are given, at most 400. The training is rounded up to whole
-    ones of these. ``learning_rate_decay`` counts ``steps`` or, beside ``epochs``, also ``epochs``. ``devices`` get
+    (`of_data`), and ``steps``, 40,000 by default. A validation follows every ``steps_per_epoch``: a pass over the data,
+    but no more than a tenth of all; where ``steps`` are given, at most 400. The training is rounded up to whole ones of
+    these. ``learning_rate_decay`` counts ``steps`` or, beside ``epochs``, also ``epochs``. ``devices`` get
     equal shares of the ``batch_size`` patches. The losses "pixel", "feature" and "style" are those of slice
     interpolation; the latter two need VGG-16, whose file is ``vgg_weights``. "cross_entropy", "dice" and
     "cross_entropy_dice" are those of segmentation, and so are ``class_weights``. ``kernel_l2`` is 2e-6 for
@@ -101,7 +101,7 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
             if self.steps_per_epoch is None:
                 self.steps_per_epoch = equal_epochs(self.steps)
         elif self.steps is not None:
-            raise ValueError(f"steps, epochs: found {self.steps} and {self.epochs}, expected one of the two")
+            raise ValueError(f"steps, epochs: found {self.steps} and {self.epochs:g}, expected one of the two")
         return self
 
     @property

@@ -3,12 +3,12 @@
 import math
 from typing import Annotated
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, PositiveFloat, Tag
 
 from aeanet_tf.models.preparation import Section
 from aeanet_tf.models.training_settings import DecaySection
 
-Epochs = Annotated[int | float, Field(gt=0)]
+Epochs = PositiveFloat
 """A number of passes over the data, which need not be whole."""
 
 FEWEST_VALIDATIONS = 10

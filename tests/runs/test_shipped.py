@@ -57,7 +57,7 @@ def test_what_is_neither(tmp_path, name, message):
 
 
 def test_an_absolute_path_is_not_looked_up(tmp_path):
-    with pytest.raises(InputError, match="planaria.json: no such configuration file$"):
+    with pytest.raises(InputError, match=r"planaria\.json: no such configuration file$"):
         load_run_config(tmp_path / "planaria.json")
 
 
