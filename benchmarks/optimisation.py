@@ -76,7 +76,7 @@ def _options(argv):
     parser.add_argument("--minutes", type=float, default=3, metavar="M", help="of each training (3)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of each variant (3)")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help=f"some of {', '.join(VARIANTS)}")
-    text = "the default (configs/w2s.json, of the sample configs/quickstart.json)"
+    text = "the default (configuration w2s, of the sample quickstart)"
     parser.add_argument("--config", type=Path, metavar="FILE.json", help=text)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a field of all variants")
     options = parser.parse_args(argv)

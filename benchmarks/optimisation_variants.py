@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.experiments.step_times import of_length, seconds_per_step, training_step
+from aeanet_tf.experiments.step_times import of_length, seconds_per_step, steps_of, training_step
 from aeanet_tf.runs.config import load_run_config
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 SAMPLE = "sample"
 DEFAULT = "default"
 # In an override: a quarter of the steps, which are known last.
@@ -111,13 +110,13 @@ class Study(NamedTuple):
         Raises:
             InputError: a configuration or an override that is wrong.
         """
-        path = self.config or CONFIGS / ("quickstart.json" if self.data == SAMPLE else "w2s.json")
+        path = self.config or ("quickstart" if self.data == SAMPLE else "w2s")
         root = [] if self.data == SAMPLE else [f"data.root={json.dumps(str(Path(self.data).resolve()))}"]
         own = [f"training.seed={seed}", f"model.name={self.label}-{name}-seed{seed}"]
         basedir = f"model.basedir={json.dumps(str(self.output / 'models'))}"
         # Counted before a variant that is told a quarter of them.
         base = load_run_config(path, [*root, *self.overrides])
-        total = (base if steps is None else of_length(base, steps)).training.steps
+        total = steps_of(base if steps is None else of_length(base, steps))
         changes = [change.replace(QUARTER, str(max(1, total // 4))) for change in VARIANTS[name].overrides]
         config = load_run_config(path, [*root, *self.overrides, *changes, *own, basedir])
         return config if steps is None else of_length(config, steps)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from hardware import facts, line
-from optimisation_variants import CONFIGS
 from tables import digits, markdown, quiet, run_script, section, write_results
 
 from aeanet_tf.layers import GlobalAttention
@@ -77,7 +76,7 @@ def _config(options, name, rate):
         "training.patch_size": [options.patch] * 2,
     }
     overrides = [f"{key}={json.dumps(value)}" for key, value in fields.items()]
-    return load_run_config(CONFIGS / "w2s.json", [*overrides, *options.set])
+    return load_run_config("w2s", [*overrides, *options.set])
 
 
 def training_losses(config, data, seed, factor):

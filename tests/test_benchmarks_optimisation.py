@@ -105,7 +105,7 @@ def test_variants_are_valid_and_differ_from_the_default(benchmark, data, tmp_pat
             spec = model_config(config).spec
             assert not np.mod(config.training.patch_size, spec.divisor).any()
             assert config.model.name == f"{study.label}-{name}-seed3" and config.training.seed == 3
-            assert config.training.steps == 250 // config.training.epochs * config.training.epochs
+            assert config.training.steps == 250 // config.training.validations * config.training.validations
         assert configs["staircase"].training.learning_rate_decay.steps == configs["default"].training.steps // 4
         assert configs["no-warm-up"].training.learning_rate_cosine.warmup == 0
         assert configs["no-clipping"].training.clip_norm is None

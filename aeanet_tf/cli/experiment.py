@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.registry import EXPERIMENTS, TIMED
+from aeanet_tf.runs.shipped import CONFIGS
 
 HELP = "rerun an experiment of the papers"
 DESCRIPTION = """\
@@ -45,7 +46,13 @@ def add_arguments(parser):
         help="to score: of the lowest validation loss (default), or those at the end of the training, as the papers' "
         "programs; their reports are in OUTPUT/last_weights",
     )
-    parser.add_argument("--configs", type=Path, default=Path("configs"), metavar="DIR", help="run configurations")
+    parser.add_argument(
+        "--configs",
+        type=Path,
+        default=CONFIGS,
+        metavar="DIR",
+        help="folder of run configurations (default: those of the package)",
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a field of every configuration"
     )

@@ -7,6 +7,7 @@ import sys
 
 import aeanet_tf
 from aeanet_tf.cli import (
+    configs,
     download,
     evaluate,
     experiment,
@@ -32,6 +33,7 @@ COMMANDS = (
     import_tf1,
     patches,
     download,
+    configs,
     quickstart,
 )
 

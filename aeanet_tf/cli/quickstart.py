@@ -13,7 +13,12 @@ held-out images, score them and draw a picture. Takes minutes."""
 
 def add_arguments(parser):
     """Add the arguments of the command."""
-    parser.add_argument("--config", default="configs/quickstart.json", metavar="FILE.json", help="run configuration")
+    parser.add_argument(
+        "--config",
+        default="quickstart",
+        metavar="FILE.json",
+        help="file, or name of `aeanet configs`: quickstart by default",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override a field")
     parser.add_argument("--output", default="quickstart", metavar="DIR", help="folder of images, scores and picture")
 

@@ -13,7 +13,9 @@ again. Values are changed by --set, for instance --set training.steps=500."""
 
 def add_arguments(parser):
     """Add the arguments of the command."""
-    parser.add_argument("--config", required=True, metavar="FILE.json", help="run configuration, see configs/")
+    parser.add_argument(
+        "--config", required=True, metavar="FILE.json", help="run configuration: a file, or a name of `aeanet configs`"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override a field, any number of times"
     )

@@ -4,14 +4,12 @@ import math
 from dataclasses import dataclass
 
 from aeanet_tf.errors import InputError
-
-# Validations, and so checkpoints to choose from, of a run that is shorter than a published one.
-FEWEST_EPOCHS = 10
+from aeanet_tf.runs.length import FEWEST_VALIDATIONS
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A part of the published steps.
+    """A part of the published steps, or epochs.
 
     Attributes:
         name: ``"full"``, ``"tiny"`` or the fraction, such as ``"0.01"``; in the names of models that are not full.
@@ -31,18 +29,25 @@ class Budget:
         """The fields of a `TrainingSection`, as a dict, shortened; what is published where the budget is full."""
         if self.name == "full":
             return training
-        steps = self.steps or max(1, round(self.fraction * training["steps"]))
-        changed = {
-            **training,
-            "steps": steps,
-            "steps_per_epoch": min(training["steps_per_epoch"], max(1, math.ceil(steps / FEWEST_EPOCHS))),
-        }
+        changed = dict(training)
         if self.batch_size is not None:
             changed["batch_size"] = min(training["batch_size"], self.batch_size)
-        if decay := training.get("learning_rate_decay"):
-            shortened = max(1, round(decay["steps"] * steps / training["steps"]))
-            changed["learning_rate_decay"] = {**decay, "steps": shortened}
-        return changed
+        if training.get("epochs") is not None:
+            return changed | self._of_epochs(training)
+        steps = self.steps or max(1, round(self.fraction * training["steps"]))
+        changed["steps"] = steps
+        changed["steps_per_epoch"] = min(training["steps_per_epoch"], max(1, math.ceil(steps / FEWEST_VALIDATIONS)))
+        return changed | _shortened(training, steps / training["steps"])
+
+    def _of_epochs(self, training):
+        """What differs where the length is in epochs, whose steps are not known here."""
+        if self.steps is not None:
+            # So few that the learning rate does not fall.
+            return {"epochs": None, "steps": self.steps, "steps_per_epoch": 1, "learning_rate_decay": None}
+        length = training.get("steps_per_epoch")
+        length = length and max(1, math.ceil(self.fraction * length))
+        changed = {"epochs": self.fraction * training["epochs"], "steps_per_epoch": length}
+        return changed | _shortened(training, self.fraction)
 
     @property
     def suffix(self):
@@ -52,6 +57,16 @@ class Budget:
     def some(self, images):
         """The first of a list of test images; all of them where the budget does not limit them."""
         return images[: self.images]
+
+
+def _shortened(training, fraction):
+    """The decay of the learning rate, where there is one, in so much of its time."""
+    decay = training.get("learning_rate_decay")
+    if not decay:
+        return {}
+    if "epochs" in decay:
+        return {"learning_rate_decay": {**decay, "epochs": fraction * decay["epochs"]}}
+    return {"learning_rate_decay": {**decay, "steps": max(1, round(fraction * decay["steps"]))}}
 
 
 def parse_budget(text):

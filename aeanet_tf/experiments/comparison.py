@@ -14,7 +14,7 @@ from aeanet_tf.evaluation.tables import Cell
 from aeanet_tf.experiments.care_rival import CareRival
 from aeanet_tf.experiments.laboratory import Case
 from aeanet_tf.experiments.scores import by_image
-from aeanet_tf.experiments.step_times import of_length, seconds_per_step, steps_in, training_step
+from aeanet_tf.experiments.step_times import of_length, seconds_per_step, steps_in, steps_of, training_step
 from aeanet_tf.io.image import image_stem
 from aeanet_tf.io.read import read_image
 from aeanet_tf.models.folder import weight_files
@@ -52,7 +52,7 @@ class Comparison:
     def steps(self, method):
         """Optimiser steps that a method may have; it is trained for as many of them as make equal epochs."""
         if self.seconds is None:
-            return self._shared_config.training.steps
+            return steps_of(self._shared_config)
         return steps_in(self.lab.minutes, self.seconds[method.key])
 
     def config(self, method, seed):

@@ -20,7 +20,7 @@ def draw_curves(lab, name, runs):
         label: [read_history(lab.folder(config) / "history.csv") for config in configs]
         for label, configs in runs.items()
     }
-    steps = {label: configs[0].training.steps_per_epoch for label, configs in runs.items()}
+    steps = {label: lab.lengths(configs[0])[1] for label, configs in runs.items()}
     save_figure(training_figure(histories, steps), lab.reports / f"{name}_curves.png")
 
 

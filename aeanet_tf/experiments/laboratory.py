@@ -13,10 +13,11 @@ from tqdm import tqdm
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.budget import Budget
 from aeanet_tf.experiments.scores import fingerprint, read_scores, write_scores
-from aeanet_tf.files import apply_override, read_fields
+from aeanet_tf.files import read_fields
 from aeanet_tf.models.folder import chosen_weights, load_model, weight_files
 from aeanet_tf.models.normalizers import own_normalizer
-from aeanet_tf.runs.config import as_run_config, is_same_run, load_run
+from aeanet_tf.runs.config import as_run_config, is_same_run, load_run, override
+from aeanet_tf.runs.shipped import CONFIGS
 from aeanet_tf.training import read_history
 
 logger = logging.getLogger("aeanet_tf")
@@ -85,7 +86,7 @@ class Laboratory:
         output: folder of all results.
         budget: `Budget`.
         seeds: of the trainings; one run a method and seed.
-        configs: folder of the run configurations.
+        configs: folder of the run configurations, the package's by default.
         overrides: strings ``section.key=value`` that change every configuration, after method and budget.
         verbose: Keras's.
         minutes: what each training has of this machine's time, for experiments with a budget of time; ``None`` for as
@@ -97,7 +98,7 @@ class Laboratory:
     output: Path
     budget: Budget
     seeds: tuple[int, ...] = (0,)
-    configs: Path = Path("configs")
+    configs: Path = CONFIGS
     overrides: tuple[str, ...] = ()
     verbose: int = 0
     minutes: float | None = None
@@ -105,8 +106,8 @@ class Laboratory:
     _models: dict = field(default_factory=dict)
 
     def __post_init__(self):
-        for override in self.overrides:
-            key = override.partition("=")[0].strip()
+        for text in self.overrides:
+            key = text.partition("=")[0].strip()
             if key in _OWN:
                 raise InputError(f"--set: {key} is decided by the experiment; expected another field")
 
@@ -116,7 +117,7 @@ class Laboratory:
         return self.output if self.weights == "best" else self.output / f"{self.weights}_weights"
 
     def config(self, file, method, seed, root=None, part="", **changes):
-        """The `RunConfig` of a method: that of ``configs/<file>.json`` with the network of the method.
+        """The `RunConfig` of a method: that of ``<file>.json`` in `configs` with the network of the method.
 
         Args:
             file: name of the configuration.
@@ -143,8 +144,8 @@ class Laboratory:
         model["preset"], model["network"] = method.preset, _merged(model["network"], method.network)
         model["basedir"] = str(self.output / "models")
         model["name"] = f"{file.replace('/', '-')}-{method.key}{part and '-'}{part}-seed{seed}{self.budget.suffix}"
-        for override in self.overrides:
-            apply_override(data, override)
+        for text in self.overrides:
+            override(data, text)
         return as_run_config(data, path)
 
     def runs(self, file, methods, root=None, **changes):
@@ -199,6 +200,15 @@ class Laboratory:
     def folder(self, config):
         """Folder of the model of a configuration."""
         return Path(config.model.basedir) / config.model.name
+
+    def lengths(self, config):
+        """Of the training of a configuration: the number of validations, and the steps between two of them."""
+        training = config.training
+        if training.epochs is None:
+            return training.validations, training.steps_per_epoch
+        # What became of the epochs when the data were read.
+        known = read_fields(self.folder(config) / "config.json")
+        return known["train_epochs"], known["train_steps_per_epoch"]
 
     def score(self, config, tests, protocol, kind="", predict=None):
         """Scores of a trained model for test images, computed once and kept.

@@ -107,9 +107,11 @@ def _runs(lab, name, configs):
     for config in configs:
         # Fewer epochs than there should be: it diverged.
         training, done = config.training, len(read_history(lab.folder(config) / "history.csv"))
-        end = "" if done == training.epochs else f"; **diverged in epoch {done} of {training.epochs}**"
+        expected = lab.lengths(config)[0]
+        end = "" if done == expected else f"; **diverged in epoch {done} of {expected}**"
+        length = f"{training.steps} steps" if training.epochs is None else f"{training.epochs:g} epochs in batches"
         lines.append(
-            f"* `{config.model.name}`: {config.model.preset}, {training.steps} steps of {training.batch_size}, "
+            f"* `{config.model.name}`: {config.model.preset}, {length} of {training.batch_size}, "
             f"{training.loss}, learning rate {training.learning_rate:g}, seed {training.seed}{end}"
         )
     return "\n".join(lines)

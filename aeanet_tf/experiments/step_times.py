@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 
+from aeanet_tf.errors import InputError
 from aeanet_tf.files import write_text
 
 logger = logging.getLogger("aeanet_tf")
@@ -72,9 +73,23 @@ def training_step(config):
     return model.trained_network, *random_batch(config.training.batch_size, config.training.patch_size, channels)
 
 
+def steps_of(config):
+    """The steps of a `RunConfig`.
+
+    Raises:
+        InputError: its length is in epochs, which are of other steps for each size of batches.
+    """
+    training = config.training
+    if training.epochs is not None:
+        raise InputError(
+            f"training.epochs: found {training.epochs:g}, expected training.steps, of which all methods have as many"
+        )
+    return training.steps
+
+
 def of_length(config, steps):
     """A `RunConfig` of at most so many steps in as many epochs as it has, but at least one step an epoch."""
-    epochs = config.training.epochs
+    epochs = -(-steps_of(config) // config.training.steps_per_epoch)
     length = max(1, steps // epochs)
     training = config.training.model_copy(update={"steps": length * epochs, "steps_per_epoch": length})
     return config.model_copy(update={"training": training})

@@ -54,7 +54,7 @@ class TrainingSettings(Section):
         average: momentum of an exponential moving average of the weights, such as 0.99, which is then validated and
             kept in place of the weights themselves; ``None`` for none.
         kernel_l2: factor of half the sum of the squared kernels in the loss (`aeanet_tf.training.optimisation`).
-        augment: random flips and rotations by 90 degrees in YX.
+        augment: random flips along every spatial axis, Z as well, and rotations by 90 degrees in YX.
         seed: of weights, order of patches, crops and augmentation; ``None`` draws from the system.
         devices: to train on: a number n for the first n GPUs, a list such as ``["GPU:0", "GPU:1"]``, or ``None`` for
             TensorFlow's own choice. Each gets an equal share of the patches of a step, and batch norm and batch-aware

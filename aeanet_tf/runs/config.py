@@ -20,8 +20,17 @@ from aeanet_tf.files import apply_override, read_fields, write_text
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.folder import RUN_FILE
 from aeanet_tf.models.preparation import Section
-from aeanet_tf.models.training_settings import InterpolationSettings, SegmentationSettings, attribute
+from aeanet_tf.models.training_settings import DecaySection, InterpolationSettings, SegmentationSettings, attribute
 from aeanet_tf.runs.data_sections import DataSection, FoldersSection
+from aeanet_tf.runs.length import (
+    Decay,
+    EpochDecaySection,
+    Epochs,
+    equal_epochs,
+    steps_between_validations,
+    steps_of_epochs,
+)
+from aeanet_tf.runs.shipped import find_config
 
 
 class ModelSection(Section):
@@ -53,7 +62,10 @@ class ModelSection(Section):
 class TrainingSection(SegmentationSettings, InterpolationSettings):
     """Length, batches and optimisation: the fields of `TrainingSettings`, and these.
 
-    ``steps`` are rounded up to whole epochs of ``steps_per_epoch``; an epoch ends with a validation. ``devices`` get
+    The length is given by one of ``epochs``, passes over the data, which become ``steps`` when the data are there
+    (`of_data`), and ``steps``, 40,000 by default. A validation follows every ``steps_per_epoch``: a pass over the data,
+    but no more than a tenth of all; where ``steps`` are given, at most 400. The training is rounded up to whole ones of
+    these. ``learning_rate_decay`` counts ``steps`` or, beside ``epochs``, also ``epochs``. ``devices`` get
     equal shares of the ``batch_size`` patches. The losses "pixel", "feature" and "style" are those of slice
     interpolation; the latter two need VGG-16, whose file is ``vgg_weights``. "cross_entropy", "dice" and
     "cross_entropy_dice" are those of segmentation, and so are ``class_weights``. ``kernel_l2`` is 2e-6 for
@@ -62,8 +74,10 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
     (`aeanet_tf.models.initial_weights`).
     """
 
-    steps: PositiveInt = 40000
-    steps_per_epoch: PositiveInt = 400
+    steps: PositiveInt | None = None
+    epochs: Epochs | None = None
+    steps_per_epoch: PositiveInt | None = None
+    learning_rate_decay: Decay | None = None
     batch_size: PositiveInt = 16
     loss: Literal[RESTORATION_LOSSES + INTERPOLATION_LOSSES + SEGMENTATION_LOSSES] = "mae"
     learning_rate: PositiveFloat = 4e-4
@@ -73,13 +87,48 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     initial_weights: str | None = None
 
+    @model_validator(mode="before")
+    @classmethod
+    def _default_steps(cls, fields):
+        if not isinstance(fields, dict) or fields.get("epochs") is not None or fields.get("steps") is not None:
+            return fields
+        return {**fields, "steps": 40000}
+
+    @model_validator(mode="after")
+    def _one_length(self):
+        if self.epochs is None:
+            if isinstance(self.learning_rate_decay, EpochDecaySection):
+                raise ValueError("learning_rate_decay.epochs: found beside steps, expected steps there, too")
+            if self.steps_per_epoch is None:
+                self.steps_per_epoch = equal_epochs(self.steps)
+        elif self.steps is not None:
+            raise ValueError(f"steps, epochs: found {self.steps} and {self.epochs:g}, expected one of the two")
+        return self
+
     @property
-    def epochs(self):
-        """Number of epochs that make up ``steps``."""
-        return -(-self.steps // self.steps_per_epoch)
+    def validations(self):
+        """How often the training is validated, at the end of every ``steps_per_epoch``; ``None`` without the data."""
+        return None if self.steps is None else -(-self.steps // self.steps_per_epoch)
+
+    def of_data(self, pairs):
+        """The section with ``steps`` in place of ``epochs``.
+
+        Args:
+            pairs: that an epoch has, see `aeanet_tf.runs.image_data.pairs_of_epoch`.
+        """
+        if self.epochs is None:
+            return self
+        steps, decay = steps_of_epochs(self.epochs, pairs, self.batch_size), self.learning_rate_decay
+        if isinstance(decay, EpochDecaySection):
+            decay = DecaySection(rate=decay.rate, steps=steps_of_epochs(decay.epochs, pairs, self.batch_size))
+        length = self.steps_per_epoch or steps_between_validations(steps, pairs, self.batch_size)
+        changed = {"steps": steps, "epochs": None, "steps_per_epoch": length, "learning_rate_decay": decay}
+        return self.model_copy(update=changed)
 
     def arguments(self, settings):
         """What the configuration of a model is made with: attributes ``train_...`` and their values.
+
+        The length is known, that is, given in steps or by `of_data`.
 
         Args:
             settings: the class of the settings that its kind of model has.
@@ -87,7 +136,7 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
         others = {*SegmentationSettings.model_fields, *InterpolationSettings.model_fields} - {*settings.model_fields}
         # The default of the kernels' penalty is the model's.
         others |= {"kernel_l2"} if self.kernel_l2 is None else set()
-        values = {"epochs": self.epochs, **self.model_dump(exclude={"steps", "initial_weights", *others})}
+        values = {**self.model_dump(exclude={"steps", "initial_weights", *others}), "epochs": self.validations}
         return {attribute(name): value for name, value in values.items()}
 
 
@@ -142,16 +191,36 @@ def load_run_config(path, overrides=()):
     """Read and validate a run configuration.
 
     Args:
-        path: the JSON file.
-        overrides: strings ``section.key=value``; the value is JSON, or a string if it is no JSON.
+        path: the JSON file, or the name of one that comes with the package (`find_config`).
+        overrides: see `override`.
 
     Raises:
         InputError: a missing or unreadable file, an unknown or mistyped key, a value of the wrong kind.
     """
+    path = find_config(path)
     data = read_fields(path)
-    for override in overrides:
-        apply_override(data, override)
+    for text in overrides:
+        override(data, text)
     return as_run_config(data, path)
+
+
+def override(data, text):
+    """Change a field of the nested dicts of a run configuration.
+
+    A length in steps takes the place of one in epochs, and the other way round.
+
+    Args:
+        data: the dicts.
+        text: ``section.key=value``; the value is JSON, or a string if it is no JSON.
+
+    Raises:
+        InputError: a text that is none, or leads through a value.
+    """
+    apply_override(data, text)
+    key = text.partition("=")[0].strip()
+    other = {"training.steps": "epochs", "training.epochs": "steps"}.get(key)
+    if other and data["training"][key.removeprefix("training.")] is not None:
+        data["training"].pop(other, None)
 
 
 def as_run_config(data, path):
@@ -163,16 +232,18 @@ def as_run_config(data, path):
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
-        raise from_validation(error, str(path), tagged=("data",)) from None
+        raise from_validation(error, str(path), tagged=("data", "learning_rate_decay")) from None
 
 
 def is_same_run(found, config):
-    """Whether two configurations describe one run; where it runs may change from one start to the next."""
+    """Whether two configurations describe one run; where it runs may change from one start to the next, and where its
+    data come from may be told."""
     if found is None:
         return False
     moved = {name: getattr(config.training, name) for name in ("devices", "vgg_weights")}
     training = found.training.model_copy(update=moved)
-    return found.model_copy(update={"training": training}) == config
+    data = found.data.model_copy(update={"download": config.data.download})
+    return found.model_copy(update={"training": training, "data": data}) == config
 
 
 def save_run(folder, config):

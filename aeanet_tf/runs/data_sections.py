@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat, TypeAdapter, model_validator
 
+from aeanet_tf.datasets.catalogue import get_dataset
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.preparation import NormalizationSection, Section
 from aeanet_tf.sections.triplet_options import TripletOptions
@@ -29,7 +30,8 @@ class CommonSection(Section):
 
     Attributes:
         root: folder that the other paths are relative to. A relative root is looked for in the working directory,
-            in the folders of ``$AEANET_DATA``, and in ``data``.
+            in the folders of ``$AEANET_DATA``, and in ``data``, and then in the folder `download` of each of these.
+        download: name by which ``aeanet download`` knows the data, and of its folder; ``None`` for others.
         match_targets: whether each ground truth is fitted to its input by gain and offset, and normalised as that
             (docs/training.md): per image, per patch for an ``npz``. Predictions then have the intensities of the input.
 
@@ -41,6 +43,7 @@ class CommonSection(Section):
     """
 
     root: str = "."
+    download: str | None = None
     match_targets: bool = False
 
     needed: ClassVar[tuple[str, ...]] = ()
@@ -75,21 +78,37 @@ class CommonSection(Section):
         return self
 
     def folder(self):
-        """The folder that paths are relative to: ``root`` as given, or under ``$AEANET_DATA`` or ``data``.
+        """The folder that paths are relative to: ``root`` as given, or under ``$AEANET_DATA`` or ``data``, or in the
+        folder `download` of one of these.
 
         Raises:
             InputError: it is in none of these places.
         """
         root = Path(self.root).expanduser()
-        if root.is_absolute():
-            places = [root]
-        else:
-            given = [Path(p) for p in os.environ.get("AEANET_DATA", "").split(os.pathsep) if p]
-            places = [base / root for base in (Path(), *given, Path("data"))]
+        given = [Path(p) for p in os.environ.get("AEANET_DATA", "").split(os.pathsep) if p]
+        bases = [Path(), *given, Path("data")]
+        places = [root] if root.is_absolute() else [base / root for base in bases]
+        if self.download and not root.is_absolute():
+            # An archive unpacked into a folder of its own has one of the owner's name in it.
+            places += [base / self.download / root for base in bases]
         for place in places:
             if place.is_dir():
                 return place
-        raise InputError(f"data.root: no folder {root}; looked in {', '.join(str(p.parent) for p in places)}")
+        looked = dict.fromkeys(str(place.parent.absolute()) for place in places)
+        raise InputError(f"data.root: no folder {root}; looked in {', '.join(looked)}{self._remedy()}")
+
+    def _remedy(self):
+        """What to do where the data are missing, for the end of a message."""
+        if self.download is None:
+            return ""
+        dataset = get_dataset(self.download)
+        what = f"fetches {dataset.file} from {dataset.page}" if dataset.url else "says where to get it"
+        return f"; `aeanet download {dataset.name}` {what}, --data DIR names another folder"
+
+    @property
+    def holds_out(self):
+        """Whether a share of the pairs to train on is held out for validation."""
+        return False
 
 
 class _ImagesSection(CommonSection):
@@ -118,6 +137,10 @@ class _PairsSection(_ImagesSection):
             raise ValueError("validation_low, validation_GT: give both or none")
         return self
 
+    @property
+    def holds_out(self):
+        return self.validation_low is None
+
 
 class FoldersSection(_PairsSection):
     """Folders ``low`` and ``GT`` of paired images, matched by file name."""
@@ -142,6 +165,10 @@ class NpzSection(CommonSection):
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
     whole_images = False
+
+    @property
+    def holds_out(self):
+        return True
 
 
 class SampleSection(_ImagesSection):
@@ -243,6 +270,10 @@ class LabelsSection(_PairsSection):
         if self.channels and self.stack:
             raise ValueError(f"channels: {self.channels}, expected none with a stack")
         return self
+
+    @property
+    def holds_out(self):
+        return not self.stack and super().holds_out
 
 
 class ISegSection(_ImagesSection):

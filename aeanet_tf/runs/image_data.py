@@ -34,6 +34,19 @@ class TrainingImages(NamedTuple):
     triplets: list | None = None
 
 
+def pairs_of_epoch(section, images):
+    """How many pairs a pass over the data has: those to train on, and a share of them that is held out for validation.
+
+    The papers count epochs and patches of all training data (GVTNet paper, sections 2.3 and 4.5.2) and say nothing of
+    what they hold out. Of whole images, one patch each makes a pass.
+
+    Args:
+        section: of a run configuration.
+        images: the `TrainingImages` that were loaded from it.
+    """
+    return len(images.X) + (len(images.validation[0]) if section.holds_out else 0)
+
+
 def load_npz(section, network):
     """Patches of a `NpzSection`."""
     pattern = str(section.folder() / section.npz)

@@ -10,7 +10,14 @@ from aeanet_tf.models.folder import known_normalization, model_class, weight_fil
 from aeanet_tf.models.initial_weights import assign, common_weights, differing_fields, source_model
 from aeanet_tf.networks import as_spec, build_network
 from aeanet_tf.runs.config import is_same_run, load_run, save_run
-from aeanet_tf.runs.image_data import load_folders, load_label_free, load_npz, load_paired_em, load_sample
+from aeanet_tf.runs.image_data import (
+    load_folders,
+    load_label_free,
+    load_npz,
+    load_paired_em,
+    load_sample,
+    pairs_of_epoch,
+)
 from aeanet_tf.runs.label_data import load_iseg, load_labels
 from aeanet_tf.runs.slice_data import TRIPLETS_FILE, load_slices, save_triplets
 from aeanet_tf.training import ResumableState, reduce_on_plateau
@@ -49,13 +56,17 @@ def load_data(section, network):
     return LOADERS[section.kind](section, network)
 
 
-def model_config(config):
+def model_config(config, pairs=None):
     """The configuration of the model of a `RunConfig`: an `AEANetConfig`, or that of one of its siblings.
+
+    Args:
+        config: the run.
+        pairs: that an epoch has, where the run counts epochs; without it, as if each were of one step.
 
     Raises:
         InputError: a preset, network or training field that is wrong.
     """
-    model, training = config.model, config.training
+    model, training = config.model, config.training.of_data(pairs or config.training.batch_size)
     config_class = _model_class(config).config_class
     fields = training.arguments(config_class.settings)
     if config.data.segments:
@@ -127,6 +138,8 @@ def train_run(config, overwrite=False, verbose=1):
     start = {} if resume else _initial_weights(config, network)
     find_devices(config.training.devices, config.training.batch_size, "training.")
     images, trained = load_data(config.data, network), _model_class(config)
+    if config.training.epochs is not None:
+        network = _of_length(config, pairs_of_epoch(config.data, images))
     data = _prepared(trained, network, images)
     # Built only now: making the model writes its folder.
     try:
@@ -165,6 +178,14 @@ def _initial_weights(config, network):
     if None not in (here, there) and here != there:
         logger.warning("initial weights of %s: images were normalised by %s there, by %s here", source, there, here)
     return weights
+
+
+def _of_length(config, pairs):
+    """The configuration of the model of a run that counts epochs of so many pairs."""
+    network, training = model_config(config, pairs), config.training.of_data(pairs)
+    facts = (config.training.epochs, pairs, training.steps, training.batch_size, training.steps_per_epoch)
+    logger.info("%g epochs of %d pairs: %d steps of %d, validated every %d", *facts)
+    return network
 
 
 def _prepared(trained, network, images):

@@ -19,7 +19,6 @@ from aeanet_tf.training import CSVHistory, read_history
 from tests.models import EAGER, contents, eager_tensorflow
 
 pytestmark = EAGER
-CONFIG = Path(__file__).parents[2] / "configs" / "quickstart.json"
 SMALL = [
     "training.steps=4",
     "training.steps_per_epoch=2",
@@ -33,7 +32,7 @@ SMALL = [
 def quickstart(*changes):
     words = [word for change in [*SMALL, *changes] for word in ("--set", change)]
     with eager_tensorflow():
-        return main(["quickstart", "--config", str(CONFIG), "--output", "result", *words])
+        return main(["quickstart", "--output", "result", *words])
 
 
 def test_picture_scores_and_images(tmp_path, monkeypatch, capfd):
@@ -91,5 +90,5 @@ def test_other_data_are_refused(tmp_path, monkeypatch, capfd):
     assert quickstart("data.kind=folders") == 2
     error = capfd.readouterr().err
     assert len(error.splitlines()) == 1
-    assert re.search(r"quickstart\.json: data\.kind is 'folders', the quickstart takes 'sample'", error)
+    assert re.search(r"quickstart: data\.kind is 'folders', the quickstart takes 'sample'", error)
     assert not contents(tmp_path)

@@ -44,6 +44,19 @@ def test_tiny_is_two_steps_of_two_patches():
     assert budget.apply({**TRAINING, "batch_size": 1})["batch_size"] == 1
 
 
+def test_epochs_are_shortened_as_steps_are():
+    """A hundredth of 80 epochs; the rate still falls as often as published."""
+    training = {**TRAINING, "steps": None, "epochs": 80, "steps_per_epoch": None}
+    shorter = {"epochs": 0.8, "learning_rate_decay": {"rate": 0.5, "steps": 100}}
+    assert parse_budget("0.01").apply(training) == {**training, **shorter}
+    assert parse_budget("full").apply(training) == training
+    by_epochs = {**training, "steps_per_epoch": 500, "learning_rate_decay": {"rate": 0.1, "epochs": 30}}
+    found = parse_budget("0.1").apply(by_epochs)
+    assert (found["epochs"], found["learning_rate_decay"]["epochs"], found["steps_per_epoch"]) == (8, 3, 50)
+    tiny = parse_budget("tiny").apply(by_epochs)
+    assert (tiny["steps"], tiny["epochs"], tiny["steps_per_epoch"], tiny["batch_size"]) == (2, None, 1, 2)
+
+
 @pytest.mark.parametrize("text", ["none", "0", "-1", "1.5", "nan", ""])
 def test_other_budgets_are_refused(text):
     with pytest.raises(InputError, match=r"--budget: .*expected full, tiny, or a fraction"):

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +83,7 @@ def test_minutes_give_the_steps_of_the_measured_times(tmp_path):
     }
     training = comparison.config(AEANET, 1).training
     # As many validations as the file says, of fewer or more steps.
-    assert (training.steps, training.steps_per_epoch, training.epochs, training.seed) == (480, 120, 4, 1)
+    assert (training.steps, training.steps_per_epoch, training.validations, training.seed) == (480, 120, 4, 1)
     names = {label: [config.model.name for config in runs] for label, runs in comparison.runs().items()}
     assert names == {method.label: [f"small-{method.key}-seed{seed}" for seed in (0, 1)] for method in (UNET, AEANET)}
     assert "1 minutes" in comparison.notes()[0]
@@ -92,6 +93,9 @@ def test_without_minutes_all_have_the_steps_of_the_file(tmp_path):
     comparison = Comparison(laboratory(tmp_path), "small", (CARE, UNET))
     assert comparison.steps(CARE) == comparison.config(UNET, 0).training.steps == 400
     assert comparison.notes() == []
+    in_epochs = replace(laboratory(tmp_path), overrides=("training.epochs=3",))
+    with pytest.raises(InputError, match=r"training\.epochs: found 3, expected training\.steps"):
+        Comparison(in_epochs, "small", (CARE, UNET)).steps(CARE)
     comparison = Comparison(laboratory(tmp_path, "0.01"), "small", (CARE, UNET))
     assert comparison.steps(CARE) == comparison.steps(UNET) == 4
 

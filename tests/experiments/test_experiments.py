@@ -4,7 +4,6 @@ import csv
 import json
 from contextlib import nullcontext
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Laboratory
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.runs.config import load_run_config
+from aeanet_tf.runs.shipped import CONFIGS
 from aeanet_tf.runs.train import model_config
 from tests.datasets.published import write_care, write_label_free, write_paired_em
 from tests.models import EAGER, eager_tensorflow
@@ -216,8 +216,7 @@ def test_published_figures_stand_beside_the_protocol_that_made_them():
 
 
 def test_ablations_are_those_of_the_configurations(tmp_path):
-    configs = Path(__file__).resolve().parents[2] / "configs"
-    lab = Laboratory(tmp_path, tmp_path, parse_budget("full"), configs=configs)
+    lab = Laboratory(tmp_path, tmp_path, parse_budget("full"))
     methods = {
         "references_only": paired_em.REFERENCES,
         "batch_aware_only": paired_em.BATCH,
@@ -225,10 +224,10 @@ def test_ablations_are_those_of_the_configurations(tmp_path):
         "references_32": paired_em.FEWER[32],
         "references_64": paired_em.AEANET,
     }
-    assert set(methods) == {path.stem for path in (configs / "paired_em_ablations").iterdir()}
+    assert set(methods) == {path.stem for path in (CONFIGS / "paired_em_ablations").iterdir()}
     for name, method in methods.items():
         ours = lab.config("paired_em", method, 0)
-        theirs = load_run_config(configs / "paired_em_ablations" / f"{name}.json")
+        theirs = load_run_config(f"paired_em_ablations/{name}")
         assert model_config(ours).spec == model_config(theirs).spec
         assert ours.training == theirs.training
 

@@ -12,6 +12,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.experiments import laboratory as laboratory_module
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Case, Laboratory, Method
+from aeanet_tf.experiments.scores import write_report
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.runs import train as runs
 from tests.models import EAGER, eager_tensorflow
@@ -74,6 +75,20 @@ def test_configurations_are_the_file_with_method_budget_and_overrides(data, tmp_
         lab.config("none", METHOD, 0)
     with pytest.raises(InputError, match=r"small\.json.*training\.steps"):
         laboratory(data, tmp_path, overrides=("training.steps=many",)).config("small", METHOD, 0)
+
+
+def test_a_length_in_epochs_is_known_from_the_trained_model(data, tmp_path):
+    """4 images in batches of 2: a tenth of 10 epochs are 2 steps, each validated, since they are fewer than 10."""
+    changes = {"epochs": 10, "steps": None, "steps_per_epoch": None, "batch_size": 2}
+    lab = laboratory(data, tmp_path, "0.1")
+    config = lab.config("small", METHOD, 0, training=changes)
+    assert config.training.epochs == 1 and config.training.steps is None
+    lab.model(config)
+    assert lab.lengths(config) == (2, 1) and lab.is_trained(config)
+    steps = laboratory(data, tmp_path, "full", ("training.steps=7",)).config("small", METHOD, 0, training=changes)
+    assert (steps.training.steps, steps.training.epochs) == (7, None) and lab.lengths(steps) == (1, 7)
+    path = write_report(lab, "table", "Title", [], [], {"A": [config]})
+    assert "1 epochs in batches of 2," in path.read_text() and "diverged" not in path.read_text()
 
 
 def test_what_is_finished_is_not_done_again(data, tmp_path, monkeypatch):

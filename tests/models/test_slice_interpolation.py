@@ -294,7 +294,7 @@ def unreachable(*_args, **_kwargs):
 
 
 def test_a_loss_of_slices_for_other_models_is_refused():
-    config = load_run_config("configs/quickstart.json", ["training.loss=pixel"])
+    config = load_run_config("quickstart", ["training.loss=pixel"])
     with pytest.raises(InputError, match=r"training.loss: 'pixel', expected one of mae, mse, charbonnier, laplace"):
         model_config(config)
 

@@ -1,7 +1,6 @@
 """Run configurations say what is wrong with them: the file, the field, what was found."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -9,9 +8,8 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.networks import presets
 from aeanet_tf.runs.config import RunConfig, TrainingSection, load_run_config
 from aeanet_tf.runs.data_sections import DATA_SECTIONS
+from aeanet_tf.runs.shipped import shipped_configs
 from tests.models import NETWORK, write_config
-
-CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.fixture
@@ -19,12 +17,11 @@ def path(tmp_path):
     return write_config(tmp_path / "run.json")
 
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in CONFIGS.rglob("*.json")))
+@pytest.mark.parametrize("name", shipped_configs())
 def test_shipped_configurations_give_valid_models(name):
     from aeanet_tf.runs.train import model_config
 
-    (file,) = CONFIGS.rglob(f"{name}.json")
-    config = load_run_config(file)
+    config = load_run_config(name)
     assert config.model.preset in presets
     made = model_config(config)
     assert made.is_valid() and made.train_seed == config.training.seed
@@ -32,21 +29,25 @@ def test_shipped_configurations_give_valid_models(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "preset", "loss"),
+    ("name", "preset", "loss", "epochs", "patches", "steps"),
     [
-        ("planaria", "aeanet-care", "laplace"),
-        ("tribolium", "aeanet-care", "laplace"),
-        ("flywing", "aeanet-flywing", "mae"),
+        ("planaria", "aeanet-care", "laplace", 80, 17_005, 85_025),
+        ("flywing", "aeanet-flywing", "mae", 80, 16_891, 84_455),
+        ("tribolium", "aeanet-care", "laplace", 50, 14_725, 46_016),
+        ("planaria_gvtnet", "gvtnet-care", "laplace", 50, 17_005, 53_141),
+        ("tribolium_gvtnet", "gvtnet-care", "laplace", 50, 14_725, 46_016),
+        ("flywing_gvtnet", "gvtnet-flywing", "mae", 50, 16_891, 52_785),
     ],
 )
-def test_care_runs_are_trained_as_in_the_papers(name, preset, loss):
-    """The training settings of the papers."""
+def test_care_runs_are_trained_as_in_the_papers(name, preset, loss, epochs, patches, steps):
+    """The training settings of the papers, and the numbers of patches that they state."""
     from aeanet_tf.runs.train import model_config
 
-    config = load_run_config(CONFIGS / f"{name}.json")
-    made = model_config(config)
+    config = load_run_config(name)
+    made, length = model_config(config, patches), config.training.of_data(patches)
     assert (made.preset, made.train_loss, made.probabilistic) == (preset, loss, loss == "laplace")
-    assert made.train_epochs * made.train_steps_per_epoch == 55_000
+    assert (config.training.epochs, length.steps) == (epochs, steps)
+    assert (made.train_epochs, made.train_steps_per_epoch) == (epochs, -(-patches // 16)), "validated after each pass"
     assert (made.train_batch_size, made.train_learning_rate, made.train_beta_1) == (16, 4e-4, 0.5)
     assert made.train_learning_rate_decay == {"rate": 0.7, "steps": 10_000}
     assert made.train_reduce_lr is None
@@ -59,8 +60,8 @@ def test_paired_em_is_trained_as_in_the_paper():
     from aeanet_tf.runs.train import model_config
 
     attention = {}
-    for file in (CONFIGS / "paired_em.json", *(CONFIGS / "paired_em_ablations").glob("*.json")):
-        config = load_run_config(file)
+    for name in (name for name in shipped_configs() if name.startswith("paired_em")):
+        config = load_run_config(name)
         made = model_config(config)
         assert (made.train_loss, made.train_learning_rate, made.train_beta_1) == ("mae", 4e-4, 0.9)
         assert made.train_epochs * made.train_steps_per_epoch == 120_000
@@ -68,7 +69,8 @@ def test_paired_em_is_trained_as_in_the_paper():
         assert made.train_learning_rate_decay == {"rate": 0.5, "steps": 10_000}
         assert config.data.kind == "paired_em"
         assert config.data.normalization.model_dump() == {"kind": "range", "low": 0, "high": 255, "over": "all"}
-        attention[file.stem] = (made.spec.attention.batch_aware, made.spec.attention.shared_references)
+        attends = made.spec.attention
+        attention[name.removeprefix("paired_em_ablations/")] = (attends.batch_aware, attends.shared_references)
     assert attention == {
         "paired_em": (True, 64),
         "references_only": (False, 64),
@@ -86,7 +88,7 @@ def test_label_free_structures_are_trained_as_in_the_paper():
 
     pixels = {"membrane_caax_63x": 0.086, "dic_lamin_b1": 0.172}
     for structure in STRUCTURES:
-        config = load_run_config(CONFIGS / "label_free" / f"{structure}.json")
+        config = load_run_config(f"label_free/{structure}")
         made = model_config(config)
         assert (made.train_loss, made.train_learning_rate, made.train_beta_1) == ("mse", 1e-3, 0.5)
         assert made.train_epochs * made.train_steps_per_epoch == 100_000 and not made.train_learning_rate_decay
@@ -95,16 +97,16 @@ def test_label_free_structures_are_trained_as_in_the_paper():
         assert (data.kind, data.structure, data.normalization.kind) == ("label_free", structure, "standard")
         factor = pixels.get(structure, 0.108) / 0.29
         assert data.resize == pytest.approx((1, factor, factor), rel=1e-3)
-    assert len(list((CONFIGS / "label_free").glob("*.json"))) == len(STRUCTURES) == 13
+    assert sum(name.startswith("label_free/") for name in shipped_configs()) == len(STRUCTURES) == 13
 
 
 @pytest.mark.parametrize("file", ["paired_em.json", "planaria.json", "flywing.json", "label_free/dna.json"])
 def test_one_override_chooses_unet_gvtnet_or_aeanet(file):
     from aeanet_tf.runs.train import model_config
 
-    network = load_run_config(CONFIGS / file).model.preset.split("-", 1)[1]
+    network = load_run_config(file).model.preset.split("-", 1)[1]
     for kind in ("unet", "gvtnet", "aeanet"):
-        config = load_run_config(CONFIGS / file, [f"model.preset={kind}-{network}"])
+        config = load_run_config(file, [f"model.preset={kind}-{network}"])
         spec = model_config(config).spec
         attends = spec.n_attention > 0
         assert attends == (kind != "unet")
@@ -160,6 +162,11 @@ def test_a_later_override_wins_and_sections_may_be_missing(tmp_path):
         ("training.steps=many", r"training\.steps: .*received 'many'"),
         ("training.steps=0", r"training\.steps: .*received 0"),
         ("training.steps=1.5", r"training\.steps"),
+        ('training={"steps": 5, "epochs": 2}', "steps, epochs: found 5 and 2, expected one of the two"),
+        ("training.epochs=0", r"training\.epochs: Input should be greater than 0, received 0"),
+        ("training.learning_rate_decay.epochs=3", r"training\.learning_rate_decay\.rate: Field required"),
+        ('training={"steps": 5, "learning_rate_decay": {"rate": 0.5, "epochs": 3}}',
+         r"learning_rate_decay\.epochs: found beside steps, expected steps there, too"),
         ("training.learning_rate=NaN", r"training\.learning_rate"),
         ("training.learning_rate=Infinity", r"training\.learning_rate"),
         ("training.beta_1=1", r"training\.beta_1"),
@@ -257,7 +264,67 @@ def test_all_mistakes_are_told_at_once(path):
 
 def test_steps_make_whole_epochs(path):
     for steps, epochs in ((1, 1), (2, 1), (3, 2), (4, 2)):
-        assert load_run_config(path, [f"training.steps={steps}"]).training.epochs == epochs
+        assert load_run_config(path, [f"training.steps={steps}"]).training.validations == epochs
+
+
+@pytest.mark.parametrize(
+    ("given", "steps", "between"),
+    [
+        # 2 * 10 / 3 = 6.7: the seventh step begins a third pass. A pass is longer than a tenth of that.
+        ({"epochs": 2}, 7, 1),
+        ({"epochs": 2, "steps_per_epoch": 5}, 7, 5),
+        ({"epochs": 0.5}, 2, 1),
+        ({"epochs": 30}, 100, 4),
+        ({"epochs": 1e-3}, 1, 1),
+        # A hundredth of 30 epochs is 0.3, whatever its last digit: one step, not two.
+        ({"epochs": 0.01 * 30}, 1, 1),
+        ({"steps": 500}, 500, 250),
+        ({}, 40_000, 400),
+    ],
+)
+def test_epochs_are_passes_over_the_data(given, steps, between):
+    training = TrainingSection(batch_size=3, **given).of_data(10)
+    assert (training.steps, training.steps_per_epoch, training.epochs) == (steps, between, None)
+    assert training.validations == -(-steps // between)
+
+
+def test_a_decay_may_count_epochs():
+    """The SSAN paper's: a tenth of the rate after 30 epochs of 50, of 2,191 triplets in batches of 3."""
+    training = TrainingSection(epochs=50, batch_size=3, learning_rate_decay={"rate": 0.1, "epochs": 30})
+    assert TrainingSection.model_validate(json.loads(training.model_dump_json())) == training
+    length = training.of_data(2191)
+    assert (length.steps, length.learning_rate_decay.model_dump()) == (36_517, {"rate": 0.1, "steps": 21_910})
+
+
+def test_the_length_that_is_given_last_counts(path, tmp_path):
+    (tmp_path / "e.json").write_text('{"model": {"name": "m"}, "data": {"kind": "npz"}, "training": {"epochs": 3}}')
+    for file, changes, expected in (
+        (path, ["training.epochs=5"], (None, 5)),
+        (path, ["training.epochs=5", "training.steps=8"], (8, None)),
+        (path, ["training.epochs=null"], (4, None)),
+        (tmp_path / "e.json", [], (None, 3)),
+        (tmp_path / "e.json", ["training.steps=500"], (500, None)),
+    ):
+        training = load_run_config(file, changes).training
+        assert (training.steps, training.epochs) == expected
+
+
+def test_pairs_of_an_epoch_are_all_that_the_data_have_to_train_on():
+    """With those of a share that is held out, as the papers count; without those that are for validation anyway."""
+    from aeanet_tf.runs.image_data import TrainingImages, pairs_of_epoch
+
+    images = TrainingImages([None] * 9, [None] * 9, ([None] * 2, [None] * 2))
+    for fields, pairs in (
+        ({"kind": "npz"}, 11),
+        ({"kind": "folders"}, 11),
+        ({"kind": "folders", "validation_low": "a", "validation_GT": "b"}, 9),
+        ({"kind": "labels"}, 11),
+        ({"kind": "labels", "stack": "s", "label_stack": "t", "train_slices": "0", "validation_slices": "1"}, 9),
+        ({"kind": "slices", "stack": "s", "train_slices": "0-2", "validation_slices": "3-5"}, 9),
+        ({"kind": "iseg", "train_subjects": "1", "validation_subjects": "2"}, 9),
+    ):
+        config = RunConfig.model_validate({"model": {"name": "m"}, "data": fields, "training": {"patch_size": [8, 8]}})
+        assert pairs_of_epoch(config.data, images) == pairs, fields
 
 
 def test_a_configuration_survives_json(path):
@@ -268,6 +335,7 @@ def test_a_configuration_survives_json(path):
 # The fields of the section as every configuration had them whatever its kind.
 EARLIER = {
     "root": ".",
+    "download": None,
     "low": "train/low",
     "GT": "train/GT",
     "validation_low": None,

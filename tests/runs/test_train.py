@@ -83,6 +83,20 @@ def test_one_seed_fixes_a_run(finished, workplace):
         assert_same_weights(*(workplace / "models" / name / "weights_last.h5" for name in ("m", "other")))
 
 
+def test_epochs_become_steps_when_the_data_are_there(finished, workplace, caplog):
+    """3 pairs in batches of 2, those held out counted: 2 epochs are 3 steps, rounded up to 4 by those of 2 steps."""
+    caplog.set_level("INFO", "aeanet_tf")
+    with interrupted(3, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+        train(workplace, "training.epochs=2")
+    train(workplace, "training.epochs=2")
+    assert "2 epochs of 3 pairs: 3 steps of 2, validated every 2" in caplog.messages
+    assert any(message.startswith("augmentation: flips along every axis") for message in caplog.messages)
+    assert_same_weights(*(place / "models" / "m" / "weights_last.h5" for place in (finished, workplace)), 1e-5)
+    folder = workplace / "models" / "m"
+    network, training = load_model(folder).config, load_run_config(folder / "run.json").training
+    assert (network.train_epochs, network.train_steps_per_epoch, training.epochs, training.steps) == (2, 2, 2, None)
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("the power failed")])
 def test_a_run_stopped_in_its_second_epoch_goes_on_after_the_first(finished, workplace, error):
     with interrupted(3, error), pytest.raises(type(error)):
@@ -290,7 +304,7 @@ def test_data_root_is_looked_for_where_people_keep_data(tmp_path, monkeypatch):
     here.mkdir(parents=True)
     monkeypatch.chdir(here)
     monkeypatch.setenv("AEANET_DATA", os.pathsep.join([str(tmp_path / "none"), str(tmp_path / "disk")]))
-    with pytest.raises(InputError, match=r"data\.root: no folder set; looked in .*disk, data$"):
+    with pytest.raises(InputError, match=r"data\.root: no folder set; looked in .*here, .*none, .*disk, .*data$"):
         FoldersSection(root="set").folder()
     # From the last place to the first, each found before those that came before.
     for place in (here / "data", tmp_path / "disk", tmp_path / "none", here):

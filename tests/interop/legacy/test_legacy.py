@@ -107,7 +107,7 @@ def trained(tmp_path_factory):
         "training.patch_size": [64, 64],
         "training.learning_rate": 0.004,
     }
-    config = load_run_config(ROOT / "configs" / "w2s.json", [f"{key}={json.dumps(v)}" for key, v in changes.items()])
+    config = load_run_config("w2s", [f"{key}={json.dumps(v)}" for key, v in changes.items()])
     train_run(config)
     return folder / "w2s"
 
