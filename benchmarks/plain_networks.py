@@ -57,7 +57,9 @@ class PlainAttention(keras.layers.Layer):
         own = "b" if k.shape[0] != 1 else "a"
         kv = ops.einsum("bnhd,bnhe->bhde", k, v)
         y = ops.einsum("bnhd,bhde->bnhe" if own == "b" else "bnhd,ahde->bnhe", q, kv)
-        length = ops.shape(k if self.options.normalization == "key_length" else q)[1]
+        # The queries of a group of images are those of all of them, as its keys are.
+        queries = ops.shape(q)[1] * (1 if own == "b" else ops.shape(q)[0])
+        length = ops.shape(k)[1] if self.options.normalization == "key_length" else queries
         y = y * (q.shape[-1] ** -0.5) / ops.cast(length, y.dtype)
         return self.out(ops.reshape(y, (ops.shape(y)[0], -1, self.filters)))
 
