@@ -57,7 +57,9 @@ class PlainAttention(keras.layers.Layer):
         own = "b" if k.shape[0] != 1 else "a"
         kv = ops.einsum("bnhd,bnhe->bhde", k, v)
         y = ops.einsum("bnhd,bhde->bnhe" if own == "b" else "bnhd,ahde->bnhe", q, kv)
-        length = ops.shape(k if self.options.normalization == "key_length" else q)[1]
+        # The queries of a group of images are those of all of them, as its keys are.
+        queries = ops.shape(q)[1] * (1 if own == "b" else ops.shape(q)[0])
+        length = ops.shape(k)[1] if self.options.normalization == "key_length" else queries
         y = y * (q.shape[-1] ** -0.5) / ops.cast(length, y.dtype)
         return self.out(ops.reshape(y, (ops.shape(y)[0], -1, self.filters)))
 
@@ -70,13 +72,14 @@ def plain_network(spec, network=None):
     """The U-Net of a `UNetSpec`, as `aeanet_tf.networks.unet` describes it, in plain Keras.
 
     Args:
-        spec: a `UNetSpec` without learned query and scale; residual paths of attention of version 2.
+        spec: a `UNetSpec` without learned query and scale; residual paths of attention of version 2, keys and values
+            of the output's channels.
         network: of `build_network` for the same spec, whose weights are taken over.
 
     Raises:
         InputError: a spec that it does not know.
     """
-    if spec.probabilistic or spec.last_activation != "linear" or not _is_plain(spec.attention):
+    if spec.probabilistic or spec.last_activation != "linear" or not _is_plain(spec):
         raise InputError("network: expected no scale, no last activation, and attention by length of version 2")
     image = keras.Input((*(None,) * spec.dimension, spec.in_channels))
     x = _convolution(spec, image, spec.filters(0), 3)
@@ -84,14 +87,15 @@ def plain_network(spec, network=None):
     for level in range(spec.depth):
         if level:
             skips.append(x)
-            x = _downsampling(spec, x, spec.filters(level))
+            x = _downsampling(spec, x, spec.downsamplings[level - 1], spec.filters(level))
         for _ in range(spec.encoding_blocks[level]):
             x = _residual(spec, x, spec.filters(level))
     for kind in spec.bottom:
         block = _attention if kind == "attention" else _residual
         x = block(spec, x, spec.filters(spec.depth - 1))
-    for level, count in zip(reversed(range(spec.depth - 1)), spec.decoding_blocks, strict=True):
-        x = _upsampling(spec, x, spec.filters(level))
+    levels = reversed(range(spec.depth - 1))
+    for level, count, kind in zip(levels, spec.decoding_blocks, spec.upsamplings, strict=True):
+        x = _upsampling(spec, x, kind, spec.filters(level))
         join = keras.layers.Concatenate if spec.skip == "concat" else keras.layers.Add
         x = join()([x, skips.pop()])
         for _ in range(count):
@@ -105,8 +109,12 @@ def plain_network(spec, network=None):
     return plain
 
 
-def _is_plain(attention):
-    return (attention.query, attention.residual) == ("input", "v2") and attention.normalization != "softmax"
+def _is_plain(spec):
+    arguments = [(size, spec.attention_arguments(size, kind)) for _, size, kind in spec.operators]
+    versions = {options["residual"] for size, options in arguments if size != "same"}
+    widths = {options[name] for _, options in arguments for name in ("key_filters", "value_filters")}
+    by_length = spec.attention.query == "input" and spec.attention.normalization != "softmax"
+    return by_length and versions <= {"v2"} and widths <= {None}
 
 
 def _convolution(spec, x, filters, kernel, strides=1, use_bias=False):
@@ -116,7 +124,7 @@ def _convolution(spec, x, filters, kernel, strides=1, use_bias=False):
 def _preactivation(spec, x):
     if spec.batch_norm:
         x = keras.layers.BatchNormalization(momentum=spec.momentum, epsilon=spec.epsilon)(x)
-    return keras.layers.ReLU(6.0)(x)
+    return keras.layers.ReLU(6.0 if spec.activation == "relu6" else None)(x)
 
 
 def _residual(spec, x, filters, strides=1):
@@ -135,16 +143,16 @@ def _attention(spec, x, filters, size="same"):
     return keras.layers.Add()([x if size == "same" else query, y])
 
 
-def _downsampling(spec, x, filters):
-    if spec.downsampling == "attention":
+def _downsampling(spec, x, kind, filters):
+    if kind.startswith("attention"):
         return _attention(spec, x, filters, "down")
-    if spec.downsampling == "residual":
+    if kind == "residual":
         return _residual(spec, x, filters, 2)
     return _convolution(spec, x, filters, 3, 2)
 
 
-def _upsampling(spec, x, filters):
-    if spec.upsampling == "attention":
+def _upsampling(spec, x, kind, filters):
+    if kind.startswith("attention"):
         return _attention(spec, x, filters, "up")
     kernel = spec.upsampling_kernel
     return TRANSPOSED[spec.dimension](filters, kernel, 2, padding="same", use_bias=False)(x)

@@ -94,7 +94,8 @@ def _pre_activation(layer: PreActivation, x, name=None):
     name = name or layer.name
     if layer.norm is not None:
         x = copied(layer.norm, f"{name}.norm", x)
-    return keras.layers.ReLU(max_value=6.0, name=f"{name}.relu6", dtype="float32")(x)
+    largest = {"relu6": 6.0, "relu": None}[layer.activation]
+    return keras.layers.ReLU(max_value=largest, name=f"{name}.{layer.activation}", dtype="float32")(x)
 
 
 @_replaced.register

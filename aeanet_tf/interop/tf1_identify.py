@@ -13,6 +13,7 @@ HIDDEN = (
     "attention.num_heads",
     "attention.normalization",
     "attention.batch_aware",
+    "activation",
     "output_offset",
     "last_activation",
     "momentum",
@@ -21,27 +22,33 @@ HIDDEN = (
 """Fields of a spec that no variable shows."""
 
 _VARIES = {"dimension", "in_channels", "out_channels", "probabilistic", "shared_references", "residual"}
+_VARIES |= {"key_filters", "value_filters"}
+# Operators that change resolution by the first part of the names below them; GVTOs apart.
+_DOWN = {"convolution": "convolution", "convolution_1": "residual", "convolution_2": "residual"}
+_UP = {"transposed_convolution": "transposed_convolution"}
 
 
 def identify(variables, preset=None, overrides=()):
     """The network of a checkpoint.
 
-    Names and shapes show the dimension, channels, depth, filters, blocks, operators of down- and up-sampling and their
-    residual (GVTO v1 or v2), skip connections, batch normalisation, output layers, shared references and whether
-    a scale is predicted. A single missing or misshapen variable does not change what is read from the others.
+    Names and shapes show the dimension, channels, depth, filters, blocks, the operator of each down- and up-sampling
+    and its residual path (GVTO v1 or v2), channels of keys and values, skip connections, batch normalisation, output
+    layers, shared references and whether a scale is predicted. A single missing or misshapen variable does not change
+    what is read from the others, but a GVTO without shortcut of its own is one of v2.
 
-    They cannot show the number of heads, the normalisation of the attention, batch-aware training, the output offset,
-    the last activation, nor momentum and epsilon of batch normalisation. These are those of the published network
-    (preset) that agrees in most of the fields that can be seen: an ``aeanet-`` one where there are references or the
-    output layer has the name of AEANet's program (``batch_normalization``), else a ``gvtnet-`` one, or
-    a ``unet-`` one where nothing attends. Hence 2 heads, but 1 for label-free; the offset of the care and flywing
+    They cannot show the number of heads, the normalisation of the attention, batch-aware training, the activation, the
+    output offset, the last activation, nor momentum and epsilon of batch normalisation. These are those of the
+    published network (preset) that agrees in most of the fields that can be seen: an ``aeanet-`` one where there are
+    references or the output layer has the name of AEANet's program (``batch_normalization``), else a ``gvtnet-`` one,
+    or a ``unet-`` one where nothing attends. Hence 2 heads, but 1 for label-free; the offset of the care and flywing
     networks where input and output have the same number of channels; length of the key in AEANet, of the query
     in GVTNet. Batch-aware training is off in 3D (AEANet paper, section VI-B).
 
     Args:
         variables: dict from original name to array, without the optimiser's.
         preset: name of the network; it then decides everything but the dimension, channels, the number of its
-            references, whether a scale is predicted, and down- and up-sampling by GVTOs, v1 or v2.
+            references, channels of keys and values, whether a scale is predicted, and down- and up-sampling by GVTOs,
+            v1 or v2.
         overrides: strings ``field=value`` applied last, such as ``attention.num_heads=1`` or
             ``restoration.output_offset=false``; the value is JSON, or a string if it is no JSON.
 
@@ -50,8 +57,7 @@ def identify(variables, preset=None, overrides=()):
         `aeanet_tf.interop.tf1_checkpoint.match_variables`.
 
     Raises:
-        InputError: variables of no network of these programs, v1 and v2 in one network, an unknown preset, or fields
-            that contradict each other.
+        InputError: variables of no network of these programs, an unknown preset, or fields that contradict each other.
     """
     shapes = {name: np.shape(value) for name, value in variables.items()}
     projected = {n.removeprefix("projection/"): s for n, s in shapes.items() if n.startswith("projection/")}
@@ -101,7 +107,7 @@ def _without_effect(spec, prefix=""):
     if spec.kind == "projection":
         idle = {f"attention.{key}" for key in spec.attention.model_dump()} if spec.operators == "residual" else set()
         return idle | _without_effect(spec.restoration, "restoration.")
-    fields = {"upsampling_kernel"} if spec.upsampling == "attention" else set()
+    fields = set() if "transposed_convolution" in spec.upsamplings else {"upsampling_kernel"}
     fields |= set() if spec.batch_norm else {"momentum", "epsilon"}
     fields |= set() if spec.n_attention else {f"attention.{key}" for key in spec.attention.model_dump()}
     return {prefix + field for field in fields}
@@ -133,7 +139,7 @@ def _applied(spec, fields, everything):
     attends = spec.n_attention > 0
     for key, value in flat(fields).items():
         *parents, last = key.split(".")
-        may = everything or last in _VARIES or (attends and value == "attention" and last.endswith("sampling"))
+        may = everything or last in _VARIES or (attends and last.endswith("sampling") and _is_attention(value))
         if last == "shared_references":
             # No references where the network has some are a missing variable, and the reverse an extra one.
             may = value and (everything or data["attention"][last])
@@ -144,6 +150,11 @@ def _applied(spec, fields, everything):
     if everything and data["dimension"] == 3:
         data["attention"]["batch_aware"] = False
     return data
+
+
+def _is_attention(operators):
+    """Whether a GVTO is among the operators of a field: one name for all, or a tuple."""
+    return any(kind.startswith("attention") for kind in ((operators,) if isinstance(operators, str) else operators))
 
 
 def _nearest(fields, shapes):
@@ -183,19 +194,15 @@ def _unet_fields(shapes):
         "first_filters": filters,
         "encoding_blocks": tuple(_count(shapes, rf"encoding_block_{i}/res_(\d+)/") for i in range(1, depth + 1)),
         "decoding_blocks": tuple(_count(shapes, rf"decoding_block_{i}/res_(\d+)/") for i in range(depth - 1, 0, -1)),
-        "downsampling": _operator(shapes, "downsampling", "convolution"),
-        "upsampling": _operator(shapes, "upsampling", "transposed_convolution"),
+        **_resampling(shapes, depth),
         "upsampling_kernel": _vote(s[0] for n, s in kernels.items() if "/transposed_convolution/" in n),
         "bottom": _bottom(shapes),
         "skip": _skip(kernels, depth, filters),
         # By majority: one variable too many or too few is to be named, not to make another network.
         "batch_norm": 2 * normalised > len(kernels),
         "probabilistic": "out_sigma_conv/kernel" in shapes,
-        "attention": {"shared_references": references or 0},
+        "attention": {"shared_references": references or 0, **_versions(shapes), **_widths(shapes)},
     }
-    residual = _residual(shapes)
-    if residual:
-        fields["attention"]["residual"] = residual
     if out and kernels[f"{out}/kernel"][0] in (1, 3, 5):
         fields["output_kernel"] = kernels[f"{out}/kernel"][0]
         # The published networks have a bias where the kernel is 3; without it the variable is missing.
@@ -213,7 +220,7 @@ def _projection_fields(shapes):
         "filters": filters,
         "levels": max(1, *(_count(shapes, rf"Conv_{way}_(\d+)/") for way in ("down", "up"))),
         "operators": "attention" if any("/attention/" in n for n in shapes) else "residual",
-        "attention": {"shared_references": references or 0},
+        "attention": {"shared_references": references or 0, **_widths(shapes)},
     }
     return {key: value for key, value in fields.items() if value is not None}
 
@@ -233,31 +240,74 @@ def _first_filters(kernels):
     votes = []
     for name, shape in kernels.items():
         level = re.match(r"(first_convolution)/|encoding_block_(\d{1,2})/", name)
-        if level:
+        if level and not re.search(r"/[qkv]_transform/", name):
             votes.append(shape[-1] / (1 if level[1] else 2 ** max(0, int(level[2]) - 1)))
     filters = _vote(votes)
     return int(filters) if filters and filters.is_integer() else None
 
 
-def _operator(shapes, kind, otherwise):
-    """The operator that changes resolution, by the first part of the names below it."""
-    below = (re.match(rf"(?:en|de)coding_block_\d+/{kind}/(\w+)/", name) for name in shapes)
-    parts = {"attention": "attention", otherwise: otherwise, "convolution_1": "residual", "convolution_2": "residual"}
+def _resampling(shapes, depth):
+    """The fields ``downsampling`` and ``upsampling``: one name where all operators are alike, else one for each.
+
+    GVTOs are called by their versions where the network has both.
+    """
+    mixed = len(set(_sampling_versions(shapes).values())) > 1
+
+    def operators(blocks, parts):
+        found = [_operator(shapes, block, parts, mixed) for block in blocks]
+        # Of one that does not show, what most others are.
+        found = [kind or _vote(k for k in found if k) for kind in found]
+        return found[0] if len(set(found)) == 1 else tuple(found)
+
+    return {
+        "downsampling": operators([f"encoding_block_{i}/downsampling" for i in range(2, depth + 1)], _DOWN),
+        "upsampling": operators([f"decoding_block_{i}/upsampling" for i in range(depth - 1, 0, -1)], _UP),
+    }
+
+
+def _operator(shapes, block, parts, mixed):
+    """The operator of a block that changes resolution, by the first part of the names below it."""
+    version = _sampling_versions(shapes).get(block)
+    if version:
+        return f"attention_{version}" if mixed else "attention"
+    below = (re.match(rf"{block}/(\w+)/", name) for name in shapes)
     return _vote(parts[m[1]] for m in below if m and m[1] in parts)
 
 
-def _residual(shapes):
-    """v1 where the GVTOs of down- or up-sampling have shortcuts of their own, else v2; None without such GVTOs."""
-    kinds = {}
-    for kind in ("downsampling", "upsampling"):
-        if _operator(shapes, kind, "") == "attention":
-            kinds[kind] = "v1" if any(f"/{kind}/projection_shortcut/" in n for n in shapes) else "v2"
-    if len(set(kinds.values())) > 1:
-        versions = ", ".join(f"{kind} {version}" for kind, version in kinds.items())
-        raise InputError(
-            f"checkpoint: GVTOs of both versions ({versions}), a network (attention.residual) has one of them"
-        )
-    return next(iter(kinds.values()), None)
+def _sampling_versions(shapes):
+    """The version of every GVTO that changes resolution, by its block: v1 where it has a shortcut of its own."""
+    blocks = {m[1] for m in (re.match(r"((?:en|de)coding_block_\d+/\w+sampling)/attention/", n) for n in shapes) if m}
+    own = {name.partition("/projection_shortcut/")[0] for name in shapes if "/projection_shortcut/" in name}
+    return {block: "v1" if block in own else "v2" for block in blocks}
+
+
+def _versions(shapes):
+    """``{"residual": version}`` where all GVTOs that change resolution have one, else nothing."""
+    versions = set(_sampling_versions(shapes).values())
+    return {"residual": versions.pop()} if len(versions) == 1 else {}
+
+
+def _widths(shapes):
+    """``key_filters`` and ``value_filters`` where operators have others than their output's channels."""
+    adding = {block for block, version in _sampling_versions(shapes).items() if version == "v2"}
+    keys, values = [], []
+    for block in sorted({name.partition("/attention/")[0] for name in shapes if "/attention/" in name}):
+        output = _width(shapes, block, "out/bias", "out/kernel")
+        values.append((output, _width(shapes, block, "v/bias", "v/kernel")))
+        # The others' query is added to the output, or is the input.
+        if block not in adding and not block.startswith("Upsample_"):
+            keys.append((output, _width(shapes, block, "k/bias", "k/kernel", "q/bias")))
+    votes = {
+        field: _vote(width for output, width in widths if width != output)
+        for field, widths in (("key_filters", keys), ("value_filters", values))
+    }
+    return {field: width for field, width in votes.items() if width}
+
+
+def _width(shapes, block, *names):
+    """Channels that most of these variables of a block's attention give."""
+    paths = (f"{block}/attention/{name.replace('/', '_transform/')}" for name in names)
+    return _vote(shapes[path][-1] for path in paths if shapes.get(path))
 
 
 def _bottom(shapes):

@@ -38,7 +38,9 @@ class GlobalAttention(keras.layers.Layer):
             group and to no references (equation 5); the others attend to themselves and the references. Nothing
             changes in prediction, nor for a batch of one image. On several devices a batch is the part on one of them.
         normalization: ``"key_length"`` (AEANet: number of attended vectors, references included),
-            ``"query_length"`` (GVTNet: number of output positions) or ``"softmax"``.
+            ``"query_length"`` (GVTNet: number of output positions; for the group of batch-aware attention, that of all
+            its images, as equation 5 has it) or ``"softmax"``. References add to the sum over the attended vectors
+            and are no positions of the output: the length of the query does not count them.
         query: ``"input"``, or ``"learned"`` for a learned query (section II-B), which fixes the input size.
         key_filters, value_filters: channels of query and key, and of value; ``filters`` by default (for ``up4``
             the query is the input, so ``key_filters`` must equal its channels).
@@ -181,12 +183,13 @@ class GlobalAttention(keras.layers.Layer):
             return q + y if residual else y
         if self.size == "same" and self.query == "input" and query is None and not residual:
             moments = self.attended_moments(x, context, training)
-            matrix, offset = self._through_query(self._fold(moments, self._length(x, x, moments, context)))
+            length = self._length(x, x, moments, context, training)
+            matrix, offset = self._through_query(self._fold(moments, length))
             return _apply(x, matrix, offset)
         q = self.compute_query(x) if query is None else query
         moments = self.attended_moments(x, context, training)
         _, bias = self.out_transform.weights_float32()
-        matrix = self._fold(moments, self._length(x, q, moments, context))
+        matrix = self._fold(moments, self._length(x, q, moments, context, training))
         if not residual:
             return _apply(q, matrix, bias)
         if q.dtype == matrix.dtype:
@@ -201,14 +204,20 @@ class GlobalAttention(keras.layers.Layer):
         attended = own
         if self.nl_library is not None:
             attended = merge_moments(own, context_moments(self.nl_library))
-        if self.batch_aware and training and context is None:
-            batch = ops.shape(x)[0]
-            in_group = ops.arange(batch) < batch // 2
+        in_group = self._in_group(x, context, training)
+        if in_group is not None:
             group = merge_batch(own, ops.cast(in_group, "float32"))
             attended = select_moments(in_group, group, attended)
         return attended
 
-    def _length(self, x, q, moments, context):
+    def _in_group(self, x, context, training):
+        """Which images attend to the batch group, booleans (batch,); ``None`` where batch-aware attention is off."""
+        if not (self.batch_aware and training and context is None):
+            return None
+        batch = ops.shape(x)[0]
+        return ops.arange(batch) < batch // 2
+
+    def _length(self, x, q, moments, context, training):
         """The factor that turns ``K^T V / (key length)`` into the normalisation asked for, shape (batch,)."""
         if self.normalization == "key_length":
             return None
@@ -216,6 +225,10 @@ class GlobalAttention(keras.layers.Layer):
         if context is not None:
             # x may be a tile: the whole query is larger than the whole context as this query than this input.
             n_q = Moments(*context).weight * n_q / _positions(x)
+        in_group = self._in_group(x, context, training)
+        if in_group is not None:
+            # Keys are those of all images of the group, and so is the length.
+            n_q = ops.where(in_group, n_q * ops.sum(ops.cast(in_group, "float32")), n_q)
         return moments.weight / n_q
 
     def _fold(self, moments, length):

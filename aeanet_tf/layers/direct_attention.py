@@ -57,5 +57,7 @@ def _attend(layer, q, x, training, shared=False):
             weights = keras.random.dropout(weights, layer.dropout, seed=layer.seed_generator)
         return ops.einsum(f"bhqk,{batch}khe->bqhe", weights, v)
     kv = ops.einsum(f"{batch}khd,{batch}khe->{batch}hde", k, v)
-    length = ops.shape(k)[-3] if layer.normalization == "key_length" else ops.shape(q)[1]
+    # The group's queries are those of all its images, as its keys are.
+    queries = ops.shape(q)[1] * (ops.shape(q)[0] if shared else 1)
+    length = ops.shape(k)[-3] if layer.normalization == "key_length" else queries
     return ops.einsum(f"bqhd,{batch}hde->bqhe", q, kv) / ops.cast(ops.maximum(length, 1), q.dtype)

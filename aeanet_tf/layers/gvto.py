@@ -19,7 +19,7 @@ class GVTO(keras.layers.Layer):
     * ``residual="v1"``: ``y = shortcut + attention(h)``, the shortcut a 3x3 (transposed) convolution of ``h`` with
       stride 2 and without bias.
     * ``residual="v2"``: ``y = q + attention(h)``, q the query features before the head scaling; the query then has
-      ``filters`` channels.
+      ``filters`` channels, and ``key_filters`` is left out.
 
     Args:
         filters: output channels.
@@ -27,11 +27,15 @@ class GVTO(keras.layers.Layer):
         residual: ``"v1"`` or ``"v2"``, for changes of size; ignored by ``"same"``.
         num_heads, shared_references, batch_aware, normalization, query, computation, dropout, seed: see
             `GlobalAttention`. The normalisation is by query length, as in GVTNet's program.
-        batch_norm, momentum, epsilon: of the pre-activation.
+        batch_norm, momentum, epsilon, activation: of the pre-activation, see `PreActivation`.
         kernel_initializer: Glorot uniform by default.
+        key_filters, value_filters: channels of query and key, and of value; ``filters`` by default.
 
     Call arguments: ``x`` of shape ``(batch, *spatial, channels)``; ``context``, `Moments` to attend to instead of
     those of ``h``; ``training``.
+
+    Raises:
+        ValueError: as `GlobalAttention`; filters or key filters that do not fit what is added to the attention.
 
     Example:
         >>> tuple(GVTO(8, size="up", residual="v1")(ops.ones((1, 16, 16, 4))).shape)
@@ -55,13 +59,20 @@ class GVTO(keras.layers.Layer):
         kernel_initializer="glorot_uniform",
         dropout=0.0,
         seed=None,
+        key_filters=None,
+        value_filters=None,
+        activation="relu6",
         **kwargs,
     ):
         super().__init__(autocast=False, **kwargs)  # As in GlobalAttention: a context stays in float32.
         self.residual = check_choice("residual", residual, ("v1", "v2"))
         weightless = size == "up4" and residual == "v1"
         expect(not weightless, "residual", "'v1' with size='up4'", "'v2': its query carries no weights")
-        self.batch_norm = PreActivation(batch_norm, momentum, epsilon, dtype=self.dtype_policy, name="batch_norm")
+        alike = size == "same" or residual == "v1" or key_filters in (None, filters)
+        expect(alike, "key_filters", key_filters, f"{filters}, the channels that the query of 'v2' is added to")
+        self.batch_norm = PreActivation(
+            batch_norm, momentum, epsilon, activation, dtype=self.dtype_policy, name="batch_norm"
+        )
         self.attention = GlobalAttention(
             filters,
             size=size,
@@ -70,6 +81,8 @@ class GVTO(keras.layers.Layer):
             batch_aware=batch_aware,
             normalization=normalization,
             query=query,
+            key_filters=key_filters,
+            value_filters=value_filters,
             computation=computation,
             kernel_initializer=kernel_initializer,
             dropout=dropout,
@@ -117,13 +130,13 @@ class GVTO(keras.layers.Layer):
         inner, norm = self.attention.get_config(), self.batch_norm.get_config()
         shared = (
             "filters size num_heads shared_references batch_aware normalization query computation kernel_initializer "
-            "dropout seed"
+            "dropout seed key_filters value_filters"
         )
         return {
             **super().get_config(),
             "residual": self.residual,
             **{name: inner[name] for name in shared.split()},
-            **{name: norm[name] for name in ("batch_norm", "momentum", "epsilon")},
+            **{name: norm[name] for name in ("batch_norm", "momentum", "epsilon", "activation")},
         }
 
 

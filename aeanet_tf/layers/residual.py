@@ -20,7 +20,7 @@ class ResidualBlock(keras.layers.Layer):
     Args:
         filters: number of output channels.
         strides: 1 or 2, along every spatial axis.
-        batch_norm, momentum, epsilon: of the two pre-activations.
+        batch_norm, momentum, epsilon, activation: of the two pre-activations, see `PreActivation`.
         kernel_initializer: of the convolutions, Glorot uniform by default.
         projection: whether the shortcut is a convolution even where nothing changes.
 
@@ -40,6 +40,7 @@ class ResidualBlock(keras.layers.Layer):
         epsilon=1e-5,
         kernel_initializer="glorot_uniform",
         projection=False,
+        activation="relu6",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -50,6 +51,7 @@ class ResidualBlock(keras.layers.Layer):
         self.epsilon = epsilon
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.projection = projection
+        self.activation = activation
 
     def _convolution(self, rank, kernel_size, strides, name):
         options = {"kernel_initializer": self.kernel_initializer.clone(), "dtype": self.dtype_policy, "name": name}
@@ -57,7 +59,7 @@ class ResidualBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         rank = len(input_shape) - 2
-        norm = (self.batch_norm, self.momentum, self.epsilon)
+        norm = (self.batch_norm, self.momentum, self.epsilon, self.activation)
         self.batch_norm_1 = PreActivation(*norm, dtype=self.dtype_policy, name="batch_norm_1")
         self.convolution_1 = self._convolution(rank, 3, self.strides, "convolution_1")
         self.batch_norm_2 = PreActivation(*norm, dtype=self.dtype_policy, name="batch_norm_2")
@@ -98,5 +100,5 @@ class ResidualBlock(keras.layers.Layer):
         return (input_shape[0], *spatial, self.filters)
 
     def get_config(self):
-        names = "filters strides batch_norm momentum epsilon kernel_initializer projection"
+        names = "filters strides batch_norm momentum epsilon kernel_initializer projection activation"
         return {**super().get_config(), **arguments(self, names)}

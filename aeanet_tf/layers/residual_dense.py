@@ -15,13 +15,13 @@ class ResidualDenseBlock(keras.layers.Layer):
 
     Each of C convolutions of 3 takes the block's input and the outputs of those before it, concatenated, and adds
     ``growth`` channels; a convolution of 1 (local fusion) leads back to the channels of the input, which is added.
-    Activations are the family's: batch norm, off by default, then ReLU6. Zhang et al. have a ReLU and no batch norm;
-    SSAN paper speaks of synchronised batch norm and does not say where.
+    Activations are the family's: batch norm, off by default, then ReLU6 or ReLU. Zhang et al. have a ReLU and no batch
+    norm; SSAN paper speaks of synchronised batch norm and does not say where.
 
     Args:
         convolutions: their number C.
         growth: channels that each adds.
-        batch_norm, momentum, epsilon: of the activations, see `PreActivation`.
+        batch_norm, momentum, epsilon, activation: of the activations, see `PreActivation`.
         kernel_initializer: Glorot uniform by default.
 
     Call arguments: ``x`` of shape ``(batch, *spatial, channels)``; ``training``. Returns the shape of ``x``.
@@ -39,14 +39,15 @@ class ResidualDenseBlock(keras.layers.Layer):
         momentum=0.997,
         epsilon=1e-5,
         kernel_initializer="glorot_uniform",
+        activation="relu6",
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.growth = growth
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        norm = (batch_norm, momentum, epsilon, activation)
         self.activations = [
-            PreActivation(batch_norm, momentum, epsilon, dtype=self.dtype_policy, name=f"activation_{i + 1}")
-            for i in range(convolutions)
+            PreActivation(*norm, dtype=self.dtype_policy, name=f"activation_{i + 1}") for i in range(convolutions)
         ]
         self.convolutions, self.fusion = [], None
 
@@ -85,5 +86,5 @@ class ResidualDenseBlock(keras.layers.Layer):
             **super().get_config(),
             "convolutions": len(self.activations),
             **arguments(self, "growth kernel_initializer"),
-            **{name: norm[name] for name in ("batch_norm", "momentum", "epsilon")},
+            **{name: norm[name] for name in ("batch_norm", "momentum", "epsilon", "activation")},
         }

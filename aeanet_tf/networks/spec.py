@@ -1,85 +1,35 @@
 """Network specifications: validated data from which a network is built, with nothing of Keras in them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PositiveInt,
-    Tag,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
 
 from aeanet_tf.errors import expect
+from aeanet_tf.networks.attention_spec import AttentionSpec, Share, Spec, check_heads
 
 Block = Literal["attention", "residual"]
-Share = Annotated[float, Field(ge=0, lt=1)]
-UpSampling = Literal["transposed_convolution", "attention"]
+Activation = Literal["relu6", "relu"]
+DownSampling = Literal["convolution", "residual", "attention", "attention_v1", "attention_v2"]
+UpSampling = Literal["transposed_convolution", "attention", "attention_v1", "attention_v2"]
 # By tags, so that an error is told of what was given only: a name, or a tuple.
+_all_or_each = Discriminator(lambda value: "each" if isinstance(value, (list, tuple)) else "all")
+DownSamplings = Annotated[
+    Annotated[DownSampling, Tag("all")] | Annotated[tuple[DownSampling, ...], Tag("each")], _all_or_each
+]
 UpSamplings = Annotated[
-    Annotated[UpSampling, Tag("all")] | Annotated[tuple[UpSampling, ...], Tag("each")],
-    Discriminator(lambda value: "each" if isinstance(value, (list, tuple)) else "all"),
+    Annotated[UpSampling, Tag("all")] | Annotated[tuple[UpSampling, ...], Tag("each")], _all_or_each
 ]
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Operator(NamedTuple):
+    """An attention operator of a U-Net: the level of its output (0 the finest), its size, and its name in the spec."""
 
-    @property
-    def model_kind(self):
-        """Which model a network is for: its ``kind``, or "segmentation" for a U-Net that ends in a softmax."""
-        return "segmentation" if getattr(self, "last_activation", None) == "softmax" else self.kind
-
-    def replace(self, **changes):
-        """A validated copy with fields changed; nested fields as ``attention__num_heads=4`` or as a dict."""
-        data = self.model_dump()
-        for key, value in changes.items():
-            _assign(data, key.split("__"), value)
-        return type(self).model_validate(data)
+    level: int
+    size: str
+    kind: str
 
 
-def _assign(data, keys, value):
-    for key in keys[:-1]:
-        if not isinstance(data.get(key), dict):
-            data[key] = {}  # No such nested field: validation says so.
-        data = data[key]
-    if isinstance(data.get(keys[-1]), dict) and isinstance(value, dict):
-        for key, item in value.items():
-            _assign(data[keys[-1]], [key], item)
-    else:
-        data[keys[-1]] = value
-
-
-class AttentionSpec(_Spec):
-    """Options of every attention operator of a network; the names are those of `layers.GlobalAttention`.
-
-    Example:
-        >>> AttentionSpec(num_heads=4).replace(shared_references=64).num_heads
-        4
-    """
-
-    num_heads: PositiveInt = 2
-    shared_references: Annotated[int, Field(ge=0)] = 0
-    batch_aware: bool = False
-    normalization: Literal["key_length", "query_length", "softmax"] = "query_length"
-    query: Literal["input", "learned"] = "input"
-    residual: Literal["v1", "v2"] = "v2"
-    dropout: Share = 0.0
-
-    @field_validator("dropout")
-    @classmethod
-    def _of_softmax(cls, dropout, info: ValidationInfo):
-        normalization = info.data.get("normalization", "softmax")
-        if dropout and normalization != "softmax":
-            raise ValueError(f"found {dropout}, expected 0 with normalization '{normalization}': no weights are formed")
-        return dropout
-
-
-class UNetSpec(_Spec):
+class UNetSpec(Spec):
     """A U-Net with residual blocks and attention (docs/networks.md).
 
     Attributes:
@@ -91,14 +41,16 @@ class UNetSpec(_Spec):
         decoding_blocks: residual blocks after each up-sampling, coarsest first; ``depth - 1`` entries.
         first_shortcut: of the first residual block of the finest resolution, where neither channels nor size change:
             its input itself, or a 1x1 convolution as in the blocks that halve the size.
-        downsampling, upsampling: the operator that changes resolution; ``upsampling`` may be a tuple with one for each
-            up-sampling, coarsest first.
+        downsampling, upsampling: the operator that changes resolution, or a tuple with one for each resolution:
+            ``downsampling`` from the finest down, ``upsampling`` from the coarsest up. ``"attention"`` has the residual
+            path that ``attention.residual`` names, ``"attention_v1"`` and ``"attention_v2"`` say their own.
         upsampling_kernel: kernel size of transposed convolutions.
         upsampling_heads: heads of up-sampling attention; ``None`` for ``attention.num_heads``.
         bottom: blocks at the coarsest resolution, after its encoding blocks.
         skip: how the encoder's features join the decoder's.
         attention: options of the attention operators.
         batch_norm, momentum, epsilon: batch normalisation of the pre-activations.
+        activation: of the pre-activations: ``"relu6"``, as in the original programs, or ``"relu"``, as the papers say.
         output_dropout: share of the features set to 0 in training before the last convolution.
         output_kernel, output_bias: the last convolution.
         output_offset: whether the network predicts a correction that is added to the input.
@@ -122,7 +74,7 @@ class UNetSpec(_Spec):
     encoding_blocks: tuple[Annotated[int, Field(ge=0)], ...] = (1, 1, 0)
     decoding_blocks: tuple[Annotated[int, Field(ge=0)], ...] = (1, 1)
     first_shortcut: Literal["identity", "convolution"] = "identity"
-    downsampling: Literal["convolution", "residual", "attention"] = "convolution"
+    downsampling: DownSamplings = "convolution"
     upsampling: UpSamplings = "transposed_convolution"
     upsampling_kernel: Annotated[int, Field(ge=2, le=5)] = 3
     upsampling_heads: PositiveInt | None = None
@@ -132,6 +84,7 @@ class UNetSpec(_Spec):
     batch_norm: bool = True
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.997
     epsilon: Annotated[float, Field(gt=0)] = 1e-5
+    activation: Activation = "relu6"
     output_dropout: Share = 0.0
     output_kernel: Literal[1, 3, 5] = 1
     output_bias: bool = False
@@ -149,6 +102,8 @@ class UNetSpec(_Spec):
         """The same network with another number of resolutions: the inner ones are repeated or left out."""
 
         def resized(blocks, length):
+            if isinstance(blocks, str):
+                return blocks
             inner = blocks[1:-1] or blocks[:1]
             return (blocks[:1] + inner + inner[-1:] * length)[: length - 1] + blocks[-1:]
 
@@ -156,8 +111,14 @@ class UNetSpec(_Spec):
             depth=depth,
             encoding_blocks=resized(self.encoding_blocks, depth),
             decoding_blocks=resized(self.decoding_blocks, depth - 1),
-            upsampling=self.upsampling if isinstance(self.upsampling, str) else resized(self.upsampling, depth - 1),
+            downsampling=resized(self.downsampling, depth - 1),
+            upsampling=resized(self.upsampling, depth - 1),
         )
+
+    @property
+    def downsamplings(self):
+        """The operator of each down-sampling, finest first."""
+        return (self.downsampling,) * (self.depth - 1) if isinstance(self.downsampling, str) else self.downsampling
 
     @property
     def upsamplings(self):
@@ -170,20 +131,32 @@ class UNetSpec(_Spec):
         return (2 ** (self.depth - 1),) * self.dimension
 
     @property
+    def operators(self):
+        """The `Operator` of every attention, in the order of evaluation."""
+        bottom = self.depth - 1
+        sampled = [(level, "down", kind) for level, kind in enumerate(self.downsamplings, 1)]
+        sampled += [(bottom, "same", kind) for kind in self.bottom]
+        sampled += [(bottom - i, "up", kind) for i, kind in enumerate(self.upsamplings, 1)]
+        return [Operator(*where, kind) for *where, kind in sampled if kind.startswith("attention")]
+
+    def attention_arguments(self, size, kind):
+        """Arguments of the `layers.GVTO` of ``size`` that is named ``kind``, such as ``"attention_v1"``."""
+        changes = {"residual": kind.partition("_")[2] or self.attention.residual}
+        if size == "up" and self.upsampling_heads is not None:
+            changes["num_heads"] = self.upsampling_heads
+        return self.attention.arguments(size, **changes)
+
+    @property
     def n_attention(self):
-        """Number of attention operators, in the order of evaluation."""
-        levels = self.depth - 1
-        return (
-            (levels if self.downsampling == "attention" else 0)
-            + self.bottom.count("attention")
-            + self.upsamplings.count("attention")
-        )
+        """Number of attention operators."""
+        return len(self.operators)
 
     @model_validator(mode="after")
     def _consistent(self):
         for field, blocks, entries in (
             ("encoding_blocks", self.encoding_blocks, self.depth),
             ("decoding_blocks", self.decoding_blocks, self.depth - 1),
+            ("downsampling", self.downsamplings, self.depth - 1),
             ("upsampling", self.upsamplings, self.depth - 1),
         ):
             expect(len(blocks) == entries, field, f"{len(blocks)} entries", f"{entries} for this depth")
@@ -191,23 +164,22 @@ class UNetSpec(_Spec):
         given = f"True with in_channels ({self.in_channels}) and out_channels ({self.out_channels})"
         expect(fits, "output_offset", given, "equal ones, as the input is added")
         self._check_softmax()
-        for level, field, heads in self._heads():
-            filters = self.filters(level)
-            expect(filters % heads == 0, field, heads, f"a divisor of the {filters} filters at level {level + 1}")
+        self._check_attention()
         self._check_input_size()
         return self
 
-    def _heads(self):
-        """Level, name of the field and number of heads wherever something attends."""
-        levels = [self.depth - 1] if "attention" in self.bottom else []
-        if self.downsampling == "attention":
-            levels += range(1, self.depth)
-        heads = up = ("attention.num_heads", self.attention.num_heads)
-        if self.upsampling_heads is not None:
-            up = ("upsampling_heads", self.upsampling_heads)
-        found = {(level, *heads) for level in levels}
-        found |= {(level, *up) for level, kind in enumerate(reversed(self.upsamplings)) if kind == "attention"}
-        return sorted(found)
+    def _check_attention(self):
+        for level, size, kind in sorted(self.operators):
+            filters, up = self.filters(level), size == "up" and self.upsampling_heads is not None
+            field, what = (
+                "upsampling_heads" if up else "attention.num_heads",
+                f"the {filters} filters at level {level + 1}",
+            )
+            check_heads(field, self.attention_arguments(size, kind), filters, what)
+        keys = self.attention.key_filters
+        every = [self.attention_arguments(size, kind)["key_filters"] for _, size, kind in self.operators]
+        expected = "none where every operator adds its query, of the output's channels, to the output (v2)"
+        expect(not every or any(every) or keys is None, "attention.key_filters", keys, expected)
 
     def _check_softmax(self):
         if self.last_activation != "softmax":
@@ -227,7 +199,7 @@ class UNetSpec(_Spec):
             expect(size % divisor == 0, "input_size", size, f"a multiple of {divisor}")
 
 
-class ProjectionSpec(_Spec):
+class ProjectionSpec(Spec):
     """A 3D network that projects a stack onto a plane, followed by a 2D U-Net (GVTNet paper; docs/networks.md).
 
     Attributes:
@@ -235,6 +207,7 @@ class ProjectionSpec(_Spec):
         filters: channels of the projection network.
         levels: number of poolings of 1 x 4 x 4.
         attention: options of its attention operators.
+        activation: of its pre-activations, see `UNetSpec`; the restoration has its own.
         restoration: the 2D U-Net; its ``in_channels`` must equal ``in_channels``.
 
     Example:
@@ -249,6 +222,7 @@ class ProjectionSpec(_Spec):
     levels: Annotated[int, Field(ge=1)] = 2
     operators: Block = "attention"
     attention: AttentionSpec = AttentionSpec()
+    activation: Activation = "relu6"
     restoration: UNetSpec = UNetSpec()
 
     dimension: Literal[3] = 3
@@ -281,12 +255,13 @@ class ProjectionSpec(_Spec):
         expected = f"in_channels = {self.in_channels}"
         expect(channels == self.in_channels, "restoration.in_channels", channels, expected)
         expect(self.attention.query == "input", "attention.query", "'learned'", "'input' for stacks of any size")
-        heads = self.attention.num_heads if self.operators == "attention" else 1
-        expect(self.filters % heads == 0, "attention.num_heads", heads, f"a divisor of filters = {self.filters}")
+        for size in ("same", "up4") if self.operators == "attention" else ():
+            arguments = self.attention.arguments(size)
+            check_heads("attention.num_heads", arguments, self.filters, f"filters = {self.filters}")
         return self
 
 
-class SSANSpec(_Spec):
+class SSANSpec(Spec):
     """A network that predicts a slice of a serial section from the two beside it (SSAN paper; docs/networks.md).
 
     Attributes:
@@ -303,6 +278,7 @@ class SSANSpec(_Spec):
             give the same slice. Otherwise each order has its own, and the mask comes from a convolution of both. The
             paper leaves it open.
         batch_norm, momentum, epsilon: of the activations. Off; the paper says that there is batch norm, not where.
+        activation: behind the convolutions of a block, see `UNetSpec`.
         kernel_initializer: name of a Keras initialiser.
 
     Example:
@@ -324,6 +300,7 @@ class SSANSpec(_Spec):
     batch_norm: bool = False
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.997
     epsilon: Annotated[float, Field(gt=0)] = 1e-5
+    activation: Activation = "relu6"
     kernel_initializer: str = "glorot_uniform"
     probabilistic: Literal[False] = False
 
@@ -343,8 +320,8 @@ class SSANSpec(_Spec):
         expect(self.in_channels == 2 * self.out_channels, "in_channels", self.in_channels, expected)
         eighths = self.attention != "sparse" or self.filters % 8 == 0
         expect(eighths, "filters", self.filters, "a multiple of 8 for sparse attention")
-        heads = self.aea.num_heads if self.attention == "aea" else 1
-        expect(self.filters % heads == 0, "aea.num_heads", heads, f"a divisor of filters = {self.filters}")
+        if self.attention == "aea":
+            check_heads("aea.num_heads", self.aea.arguments("same"), self.filters, f"filters = {self.filters}")
         expect(self.aea.query == "input", "aea.query", "'learned'", "'input' for slices of any size")
         return self
 

@@ -30,7 +30,7 @@ class _Branch:
 
     def __init__(self, spec):
         self.spec, filters = spec, spec.filters
-        norm = {"batch_norm": spec.batch_norm, "momentum": spec.momentum, "epsilon": spec.epsilon}
+        norm = {name: getattr(spec, name) for name in ("batch_norm", "momentum", "epsilon", "activation")}
         self.shallow = [self._convolution(filters, 3, f"shallow_{i + 1}") for i in range(2)]
         dense = {"kernel_initializer": spec.kernel_initializer, **norm}
         self.blocks = [
@@ -47,7 +47,7 @@ class _Branch:
         if spec.attention == "sparse":
             return AttentionAwareLayer(kernel_initializer=spec.kernel_initializer, name="attention")
         if spec.attention == "aea":
-            options = {"kernel_initializer": spec.kernel_initializer, **spec.aea.model_dump(), **norm}
+            options = {"kernel_initializer": spec.kernel_initializer, **spec.aea.arguments("same"), **norm}
             return GVTO(spec.filters, "same", name="attention", **options)
         return lambda x: x
 

@@ -10,7 +10,8 @@ class _Blocks:
 
     def __init__(self, spec):
         self.spec = spec
-        self.norm = {"batch_norm": spec.batch_norm, "momentum": spec.momentum, "epsilon": spec.epsilon}
+        names = ("batch_norm", "momentum", "epsilon", "activation")
+        self.preactivation = {name: getattr(spec, name) for name in names}
         self.initializer = spec.kernel_initializer
 
     def convolution(self, filters, kernel_size, name, **kwargs):
@@ -18,7 +19,8 @@ class _Blocks:
         return convolution(self.spec.dimension, filters, kernel_size, **options)
 
     def residual(self, filters, name, strides=1, **kwargs):
-        return ResidualBlock(filters, strides, kernel_initializer=self.initializer, name=name, **self.norm, **kwargs)
+        options = {"kernel_initializer": self.initializer, **self.preactivation, **kwargs}
+        return ResidualBlock(filters, strides, name=name, **options)
 
     def residuals(self, x, filters, count, name, first_shortcut="identity"):
         for i in range(count):
@@ -26,22 +28,20 @@ class _Blocks:
             x = self.residual(filters, f"{name}.res_{i}", projection=projection)(x)
         return x
 
-    def attention(self, filters, size, name):
-        options = self.spec.attention.model_dump()
-        if size == "up" and self.spec.upsampling_heads is not None:
-            options["num_heads"] = self.spec.upsampling_heads
-        return GVTO(filters, size, kernel_initializer=self.initializer, name=name, **options, **self.norm)
+    def attention(self, kind, filters, size, name):
+        options = {**self.spec.attention_arguments(size, kind), **self.preactivation}
+        return GVTO(filters, size, kernel_initializer=self.initializer, name=name, **options)
 
-    def downsampling(self, filters, name):
-        if self.spec.downsampling == "attention":
-            return self.attention(filters, "down", name)
-        if self.spec.downsampling == "residual":
+    def downsampling(self, kind, filters, name):
+        if kind.startswith("attention"):
+            return self.attention(kind, filters, "down", name)
+        if kind == "residual":
             return self.residual(filters, name, strides=2)
         return self.convolution(filters, 3, name, strides=2)
 
     def upsampling(self, kind, filters, name):
-        if kind == "attention":
-            return self.attention(filters, "up", name)
+        if kind.startswith("attention"):
+            return self.attention(kind, filters, "up", name)
         return self.convolution(filters, self.spec.upsampling_kernel, name, strides=2, transposed=True)
 
 
@@ -59,12 +59,13 @@ def unet(spec, image):
         name = f"encoding_block_{level + 1}"
         if level:
             skips.append(x)
-            x = blocks.downsampling(spec.filters(level), f"{name}.downsampling")(x)
+            x = blocks.downsampling(spec.downsamplings[level - 1], spec.filters(level), f"{name}.downsampling")(x)
         shortcut = "identity" if level else spec.first_shortcut
         x = blocks.residuals(x, spec.filters(level), spec.encoding_blocks[level], name, shortcut)
     for i, kind in enumerate(spec.bottom):
         name, filters = f"bottom_block.block_{i}", spec.filters(spec.depth - 1)
-        x = (blocks.attention(filters, "same", name) if kind == "attention" else blocks.residual(filters, name))(x)
+        attends = kind == "attention"
+        x = (blocks.attention(kind, filters, "same", name) if attends else blocks.residual(filters, name))(x)
     levels = reversed(range(spec.depth - 1))
     for level, count, kind in zip(levels, spec.decoding_blocks, spec.upsamplings, strict=True):
         name = f"decoding_block_{level + 1}"
@@ -77,7 +78,7 @@ def unet(spec, image):
 
 def _output(spec, blocks, image, x):
     # The last convolutions and the offset stay in float32 under mixed precision: they are the result.
-    h = PreActivation(name="output_preactivation", **blocks.norm)(x)
+    h = PreActivation(name="output_preactivation", **blocks.preactivation)(x)
     if spec.output_dropout:
         h = keras.layers.Dropout(spec.output_dropout, name="output_dropout")(h)
     mean = blocks.convolution(
@@ -107,7 +108,7 @@ def projection(spec, stack):
 
     def conv(x, filters, kernel, name, activate=True):
         if activate:
-            x = PreActivation(batch_norm=False, name=f"projection.relu_{name}")(x)
+            x = PreActivation(batch_norm=False, activation=spec.activation, name=f"projection.relu_{name}")(x)
         return convolution(3, filters, kernel, use_bias=True, name=f"projection.{name}")(x)
 
     x = stack
@@ -125,9 +126,9 @@ def projection(spec, stack):
 
 
 def _operator(spec, size, name):
+    options = {"batch_norm": False, "activation": spec.activation, "name": name}
     if spec.operators == "attention":
-        options = {**spec.attention.model_dump(), "residual": "v2"}
-        return GVTO(spec.filters, size, batch_norm=False, name=name, **options)
+        return GVTO(spec.filters, size, **options, **spec.attention.arguments(size, residual="v2"))
     if size == "same":
-        return ResidualBlock(spec.filters, batch_norm=False, name=name)
+        return ResidualBlock(spec.filters, **options)
     return LateralUpSampling(name=name)

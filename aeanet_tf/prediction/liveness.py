@@ -224,17 +224,17 @@ class _Program:
     @_operations.register
     def _attention(self, layer: GVTO, node, reads, size, key):
         kind, softmax = layer.attention.size, layer.attention.normalization == "softmax"
-        x = reads[0]
+        x, keys = reads[0], (layer.attention.key_filters or layer.attention.filters) / layer.attention.filters
         h = self._preactivated(layer.batch_norm, x, self.bytes(node.inputs[0]))
         if kind == "same":
             # By length, the query is not formed.
-            attended = self._softmax(node, self._add([h], size), h) if softmax else self._add([h], size)
+            attended = self._softmax(node, self._add([h], size * keys), h) if softmax else self._add([h], size)
             self._add([attended, x], size, key, in_place=True)
             return
         columns = self._columns(node, 3 ** (len(node.output.shape) - 2)) if kind == "up" else 0
         # Nearest neighbours along one axis, then along the other.
         source = self._add([h], size / 4) if kind == "up4" else h
-        query = self._add([source], size, columns=columns)
+        query = self._add([source], size * keys, columns=columns * keys)
         separate = layer.projection_shortcut is not None
         shortcut = self._add([h], size, columns=columns) if separate else query
         # Attention to the tile itself reads h as well.
@@ -246,9 +246,10 @@ class _Program:
         layer, size, item = node.layer.attention, self.bytes(node.output), self._item(node.output)
         attended = self._positions(node.inputs[0]) + layer.shared_references
         pairs = layer.num_heads * self._positions(node.output) * attended * item
-        keys, values = (self._add([h], attended * layer.filters * item) for _ in range(2))
+        channels = layer.key_filters or layer.filters, layer.value_filters or layer.filters
+        keys, values = (self._add([h], attended * own * item) for own in channels)
         weights = self._add([self._add([query, keys], pairs)], pairs)
-        return self._add([self._add([weights, values], size)], size)
+        return self._add([self._add([weights, values], size * channels[1] / layer.filters)], size)
 
     def _crop(self, tensor):
         """The inner part: one axis after the other."""

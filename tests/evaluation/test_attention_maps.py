@@ -30,6 +30,12 @@ SPECS = {
     "softmax": presets["aeanet-em"].replace(first_filters=4, attention={**REFERENCES, "normalization": "softmax"}),
     "learned": presets["learned-query-em"].replace(first_filters=4, input_size=(16, 20), attention=REFERENCES),
     "unet": presets["unet-em"].replace(first_filters=4),
+    "widths": presets["aeanet-em"].replace(
+        first_filters=4,
+        activation="relu",
+        downsampling=("convolution", "attention_v1"),
+        attention={**REFERENCES, "key_filters": 6, "value_filters": 10},
+    ),
 }
 SIZES = {"care": (6, 9, 10), "flywing": (3, 18, 20), "learned": (16, 20)}
 RNG = np.random.default_rng(0)
@@ -60,7 +66,7 @@ def padded(network, x):
 
 
 def preactivated(network, layer, x):
-    """The operator's input after normalisation and ReLU6, from the weights."""
+    """The operator's input after normalisation and activation, from the weights."""
     features = np.asarray(keras.Model(network.input, layer.input)(padded(network, x), training=False), "float64")
     norm = layer.batch_norm.norm
     if norm is not None:
@@ -68,10 +74,10 @@ def preactivated(network, layer, x):
             np.asarray(v, "float64") for v in (norm.moving_mean, norm.moving_variance, norm.gamma, norm.beta)
         )
         features = (features - mean) / np.sqrt(variance + norm.epsilon) * gamma + beta
-    return np.clip(features, 0, 6)
+    return np.clip(features, 0, {"relu6": 6, "relu": None}[layer.batch_norm.activation])
 
 
-@pytest.mark.parametrize("kind", ["em", "care", "flywing", "softmax"])
+@pytest.mark.parametrize("kind", ["em", "care", "flywing", "softmax", "widths"])
 def test_relevance_is_the_formula_of_appendix_6(networks, kind):
     network, x = networks(kind), image(kind)
     layer = choose_operator(network)

@@ -27,7 +27,12 @@ EXAMPLES = {
         "YX",
         preset="gvtnet-care",
         unet_n_first=4,
-        network={"downsampling": "attention", "attention": {"residual": "v1", "normalization": "key_length"}},
+        network={
+            "downsampling": ["residual", "attention_v1"],
+            "upsampling": ["attention_v2", "attention_v1"],
+            "activation": "relu",
+            "attention": {"normalization": "key_length", "key_filters": 6, "value_filters": 10},
+        },
     ),
     "unet": lambda: AEANetConfig("YX", preset="unet-em", unet_n_first=4),
     # As many classes as channels, so that CSBDeep would map probabilities back; softmax in attention and at the end.

@@ -39,6 +39,11 @@ def assert_same_prediction(model, *sizes, tolerance=2e-6):
 OPTIONS = {
     "attention on the way down": presets["aeanet-em"].replace(downsampling="attention"),
     "shortcut of its own": presets["aeanet-care"].replace(downsampling="attention", attention__residual="v1"),
+    "operators of each level, ReLU": presets["aeanet-em"].replace(
+        downsampling=("attention_v2", "attention_v1"),
+        activation="relu",
+        attention={"key_filters": 6, "value_filters": 10},
+    ),
     "in 2D, without batch norm": presets["aeanet-em"].replace(batch_norm=False),
     "in 3D, with batch norm": presets["aeanet-care"].replace(batch_norm=True),
     "probabilistic": presets["gvtnet-care"].replace(dimension=2, probabilistic=True, last_activation="relu"),

@@ -73,6 +73,8 @@ def attention(layer, x, training=False, wrong=None):
         else:
             vectors = np.concatenate([references, flat_x[i]])
         length = None
+        if i in group and layer.normalization == "query_length":
+            length = half * flat_q.shape[1]
         if wrong == "references not in the length" and i not in group:
             length = flat_x.shape[1]
         if wrong == "query length for key length":

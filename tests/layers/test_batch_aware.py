@@ -14,15 +14,48 @@ def batch_aware(size, x, **options):
     return randomised(GlobalAttention(4, size, **options), x)
 
 
+# Two positions with the features 1 and 3, projected by 1: K^T V = 1 + 9. A reference of 2 adds 4 and is a third vector.
+BY_HAND = {
+    "key length": ("key_length", 0, 10 / 2, 10 / 2),
+    "query length": ("query_length", 0, 10 / 2, 10 / 2),
+    "key length, a reference": ("key_length", 1, 10 / 2, 14 / 3),
+    "query length, a reference": ("query_length", 1, 10 / 2, 14 / 2),
+}
+
+
+@pytest.mark.parametrize("computation", ["moments", "direct"])
+@pytest.mark.parametrize("case", BY_HAND)
+def test_eight_equal_images_by_hand(case, computation):
+    """Equation 5: four of them attend to 4 x 2 positions, which sum up to four times as much, as to their own."""
+    normalization, references, in_group, alone = BY_HAND[case]
+    options = {"shared_references": references, "normalization": normalization, "computation": computation}
+    layer = GlobalAttention(1, num_heads=1, batch_aware=True, use_bias=False, **options)
+    x = np.tile(np.array([[1], [3]], "float32"), (8, 1, 1))
+    layer.build(x.shape)
+    for w in layer.weights:
+        w.assign(np.full(w.shape, 2 if w.name == "nl_library" else 1))
+    factors = np.repeat([in_group, alone], 4)[:, None, None]
+    np.testing.assert_allclose(layer(x, training=True), factors * x, rtol=1e-6)
+    np.testing.assert_allclose(layer(x), alone * x, rtol=1e-6)
+
+
+@pytest.mark.parametrize("normalization", ["key_length", "query_length"])
 @pytest.mark.parametrize("batch", [1, 2, 3, 5])
 @pytest.mark.parametrize("size", ["same", "down", "up"])
-def test_first_half_attends_to_the_group_the_rest_to_references(size, batch):
+def test_first_half_attends_to_the_group_the_rest_to_references(size, batch, normalization):
     x = images(batch, 4, 6, 4)
-    layer = batch_aware(size, x)
+    layer = batch_aware(size, x, normalization=normalization)
     assert relative_error(layer(x, training=True), attention(layer, x, training=True)) < 1e-5
 
 
-@pytest.mark.parametrize("options", [{"normalization": "softmax"}, {"computation": "direct"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"normalization": "softmax"},
+        {"computation": "direct"},
+        {"computation": "direct", "normalization": "query_length"},
+    ],
+)
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_on_the_direct_path(batch, options):
     x = images(batch, 4, 6, 4)
@@ -57,9 +90,10 @@ def test_mistakes_are_noticed(wrong):
     assert relative_error(y, attention(layer, x, training=True, wrong=wrong)) > 1e-2
 
 
+@pytest.mark.parametrize("normalization", ["key_length", "query_length"])
 @pytest.mark.parametrize("computation", ["moments", "direct"])
-def test_in_a_graph_of_unknown_batch_and_size(computation):
-    layer = batch_aware("down", images(1, 4, 4, 4), computation=computation)
+def test_in_a_graph_of_unknown_batch_and_size(computation, normalization):
+    layer = batch_aware("down", images(1, 4, 4, 4), computation=computation, normalization=normalization)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, None, 4))])
     def train(x):

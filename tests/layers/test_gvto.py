@@ -113,6 +113,8 @@ ERRORS = {
         "query: found 'learned'.*None.*known input size",
     ),
     "residual": (lambda: GVTO(4, "down", residual="v3"), "residual: found 'v3', .*'v2'"),
+    "keys of v2": (lambda: GVTO(8, "down", key_filters=4), "key_filters: found 4, expected 8, the channels .* 'v2'"),
+    "activation": (lambda: GVTO(4, activation="elu"), "activation: found 'elu', expected one of 'relu6', 'relu'"),
     "up4 v1": (lambda: GVTO(4, "up4", residual="v1"), "'v1'.*up4.*'v2'"),
     "same filters": (lambda: GVTO(8)(X), "filters: found 8, expected 4"),
     "fixed size": (lambda: UpSamplingGVTO(4, size="down"), "size: .*'up', that of UpSamplingGVTO"),

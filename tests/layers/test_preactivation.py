@@ -77,6 +77,24 @@ def test_folding_into_a_convolution_changes_nothing(shape, training):
     assert relative_error(layer.after(conv, x, training=training), expected) < 1e-5
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_relu_has_no_upper_limit(training):
+    x = tf.constant(20 * images(2, 6, 10, 3))
+    conv = convolution(2, 3, 3)
+    conv.build(x.shape)
+    layer, norm = normalised(x.shape)
+    layer.activation = "relu"
+    # Scales that take batches with a variance of 1 above 6, too.
+    for one in (layer.norm, norm):
+        one.gamma.assign([5, 10, 20])
+    for found, before in ((lambda: layer(x, training=training), x), (lambda: layer.after(conv, x, training), conv(x))):
+        expected = np.maximum(norm(before, training=training), 0)
+        assert expected.max() > 12 and (expected == 0).any()
+        assert relative_error(found(), expected) < 1e-5
+    plain = PreActivation(batch_norm=False, activation="relu")
+    np.testing.assert_array_equal(plain(np.array([[-1, 3, 9]], "float32")), [[0, 3, 9]])
+
+
 def operations(function, *shape):
     graph = tf.function(function, autograph=False).get_concrete_function(tf.TensorSpec(shape)).graph
     return [operation.type for operation in graph.get_operations()]

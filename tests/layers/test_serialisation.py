@@ -19,25 +19,26 @@ ATTENTION = {
     "normalization": "query_length",
     "kernel_initializer": "he_normal",
 }
-GVTO = {**ATTENTION, "batch_norm": True, "momentum": 0.9, "epsilon": 0.1, "computation": "direct"}
+PREACTIVATION = {"batch_norm": True, "momentum": 0.9, "epsilon": 0.1, "activation": "relu"}
+GVTO = {**ATTENTION, **PREACTIVATION, "computation": "direct", "value_filters": 12}
 LAYERS = {
     "attention": layers.GlobalAttention(
         8, "up", key_filters=4, value_filters=12, use_bias=False, computation="moments", **ATTENTION
     ),
     "softmax": layers.GlobalAttention(8, "down", normalization="softmax", query="learned"),
-    "gvto": layers.GVTO(8, "up", residual="v1", **GVTO),
+    "gvto": layers.GVTO(8, "up", residual="v1", key_filters=4, **GVTO),
     "aea": layers.AEABlock(4, **{**GVTO, "batch_aware": False, "batch_norm": False, "query": "learned"}),
     "same": layers.SizePreservingGVTO(4, **GVTO),
     "down": layers.DownSamplingGVTO(4, residual="v1", **GVTO),
     "up": layers.UpSamplingGVTO(4, residual="v1", **GVTO),
-    "preactivation": layers.PreActivation(batch_norm=True, momentum=0.9, epsilon=0.1),
+    "preactivation": layers.PreActivation(**PREACTIVATION),
     "no batch norm": layers.PreActivation(batch_norm=False),
-    "residual": layers.ResidualBlock(5, 2, True, 0.9, 0.1, kernel_initializer="he_normal"),
+    "residual": layers.ResidualBlock(5, 2, kernel_initializer="he_normal", projection=True, **PREACTIVATION),
     "projection": layers.Projection(5, use_bias=False, kernel_initializer="he_normal"),
     "scale": layers.Scale(minimum=0.5),
     "lateral": layers.LateralUpSampling(),
     "sparse": layers.AttentionAwareLayer(key_reduction=4, value_reduction=1, kernel_initializer="he_normal"),
-    "dense": layers.ResidualDenseBlock(2, 3, True, 0.9, 0.1, kernel_initializer="he_normal"),
+    "dense": layers.ResidualDenseBlock(2, 3, kernel_initializer="he_normal", **PREACTIVATION),
     "swap": layers.SwapNeighbours(),
 }
 

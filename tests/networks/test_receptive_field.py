@@ -17,6 +17,9 @@ UNETS = {
     "aeanet-mri": presets["aeanet-mri"].replace(in_channels=1),
     "attention down v2": presets["gvtnet-care"].replace(downsampling="attention"),
     "attention up v1": presets["gvtnet-care"].replace(downsampling="attention", attention__residual="v1"),
+    "operators of each level": presets["gvtnet-care"].replace(
+        downsampling=("residual", "attention_v1"), upsampling=("attention_v2", "transposed_convolution")
+    ),
     "depth 2": presets["unet-em"].with_depth(2),
     "depth 5": presets["unet-em"].with_depth(5),
     "shallow blocks": presets["unet-em"].replace(encoding_blocks=(0, 0, 0), decoding_blocks=(0, 0), bottom=()),

@@ -29,6 +29,21 @@ WRONG = {
         {"downsampling": "attention", "attention__num_heads": 128},
         r"attention.num_heads: found 128, .* 64 filters at level 2",
     ),
+    "down-samplings": (EM, {"downsampling": ("convolution",)}, "downsampling: found 1 entries, expected 2"),
+    "one down-sampling": (EM, {"downsampling": ("convolution", "pool")}, r"downsampling.each.1(.|\n)*'attention_v1'"),
+    "heads of one down-sampling": (
+        EM,
+        {"downsampling": ("convolution", "attention_v1"), "bottom": (), "attention__num_heads": 3},
+        r"attention.num_heads: found 3, .* 128 filters at level 3",
+    ),
+    "heads of keys": (EM, {"attention__key_filters": 5}, r"num_heads: found 2, expected a divisor of key_filters = 5"),
+    "heads of values": (FLYWING, {"attention__value_filters": 5}, "num_heads: found 2, .* value_filters = 5"),
+    "keys without effect": (
+        CARE,
+        {"attention__key_filters": 16, "bottom": ("residual",)},
+        r"attention.key_filters: found 16, expected none where every operator adds its query",
+    ),
+    "activation": (EM, {"activation": "elu"}, r"activation(.|\n)*'relu6' or 'relu'"),
     "operator": (EM, {"downsampling": "pooling"}, r"downsampling(.|\n)*'attention'(.|\n)*pooling"),
     "block": (EM, {"bottom": ("attention", "dense")}, r"bottom.1(.|\n)*'residual'(.|\n)*dense"),
     "normalization": (EM, {"attention__normalization": "size"}, r"attention.normalization(.|\n)*size"),
@@ -139,6 +154,14 @@ def test_with_depth(name, depth, encoding, decoding):
     model = build_network(spec.replace(first_filters=2, dimension=2))
     side = spec.divisor[0]
     assert model(np.zeros((1, side, 2 * side, 1), "float32")).shape == (1, side, 2 * side, 1)
+
+
+def test_depth_repeats_operators_of_each_level():
+    spec = CARE.replace(downsampling=("convolution", "attention_v1"), upsampling=("attention_v2", "attention_v1"))
+    deeper = spec.with_depth(5)
+    assert deeper.downsampling == ("convolution",) * 3 + ("attention_v1",)
+    assert deeper.upsampling == ("attention_v2",) * 3 + ("attention_v1",)
+    assert spec.with_depth(2).downsampling == ("attention_v1",)
 
 
 @pytest.mark.parametrize("name", presets)

@@ -9,6 +9,7 @@ import keras
 import pytest
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.layers import GVTO
 from aeanet_tf.networks import UNetSpec, build_network, presets
 from aeanet_tf.prediction.liveness import stage_peak, tile_bytes
 from aeanet_tf.prediction.machine import available_bytes, parse_bytes, resident_bytes
@@ -32,6 +33,17 @@ def test_peak_of_a_tiny_network_is_what_a_count_by_hand_gives():
     # Both features kept; while the coarser one is cut out twice, the finer one's copy without halo exists.
     assert keeping[:3] == (4 * positions, 4 * positions * (8 + 4), 4 * positions * (8 + 8 + 8))
     assert kept[:3] == (4 * positions * (8 + 4), 4 * positions, 4 * positions * (16 + 16))
+
+
+@pytest.mark.parametrize("key_filters", [None, 32])
+def test_queries_count_with_their_own_channels(key_filters):
+    image = keras.Input((None, None, 8))
+    operator = GVTO(8, "down", residual="v1", key_filters=key_filters)
+    alone = OwnAttention(keras.Model(image, operator(image)))
+    positions = 32 * 48
+    # The pre-activation; at a quarter of the positions query, shortcut and attention.
+    between = 4 * positions * (8 + (key_filters or 8) / 4 + 8 / 4 + 8 / 4)
+    assert stage_peak(alone.graph, alone.stages[0], (32, 48)).between == between
 
 
 @pytest.mark.parametrize("preset", ["aeanet-em", "aeanet-care", "gvtnet-labelfree", "aeanet-flywing", "unet-flywing"])

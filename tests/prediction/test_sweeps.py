@@ -21,13 +21,19 @@ from tests.prediction.exact import predict_exact
 
 REFERENCES = {"attention": {"shared_references": 5}}
 DOWN = {"downsampling": "attention", "attention": {"residual": "v1"}}
+EACH = {
+    "downsampling": ["attention_v2", "attention_v1"],
+    "upsampling": ["attention_v1", "transposed_convolution"],
+    "activation": "relu",
+    "attention": {"shared_references": 5, "key_filters": 6, "value_filters": 10},
+}
 CASES = {
     "em": (AEANetConfig, {"axes": "YX", "preset": "aeanet-em", "network": REFERENCES}, (100, 76), (3, 2)),
     "care": (AEANetConfig, {"axes": "ZYX", "network": REFERENCES}, (24, 44, 48), (2, 3, 2)),
     "gvtnet down v1": (AEANetConfig, {"axes": "YX", "preset": "gvtnet-care", "network": DOWN}, (72, 100), (2, 3)),
-    "gvtnet down v2": (
+    "operators of each level": (
         AEANetConfig,
-        {"axes": "YX", "preset": "gvtnet-care", "network": {"downsampling": "attention"}},
+        {"axes": "YX", "preset": "gvtnet-care", "network": EACH},
         (72, 100),
         (2, 3),
     ),

@@ -1,0 +1,94 @@
+"""The options of a network's attention operators, and what specifications of all kinds have in common."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
+
+from aeanet_tf.errors import expect
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Spec(BaseModel):
+    """Validated fields that are never changed in place."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @property
+    def model_kind(self):
+        """Which model a network is for: its ``kind``, or "segmentation" for a U-Net that ends in a softmax."""
+        return "segmentation" if getattr(self, "last_activation", None) == "softmax" else self.kind
+
+    def replace(self, **changes):
+        """A validated copy with fields changed; nested fields as ``attention__num_heads=4`` or as a dict."""
+        data = self.model_dump()
+        for key, value in changes.items():
+            _assign(data, key.split("__"), value)
+        return type(self).model_validate(data)
+
+
+def _assign(data, keys, value):
+    for key in keys[:-1]:
+        if not isinstance(data.get(key), dict):
+            data[key] = {}  # No such nested field: validation says so.
+        data = data[key]
+    if isinstance(data.get(keys[-1]), dict) and isinstance(value, dict):
+        for key, item in value.items():
+            _assign(data[keys[-1]], [key], item)
+    else:
+        data[keys[-1]] = value
+
+
+class AttentionSpec(Spec):
+    """Options of every attention operator of a network; the names are those of `layers.GlobalAttention`.
+
+    Attributes:
+        residual: path of the operators that change the size, see `layers.GVTO`; an operator of a `UNetSpec` may name
+            its own.
+        key_filters: channels of query and key; ``None`` for the operator's output channels. Operators that add their
+            query to the output (v2, and those of projections) keep those of the output.
+        value_filters: channels of the value; ``None`` for the operator's output channels.
+
+    Example:
+        >>> AttentionSpec(num_heads=4).replace(shared_references=64).num_heads
+        4
+    """
+
+    num_heads: PositiveInt = 2
+    shared_references: Annotated[int, Field(ge=0)] = 0
+    batch_aware: bool = False
+    normalization: Literal["key_length", "query_length", "softmax"] = "query_length"
+    query: Literal["input", "learned"] = "input"
+    residual: Literal["v1", "v2"] = "v2"
+    dropout: Share = 0.0
+    key_filters: PositiveInt | None = None
+    value_filters: PositiveInt | None = None
+
+    @field_validator("dropout")
+    @classmethod
+    def _of_softmax(cls, dropout, info: ValidationInfo):
+        normalization = info.data.get("normalization", "softmax")
+        if dropout and normalization != "softmax":
+            raise ValueError(f"found {dropout}, expected 0 with normalization '{normalization}': no weights are formed")
+        return dropout
+
+    def arguments(self, size, **changes):
+        """Arguments of a `layers.GVTO` of ``size``, with some of the options changed."""
+        options = {**self.model_dump(), **changes}
+        if _adds_query(size, options["residual"]):
+            options["key_filters"] = None
+        return options
+
+
+def _adds_query(size, residual):
+    """Whether an operator adds its query to the output, so that the query has the output's channels."""
+    return size == "up4" or (size != "same" and residual == "v2")
+
+
+def check_heads(field, arguments, filters, what):
+    """Raise `InputError` where the heads of an operator with ``filters`` outputs do not divide its channels."""
+    heads = arguments["num_heads"]
+    for name in ("key_filters", "value_filters"):
+        own = arguments[name]
+        expected = f"a divisor of {what if own is None else f'{name} = {own}'}"
+        expect((own or filters) % heads == 0, field, heads, expected)
