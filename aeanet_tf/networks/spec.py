@@ -350,6 +350,11 @@ class SSANSpec(_Spec):
         return self.attention not in ("aea", "none")
 
     @property
+    def is_dense(self):
+        """Whether every position attends to every other one, with a weight for each pair."""
+        return self.attention == "dense"
+
+    @property
     def n_attention(self):
         """Number of attention operators: one for each order of the neighbours that there is."""
         return 0 if self.attention == "none" else 1 + self.siamese

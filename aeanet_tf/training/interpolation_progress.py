@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 
-from aeanet_tf.layers import SparseAttentionUnit
-from aeanet_tf.networks.keras_internals import flattened_layers
+from aeanet_tf.layers import AttentionAwareLayer
 
 # Of the validation slices, as many as a look at the terms takes: VGG-16 is evaluated on four images of each.
 LOOKED_AT = 8
@@ -13,8 +12,8 @@ LOOKED_AT = 8
 class InterpolationProgress(keras.callbacks.Callback):
     """Callback: add to the logs of an epoch the gammas of attention and the terms of the loss.
 
-    ``gamma_<unit>`` is the factor of the attention of each `aeanet_tf.layers.SparseAttentionUnit` (SSAN paper, equation
-    3), which begins at 0. ``term_<name>`` are those of `InterpolationLoss.terms`, without their weights, means over the
+    ``gamma_<unit>`` is the factor of each unit of an `aeanet_tf.layers.AttentionAwareLayer` (SSAN paper, equation 3),
+    which begins at 0. ``term_<name>`` are those of `InterpolationLoss.terms`, without their weights, means over the
     first validation slices, where the loss has several; the paper's figure 4 shows those of training.
 
     Put it before callbacks that keep the logs, and after those that give ``network`` its weights.
@@ -47,6 +46,7 @@ class InterpolationProgress(keras.callbacks.Callback):
 
 
 def gammas(network):
-    """``gamma_<unit>`` -> the factor of its attention, for each `SparseAttentionUnit` of a network."""
-    units = (layer for layer in flattened_layers(network) if isinstance(layer, SparseAttentionUnit))
+    """``gamma_<unit>`` -> the factor of its attention, for each unit of an `AttentionAwareLayer` of a network."""
+    layers = [layer for layer in network.layers if isinstance(layer, AttentionAwareLayer)]
+    units = [unit for layer in layers for unit in layer.units.values()]
     return {f"gamma_{unit.name}": float(keras.ops.convert_to_numpy(unit.gamma)) for unit in units}

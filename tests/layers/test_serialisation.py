@@ -37,6 +37,7 @@ LAYERS = {
     "scale": layers.Scale(minimum=0.5),
     "lateral": layers.LateralUpSampling(),
     "sparse": layers.AttentionAwareLayer(key_reduction=4, value_reduction=1, kernel_initializer="he_normal"),
+    "one level": layers.AttentionAwareLayer(key_reduction=4, kind="interlaced"),
     "dense": layers.ResidualDenseBlock(2, 3, True, 0.9, 0.1, kernel_initializer="he_normal"),
     "swap": layers.SwapNeighbours(),
 }
