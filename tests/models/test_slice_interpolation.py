@@ -127,7 +127,7 @@ def test_a_run_killed_and_taken_up_again_gives_the_same(workplace, caplog):
 
 
 def test_terms_of_the_loss_are_logged(monkeypatch):
-    """Means over the first slices to validate on: batches of 3 and, of those left, 3, 2 of which are enough for 5."""
+    """Means over the first slices to validate on, in whole batches: two of three of 3 each are enough for 5."""
 
     class Loss:
         kind = "style"
