@@ -56,7 +56,10 @@ def run(lab):
         }
     for data in sets:
         # The methods of table 4 first, for whoever stops early.
-        scores[data.name] = {label: _score(lab, data, label, configs) for label, configs in runs[data.name].items()}
+        of_set, dense = dict(runs[data.name]), {DENSE.label: runs[data.name][DENSE.label]}
+        del of_set[DENSE.label]
+        scores[data.name] = lab.score_runs(of_set, data.tests, score, predict=interpolate)
+        scores[data.name] |= lab.score_runs(dense, data.tests, score, predict=_interpolate_dense)
     shown = {name: {**others[name], **scores[name]} for name in scores}
     flat = {f"{label}, {name}": configs for name, of_set in runs.items() for label, configs in of_set.items()}
     tables = [
@@ -78,11 +81,6 @@ def _runs(lab, data):
     """`RunConfig` by label; those of dense attention with smaller patches."""
     runs = data.runs(lab, [method for method in METHODS if method is not DENSE])
     return runs | data.runs(lab, [DENSE], training={"patch_size": [DENSE_PATCH, DENSE_PATCH]})
-
-
-def _score(lab, data, label, configs):
-    predict = _interpolate_dense if label == DENSE.label else interpolate
-    return [lab.score(config, data.tests, score, predict=predict) for config in configs]
 
 
 def _interpolate_dense(model, pair, axes):

@@ -14,7 +14,7 @@ from aeanet_tf.io.write import as_dtype
 from aeanet_tf.runs.slice_data import ready_made
 from aeanet_tf.sections.baselines import average, registered, smoothed_average
 from aeanet_tf.sections.stack import open_stack, parse_slices
-from aeanet_tf.sections.triplet_folders import find_triplets, split_of
+from aeanet_tf.sections.triplet_folders import find_triplets, holds_triplets, split_of
 from aeanet_tf.sections.triplets import triplets_of
 
 BASELINES = {"Average": average, "Smoothed average": smoothed_average, "Registered average": registered}
@@ -28,7 +28,7 @@ _PARTS = {
     "validation": ("val", "valid", "validation", "tri_vallist.txt", "tri_validlist.txt"),
     "test": ("test", "tri_testlist.txt"),
 }
-_PAIR = "ZYX"
+_PAIR, _SCORED = "ZYX", "uint8, grey levels of 0 to 255 to score"
 
 
 class Place(NamedTuple):
@@ -80,6 +80,9 @@ def find_slice_data(lab):
     found = [*_isbi(lab), *_cremi(lab), *_triplet_folders(lab)]
     forms = "slices.tif (ISBI 2012), sample_A_padded_20160501.hdf (CREMI), or triplets in folders train and test"
     expect(found, f"--data: {lab.data}", "no slices", f"{forms}; see docs/datasets.md")
+    names = [data.name for data in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    expect(twice is None, f"--data: {lab.data}", f"{twice} twice", "a volume or ready-made triplets of it, not both")
     return found
 
 
@@ -101,7 +104,7 @@ def _of_stack(lab, name, part, file, root, fields):
     """A stack, tested on the slices that its configuration neither trains nor validates on."""
     section = lab.config(file, SSAN, lab.seeds[0], root, data=fields).data
     stack = open_stack(root / section.stack, section.axes, section.dataset)
-    expect(stack.dtype == np.uint8, stack.path, f"pixels of {stack.dtype}", "uint8, grey levels 0 to 255 to score")
+    expect(stack.dtype == np.uint8, stack.path, f"pixels of {stack.dtype}", _SCORED)
     used = {*parse_slices(section.train_slices), *parse_slices(section.validation_slices)}
     numbers = [n for n in range(1, len(stack) - 1) if used.isdisjoint((n - 1, n, n + 1))]
 
@@ -131,14 +134,17 @@ def _of_stack(lab, name, part, file, root, fields):
 def _triplet_folders(lab):
     for folder in (lab.data, *sorted(path for path in lab.data.iterdir() if path.is_dir())):
         parts = {name: split_of(folder, names) for name, names in _PARTS.items()}
-        if parts["train"] is None or parts["test"] is None:
+        # Other data sets have parts of these names, too.
+        if None in (parts["train"], parts["test"]) or not holds_triplets(parts["test"]):
             continue
         fields = {name: path and path.name for name, path in parts.items() if name != "test"}
         tests, places = [], {}
         for number, triplet in enumerate(lab.budget.some(find_triplets(parts["test"]))):
             read = partial(_ready_made, triplet)
+            truth = read()[1]
+            expect(truth.dtype == np.uint8, triplet, f"pixels of {truth.dtype}", _SCORED)
             tests.append(Case(f"triplet-{number}", read, _PAIR, files=tuple(sorted(triplet.iterdir()))))
-            places[tests[-1].name] = Place(1, (0, 0), read()[1].shape)
+            places[tests[-1].name] = Place(1, (0, 0), truth.shape)
         part = re.sub(r"\W", "_", folder.resolve().name)
         yield SliceData(_name(folder), part, "cremi_triplet", folder, fields, tests, places)
 

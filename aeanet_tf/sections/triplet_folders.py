@@ -65,6 +65,14 @@ def _check(folder: Path) -> list[Path]:
     return files
 
 
+def holds_triplets(source: Path) -> bool:
+    """Whether a list or a folder is likely to name triplets: the first folder with images below it has three."""
+    if source.is_file():
+        return True
+    folders = (folder for folder in (source, *sorted(source.rglob("*"))) if folder.is_dir())
+    return next((len(files) == _TRIPLET for files in map(_images, folders) if files), False)
+
+
 def read_triplet(folder: str | Path) -> np.ndarray:
     """The three images of a folder in the order of the numbers in their names, ``(3, y, x)`` in their dtype.
 

@@ -90,6 +90,9 @@ def test_ready_made_triplets_have_the_papers_names(tmp_path):
         for part, number in (("train", 0), ("train", 1), ("test", 2)):
             images = write_triplet(tmp_path / name / part / str(number), number)
     (tmp_path / "others" / "val").mkdir()
+    # Pairs are no triplets.
+    for part in ("train", "test"):
+        write_triplet(tmp_path / "w2s" / part / "low", names=("a.tif", "b.tif"))
     found = find_slice_data(laboratory(tmp_path, tmp_path))
     assert [data.name for data in found] == ["CREMI B", "mouse", "others"]
     pair, truth = found[2].tests[0].read()
@@ -99,6 +102,9 @@ def test_ready_made_triplets_have_the_papers_names(tmp_path):
         {"train": "train", "validation": None},
         {"train": "train", "validation": "val"},
     ]
+    (tmp_path / "cremi_b").symlink_to(tmp_path / "cremi_triplet_B")
+    with pytest.raises(InputError, match="found CREMI B twice, expected a volume or ready-made triplets of it"):
+        find_slice_data(laboratory(tmp_path, tmp_path))
     (config,) = found[1].runs(laboratory(tmp_path, tmp_path), [SSAN])["SSAN"]
     assert config.data.kind == "triplets" and config.model.name == "cremi_triplet-ssan-mouse_triplet-seed0"
     with pytest.raises(InputError, match=r"no slices, expected slices\.tif \(ISBI 2012\), sample_A_padded"):
