@@ -300,8 +300,8 @@ class SSANSpec(_Spec):
             ``False``.
         blocks, convolutions, growth: D residual dense blocks of C convolutions that add G channels each. The paper does
             not give them: 3, 3 and 16 are ours, with which the network can be trained on a processor.
-        depth: resolutions of the U-Net, whose channels are ``filters`` at the finest and doubled at each coarser one.
-            The paper calls it "relatively shallow": 3 is ours.
+        resolutions: of the U-Net, whose channels are ``filters`` at the finest and doubled at each coarser one. The
+            paper calls it "relatively shallow": 3 is ours.
         attention: ``"sparse"``, the paper's attention-aware layer; ``"aea"``, one AEA block in its place, whose
             attention is normalised by length: cheaper, and predicted exactly in tiles; ``"none"``; or for comparison
             (tables 2 and 3) ``"interlaced"``, ``"long"``, ``"short"`` and ``"dense"``
@@ -329,7 +329,7 @@ class SSANSpec(_Spec):
     blocks: PositiveInt = 3
     convolutions: PositiveInt = 3
     growth: PositiveInt = 16
-    depth: Annotated[int, Field(ge=2)] = 3
+    resolutions: Annotated[int, Field(ge=2)] = 3
     attention: Literal["sparse", "interlaced", "long", "short", "dense", "aea", "none"] = "sparse"
     aea: AttentionSpec = AttentionSpec(shared_references=64, batch_aware=True, normalization="key_length")
     symmetric: bool = True
@@ -342,7 +342,7 @@ class SSANSpec(_Spec):
     @property
     def divisor(self):
         """What every spatial axis of the input must be divisible by: what a U-Net halves it by, else anything."""
-        return (2 ** (self.depth - 1) if self.extractor == "unet" else 1,) * 2
+        return (2 ** (self.resolutions - 1) if self.extractor == "unet" else 1,) * 2
 
     @property
     def attends_by_softmax(self):

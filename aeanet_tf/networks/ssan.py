@@ -101,13 +101,13 @@ class _UNet:
     """
 
     def __init__(self, blocks):
-        depth, filters = blocks.spec.depth, blocks.spec.filters
-        self.down = [_two(blocks, filters * 2**level, f"encoder_{level + 1}") for level in range(depth)]
-        self.pool = [keras.layers.MaxPooling2D(2, padding="same", name=f"pool_{i + 1}") for i in range(depth - 1)]
+        count, filters = blocks.spec.resolutions, blocks.spec.filters
+        self.down = [_two(blocks, filters * 2**level, f"encoder_{level + 1}") for level in range(count)]
+        self.pool = [keras.layers.MaxPooling2D(2, padding="same", name=f"pool_{i + 1}") for i in range(count - 1)]
         up = {"size": 2, "strides": 2, "transposed": True}
-        self.up = [blocks.convolution(filters * 2**i, name=f"up_{i + 1}", **up) for i in range(depth - 1)]
-        self.join = [keras.layers.Concatenate(name=f"skip_{i + 1}") for i in range(depth - 1)]
-        self.back = [_two(blocks, filters * 2**i, f"decoder_{i + 1}") for i in range(depth - 1)]
+        self.up = [blocks.convolution(filters * 2**i, name=f"up_{i + 1}", **up) for i in range(count - 1)]
+        self.join = [keras.layers.Concatenate(name=f"skip_{i + 1}") for i in range(count - 1)]
+        self.back = [_two(blocks, filters * 2**i, f"decoder_{i + 1}") for i in range(count - 1)]
 
     def __call__(self, neighbours):
         x, skips = self.down[0](neighbours), []

@@ -31,7 +31,7 @@ from tests.sections.test_triplet_folders import write_triplet
 from tests.sections.test_triplets import tissue
 
 ISBI = Path(__file__).parents[3] / "shared" / "data" / "isbi2012"
-NETWORK = ("filters=8", "blocks=1", "convolutions=1", "growth=4", "depth=2")
+NETWORK = ("filters=8", "blocks=1", "convolutions=1", "growth=4", "resolutions=2")
 SMALL = [f"--set=model.network.{field}" for field in NETWORK]
 SMALL += ["--set=training.patch_size=[32,32]", "--set=data.triplets.max_shift=8"]
 

@@ -153,7 +153,7 @@ def test_terms_of_the_loss_are_logged(monkeypatch):
     assert logs["term_feature"] == pytest.approx(X[:6, ..., 0].max((1, 2)).mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("network", [{"extractor": "unet", "depth": 3}, {"siamese": False, "symmetric": False}])
+@pytest.mark.parametrize("network", [{"extractor": "unet", "resolutions": 3}, {"siamese": False, "symmetric": False}])
 def test_other_extractors_interpolate_slices_of_any_size(network):
     """Sides that a U-Net cannot halve are padded by reflection, on both sides."""
     before, after = (image[:50, :61] for image in neighbours())

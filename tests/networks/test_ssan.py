@@ -78,12 +78,12 @@ def test_of_one_order_features_are_extracted_once():
     spec = small(presets["ssan"], **ONE_ORDER)
     names = [node.layer.name for node in NetworkGraph(build_network(spec)).nodes]
     assert names.count("attention") == spec.n_attention == 1 and "swapped" not in names
-    assert small(presets["ssan"], extractor="unet", depth=4).divisor == (8, 8)
+    assert small(presets["ssan"], extractor="unet", resolutions=4).divisor == (8, 8)
 
 
 def test_how_far_a_unet_sees():
     """Convolutions add their reach at their own stride; pooling adds what it joins."""
-    model = build_network(small(presets["ssan"], extractor="unet", depth=2, attention="none"))
+    model = build_network(small(presets["ssan"], extractor="unet", resolutions=2, attention="none"))
     for w in model.weights:
         # Nothing is lost to a ReLU, and nothing cancels.
         w.assign(np.full(w.shape, 0.1 if w.name == "kernel" else 0.0))
