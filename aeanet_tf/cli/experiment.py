@@ -14,7 +14,9 @@ pictures, and every configuration, in the folder --output. Models and scores sta
 on when the same command is given again, and experiments on the same data share their models.
 
 experiments:
-""" + "\n".join(f"  {name:11}{experiment.description}" for name, experiment in EXPERIMENTS.items())
+""" + "\n".join(
+    f"  {name:{max(map(len, EXPERIMENTS)) + 2}}{experiment.description}" for name, experiment in EXPERIMENTS.items()
+)
 
 
 def add_arguments(parser):

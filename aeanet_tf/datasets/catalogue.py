@@ -99,6 +99,12 @@ def _electron_microscopy() -> Iterator[Dataset]:
         description = f"CREMI, serial section EM of fly brain, sample {sample.upper()}, cropped"
         url = f"https://cremi.org/static/data/{file}"
         yield Dataset(f"cremi-{sample}", description, "https://cremi.org/data", url, file, sha256)
+    for sample in hashes:
+        # Nobody has published a sha256 of these.
+        file = f"sample_{sample.upper()}_padded_20160501.hdf"
+        description = f"CREMI, sample {sample.upper()} with the tissue around it, as the SSAN paper takes it"
+        url = f"https://cremi.org/static/data/{file}"
+        yield Dataset(f"cremi-{sample}-padded", description, "https://cremi.org/data", url, file)
     yield Dataset(
         "isbi2012",
         "ISBI 2012 challenge, serial section EM of fly larva, membranes",

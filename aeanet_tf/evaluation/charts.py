@@ -156,6 +156,30 @@ def training_figure(
     return figure
 
 
+def progress_chart(curves: Mapping[str, Sequence[float]], steps_per_epoch: int, label: str) -> "Figure":
+    """What was measured at the end of each epoch, by step: figures 3 and 4 of the SSAN paper.
+
+    Args:
+        curves: name -> a number for each epoch.
+        steps_per_epoch: of the training.
+        label: of the vertical axis.
+
+    Returns:
+        A ``matplotlib.figure.Figure``.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for (name, values), (colour, dash) in zip(curves.items(), _styles(), strict=False):
+        steps = steps_per_epoch * np.arange(1, len(values) + 1)
+        axes.plot(steps, values, dash, color=colour, label=name, marker="." if len(values) < 40 else None)
+    axes.axhline(0, color="0.6", lw=0.8)
+    axes.set_xlabel("step")
+    _finish(axes, label)
+    return figure
+
+
 def _scale(axes, lowest, highest):
     """A logarithmic axis where it can be one, with plain numbers at it."""
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator

@@ -95,6 +95,35 @@ def class_scores(labels: Sequence[int], matrix: np.ndarray, background: int | No
     return {f"dice_{label}": ratio for label, ratio in ratios.items()} | {"dice_mean": mean}
 
 
+def detection_scores(gt: np.ndarray, image: np.ndarray, label: int, labels: Sequence[int]) -> dict[str, float]:
+    """Precision, recall and F1 of the pixels of a class, such as membranes.
+
+    Precision is the part of the pixels that the image has of the class that are true, recall the part of the true ones
+    that it has, F1 their harmonic mean, which is the Dice ratio.
+
+    Args:
+        gt: ground truth, labels of any number of dimensions.
+        image: labels to score.
+        label: value of the class.
+        labels: values of all classes.
+
+    Returns:
+        ``precision``, ``recall`` and ``f1``, 0 to 1. NaN where there is nothing to divide by: no pixel of the class in
+        the image (precision), the ground truth (recall), or both (F1).
+
+    Raises:
+        InputError: as `confusion`.
+    """
+    place = list(labels).index(label)
+    matrix = confusion(gt, image, labels)
+    in_gt, in_image, in_both = (float(counts[place]) for counts in class_counts(matrix))
+    return {
+        "precision": in_both / in_image if in_image else float("nan"),
+        "recall": in_both / in_gt if in_gt else float("nan"),
+        "f1": float(dice_ratios(matrix)[place]),
+    }
+
+
 def linewise_hausdorff(gt: np.ndarray, image: np.ndarray, label: float) -> float:
     """Modified Hausdorff distance of the lines of a class, mean over the axes ("3D-MHD"), 0 at best.
 

@@ -116,3 +116,44 @@ FIGURE9 = {
     "AEANet (32)": {"full": 2.016, "512": 1.988, "384": 1.942, "256": 1.797},
     "AEANet (64)": {"full": 2.099, "512": 1.992, "384": 1.894, "256": 1.840, "128": 1.303},
 }
+
+
+# SSAN paper. Tables 1, 3 and 4: data set -> scores; the interpolation error of CREMI A and B is not published.
+def _ssan(a, b, c, mouse):
+    """Rows of these tables: (PSNR, SSIM) of CREMI A and B, (PSNR, SSIM, IE) of CREMI C and the mouse brain."""
+    of_set = {"CREMI A": a, "CREMI B": b, "CREMI C": c, "mouse": mouse}
+    return {name: dict(zip(("psnr", "ssim", "ie"), values, strict=False)) for name, values in of_set.items()}
+
+
+_SSAN = _ssan((18.26, 0.4374), (16.79, 0.3712), (16.46, 0.3575, 28.38), (15.04, 0.2156, 34.81))
+SSAN_TABLE1 = {
+    "U-Net": _ssan((18.10, 0.4295), (16.75, 0.3549), (16.26, 0.3542, 28.82), (14.59, 0.2219, 36.55)),
+    "SU-Net": _ssan((18.12, 0.4352), (16.71, 0.3417), (16.18, 0.3280, 29.71), (14.75, 0.2089, 35.99)),
+    "RDN": _ssan((17.73, 0.4448), (16.59, 0.3521), (16.44, 0.3451, 28.75), (14.85, 0.2195, 35.53)),
+    "SSAN": _SSAN,
+}
+SSAN_TABLE3 = {
+    "KEL": _ssan((17.59, 0.4354), (15.88, 0.3415), (16.08, 0.3506, 30.82), (13.46, 0.1867, 42.62)),
+    "SSA, one level": _ssan((18.12, 0.4292), (16.41, 0.3425), (16.33, 0.3357, 28.91), (14.86, 0.2261, 35.41)),
+    "SSAN": _SSAN,
+}
+SSAN_TABLE4 = {
+    "SepConv": _ssan((17.52, 0.4095), (16.32, 0.3522), (16.07, 0.3454, 29.82), (12.56, 0.1573, 48.03)),
+    "DAIN": _ssan((16.78, 0.4264), (15.67, 0.3460), (15.24, 0.3210, 33.59), (13.06, 0.1973, 44.26)),
+    "SSAN": _SSAN,
+}
+
+# Table 2: features of 1 x 512 x 512 x 64 on one P40 GPU: GB of memory, GFLOPs, millions of parameters, milliseconds.
+SSAN_TABLE2 = {
+    "Kernel estimation layer": {"flops": 138.4, "time": 6160},
+    "Self-attention, dense": {"memory": 256.0, "flops": 6599, "parameters": 0.0052},
+    "SSA, one level": {"memory": 9.775, "flops": 81.24, "parameters": 0.0104, "time": 327},
+    "AAL, two levels": {"memory": 2.331, "flops": 10.42, "parameters": 0.0156, "time": 275},
+}
+
+# Table 5: Dice ratio and F1 score of the membranes in an interpolated slice.
+SSAN_TABLE5 = {
+    "SepConv": {"CREMI A": (0.547, 0.546), "CREMI B": (0.425, 0.426), "CREMI C": (0.458, 0.458)},
+    "DAIN": {"CREMI A": (0.560, 0.563), "CREMI B": (0.340, 0.342), "CREMI C": (0.384, 0.388)},
+    "SSAN": {"CREMI A": (0.602, 0.602), "CREMI B": (0.435, 0.435), "CREMI C": (0.465, 0.467)},
+}

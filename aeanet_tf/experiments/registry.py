@@ -29,6 +29,12 @@ EXPERIMENTS = {
         "volume", "run", "ours: CARE, U-Net and AEANet on a stack with simulated noise, beside filters"
     ),
     "membranes": Experiment("membranes", "run", "ours: AEANet and U-Net on the membranes of ISBI 2012"),
+    "interpolation": Experiment(
+        "interpolation", "run", "SSAN paper, tables 1 to 4: slices from their neighbours, extractors, attention"
+    ),
+    "interpolation-membranes": Experiment(
+        "interpolated_membranes", "run", "SSAN paper, table 5: membranes in interpolated slices"
+    ),
 }
 
 TIMED = ("w2s", "volume")

@@ -129,7 +129,8 @@ def _residual_dense_block(layer: ResidualDenseBlock, x):
 @_replaced.register
 def _attention_aware_layer(layer: AttentionAwareLayer, x):
     raise InputError(
-        "network.attention: 'sparse' depends on the size of the image in a way that Keras's own layers cannot express; "
+        f"network.attention: {layer.kind!r} depends on the size of the image in a way that Keras's own layers cannot "
+        "express; "
         "export to Fiji, SavedModel or ONNX, or train with 'aea'"
     )
 

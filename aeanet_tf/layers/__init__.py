@@ -15,7 +15,12 @@ from aeanet_tf.layers.moments import Moments, context_moments, merge_batch, merg
 from aeanet_tf.layers.preactivation import PreActivation
 from aeanet_tf.layers.residual import ResidualBlock
 from aeanet_tf.layers.residual_dense import ResidualDenseBlock
-from aeanet_tf.layers.sparse_attention import AttentionAwareLayer, SparseAttentionUnit, sparse_factors
+from aeanet_tf.layers.sparse_attention import (
+    AttentionAwareLayer,
+    SparseAttentionUnit,
+    attention_factors,
+    sparse_factors,
+)
 from aeanet_tf.layers.weightless import (
     LateralUpSampling,
     MaskBlend,
@@ -44,6 +49,7 @@ __all__ = [
     "SwapNeighbours",
     "UpSamplingGVTO",
     "WeightedMean",
+    "attention_factors",
     "context_moments",
     "convolution",
     "merge_batch",

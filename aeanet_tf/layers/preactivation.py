@@ -87,6 +87,9 @@ class PreActivation(Pointwise, keras.layers.Layer):
 
 def _normalised_by_batch(norm, x):
     """``norm(x, training=True)``, faster where there is a kernel for it."""
+    if norm.synchronized:
+        # The kernel sees one replica.
+        return norm(x, training=True)
     scale, offset = ops.cast(norm.gamma, "float32"), ops.cast(norm.beta, "float32")
     fused = batch_normalised(_as_image(x), scale, offset, norm.epsilon)
     if fused is None:

@@ -1,4 +1,7 @@
-"""Attention in two sparse levels (SSAN paper): every position reaches every other one in three small steps."""
+"""Softmax attention in sparse steps (SSAN paper): every position reaches every other one in three small ones.
+
+Beside the paper's two levels there are what it compares with, and parts of it alone (`KINDS`).
+"""
 
 from functools import cache, lru_cache
 from math import ceil
@@ -7,13 +10,21 @@ import keras
 import numpy as np
 from keras import ops
 
-from aeanet_tf.errors import expect
+from aeanet_tf.errors import check_choice, expect
 from aeanet_tf.layers.arguments import arguments
 from aeanet_tf.layers.convolution import Projection
 from aeanet_tf.layers.steps import Pointwise
 
 LARGEST_SIZE = 2**14
 """Sides whose factors a graph knows that is made before the size of the image is known."""
+KINDS = {
+    "sparse": ("long-long", "long-short", "short"),
+    "interlaced": ("long-long", "short"),
+    "long": ("long-long", "long-short"),
+    "short": ("short",),
+    "dense": ("long-long",),
+}
+"""Kinds of an `AttentionAwareLayer`, and the steps of each; "interlaced" and "dense" have factors of their own."""
 # Added to the logits of positions that are padding: far below any logit, and finite, since a group may hold nothing
 # else, whose softmax would not be a number.
 _MASKED = -1e9
@@ -46,20 +57,46 @@ def sparse_factors(size):
     return min(candidates, key=cost)
 
 
-@lru_cache(maxsize=1)
-def _side_table():
-    return np.array([(1, 1, 1, 1), *map(_side_factors, range(1, LARGEST_SIZE + 1))], "int32")
+@cache
+def attention_factors(size, kind):
+    """How a side of ``size`` positions is divided by a kind of attention: ``(P, P', Q')`` as of `sparse_factors`.
+
+    One level, "interlaced", is two without the middle: P' is 1, and P near the square root of the side, where its
+    cost is least (SSAN paper, below equation 11). "dense" is one group: P and P' are 1.
+
+    Example:
+        >>> attention_factors(512, "sparse"), attention_factors(576, "interlaced"), attention_factors(512, "dense")
+        ((8, 8, 8), (24, 1, 24), (1, 1, 512))
+    """
+    if kind == "dense":
+        return 1, 1, size
+    if kind != "interlaced":
+        return sparse_factors(size)
+    root = size**0.5
+    near = range(max(1, round(root) - 4), min(size, round(root) + 4) + 1)
+
+    def cost(p):
+        q = ceil(size / p)
+        return (p * q) ** 2 * (p**2 + q**2), abs(p - root)
+
+    p = min(near, key=cost)
+    return p, 1, ceil(size / p)
 
 
-def _side_factors(size):
-    p, inner, q = sparse_factors(size)
+@lru_cache
+def _side_table(kind):
+    return np.array([(1, 1, 1, 1), *(_side_factors(size, kind) for size in range(1, LARGEST_SIZE + 1))], "int32")
+
+
+def _side_factors(size, kind):
+    p, inner, q = attention_factors(size, kind)
     return p, inner, q, ceil(size / p)
 
 
-def side_factors(x):
-    """For y and x of features ``(batch, y, x, channels)``: `sparse_factors`, and the number of windows of P."""
+def side_factors(x, kind="sparse"):
+    """For y and x of features ``(batch, y, x, channels)``: `attention_factors`, and the number of windows of P."""
     # Looked up where the size is known only when the graph runs.
-    return [_side_factors(size) if isinstance(size, int) else _row(size) for size in ops.shape(x)[1:3]]
+    return [_side_factors(size, kind) if isinstance(size, int) else _row(size, kind) for size in ops.shape(x)[1:3]]
 
 
 def _side(factors, step):
@@ -70,8 +107,8 @@ def _side(factors, step):
     return (q, inner, p) if step == "long-short" else (windows, p, 1)
 
 
-def _row(size):
-    row = ops.convert_to_tensor(_side_table())[size]
+def _row(size, kind):
+    row = ops.convert_to_tensor(_side_table(kind))[size]
     return row[0], row[1], row[2], row[3]
 
 
@@ -223,42 +260,60 @@ class AttentionAwareLayer(Pointwise, keras.layers.Layer):
 
     The layer has 15,696 parameters at C = 64, and three gammas, which begin at 0: untrained it changes nothing.
 
+    Other kinds are for comparison (SSAN paper, tables 2 and 3). ``"long"`` has the first two units only, ``"short"``
+    the last one: neither reaches every position. ``"interlaced"`` has one level: ``long_long``, over the whole image,
+    and ``short``, at a cost of (H W)^(3/2). ``"dense"`` is one unit, ``long_long``, in which every position attends to
+    every other: 256 GiB of weights at 512 x 512.
+
     Args:
         key_reduction, value_reduction, kernel_initializer: of each unit, see `SparseAttentionUnit`.
+        kind: one of `KINDS`.
 
     Call arguments: ``x`` of shape ``(batch, y, x, channels)``. Returns the same shape.
 
     Raises:
-        ValueError: an input that is not 2D, or channels that the reductions do not divide.
+        ValueError: an unknown kind, an input that is not 2D, or channels that the reductions do not divide.
 
     Example:
         >>> tuple(AttentionAwareLayer()(ops.ones((1, 30, 40, 16))).shape)
         (1, 30, 40, 16)
     """
 
-    def __init__(self, key_reduction=8, value_reduction=2, kernel_initializer="glorot_uniform", **kwargs):
+    def __init__(
+        self, key_reduction=8, value_reduction=2, kernel_initializer="glorot_uniform", kind="sparse", **kwargs
+    ):
         super().__init__(**kwargs)
+        check_choice("kind", kind, tuple(KINDS))
+        self.kind = kind
         initializer = keras.initializers.get(kernel_initializer)
-
-        def unit(name):
-            return SparseAttentionUnit(
+        for step in KINDS[kind]:
+            name = _attribute(step)
+            unit = SparseAttentionUnit(
                 key_reduction, value_reduction, initializer.clone(), dtype=self.dtype_policy, name=name
             )
+            setattr(self, name, unit)
 
-        self.long_long, self.long_short, self.short = unit("long_long"), unit("long_short"), unit("short")
+    @property
+    def units(self):
+        """Its units by the names of their steps, in their order."""
+        return {step: getattr(self, _attribute(step)) for step in KINDS[self.kind]}
 
     def build(self, input_shape):
         expect(len(input_shape) == 4, "features", f"shape {tuple(input_shape)}", "(batch, y, x, channels)")
-        for unit in (self.long_long, self.long_short, self.short):
+        for unit in self.units.values():
             unit.build(input_shape)
 
     def call(self, x):
-        factors = side_factors(x)
-        for step, unit in (("long-long", self.long_long), ("long-short", self.long_short), ("short", self.short)):
+        factors = side_factors(x, self.kind)
+        for step, unit in self.units.items():
             x = unit(x, grouped=Grouping(x, step, factors))
         return x
 
     def get_config(self):
         names = "key_reduction", "value_reduction", "kernel_initializer"
-        inner = self.short.get_config()
-        return {**super().get_config(), **{name: inner[name] for name in names}}
+        inner = next(iter(self.units.values())).get_config()
+        return {**super().get_config(), **{name: inner[name] for name in names}, "kind": self.kind}
+
+
+def _attribute(step):
+    return step.replace("-", "_")

@@ -149,6 +149,10 @@ class AEANet(PublicCARE):
         """The loss or metric called ``name``."""
         return get_loss(name)
 
+    def _measured(self, validation):
+        """Callbacks that add to the logs of an epoch what is to be in the history."""
+        return []
+
     def train(
         self, X, Y, validation_data, epochs=None, steps_per_epoch=None, augmenter=None, *, resume=False, verbose=1
     ):
@@ -206,7 +210,8 @@ class AEANet(PublicCARE):
             # What `epochs` and `steps_per_epoch` come to, a schedule is to end with.
             self._steps = epochs * sampler.steps
             self.prepare_for_training()
-        callbacks, state = run_callbacks(self, self._best_weights, sampler, shown)
+        measured = self._measured(validation)
+        callbacks, state = run_callbacks(self, self._best_weights, sampler, shown, measured)
         network, first = self.trained_network, 0
         if network is not self.keras_model:
             network.set_weights(self.keras_model.get_weights())

@@ -17,6 +17,7 @@ from aeanet_tf.training import (
     staircase,
     warmup_cosine,
 )
+from aeanet_tf.training.batch_norm import synchronise
 from aeanet_tf.training.devices import find_devices, log_devices, make_strategy
 from aeanet_tf.training.optimisation import penalise_kernels
 from aeanet_tf.training.replicas import CollectWeights, ReplicatedModel
@@ -50,8 +51,10 @@ def network_to_train(model, spec):
         return build_network(spec, precision=precision)
 
     if devices is not None:
-        log_devices(devices, config.train_batch_size)
+        log_devices(devices, config.train_batch_size, config.train_synchronized_batch_norm)
         network = ReplicatedModel(build, make_strategy(*devices))
+        if config.train_synchronized_batch_norm:
+            synchronise(network)
     else:
         network = model.keras_model if precision == "float32" and spec == model.spec else build()
     penalise_kernels(network, config.train_kernel_l2)
@@ -69,18 +72,19 @@ def prepared_callbacks(model):
     return callbacks
 
 
-def run_callbacks(model, best_weights, sampler, images=None):
+def run_callbacks(model, best_weights, sampler, images=None, measured=()):
     """All callbacks of a run in their order, and the one that makes it resumable (``None`` without a folder).
 
     Args:
         model, best_weights, sampler: an `AEANet` prepared for training, its `BestWeights` or ``None``, its batches.
         images: validation data that TensorBoard shows predictions of.
+        measured: callbacks that add to the logs of an epoch what is to be in the history.
     """
-    config, callbacks, replicas = model.config, list(model.callbacks), 1
+    config, callbacks, replicas = model.config, [*measured, *model.callbacks], 1
     trained = model.trained_network
     if trained is not model.keras_model:
         callbacks.insert(0, CollectWeights(model.keras_model))
-        replicas = getattr(trained, "replicas", 1)
+        replicas = 1 if config.train_synchronized_batch_norm else getattr(trained, "replicas", 1)
     if trained.optimizer.use_ema:
         # Before whatever looks at the weights of an epoch.
         callbacks.insert(0, AveragedWeights())

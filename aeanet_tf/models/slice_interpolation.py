@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 
 import numpy as np
-from csbdeep.data import NoNormalizer
+from csbdeep.data import NoNormalizer, PadAndCropResizer
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import Image
@@ -17,6 +17,7 @@ from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.sections.alignment import to_common_histogram, to_midpoint
 from aeanet_tf.sections.triplet_options import TripletOptions
 from aeanet_tf.training.interpolation_losses import InterpolationLoss, middle_mae, middle_mse
+from aeanet_tf.training.interpolation_progress import InterpolationProgress
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -50,7 +51,13 @@ class SliceInterpolationNet(AEANet):
     tags = ("slice-interpolation",)
 
     def _loss(self, name):
-        return _METRICS[name] if name in _METRICS else InterpolationLoss(name, self.config.train_vgg_weights)
+        if name in _METRICS:
+            return _METRICS[name]
+        self._trained_loss = InterpolationLoss(name, self.config.train_vgg_weights)
+        return self._trained_loss
+
+    def _measured(self, validation):
+        return [InterpolationProgress(self.keras_model, self._trained_loss, validation)]
 
     def interpolate(
         self,
@@ -100,7 +107,9 @@ class SliceInterpolationNet(AEANet):
             normalizer = pair_normalizer(section, *pair)
         x = np.moveaxis(normalizer.before(np.stack(pair), "ZYX"), 0, -1)
         tiles = None if n_tiles is None else [*n_tiles, 1]
-        y = self.predict(x, "YXC", NoNormalizer(), None, tiles, tiling, max_memory, precision=precision)[None, ..., 0]
+        # A U-Net takes sides that it can halve.
+        options = {"tiling": tiling, "max_memory": max_memory, "precision": precision}
+        y = self.predict(x, "YXC", NoNormalizer(), PadAndCropResizer(), tiles, **options)[None, ..., 0]
         if normalizer.do_after:
             y, _ = normalizer.after(y, None, "ZYX")
         return y[0].astype(np.float32)
@@ -115,10 +124,10 @@ class SliceInterpolationNet(AEANet):
 
     def _check_size(self, shape, n_tiles):
         sides = [-(-n // count) for n, count in zip(shape, n_tiles or (1, 1), strict=True)]
-        if self.spec.attention == "sparse" and max(sides) > LARGEST_SIZE:
+        if self.spec.attends_by_softmax and max(sides) > LARGEST_SIZE:
             raise InputError(
-                f"slice: shape {shape}, expected at most {LARGEST_SIZE} pixels a side for sparse attention, or tiles "
-                "(n_tiles, --n-tiles)"
+                f"slice: shape {shape}, expected at most {LARGEST_SIZE} pixels a side for {self.spec.attention} "
+                "attention, or tiles (n_tiles, --n-tiles)"
             )
 
     def preparation(self, shape):

@@ -57,8 +57,9 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     _check_gradients(config, spec)
     # A validation batch is for one device, as large as its share of a training batch.
     share = max(1, sampler.positions // count_devices(config.train_devices))
-    # A learned query takes images of one size only.
+    # A learned query takes images of one size only, and of dense attention no more fits than in training.
     fixed = getattr(spec, "input_size", None)
+    largest = sampler.patch_size if getattr(spec, "is_dense", False) else fixed
     try:
         validation = make_validation(
             *validation_data,
@@ -66,7 +67,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
             max_positions=share,
             projected_axis=config.projected_axis,
             match_targets=config.train_match_targets,
-            at_most=fixed,
+            at_most=largest,
         )
     except MatchError as error:
         raise MatchError(error.index, error.reason, "validation_data") from None
@@ -92,7 +93,8 @@ def checked_pair(validation_data):
 
 def _warn_of_small_batches(config):
     """Say where batch norm is to learn intensities from few patches at a time (docs/training.md)."""
-    patches = config.train_batch_size // count_devices(config.train_devices)
+    devices = 1 if config.train_synchronized_batch_norm else count_devices(config.train_devices)
+    patches = config.train_batch_size // devices
     if config.learns_intensities and config.restoration.batch_norm and patches <= FEW_PATCHES:
         logger.warning(
             "batch norm with %d patches a batch: the scale of features depends on which patches come together, and "

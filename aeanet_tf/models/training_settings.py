@@ -59,6 +59,8 @@ class TrainingSettings(Section):
         devices: to train on: a number n for the first n GPUs, a list such as ``["GPU:0", "GPU:1"]``, or ``None`` for
             TensorFlow's own choice. Each gets an equal share of the patches of a step, and batch norm and batch-aware
             attention see the patches of one device (docs/networks.md). Loading and predicting do not look at it.
+        synchronized_batch_norm: whether batch norm sees the patches of all devices instead, as on one device; without
+            ``devices`` it changes nothing.
         precision: ``"float32"``, or ``"bfloat16"`` for layers that compute in half precision; weights, losses and the
             model that comes out are in float32 (docs/performance.md).
         batch_norm_batches: training batches from which batch-norm statistics are estimated before each validation of
@@ -78,6 +80,7 @@ class TrainingSettings(Section):
     augment: bool = False
     seed: NonNegativeInt | None = None
     devices: PositiveInt | list[str] | None = None
+    synchronized_batch_norm: bool = False
     precision: Literal[PRECISIONS] = "float32"
     batch_norm_batches: NonNegativeInt = 16
 

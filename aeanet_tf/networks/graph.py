@@ -15,6 +15,7 @@ _POINTWISE = (
     keras.layers.Dropout,
     keras.layers.Subtract,
 )
+_POOLING = (keras.layers.MaxPooling2D, keras.layers.MaxPooling3D)
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv3D)
 _TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 
@@ -135,7 +136,7 @@ def steps(layer, axis):
     """
     if hasattr(layer, "receptive_steps"):
         return layer.receptive_steps(axis)
-    if isinstance(layer, keras.layers.MaxPooling3D):
+    if isinstance(layer, _POOLING):
         return [Step("down", layer.pool_size[axis], layer.strides[axis])]
     if isinstance(layer, _TRANSPOSED):
         return [Step("up", layer.kernel_size[axis], layer.strides[axis])]

@@ -2,7 +2,15 @@
 
 import keras
 
-from aeanet_tf.layers import GVTO, AttentionAwareLayer, MaskBlend, ResidualDenseBlock, SwapNeighbours, convolution
+from aeanet_tf.layers import (
+    GVTO,
+    AttentionAwareLayer,
+    MaskBlend,
+    PreActivation,
+    ResidualDenseBlock,
+    SwapNeighbours,
+    convolution,
+)
 
 
 def ssan(spec, image):
@@ -10,54 +18,68 @@ def ssan(spec, image):
 
     The slice before and the one after are given in both orders to one feature extractor and one attention layer
     (siamese: the weights are shared). Each order's features give a warped slice, both together the mask that blends
-    them. Returns ``(batch, y, x, out_channels)`` in float32.
+    them. Without ``siamese`` there is one order, whose features give both. Returns ``(batch, y, x, out_channels)`` in
+    float32.
     """
-    branch = _Branch(spec)
-    features = [branch(x) for x in (image, SwapNeighbours(name="swapped")(image))]
+    blocks = _Blocks(spec)
+    extract, attend = EXTRACTORS[spec.extractor](blocks), blocks.attention()
+    orders = [image, SwapNeighbours(name="swapped")(image)] if spec.siamese else [image]
+    features = [attend(extract(x)) for x in orders]
     # What makes the result stays in float32 under mixed precision.
     if spec.symmetric:
-        warp, weight = branch.output("warp", spec.out_channels), branch.output("mask_weight", 1, use_bias=False)
+        warp, weight = blocks.output("warp", spec.out_channels), blocks.output("mask_weight", 1, use_bias=False)
         warped = [warp(x) for x in features]
         logits = keras.layers.Subtract(name="mask", dtype="float32")([weight(x) for x in features])
     else:
-        warped = [branch.output(f"warp_{i}", spec.out_channels)(x) for i, x in enumerate(features)]
-        logits = branch.output("mask", 1)(keras.layers.Concatenate(name="mask_features")(features))
+        # Of one order both are made of the same features.
+        sources = (features[0], features[-1])
+        warped = [blocks.output(f"warp_{i}", spec.out_channels)(x) for i, x in enumerate(sources)]
+        both = keras.layers.Concatenate(name="mask_features")(features) if spec.siamese else features[0]
+        logits = blocks.output("mask", 1)(both)
     return MaskBlend(name="blended", dtype="float32")([*warped, logits])
 
 
-class _Branch:
-    """The siamese part: residual dense network and attention, made once and called for each order."""
+class _Blocks:
+    """Layers with the options that all of a network share."""
 
     def __init__(self, spec):
-        self.spec, filters = spec, spec.filters
-        norm = {name: getattr(spec, name) for name in ("batch_norm", "momentum", "epsilon", "activation")}
-        self.shallow = [self._convolution(filters, 3, f"shallow_{i + 1}") for i in range(2)]
-        dense = {"kernel_initializer": spec.kernel_initializer, **norm}
-        self.blocks = [
-            ResidualDenseBlock(spec.convolutions, spec.growth, name=f"dense_block_{i + 1}", **dense)
-            for i in range(spec.blocks)
-        ]
-        self.concatenate = keras.layers.Concatenate(name="global_features")
-        self.fusion = [self._convolution(filters, size, f"global_fusion_{i + 1}") for i, size in enumerate((1, 3))]
-        self.add = keras.layers.Add(name="global_residual")
-        self.attention = self._attention(norm)
+        self.spec = spec
+        self.norm = {name: getattr(spec, name) for name in ("batch_norm", "momentum", "epsilon", "activation")}
 
-    def _attention(self, norm):
+    def attention(self):
+        """The attention of a `SSANSpec`, as a layer or a function."""
         spec = self.spec
-        if spec.attention == "sparse":
-            return AttentionAwareLayer(kernel_initializer=spec.kernel_initializer, name="attention")
+        if spec.attends_by_softmax:
+            kind, initializer = spec.attention, spec.kernel_initializer
+            return AttentionAwareLayer(kernel_initializer=initializer, kind=kind, name="attention")
         if spec.attention == "aea":
-            options = {"kernel_initializer": spec.kernel_initializer, **spec.aea.arguments("same"), **norm}
+            options = {"kernel_initializer": spec.kernel_initializer, **spec.aea.arguments("same"), **self.norm}
             return GVTO(spec.filters, "same", name="attention", **options)
         return lambda x: x
 
-    def _convolution(self, filters, size, name, use_bias=True, **kwargs):
+    def convolution(self, filters, size, name, use_bias=True, **kwargs):
         initializer = self.spec.kernel_initializer
         return convolution(2, filters, size, use_bias=use_bias, kernel_initializer=initializer, name=name, **kwargs)
 
     def output(self, name, filters, use_bias=True):
         """A convolution that makes a part of the result."""
-        return self._convolution(filters, 3, name, use_bias, dtype="float32")
+        return self.convolution(filters, 3, name, use_bias, dtype="float32")
+
+
+class _ResidualDenseNetwork:
+    """The paper's extractor, made once and called for each order: shallow features, dense blocks, global fusion."""
+
+    def __init__(self, blocks):
+        spec, filters = blocks.spec, blocks.spec.filters
+        self.shallow = [blocks.convolution(filters, 3, f"shallow_{i + 1}") for i in range(2)]
+        dense = {"kernel_initializer": spec.kernel_initializer, **blocks.norm}
+        self.blocks = [
+            ResidualDenseBlock(spec.convolutions, spec.growth, name=f"dense_block_{i + 1}", **dense)
+            for i in range(spec.blocks)
+        ]
+        self.concatenate = keras.layers.Concatenate(name="global_features")
+        self.fusion = [blocks.convolution(filters, size, f"global_fusion_{i + 1}") for i, size in enumerate((1, 3))]
+        self.add = keras.layers.Add(name="global_residual")
 
     def __call__(self, neighbours):
         first = self.shallow[0](neighbours)
@@ -68,4 +90,51 @@ class _Branch:
         x = self.concatenate(outputs) if len(outputs) > 1 else x
         for layer in self.fusion:
             x = layer(x)
-        return self.attention(self.add([x, first]))
+        return self.add([x, first])
+
+
+class _UNet:
+    """A U-Net as an extractor (Ronneberger et al. 2015), made once and called for each order.
+
+    At each resolution two convolutions of 3, each with the family's activation; max-pooling by 2; back by transposed
+    convolutions of 2 and concatenation.
+    """
+
+    def __init__(self, blocks):
+        count, filters = blocks.spec.resolutions, blocks.spec.filters
+        self.down = [_two(blocks, filters * 2**level, f"encoder_{level + 1}") for level in range(count)]
+        self.pool = [keras.layers.MaxPooling2D(2, padding="same", name=f"pool_{i + 1}") for i in range(count - 1)]
+        up = {"size": 2, "strides": 2, "transposed": True}
+        self.up = [blocks.convolution(filters * 2**i, name=f"up_{i + 1}", **up) for i in range(count - 1)]
+        self.join = [keras.layers.Concatenate(name=f"skip_{i + 1}") for i in range(count - 1)]
+        self.back = [_two(blocks, filters * 2**i, f"decoder_{i + 1}") for i in range(count - 1)]
+
+    def __call__(self, neighbours):
+        x, skips = self.down[0](neighbours), []
+        for pool, layers in zip(self.pool, self.down[1:], strict=True):
+            skips.append(x)
+            x = layers(pool(x))
+        for up, join, layers in list(zip(self.up, self.join, self.back, strict=True))[::-1]:
+            x = layers(join([up(x), skips.pop()]))
+        return x
+
+
+def _two(blocks, filters, name):
+    """A function of two convolutions with their activations."""
+    layers = []
+    for i in (1, 2):
+        layers += [
+            blocks.convolution(filters, 3, f"{name}.convolution_{i}"),
+            PreActivation(name=f"{name}.activation_{i}", **blocks.norm),
+        ]
+
+    def apply(x):
+        for layer in layers:
+            x = layer(x)
+        return x
+
+    return apply
+
+
+EXTRACTORS = {"residual_dense": _ResidualDenseNetwork, "unet": _UNet}
+"""By the ``extractor`` of an `SSANSpec`: class that is made of `_Blocks` and called with neighbours."""

@@ -17,7 +17,7 @@ from aeanet_tf.layers import (
     Scale,
     SwapNeighbours,
     WeightedMean,
-    sparse_factors,
+    attention_factors,
 )
 
 _TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
@@ -27,6 +27,8 @@ _IN_PLACE = (keras.layers.Activation, keras.layers.Add, keras.layers.Dropout, ke
 # and twice as tensors. With oneDNN, TensorFlow takes memory from a pool that grows by doubling and gives nothing back:
 # with its gaps it is 1.0 to 1.9 times what is alive, by how a tile's size happens to fit. FIXED is for small tensors.
 COPIES, POOL, FIXED = 3, 2.0, 4e6
+# Of sparse attention, in the order of its factors.
+_GROUPS = ("short", "long-short", "long-long")
 _ITEM = {"float16": 2, "bfloat16": 2, "float64": 8}
 
 
@@ -208,17 +210,18 @@ class _Program:
     @_operations.register
     def _sparse_attention(self, layer: AttentionAwareLayer, node, reads, size, key):
         x = reads[0]
-        factors = [sparse_factors(n) for n in self.size]
+        factors = [attention_factors(n, layer.kind) for n in self.size]
         unpadded, padded = prod(self.size), prod(prod(f) for f in factors)
-        for step, unit in enumerate((layer.short, layer.long_short, layer.long_long)):
+        units = list(layer.units.items())
+        for step, unit in units:
             # A value for every pair of positions of a group: logits and weights.
-            pairs = 4 * padded * prod(f[step] for f in factors)
+            pairs = 4 * padded * prod(f[_GROUPS.index(step)] for f in factors)
             part = size * padded / unpadded
             keys, values = part / unit.key_reduction, part / unit.value_reduction
             f, g, h = (self._add([self._add([x], each)], each) for each in (keys, keys, values))
             weights = self._add([self._add([f, g], pairs)], pairs)
             z = self._add([self._add([self._add([weights, h], values)], values)], size)
-            last = step == 2
+            last = unit is units[-1][1]
             x = self._add([self._add([z], size, in_place=True), x], size, key if last else None, in_place=True)
 
     @_operations.register

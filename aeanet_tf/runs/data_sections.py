@@ -209,6 +209,12 @@ class LabelFreeSection(_PairsSection):
     targets = "another unit"
 
 
+def _mapped_back(self):
+    if self.normalization.kind == "standard":
+        raise ValueError("normalization.kind: 'standard' cannot be mapped back, which slices have to be")
+    return self
+
+
 class SlicesSection(_ImagesSection):
     """The slices of a stack, for slice interpolation (docs/interpolation.md).
 
@@ -232,11 +238,29 @@ class SlicesSection(_ImagesSection):
     targets = "other slices"
     interpolates = True
 
-    @model_validator(mode="after")
-    def _can_be_mapped_back(self):
-        if self.normalization.kind == "standard":
-            raise ValueError("normalization.kind: 'standard' cannot be mapped back, which slices have to be")
-        return self
+    _can_be_mapped_back = model_validator(mode="after")(_mapped_back)
+
+
+class TripletsSection(_ImagesSection):
+    """Ready-made triplets, for slice interpolation (docs/interpolation.md): folders of three images each.
+
+    Attributes:
+        train: a folder of such folders, or a text file that lists them (`aeanet_tf.sections.triplet_folders`).
+        validation: the same; without it ``validation_split`` of those to train on, the last ones, are held out.
+        match_histograms: whether the three are given the mean of the two neighbours' histograms, as those that are made
+            of a stack.
+    """
+
+    kind: Literal["triplets"] = "triplets"
+    train: str = "train"
+    validation: str | None = None
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    match_histograms: bool = False
+
+    targets = "other slices"
+    interpolates = True
+
+    _can_be_mapped_back = model_validator(mode="after")(_mapped_back)
 
 
 class LabelsSection(_PairsSection):
@@ -299,6 +323,7 @@ DataSection = Annotated[
     | PairedEMSection
     | LabelFreeSection
     | SlicesSection
+    | TripletsSection
     | LabelsSection
     | ISegSection,
     Field(discriminator="kind"),

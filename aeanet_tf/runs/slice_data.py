@@ -1,4 +1,4 @@
-"""Training data of slice interpolation: the triplets of a stack, split by slice."""
+"""Training data of slice interpolation: the triplets of a stack, split by slice, or ready-made ones."""
 
 import logging
 from pathlib import Path
@@ -8,7 +8,9 @@ import numpy as np
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.slice_interpolation import pair_normalizer
 from aeanet_tf.runs.image_data import TrainingImages, chosen_numbers
+from aeanet_tf.sections.alignment import to_common_histogram
 from aeanet_tf.sections.stack import open_stack
+from aeanet_tf.sections.triplet_folders import find_triplets, read_triplet
 from aeanet_tf.sections.triplets import make_triplets, summary, write_report
 from aeanet_tf.training.interpolation_losses import InterpolationLoss
 
@@ -45,6 +47,46 @@ def load_slices(section, network):
     (X, Y), validation = loaded
     _check_range(Y)
     return TrainingImages(X, Y, validation, triplets=records)
+
+
+def load_triplets(section, network):
+    """The same of the ready-made triplets of a `TripletsSection`.
+
+    Raises:
+        InputError: a loss that cannot be had; no triplets, or some that cannot be read; triplets that are to train and
+            to validate on.
+    """
+    InterpolationLoss(network.train_loss, network.train_vgg_weights)
+    root = section.folder()
+    train = find_triplets(root / section.train)
+    if section.validation is not None:
+        validation = find_triplets(root / section.validation)
+        both = {*(path.resolve() for path in train)} & {*(path.resolve() for path in validation)}
+        if both:
+            raise InputError(f"data.validation: {min(both)} is one of data.train, expected other triplets")
+    else:
+        held = round(len(train) * section.validation_split)
+        if not 0 < held < len(train):
+            split = f"{section.validation_split} of {len(train)} triplets"
+            raise InputError(f"data.validation_split: {split} leaves none for training or for validation")
+        train, validation = train[:-held], train[-held:]
+    logger.info("data.train: %d triplets, data.validation: %d", len(train), len(validation))
+    loaded = []
+    for folders in (train, validation):
+        images = (ready_made(folder, section.match_histograms) for folder in folders)
+        pairs = (_normalised(section.normalization, triplet) for triplet in images)
+        loaded.append(tuple(map(list, zip(*pairs, strict=True))))
+    (X, Y), held_out = loaded
+    _check_range(Y)
+    return TrainingImages(X, Y, held_out)
+
+
+def ready_made(folder, match_histograms):
+    """A ready-made triplet ``(3, y, x)``; with ``match_histograms`` in what the two neighbours have in common."""
+    before, middle, after = read_triplet(folder)
+    if match_histograms:
+        before, after, middle = to_common_histogram(before, after, middle)
+    return np.stack([before, middle, after])
 
 
 def _check_range(images):

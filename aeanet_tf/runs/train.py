@@ -19,7 +19,7 @@ from aeanet_tf.runs.image_data import (
     pairs_of_epoch,
 )
 from aeanet_tf.runs.label_data import load_iseg, load_labels
-from aeanet_tf.runs.slice_data import TRIPLETS_FILE, load_slices, save_triplets
+from aeanet_tf.runs.slice_data import TRIPLETS_FILE, load_slices, load_triplets, save_triplets
 from aeanet_tf.training import ResumableState, reduce_on_plateau
 from aeanet_tf.training.devices import find_devices
 from aeanet_tf.training.pairs import MatchError
@@ -33,6 +33,7 @@ LOADERS = {
     "paired_em": load_paired_em,
     "label_free": load_label_free,
     "slices": load_slices,
+    "triplets": load_triplets,
     "labels": load_labels,
     "iseg": load_iseg,
 }

@@ -221,7 +221,7 @@ def _datasets(file) -> str:
 def _open_folder(path: Path, axes: str | None) -> SerialStack:
     fits = axes is None or (len(axes) == 3 and axes[0] in "ZT")
     expect(fits, path, f"axes {axes}", "ZYX or TYX, a file being one slice")
-    files = sorted(find_images(path), key=_by_number)
+    files = sorted(find_images(path), key=by_number)
     # All of them now, rather than after hours of work; those that are not decoded for it cost little.
     first = open_image(files[0], axes and axes[1:])
     size, dtype = first.array.shape, first.array.dtype
@@ -245,7 +245,7 @@ def _open_folder(path: Path, axes: str | None) -> SerialStack:
     return SerialStack(path, letters, first.pixel_size, first.unit, dtype, shape, len(files), reader)
 
 
-def _by_number(path: Path) -> tuple[list[int | str], str]:
+def by_number(path: Path) -> tuple[list[int | str], str]:
     """Sorts the digits in a name by their value; splitting puts text and numbers at the same places of all names."""
     parts = re.split(r"([0-9]+)", str(path))
     return [int(part) if number % 2 else part.lower() for number, part in enumerate(parts)], str(path)

@@ -112,16 +112,36 @@ def make_triplets(
     triplets: list[Triplet] = []
     records: list[TripletRecord] = []
     for middle, images in _consecutive(stack, allowed):
-        images, common, shifts = _aligned(images, options.max_shift)
-        for y, x in _windows(common, options.window):
-            cut, corner = np.stack([image[y, x] for image in images]), (y.start, x.start)
-            records.append(_judge(cut, middle, corner, shifts, options))
-            if records[-1].accepted:
-                triplets.append(Triplet(_matched(cut) if options.match_histograms else cut, middle, corner))
+        found, judged = triplets_of(images, middle, options)
+        triplets += found
+        records += judged
     if not records:
         raise InputError(f"{stack.path}: no three consecutive slices among the {len(allowed)} that may be used")
     if not triplets:
         raise InputError(f"{stack.path}: no triplet is left, expected at least one: {summary(records)}")
+    return triplets, records
+
+
+def triplets_of(
+    images: Sequence[np.ndarray], middle: int, options: TripletOptions
+) -> tuple[list[Triplet], list[TripletRecord]]:
+    """The triplets of three slices, aligned, cut and judged as those of `make_triplets`; none may be left.
+
+    Args:
+        images: the slices before, in the middle and after, (Y, X).
+        middle: number of the one in the middle.
+        options: how.
+
+    Raises:
+        InputError: as `translation`.
+    """
+    triplets, records = [], []
+    images, common, shifts = _aligned(list(images), options.max_shift)
+    for y, x in _windows(common, options.window):
+        cut, corner = np.stack([image[y, x] for image in images]), (y.start, x.start)
+        records.append(_judge(cut, middle, corner, shifts, options))
+        if records[-1].accepted:
+            triplets.append(Triplet(_matched(cut) if options.match_histograms else cut, middle, corner))
     return triplets, records
 
 

@@ -20,6 +20,16 @@ def batch_norm_layers(model):
     return [layer for layer in layers if layer.trainable]
 
 
+def synchronise(model):
+    """Have every batch norm layer of ``model`` normalise by the patches of all replicas together, in training.
+
+    To Keras this is ``BatchNormalization(synchronized=True)``; it acts on TensorFlow, within a strategy. SSAN paper,
+    section "Parameters in SSAN".
+    """
+    for layer in batch_norm_layers(model):
+        layer.synchronized = True
+
+
 def reestimate(model, batches, run=None):
     """Set the moving mean and variance of every batch norm layer to the average over ``batches``.
 

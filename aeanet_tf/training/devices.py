@@ -63,12 +63,13 @@ def make_strategy(*names):
     return type("MirroredStrategy", (tf.distribute.MirroredStrategy,), begin)(list(names))
 
 
-def log_devices(names, batch_size):
-    """Tell which devices share the batches, and what that means."""
+def log_devices(names, batch_size, synchronized=False):
+    """Tell which devices share the batches, and what that means; ``synchronized``: batch norm sees all of a batch."""
     share = batch_size // len(names)
     logger.info("devices %s: %d of the %d patches of a batch on each", ", ".join(names), share, batch_size)
     if len(names) > 1:
-        logger.info("batch norm and batch-aware attention see the patches of one device, not those of the others")
+        seeing = "batch-aware attention sees" if synchronized else "batch norm and batch-aware attention see"
+        logger.info("%s the patches of one device, not those of the others", seeing)
 
 
 def _make_logical_cpus(count):

@@ -19,6 +19,7 @@ from aeanet_tf.training.vgg import ACTIVATION_SCALE, vgg_activations
 
 EPSILON = 1e-6
 BETA = (0.1, 1.0, 0.1)
+_STYLE_TERMS = ("style_before", "style_middle", "style_after")
 # Three times halved, a shorter side is nothing in the last layer.
 _SMALLEST = 8
 
@@ -106,13 +107,23 @@ def style_balance_loss(predicted, middle, before, after, beta=BETA):
     Returns:
         ``(batch,)``.
     """
+    terms = style_balance_terms(predicted, middle, before, after)
+    return sum(weight * term for weight, term in zip(beta, terms, strict=True))
+
+
+def style_balance_terms(predicted, middle, before, after):
+    """The three terms ``sign(L(1', j) - L(1, j)) L(1', j)`` of `style_balance_loss`, without their weights.
+
+    SSAN paper, figure 4, calls them sign0, sign1 and sign2. Arguments as there; returns a tuple of three ``(batch,)``,
+    for the slices before, in the middle and after.
+    """
     predicted, middle, before, after = ([gram(layer) for layer in each] for each in (predicted, middle, before, after))
-    total = beta[1] * _style_distance(predicted, middle)
-    for weight, neighbour in ((beta[0], before), (beta[2], after)):
+
+    def term(neighbour):
         distance = _style_distance(predicted, neighbour)
-        sign = ops.sign(ops.stop_gradient(distance - _style_distance(middle, neighbour)))
-        total = total + weight * sign * distance
-    return total
+        return ops.sign(ops.stop_gradient(distance - _style_distance(middle, neighbour))) * distance
+
+    return term(before), _style_distance(predicted, middle), term(after)
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
@@ -168,18 +179,32 @@ class InterpolationLoss:
         self._phi = None if kind == "pixel" else _hidden(vgg_activations(vgg_weights, scale))
 
     def __call__(self, y_true, y_pred):
-        total = self.pixel_weight * self._pixel(y_true, y_pred)
+        terms, weights = self.terms(y_true, y_pred), self._weights()
+        return sum(weights[name] * term for name, term in terms.items())
+
+    def terms(self, y_true, y_pred):
+        """The terms of the loss without their weights, name -> ``(batch,)``.
+
+        ``"pixel"``, ``"feature"`` where there is one, and for the kind ``"style"`` the three of `style_balance_terms`
+        as ``"style_before"``, ``"style_middle"`` and ``"style_after"``. Arguments and errors as of a call.
+        """
+        terms = {"pixel": self._pixel(y_true, y_pred)}
         if self.kind == "pixel":
-            return total
+            return terms
         _check_image(y_pred.shape)
         middle, predicted = _middle(y_true, y_pred)
         # In a pass of its own, so that no gradients are computed for the slices that are given.
         predicted = self._phi(predicted)
         if self.kind == "feature":
-            return total + self.feature_weight * feature_loss(predicted, self._phi(middle))
+            return {**terms, "feature": feature_loss(predicted, self._phi(middle))}
         middle, before, after = self._given(y_true)
-        total = total + self.feature_weight * feature_loss(predicted, middle)
-        return total + self.style_weight * style_balance_loss(predicted, middle, before, after, self.beta)
+        terms["feature"] = feature_loss(predicted, middle)
+        styles = style_balance_terms(predicted, middle, before, after)
+        return terms | dict(zip(_STYLE_TERMS, styles, strict=True))
+
+    def _weights(self):
+        styles = {name: self.style_weight * beta for name, beta in zip(_STYLE_TERMS, self.beta, strict=True)}
+        return {"pixel": self.pixel_weight, "feature": self.feature_weight, **styles}
 
     def get_config(self):
         """The arguments, from which Keras makes it again."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.charts import group_chart, size_chart
+from aeanet_tf.evaluation.charts import group_chart, progress_chart, size_chart
 
 
 def test_lines_go_through_the_values_and_published_ones_are_dashed():
@@ -18,6 +18,13 @@ def test_lines_go_through_the_values_and_published_ones_are_dashed():
     assert [text.get_text() for text in axes.get_xticklabels()] == ["full", "256", "128"]
     with pytest.raises(InputError, match="AEANet: found 1 values, expected one for each of 2 sizes"):
         size_chart({"AEANet": [1.0]}, ["a", "b"], "dB", {})
+
+
+def test_progress_is_drawn_by_step_of_the_end_of_each_epoch():
+    (axes,) = progress_chart({"short": [0.0, 0.1, 0.3], "long long": [0.0, -0.1, 0.2]}, 50, "gamma").axes
+    drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert drawn["short"] == [[50, 0.0], [100, 0.1], [150, 0.3]] and drawn["long long"][1] == [100, -0.1]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", "gamma")
 
 
 def test_every_image_is_a_point_beside_its_group():

@@ -11,6 +11,7 @@ from aeanet_tf.evaluation.segmentation_metrics import (
     class_counts,
     class_scores,
     confusion,
+    detection_scores,
     dice_ratios,
     linewise_hausdorff,
 )
@@ -34,6 +35,18 @@ def test_dice_of_absent_labels():
     assert [dice_ratios(confusion(image, full, [0, 1]))[1] for image in (empty, full)] == [0, 1]
     assert np.isnan(dice_ratios(confusion(empty, empty, [0, 1]))[1])
     assert mean_of_classes([np.nan, 0.5, 1]) == 0.75 and np.isnan(mean_of_classes([np.nan]))
+
+
+def test_precision_recall_and_f1_of_a_class():
+    gt, image = np.uint8([0, 0, 0, 255, 255, 255]), np.uint8([0, 0, 255, 0, 0, 255])
+    # Of 4 pixels found 2 are true, of 3 true ones 2 are found.
+    assert detection_scores(gt, image, 0, (0, 255)) == pytest.approx(
+        {"precision": 2 / 4, "recall": 2 / 3, "f1": 2 / (4 / 2 + 3 / 2)}
+    )
+    nothing = np.full(6, 255, np.uint8)
+    scores = detection_scores(gt, nothing, 0, (0, 255))
+    assert np.isnan(scores["precision"]) and scores["recall"] == scores["f1"] == 0
+    assert all(np.isnan(value) for value in detection_scores(nothing, nothing, 0, (0, 255)).values())
 
 
 def surface(image, label):

@@ -183,6 +183,7 @@ def test_the_file_loads_in_a_process_without_this_package(tmp_path):
         assert relative_error(np.load(tmp_path / f"{name}_again.npy"), y) < 2e-6
 
 
-def test_sparse_attention_is_refused_by_name():
-    with pytest.raises(InputError, match=r"network.attention: 'sparse' .*export to Fiji, SavedModel or ONNX"):
-        portable_network(build_network(small(presets["ssan"])))
+@pytest.mark.parametrize("kind", ["sparse", "interlaced"])
+def test_sparse_attention_is_refused_by_name(kind):
+    with pytest.raises(InputError, match=rf"network.attention: '{kind}' .*export to Fiji, SavedModel or ONNX"):
+        portable_network(build_network(small(presets["ssan"], attention=kind)))

@@ -39,6 +39,7 @@ LAYERS = {
     "lateral": layers.LateralUpSampling(),
     "sparse": layers.AttentionAwareLayer(key_reduction=4, value_reduction=1, kernel_initializer="he_normal"),
     "dense": layers.ResidualDenseBlock(2, 3, kernel_initializer="he_normal", **PREACTIVATION),
+    "one level": layers.AttentionAwareLayer(key_reduction=4, kind="interlaced"),
     "swap": layers.SwapNeighbours(),
 }
 

@@ -19,6 +19,7 @@ from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.runs.train import load_data, model_config, train_run
 from aeanet_tf.sections.alignment import to_common_histogram, to_midpoint
 from aeanet_tf.training import CSVHistory, TripletSampler, TripletValidationSet, read_history
+from aeanet_tf.training.interpolation_progress import InterpolationProgress
 from tests.interop.example_models import randomise
 from tests.models import EAGER, assert_same_weights, contents, eager_tensorflow
 from tests.sections.test_triplets import tissue
@@ -89,6 +90,13 @@ def test_training_from_the_command_line_gives_a_model_that_interpolates(workplac
     history = read_history(folder / "history.csv")
     assert np.isfinite([[row["loss"], row["val_loss"], row["val_middle_mae"]] for row in history]).all()
     model = load_model(folder)
+    model.load_weights("weights_last.h5")
+    # Figure 3: attention begins at 0, and is used more and more.
+    units = model.keras_model.get_layer("attention").units.values()
+    trained = {f"gamma_{unit.name}": float(unit.gamma) for unit in units}
+    assert {name: history[-1][name] for name in trained} == pytest.approx(trained, rel=1e-5) and len(trained) == 3
+    assert all(trained.values()) and not any(name.startswith("term_") for name in history[-1])
+    model = load_model(folder)
     assert isinstance(model, SliceInterpolationNet)
     before, after = neighbours()
     found = model.interpolate(before, after)
@@ -116,6 +124,94 @@ def test_a_run_killed_and_taken_up_again_gives_the_same(workplace, caplog):
     train_run(load_run_config("run.json", ["training.vgg_weights=elsewhere.h5", *plain]), verbose=0)
     assert "resuming after epoch 1 of 2" in caplog.text
     assert_same_weights(*(workplace / "models" / name / "weights_last.h5" for name in ("whole", "m")))
+
+
+def test_terms_of_the_loss_are_logged(monkeypatch):
+    """Means over the first slices to validate on, in whole batches: two of three of 3 each are enough for 5."""
+
+    class Loss:
+        kind = "style"
+
+        def terms(self, y_true, y_pred):
+            return {"pixel": (y_true[..., 0] - y_pred[..., 0]).mean(axis=(1, 2)), "feature": y_true[..., 1].max((1, 2))}
+
+    class Network:
+        layers = ()
+
+        def predict_on_batch(self, x):
+            return 2 * x[..., :1]
+
+    monkeypatch.setattr("aeanet_tf.training.interpolation_progress.LOOKED_AT", 5)
+    monkeypatch.setattr("aeanet_tf.training.interpolation_progress.gammas", lambda network: {"gamma_short": 0.5})
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((9, 8, 8, 2)).astype("float32"), rng.random((9, 8, 8, 1)).astype("float32")
+    logs = {"loss": 1.0}
+    validation = TripletValidationSet(X, Y, max_positions=3 * 64)
+    InterpolationProgress(Network(), Loss(), validation).on_epoch_end(0, logs)
+    assert list(logs) == ["loss", "gamma_short", "term_pixel", "term_feature"] and logs["gamma_short"] == 0.5
+    assert logs["term_pixel"] == pytest.approx((Y[:6] - 2 * X[:6, ..., :1]).mean(), rel=1e-4)
+    assert logs["term_feature"] == pytest.approx(X[:6, ..., 0].max((1, 2)).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("network", [{"extractor": "unet", "resolutions": 3}, {"siamese": False, "symmetric": False}])
+def test_other_extractors_interpolate_slices_of_any_size(network):
+    """Sides that a U-Net cannot halve are padded by reflection, on both sides."""
+    before, after = (image[:50, :61] for image in neighbours())
+    model = made(**network)
+    found = model.interpolate(before, after, NoNormalizer(), max_shift=0, match_histograms=False)
+    missing = [-n % d for n, d in zip((50, 61), model.spec.divisor, strict=True)]
+    (top, _), (left, _), _ = padding = [(n // 2, n - n // 2) for n in (*missing, 0)]
+    padded = np.pad(np.stack([before, after], -1), padding, mode="reflect")
+    plain = np.asarray(model.keras_model(padded[None]))[0, top : top + 50, left : left + 61, 0]
+    assert np.abs(found - plain).max() < 1e-4 * np.ptp(plain)
+
+
+def test_dense_attention_is_validated_on_no_more_than_it_is_trained_on():
+    rng = np.random.default_rng(0)
+    X, Y = [rng.random((40, 48, 2))] * 2, [rng.random((40, 48, 1))] * 2
+    for attention, size in (("dense", (16, 24)), ("sparse", (40, 48))):
+        config = SliceInterpolationConfig(
+            network={**NETWORK, "attention": attention}, train_patch_size=(16, 24), train_batch_size=1
+        )
+        assert training_data(config, X, Y, (X, Y))[1].size == size
+
+
+@pytest.fixture
+def triplet_folders(workplace):
+    """The configuration of a training on ready-made triplets, 5 of which are there."""
+    stack = tissue(7, (48, 56), [(0, 0)] * 7)
+    for number in range(5):
+        folder = workplace / "ready" / "train" / str(number)
+        folder.mkdir(parents=True)
+        for place in range(3):
+            write_image(folder / f"im{place + 1}.tif", stack[number + place], "YX")
+    config = json.loads((workplace / "run.json").read_text())
+    normalization = config["data"]["normalization"]
+    config["data"] = {"kind": "triplets", "root": "ready", "validation_split": 0.4, "normalization": normalization}
+    (workplace / "ready.json").write_text(json.dumps(config))
+    return stack
+
+
+def test_ready_made_triplets_are_taken_as_they_are(triplet_folders):
+    X, Y, (X_val, Y_val), _, records = loaded(load_run_config("ready.json"))
+    assert (len(X), len(X_val), records) == (3, 2, None)
+    stack = triplet_folders / 255
+    for number, (x, y) in enumerate(zip([*X, *X_val], [*Y, *Y_val], strict=True)):
+        np.testing.assert_allclose(x, np.stack([stack[number], stack[number + 2]], -1), atol=1e-6)
+        np.testing.assert_allclose(y[..., 0], stack[number + 1], atol=1e-6)
+    x = loaded(load_run_config("ready.json", ["data.match_histograms=true"])).X[0]
+    before, after = to_common_histogram(triplet_folders[0], triplet_folders[2])
+    np.testing.assert_allclose(x, np.stack([before, after], -1) / 255, atol=1e-6)
+
+
+def test_a_network_is_trained_on_ready_made_triplets(triplet_folders, workplace):
+    plain = ["model.network.attention=none", "data.validation=train"]
+    with pytest.raises(InputError, match=r"data\.validation: .*train/0 is one of data\.train, expected other triplets"):
+        train_run(load_run_config("ready.json", plain), verbose=0)
+    with pytest.raises(InputError, match=r"data\.validation_split: 0\.01 of 5 triplets leaves none"):
+        train_run(load_run_config("ready.json", ["data.validation_split=0.01"]), verbose=0)
+    train_run(load_run_config("ready.json", plain[:1]), verbose=0)
+    assert np.isfinite([row["val_loss"] for row in read_history(workplace / "models" / "m" / "history.csv")]).all()
 
 
 def loaded(config):

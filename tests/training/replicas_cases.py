@@ -211,6 +211,37 @@ def test_moving_statistics_are_merged(strategy):
         assert first.numpy() == second.numpy()
 
 
+def test_synchronised_batch_norm_trains_as_on_one_device(eagerly, caplog):
+    """Its statistics are those of the whole batch: loss, weights and moving statistics agree with one device's."""
+    caplog.set_level("INFO", "aeanet_tf")
+    network = {**NETWORK, "attention": {"shared_references": 4, "batch_aware": False}}
+    X, Y = images(8, 16), images(8, 16, 1)
+    X[::2] *= 5
+    weights, losses = {}, {}
+    for name, fields in (
+        ("one", {}),
+        ("apart", {"train_devices": DEVICES}),
+        ("together", {"train_devices": DEVICES, "train_synchronized_batch_norm": True}),
+    ):
+        config = AEANetConfig(
+            preset="aeanet-em",
+            network=network,
+            train_batch_size=4,
+            train_epochs=1,
+            train_steps_per_epoch=2,
+            train_seed=0,
+            train_batch_norm_batches=1,
+            train_learning_rate=1e-3,
+            **fields,
+        )
+        model = AEANet(config, basedir=None)
+        losses[name] = model.train(X, Y, (X, Y), verbose=0).history["loss"][0]
+        weights[name] = model.keras_model.get_weights()
+    assert losses["together"] == pytest.approx(losses["one"], rel=1e-4)
+    assert distance(weights["together"], weights["one"]) < 2e-3 < distance(weights["apart"], weights["one"])
+    assert "batch-aware attention sees the patches of one device, not those of the others" in caplog.messages
+
+
 def test_a_loss_that_is_not_a_number_ends_training(strategy):
     X = images(4)
     X[-1, 0, 0] = np.nan

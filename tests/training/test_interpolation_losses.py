@@ -21,6 +21,7 @@ from aeanet_tf.training.interpolation_losses import (
     middle_mae,
     middle_mse,
     style_balance_loss,
+    style_balance_terms,
     style_loss,
 )
 from aeanet_tf.training.vgg import VGG_LAYERS, WEIGHTS_FILE, vgg_activations
@@ -132,6 +133,24 @@ def test_the_sign_carries_no_gradient():
             fixed += 0.1 * sign * style_loss(predicted, j)
     for one, other in zip(tape.gradient(loss, predicted), tape.gradient(fixed, predicted), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-9)
+
+
+def test_terms_of_style_balance_are_those_of_figure_4():
+    lists = predicted, middle, before, after = [_activations(seed) for seed in range(4)]
+    terms = style_balance_terms(*lists)
+    for term, j in zip(terms, (before, middle, after), strict=True):
+        expected = np.sign(_style(predicted, j) - _style(middle, j)) * _style(predicted, j)
+        np.testing.assert_allclose(term, expected, rtol=1e-5)
+
+
+def test_terms_and_their_weights_make_the_loss(style):
+    y_true, y_pred = _slices()
+    terms = style.terms(y_true, y_pred)
+    assert list(terms) == ["pixel", "feature", "style_before", "style_middle", "style_after"]
+    weights = (1, 1, 1e5, 1e6, 1e5)
+    total = sum(weight * np.asarray(term) for weight, term in zip(weights, terms.values(), strict=True))
+    np.testing.assert_allclose(style(y_true, y_pred), total, rtol=1e-5)
+    assert list(InterpolationLoss("pixel").terms(y_true, y_pred)) == ["pixel"]
 
 
 # VGG-16.
