@@ -29,7 +29,7 @@ class Budget:
 
     def apply(self, training):
         """The fields of a `TrainingSection`, as a dict, shortened; what is published where the budget is full."""
-        if self.name == "full":
+        if self.name == "full" and self.fraction == 1:
             return training
         steps = self.steps or max(1, round(self.fraction * training["steps"]))
         changed = {

@@ -90,6 +90,7 @@ class Laboratory:
         verbose: Keras's.
         minutes: what each training has of this machine's time, for experiments with a budget of time; ``None`` for as
             many steps as the configuration says.
+        self_training: whether networks are trained on single images, too, for the table that knows it.
     """
 
     data: Path
@@ -100,6 +101,7 @@ class Laboratory:
     overrides: tuple[str, ...] = ()
     verbose: int = 0
     minutes: float | None = None
+    self_training: bool = False
     _models: dict = field(default_factory=dict)
 
     def __post_init__(self):
