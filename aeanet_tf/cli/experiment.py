@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.experiments.registry import EXPERIMENTS, TIMED
+from aeanet_tf.experiments.registry import EXPERIMENTS, SELF_TRAINED, TIMED
 from aeanet_tf.runs.shipped import CONFIGS
 
 HELP = "rerun an experiment of the papers"
@@ -42,6 +42,12 @@ def add_arguments(parser):
         help="what each training has of this machine's time (w2s, volume; default: the steps of the configuration)",
     )
     parser.add_argument(
+        "--self",
+        action="store_true",
+        dest="self_training",
+        help="also self-training, one network for each image (table1)",
+    )
+    parser.add_argument(
         "--weights",
         choices=("best", "last"),
         default="best",
@@ -71,6 +77,8 @@ def run(args):
         raise InputError(f"--minutes: found {args.minutes:g}, expected a number above 0")
     if args.minutes is not None and args.name not in TIMED:
         raise InputError(f"--minutes: found it for {args.name}, expected one of {', '.join(TIMED)}")
+    if args.self_training and args.name not in SELF_TRAINED:
+        raise InputError(f"--self: found it for {args.name}, expected {', '.join(SELF_TRAINED)}")
     if not args.data.is_dir():
         raise InputError(f"--data: {args.data}: no such folder")
     if args.output.exists() and not args.output.is_dir():
@@ -80,9 +88,17 @@ def run(args):
     from aeanet_tf.experiments.registry import run_experiment
 
     verbose = 1 if sys.stderr.isatty() else 2
-    overrides = tuple(args.set)
     lab = Laboratory(
-        args.data, args.output, budget, seeds, args.configs, overrides, verbose, args.minutes, args.weights
+        args.data,
+        args.output,
+        budget,
+        seeds,
+        args.configs,
+        tuple(args.set),
+        verbose,
+        args.minutes,
+        self_training=args.self_training,
+        weights=args.weights,
     )
     path = run_experiment(args.name, lab)
     print(path.read_text(encoding="utf-8"))

@@ -1,5 +1,5 @@
-"""Charts of scores, over a size (figure 9 of the AEANet paper) or by group (figures 2 and 5 of the GVTNet paper), and
-training curves; drawn without a display."""
+"""Charts of scores, over a size (figure 9 of the AEANet paper, 3d of the GVTNet paper) or by group (figures 2 and 5 of
+the GVTNet paper), and training curves; drawn without a display."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -49,6 +49,31 @@ def size_chart(
     axes.set_xticks(range(len(sizes)), sizes)
     axes.set_xlabel("size of the predicted patches (pixels)")
     _finish(axes, label)
+    return figure
+
+
+def size_charts(values: Mapping[str, Mapping[str, Sequence[float]]], sizes: Sequence[str], label: str) -> "Figure":
+    """Panels side by side, such as one a condition, with a line for each method over sizes (figure 3d, GVTNet paper).
+
+    Args:
+        values: panel -> method -> list of numbers, one a size; a panel's name stands above it.
+        sizes: their labels, from left to right.
+        label: of the vertical axis.
+
+    Returns:
+        A ``matplotlib.figure.Figure``.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6 * len(values), 4.6), layout="constrained")
+    for axes, (panel, methods) in zip(figure.subplots(1, len(values), squeeze=False)[0], values.items(), strict=True):
+        axes.set_label(panel)
+        axes.set_title(panel, fontsize=11)
+        for (name, numbers), colour in zip(methods.items(), COLOURS, strict=False):
+            axes.plot(range(len(sizes)), numbers, marker="o", color=colour, label=name)
+        axes.set_xticks(range(len(sizes)), sizes, rotation=30, ha="right")
+        axes.set_xlabel("size of the predicted patches (voxels)")
+        _finish(axes, label)
     return figure
 
 

@@ -27,7 +27,7 @@ class Budget:
 
     def apply(self, training):
         """The fields of a `TrainingSection`, as a dict, shortened; what is published where the budget is full."""
-        if self.name == "full":
+        if self.name == "full" and self.fraction == 1:
             return training
         changed = dict(training)
         if self.batch_size is not None:

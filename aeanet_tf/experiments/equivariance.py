@@ -68,8 +68,8 @@ def equivariance_table(scores, cases, figures=None):
     return (caption, dict.fromkeys(TRANSFORMATIONS, 5), rows), verdict
 
 
-def predict_in_patches(model, image, axes, size, margin=0):
-    """Cut an image into square patches, predict each on its own, and put the predictions together (figure 9).
+def predict_in_patches(model, image, axes, size, margin=0, normalizer=None):
+    """Cut an image into patches, predict each on its own, and put the predictions together (figure 9).
 
     As in the authors' notebook: a patch begins ``size - 2 * margin`` after the one before it, and of its prediction the
     margin is cut off where the image goes on. The last patch along an axis is shifted inwards to its full size, and is
@@ -77,16 +77,17 @@ def predict_in_patches(model, image, axes, size, margin=0):
     Normalisation is that of the whole image.
 
     Args:
-        model: an `AEANet` for 2D images of one channel.
-        image, axes: array ``(y, x)``, and "YX".
-        size: of the patches, in pixels.
+        model: an `AEANet`, or another model of CSBDeep's, for images of one channel.
+        image, axes: array, and its axes, such as "YX".
+        size: of the patches, in pixels: one number, or one for each axis.
         margin: pixels, less than half of ``size``.
+        normalizer: CSBDeep's, that of the model by default.
     """
-    normalizer = own_normalizer(model)
+    normalizer = own_normalizer(model) if normalizer is None else normalizer
     image = normalizer.before(image, axes)
-    result = np.empty(image.shape, np.float32)
-    for place in itertools.product(*(_patch_places(n, size, margin) for n in image.shape)):
-        patch = image[tuple(slice(first, first + size) for first, *_ in place)]
+    result, sizes = np.empty(image.shape, np.float32), np.broadcast_to(size, image.ndim)
+    for place in itertools.product(*(_patch_places(n, s, margin) for n, s in zip(image.shape, sizes, strict=True))):
+        patch = image[tuple(slice(first, first + s) for (first, *_), s in zip(place, sizes, strict=True))]
         prediction = model.predict(patch, axes, normalizer=None)
         kept = tuple(slice(start - first, stop - first) for first, start, stop in place)
         result[tuple(slice(start, stop) for _, start, stop in place)] = prediction[kept]

@@ -1,12 +1,15 @@
 """Pictures of an experiment: how its networks learned, and what they make of test images."""
 
 import logging
+from functools import partial
+from typing import Any, NamedTuple
 
 from aeanet_tf.evaluation.charts import training_figure
 from aeanet_tf.evaluation.equivariance import rotate_input
 from aeanet_tf.evaluation.figures import plane, save_figure
 from aeanet_tf.evaluation.map_figures import equivariance_figure
 from aeanet_tf.evaluation.panels import label_panels, prediction_panels
+from aeanet_tf.evaluation.slice_panels import centre_slices, slice_panels
 from aeanet_tf.models.folder import weight_files
 from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.training import read_history
@@ -24,7 +27,7 @@ def draw_curves(lab, name, runs):
     save_figure(training_figure(histories, steps), lab.reports / f"{name}_curves.png")
 
 
-def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
+def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None, others=None):
     """Write ``<name>_<image>.png`` for each test: input, predictions, ground truth, and errors.
 
     Args:
@@ -34,17 +37,18 @@ def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
         protocol: see `Laboratory.score`, for the captions.
         align: function ``(gt, prediction)`` that brings both to one unit; as they are by default.
         predict: see `Laboratory.score`.
+        others: label -> `CareRun`; these stand first.
     """
-    predict = predict or lab.predict
-    shown = {label: configs[0] for label, configs in runs.items()}
-    tests = [test for test in tests if not _is_drawn(lab, name, test, shown.values())]
+    drawn = _drawn(lab, runs, predict, others)
+    files = [file for method in drawn.values() for file in method.weights]
+    tests = [test for test in tests if not _is_drawn(lab, name, test, files)]
     results = {test.name: ({}, {}) for test in tests}
     # Method by method, because each is loaded by itself.
-    for label, config in shown.items():
-        model = lab.model(config)
+    for label, method in drawn.items():
+        model = method.load() if tests else None
         for test in tests:
             image, gt = test.read()
-            prediction = test.cut(predict(model, image, test.axes))
+            prediction = test.cut(method.predict(model, image, test.axes))
             pictures, scores = results[test.name]
             scores[label] = protocol(gt, prediction, test.cut(image))
             gt, prediction = align(gt, prediction) if align else (gt, prediction)
@@ -62,6 +66,23 @@ def draw_panels(lab, name, tests, runs, protocol, align=None, predict=None):
         gt = align(gt, gt)[0] if align else gt
         title = f"{test.name} {test.condition}".strip()
         _save(lab, name, test, prediction_panels(plane(low), pictures, plane(gt), scores, title))
+
+
+class _Drawn(NamedTuple):
+    """A trained model of a picture: a function that gives it, how it predicts, and the files of its weights."""
+
+    load: Any
+    predict: Any
+    weights: list
+
+
+def _drawn(lab, runs, predict, others=None):
+    """Label -> `_Drawn`, of the arguments of `draw_panels`."""
+    shown = {label: _Drawn(run.model, run.care.predict, run.weights()) for label, run in (others or {}).items()}
+    for label, (config, *_) in runs.items():
+        weights = weight_files(lab.folder(config))
+        shown[label] = _Drawn(partial(lab.model, config), predict or lab.predict, weights)
+    return shown
 
 
 def draw_labels(lab, name, tests, runs, scores, classes, predict=None, view=None, planes=None):
@@ -82,7 +103,9 @@ def draw_labels(lab, name, tests, runs, scores, classes, predict=None, view=None
     places = [
         place
         for place, test in enumerate(tests)
-        if not _is_drawn(lab, name, test, [configs[place] for configs in runs.values()])
+        if not _is_drawn(
+            lab, name, test, [file for of in runs.values() for file in weight_files(lab.folder(of[place]))]
+        )
     ]
     pictures = {place: {} for place in places}
     # Method by method, because each is loaded by itself.
@@ -102,6 +125,29 @@ def draw_labels(lab, name, tests, runs, scores, classes, predict=None, view=None
         _save(lab, name, tests[place], figure)
 
 
+def draw_slices(lab, name, test, runs, captions, align):
+    """Write ``<name>_<image>.png``: slices in z, y and x of input, predictions and ground truth (figure 2c).
+
+    Args:
+        lab, name: `Laboratory`, and name of the experiment.
+        test: `Case`, a volume.
+        runs: label -> list of `RunConfig`, of which the first is shown.
+        captions: label -> what stands below it.
+        align: function of the ground truth that brings it to the unit of the predictions.
+    """
+    drawn = _drawn(lab, runs, None)
+    if _is_drawn(lab, name, test, [file for method in drawn.values() for file in method.weights]):
+        return
+    image, gt = test.read()
+    # Method by method, because each is loaded by itself; copied, lest the volumes stay.
+    shown = {
+        label: {axis: part.copy() for axis, part in centre_slices(method.predict(method.load(), image, "ZYX")).items()}
+        for label, method in drawn.items()
+    }
+    figure = slice_panels(centre_slices(image), shown, centre_slices(align(gt)), captions, test.name)
+    _save(lab, name, test, figure)
+
+
 def draw_rotation(lab, name, config, case, title):
     """Write ``<name>.png``: query and attention output of a run for a 2D `Case` and for it rotated (figure 6)."""
     model, image = lab.model(config), case.read()[0]
@@ -109,10 +155,10 @@ def draw_rotation(lab, name, config, case, title):
     save_figure(equivariance_figure(rotated, title=f"{title}, {case.name}"), lab.reports / f"{name}.png")
 
 
-def _is_drawn(lab, name, test, configs):
+def _is_drawn(lab, name, test, files):
     """Whether the picture of a test is not older than the weights of what it shows."""
     path = _path(lab, name, test)
-    newest = max(file.stat().st_mtime for config in configs for file in weight_files(lab.folder(config)))
+    newest = max(file.stat().st_mtime for file in files)
     return path.is_file() and path.stat().st_mtime >= newest
 
 

@@ -92,6 +92,7 @@ class Laboratory:
         minutes: what each training has of this machine's time, for experiments with a budget of time; ``None`` for as
             many steps as the configuration says.
         weights: of each training, ``"best"`` or ``"last"``; models are shared, scores and reports are not.
+        self_training: whether networks are trained on single images, too, for the table that knows it.
     """
 
     data: Path
@@ -103,6 +104,7 @@ class Laboratory:
     verbose: int = 0
     minutes: float | None = None
     weights: str = "best"
+    self_training: bool = False
     _models: dict = field(default_factory=dict)
 
     def __post_init__(self):

@@ -15,6 +15,7 @@ class Experiment(NamedTuple):
 EXPERIMENTS = {
     "table1": Experiment("paired_em", "run_table1", "AEANet paper, table I: paired EM, four networks"),
     "table2": Experiment("care", "run_table2", "AEANet paper, table II: denoising of planaria, three conditions"),
+    "tribolium": Experiment("care", "run_tribolium", "GVTNet paper, section 2.3: denoising of tribolium"),
     "table3": Experiment("care", "run_table3", "AEANet paper, table III: projection of flywing, three conditions"),
     "table4": Experiment("iseg", "run", "AEANet paper, table IV: infant brains, each subject left out in turn"),
     "table5": Experiment("paired_em", "run_table5", "AEANet paper, table V: equivariance"),
@@ -23,6 +24,7 @@ EXPERIMENTS = {
     "transfer": Experiment(
         "care", "run_transfer", "GVTNet paper, figure 5: trained on one data set, tested on another"
     ),
+    "figure3d": Experiment("figure3d", "run", "GVTNet paper, figure 3d: size of the predicted volumes, planaria"),
     "labelfree": Experiment("label_free", "run", "GVTNet paper, figure 2: fluorescence from transmitted light"),
     "w2s": Experiment("w2s", "run", "ours: CARE, U-Net, GVTNet and AEANets beside filters on W2S, one budget"),
     "volume": Experiment(
@@ -39,6 +41,10 @@ EXPERIMENTS = {
 
 TIMED = ("w2s", "volume")
 """Those that can give each training the same time."""
+
+
+SELF_TRAINED = ("table1",)
+"""Those that can train networks on single images, too."""
 
 
 def run_experiment(name, lab):

@@ -1,4 +1,4 @@
-"""One budget of time for networks that differ in cost: how many steps each does in so many minutes."""
+"""What networks cost in time, and one budget of it: how many steps each does in so many minutes."""
 
 import json
 import logging
@@ -53,6 +53,31 @@ def _median(network, x, y):
         network.train_on_batch(x, y)
         times.append(time.perf_counter() - start)
     return float(np.median(times))
+
+
+def seconds_per_call(path, candidates):
+    """Seconds of a function of each candidate on this machine by its key: measured once and kept.
+
+    Args:
+        path: JSON file that keeps them; those in it are not measured again.
+        candidates: dict of a key to a function without arguments that gives the function to be timed. One candidate at
+            a time is in memory.
+
+    Returns:
+        The median of `TIMED` calls after one that is not counted.
+    """
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for key, make in candidates.items():
+        if key not in kept:
+            function, times = make(), []
+            function()
+            for _ in range(TIMED):
+                start = time.perf_counter()
+                function()
+                times.append(time.perf_counter() - start)
+            kept[key] = float(np.median(times))
+            write_text(path, json.dumps(kept, indent=2) + "\n")
+    return {key: kept[key] for key in candidates}
 
 
 def random_batch(batch_size, patch_size, channels=(1, 1)):

@@ -80,6 +80,11 @@ AEANET = (
     "IEEE Transactions on Medical Imaging 41, 2022.",
     "10.48550/arXiv.2011.03633",
 )
+FNET = (
+    "Ounkomol et al. Label-free prediction of three-dimensional fluorescence images from transmitted-light microscopy. "
+    "Nature Methods 15, 2018.",
+    "10.1038/s41592-018-0111-2",
+)
 NONLOCAL = (
     "Wang, Zou, Shen, Ji. Non-local U-Nets for biomedical image segmentation. "
     "Proceedings of the AAAI Conference on Artificial Intelligence 34, 2020.",
@@ -108,6 +113,8 @@ def citations(spec, preset=""):
     """Pairs of text and DOI: the papers of the network, which is that of a preset, and of CARE."""
     if spec.kind == "ssan":
         return [SSAN, AEANET, CARE] if spec.attention == "aea" else [SSAN, CARE]
+    if spec.kind == "fnet":
+        return [FNET, CARE]
     attention = [spec.attention] if spec.kind == "unet" else [spec.attention, spec.restoration.attention]
     augmented = spec.n_attention and any(
         a.shared_references or a.batch_aware or a.query == "learned" for a in attention

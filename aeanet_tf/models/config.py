@@ -139,7 +139,7 @@ class AEANetConfig(Config):
 
     def _resolve(self, network, unet):
         spec = as_spec(self.preset)
-        if spec.kind != "unet":
+        if spec.kind in _OTHER_MODELS:
             raise InputError(f"preset: {self.preset!r} {_OTHER_MODELS[spec.kind]} and its configuration")
         return customised(spec, self, self.n_dim, network, unet)
 

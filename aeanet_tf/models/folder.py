@@ -18,6 +18,7 @@ NORMALIZATION_FILE = "normalization.json"
 # By a spec's `model_kind`.
 MODEL_CLASSES = {
     "unet": "AEANet",
+    "fnet": "AEANet",
     "projection": "ProjectionAEANet",
     "ssan": "SliceInterpolationNet",
     "segmentation": "SegmentationAEANet",

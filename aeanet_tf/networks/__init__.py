@@ -8,11 +8,12 @@ load_backend()
 from aeanet_tf.networks.build import PRECISIONS, as_spec, build_network, check_precision
 from aeanet_tf.networks.graph import NetworkGraph, receptive_radius
 from aeanet_tf.networks.presets import presets
-from aeanet_tf.networks.spec import AttentionSpec, ProjectionSpec, SSANSpec, UNetSpec
+from aeanet_tf.networks.spec import AttentionSpec, FNetSpec, ProjectionSpec, SSANSpec, UNetSpec
 
 __all__ = [
     "PRECISIONS",
     "AttentionSpec",
+    "FNetSpec",
     "NetworkGraph",
     "ProjectionSpec",
     "SSANSpec",

@@ -11,6 +11,7 @@ from aeanet_tf.networks.keras_internals import applied_nodes
 _POINTWISE = (
     keras.layers.Activation,
     keras.layers.Add,
+    keras.layers.BatchNormalization,
     keras.layers.Concatenate,
     keras.layers.Dropout,
     keras.layers.Subtract,

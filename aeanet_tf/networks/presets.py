@@ -1,6 +1,6 @@
 """The published networks as data: name -> spec (docs/networks.md). An ablation is a preset with a field changed."""
 
-from aeanet_tf.networks.spec import AttentionSpec, ProjectionSpec, SSANSpec, UNetSpec
+from aeanet_tf.networks.spec import AttentionSpec, FNetSpec, ProjectionSpec, SSANSpec, UNetSpec
 
 _REFERENCES_ONLY = {"shared_references": 64, "batch_aware": False, "normalization": "key_length"}
 _AUGMENTED = {**_REFERENCES_ONLY, "batch_aware": True}
@@ -83,6 +83,8 @@ presets = {
     "unet-em": _em.replace(**_CONVOLUTIONAL),
     "unet-care": _care.replace(**_CONVOLUTIONAL),
     "unet-labelfree": _labelfree.replace(bottom=("residual",)),
+    # The baseline of the GVTNet paper, section 2.2.
+    "fnet-labelfree": FNetSpec(),
     "unet-flywing": _flywing.replace(
         operators="residual", restoration=_flywing.restoration.replace(**_CONVOLUTIONAL).model_dump()
     ),

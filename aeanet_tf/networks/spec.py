@@ -350,4 +350,59 @@ class SSANSpec(Spec):
         return self
 
 
-NetworkSpec = Annotated[UNetSpec | ProjectionSpec | SSANSpec, Field(discriminator="kind")]
+class FNetSpec(Spec):
+    """The U-Net that GVTNet is compared with in label-free prediction (GVTNet paper, section 2.2; Ounkomol et al.).
+
+    No residual blocks and no attention: at each resolution two convolutions on the way down, and two on the way up.
+
+    Attributes:
+        dimension, in_channels, out_channels, depth, first_filters, output_offset, last_activation, kernel_initializer:
+            as of `UNetSpec`.
+        momentum, epsilon: of the batch normalisation after every convolution but the last, those of its authors.
+
+    Example:
+        >>> FNetSpec(dimension=3).divisor
+        (16, 16, 16)
+    """
+
+    kind: Literal["fnet"] = "fnet"
+    dimension: Literal[2, 3] = 3
+    in_channels: PositiveInt = 1
+    out_channels: PositiveInt = 1
+    depth: Annotated[int, Field(ge=2)] = 5
+    first_filters: PositiveInt = 32
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    epsilon: Annotated[float, Field(gt=0)] = 1e-5
+    output_offset: bool = False
+    probabilistic: Literal[False] = False
+    last_activation: Literal["linear", "relu"] = "linear"
+    kernel_initializer: str = "glorot_uniform"
+
+    @property
+    def divisor(self):
+        """What every spatial axis of the input must be divisible by, one entry an axis."""
+        return (2 ** (self.depth - 1),) * self.dimension
+
+    @property
+    def n_attention(self):
+        """Number of attention operators: none."""
+        return 0
+
+    @property
+    def input_size(self):
+        """Spatial size, which is free."""
+        return None
+
+    def with_depth(self, depth):
+        """The same network with another number of resolutions."""
+        return self.replace(depth=depth)
+
+    @model_validator(mode="after")
+    def _consistent(self):
+        fits = not self.output_offset or self.in_channels == self.out_channels
+        given = f"True with in_channels ({self.in_channels}) and out_channels ({self.out_channels})"
+        expect(fits, "output_offset", given, "equal ones, as the input is added")
+        return self
+
+
+NetworkSpec = Annotated[UNetSpec | ProjectionSpec | SSANSpec | FNetSpec, Field(discriminator="kind")]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.charts import group_chart, progress_chart, size_chart
+from aeanet_tf.evaluation.charts import group_chart, progress_chart, size_chart, size_charts
 
 
 def test_lines_go_through_the_values_and_published_ones_are_dashed():
@@ -25,6 +25,19 @@ def test_progress_is_drawn_by_step_of_the_end_of_each_epoch():
     drawn = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
     assert drawn["short"] == [[50, 0.0], [100, 0.1], [150, 0.3]] and drawn["long long"][1] == [100, -0.1]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("step", "gamma")
+
+
+def test_panels_have_a_line_for_each_method():
+    values = {"C1": {"CARE": [0.5, 0.6], "GVTNet": [0.6, 0.8]}, "C2": {"CARE": [0.3, 0.3], "GVTNet": [0.4, 0.5]}}
+    figure = size_charts(values, ["64", "whole"], "SSIM")
+    assert [axes.get_title() for axes in figure.axes] == ["C1", "C2"]
+    for axes, methods in zip(figure.axes, values.values(), strict=True):
+        assert {line.get_label(): list(line.get_ydata()) for line in axes.lines} == methods
+        assert [text.get_text() for text in axes.get_xticklabels()] == ["64", "whole"]
+    # A method has one colour everywhere.
+    assert [[line.get_color() for line in axes.lines] for axes in figure.axes[:1]] == [
+        [line.get_color() for line in axes.lines] for axes in figure.axes[1:]
+    ]
 
 
 def test_every_image_is_a_point_beside_its_group():

@@ -1,5 +1,7 @@
 """Budgets: what is shortened, and what stays as published."""
 
+from dataclasses import replace
+
 import pytest
 
 from aeanet_tf.errors import InputError
@@ -33,6 +35,11 @@ def test_a_fraction_keeps_the_shape_of_the_schedule_and_validates_often_enough()
     assert parse_budget("0.5").apply(TRAINING)["steps_per_epoch"] == 1000
     short = parse_budget("1e-6").apply(TRAINING)
     assert (short["steps"], short["steps_per_epoch"], short["learning_rate_decay"]["steps"]) == (1, 1, 1)
+
+
+def test_the_share_of_one_of_many_trainings_keeps_the_shape_of_the_schedule_too():
+    found = replace(parse_budget("full"), fraction=1 / 22).apply(TRAINING)
+    assert (found["steps"], found["learning_rate_decay"]["steps"], found["batch_size"]) == (5455, 455, 8)
 
 
 def test_tiny_is_two_steps_of_two_patches():

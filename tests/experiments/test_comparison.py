@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from csbdeep.models import Config
+from csbdeep.models import CARE as CSBDeepCARE
+from csbdeep.models import Config, ProjectionCARE, ProjectionConfig
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments import care_rival, step_times
 from aeanet_tf.experiments.budget import parse_budget
+from aeanet_tf.experiments.care_methods import CARE_STEPS, own_care
 from aeanet_tf.experiments.care_rival import EPOCHS, CareRival
 from aeanet_tf.experiments.comparison import Comparison
 from aeanet_tf.experiments.laboratory import Laboratory, Method
-from aeanet_tf.experiments.step_times import random_batch, seconds_per_step, steps_in
+from aeanet_tf.experiments.step_times import random_batch, seconds_per_call, seconds_per_step, steps_in
 from aeanet_tf.models.folder import weight_files
+from aeanet_tf.runs.train import count_parameters
 
 CARE = CareRival("CARE", "care", matched=False, patch_size=(16, 16), per_image=3, batch_size=2)
 UNET, AEANET = Method("U-Net", "unet", "unet-care"), Method("AEANet", "aeanet", "aeanet-care")
@@ -68,6 +71,20 @@ def test_steps_are_timed_once(tmp_path):
     assert json.loads((tmp_path / "times.json").read_text()) == again
 
 
+def test_predictions_are_timed_once(tmp_path):
+    calls = []
+
+    def predict():
+        calls.append(1)
+        # The first one compiles.
+        time.sleep(0.3 if len(calls) == 1 else 0.02)
+
+    found = seconds_per_call(tmp_path / "times.json", {"a": lambda: predict})
+    assert 0.02 <= found["a"] < 0.2 and len(calls) == 1 + step_times.TIMED
+    assert seconds_per_call(tmp_path / "times.json", {"a": lambda: predict}) == found
+    assert len(calls) == 1 + step_times.TIMED
+
+
 def test_random_batches():
     x, y = random_batch(3, (8, 4, 6), (1, 2))
     assert (x.shape, y.shape, x.dtype) == ((3, 8, 4, 6, 1), (3, 8, 4, 6, 2), "float32")
@@ -115,10 +132,25 @@ def test_configuration_of_care(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(24, 24), (12, 24, 20)])
+def test_tables_of_care_have_its_defaults():
+    """The full training of tables II and III is that of CSBDeep's ``Config``, field by field."""
+    for care, default in ((own_care("planaria"), Config("ZYX")), (own_care("flywing"), ProjectionConfig("ZYX"))):
+        default.train_tensorboard = False
+        # ProjectionCARE adds to its configuration what it was built by.
+        assert vars(care.config(CARE_STEPS)) == vars(default)
+        assert care.steps(CARE_STEPS) == 100 * 400 and care.steps(2) == 2 and care.steps(850) == 800
+    assert own_care("flywing").model_class is ProjectionCARE and own_care("tribolium").model_class is CSBDeepCARE
+    assert own_care("planaria", 2).config().train_batch_size == 2
+
+
+def test_parameters_of_care():
+    assert count_parameters(own_care("planaria").untrained()) == 996_769
+
+
 def test_patches_of_care(shape):
     axes, size = ("YX", (16, 16)) if len(shape) == 2 else ("ZYX", (8, 16, 16))
     for matched in (False, True):
-        rival = CareRival("CARE", "care", matched, axes, size, 3, 2)
+        rival = CareRival("CARE", "care", axes, 2, matched, size, 3)
         X, Y = rival._patches(pairs(shape=shape), 3)
         assert X.shape == Y.shape == (6, *size, 1)
         gain, offset = np.polyfit(Y.ravel(), X.ravel(), 1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from csbdeep.data import NoNormalizer
 
 from aeanet_tf.evaluation.equivariance import TRANSFORMATIONS
 from aeanet_tf.experiments.equivariance import (
@@ -81,6 +82,21 @@ def test_every_pixel_comes_from_one_patch_of_full_size(monkeypatch):
     assert [patch.shape for patch in seen] == [(8, 7)] * 2
     _, seen = predicted(image, 10, monkeypatch, kind="none")
     assert [patch.shape for patch in seen] == [(10, 7)]
+
+
+def test_volumes_are_cut_into_patches_of_a_size_for_each_axis():
+    volume, seen = np.arange(3 * 6 * 5.0).reshape(3, 6, 5), []
+
+    class Doubling:
+        """Any model of CSBDeep's."""
+
+        def predict(self, image, axes, normalizer):
+            seen.append((image.shape, image[0, 0, 0]))
+            return 2 * image
+
+    result = predict_in_patches(Doubling(), volume, "ZYX", (4, 4, 2), normalizer=NoNormalizer())
+    np.testing.assert_array_equal(result, 2 * volume)
+    assert seen == [((3, 4, 2), volume[0, y, x]) for y in (0, 2) for x in (0, 2, 3)]
 
 
 def test_margins_are_cut_off_within_the_image(monkeypatch):

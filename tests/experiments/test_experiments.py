@@ -10,9 +10,10 @@ import pytest
 
 from aeanet_tf.cli.main import main
 from aeanet_tf.evaluation.protocols import get_protocol
-from aeanet_tf.experiments import paired_em, published, w2s
+from aeanet_tf.experiments import figure3d, paired_em, published, w2s
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Laboratory
+from aeanet_tf.experiments.scores import read_scores
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.runs.shipped import CONFIGS
@@ -66,8 +67,16 @@ def em(tmp_path_factory):
 def test_table2(filters, care, tmp_path):
     with eager_tensorflow() if filters == 4 else nullcontext():
         text, rows = experiment("table2", care, tmp_path, "--set", f"model.network.first_filters={filters}")
-    assert list(rows) == ["Input", "U-Net", "GVTNet", "AEANet"]
+    assert list(rows) == ["Input", "CARE", "U-Net", "GVTNet", "AEANet"]
     assert float(rows["AEANet"]["C3 (SSIM) published"]) == published.TABLE2["AEANet"]["C3"][0][0]
+    # What the paper calls U-Net is CARE.
+    assert float(rows["CARE"]["C1 (PSNR) published"]) == 31.57 and rows["U-Net"]["C1 (PSNR) published"] == ""
+    assert "996,769 parameters" in text and "2 steps of 2 on" in text
+    errors = rows_of(tmp_path / "table2_2.csv")
+    for label, row in rows.items():
+        # Of one score the other, and a mean of logarithms is at most the logarithm of the mean.
+        bound = -20 * np.log10(float(errors[label]["C2 (NRMSE)"]))
+        assert bound <= float(row["C2 (PSNR)"]) <= bound + 3
     for row in rows.values():
         psnr = [float(row[f"{c} (PSNR)"]) for c in ("C1", "C2", "C3")]
         assert float(row["Avg (PSNR)"]) == pytest.approx(np.mean(psnr))
@@ -76,27 +85,58 @@ def test_table2(filters, care, tmp_path):
     assert noise == sorted(noise) and noise[0] < noise[2]
     assert "32.08 ± 1.70" in text
     assert (tmp_path / "table2_curves.png").stat().st_size > 10000
-    assert len(list(tmp_path.glob("table2_img_*_C3.png"))) == 2
+    assert len(list(tmp_path.glob("table2_img_*_C3.png"))) == 2 and (tmp_path / "table2_nrmse.png").exists()
 
 
 @pytest.mark.slow
 def test_table3(care, tmp_path):
     text, rows = experiment("table3", care, tmp_path)
-    assert list(rows) == ["Input", "U-Net", "GVTNet", "AEANet"]
+    assert list(rows) == ["Input", "CARE", "U-Net", "GVTNet", "AEANet"]
     assert float(rows["Input"]["Avg (PSNR) published"]) == 17.41 and "maximum along z" in text
-    assert all(np.isfinite(float(rows[m]["C2 (SSIM)"])) for m in rows)
+    assert all(np.isfinite(float(rows[m]["C2 (SSIM)"])) for m in rows) and "own ProjectionCARE" in text
+
+
+@EAGER
+@pytest.mark.slow
+def test_tribolium(care, tmp_path):
+    with eager_tensorflow():
+        text, rows = experiment("tribolium", care, tmp_path, "--set", "model.network.first_filters=4")
+    assert list(rows) == ["Input", "CARE", "U-Net", "GVTNet", "AEANet"] and "published" not in text
+    assert {path.name.partition("-")[0] for path in (tmp_path / "models").iterdir()} == {"tribolium"}
+
+
+@EAGER
+@pytest.mark.slow
+def test_figure3d_shares_the_models_of_table2(care, tmp_path, monkeypatch):
+    monkeypatch.setattr(figure3d, "SIZES", ((16, 32, 32), (95, 512, 512)))
+    small = "--set", "model.network.first_filters=4"
+    with eager_tensorflow():
+        experiment("table2", care, tmp_path, *small)
+        before = sorted(path.stat().st_mtime_ns for path in (tmp_path / "models").rglob("weights_best.h5"))
+        _, rows = experiment("figure3d", care, tmp_path, *small)
+    assert before == sorted(path.stat().st_mtime_ns for path in (tmp_path / "models").rglob("weights_best.h5"))
+    assert list(rows) == [f"{m}, C{i}" for m in ("CARE", "U-Net", "GVTNet", "AEANet") for i in (1, 2, 3)]
+    of_table = rows_of(tmp_path / "table2.csv")
+    for label, row in rows.items():
+        method, condition = label.split(", ")
+        whole = float(of_table[method][f"{condition} (SSIM)"])
+        # Volumes of 16 x 48 x 48 are one patch of the larger size; the smaller ones overlap.
+        assert float(row["whole"]) == pytest.approx(whole) == pytest.approx(float(row["512 x 512 x 95"]), abs=1e-5)
+        assert 0 < abs(float(row["32 x 32 x 16"]) - whole) < 0.5
+    assert (tmp_path / "figure3d.png").stat().st_size > 10000
 
 
 @pytest.mark.slow
 def test_transfer(care, tmp_path):
     text, rows = experiment("transfer", care, tmp_path)
-    assert len(rows) == 9 and "NRMSE" in text
+    assert len(rows) == 12 and "NRMSE" in text and text.count("CARE: CSBDeep's own") == 3
+    assert np.isfinite(float(rows["tribolium, CARE"]["planaria C1"]))
     assert np.isfinite(float(rows["planaria, GVTNet"]["tribolium C1"]))
     # The owner ships projections of flywing only, and volumes of the others.
     assert rows["planaria, GVTNet"]["flywing C1"] == rows["flywing, GVTNet"]["planaria C1"] == ""
     assert np.isfinite(float(rows["flywing, AEANet"]["flywing C3"]))
     # Its other models are those of the tables.
-    assert len(list((tmp_path / "models").iterdir())) == 9
+    assert len(list((tmp_path / "models").iterdir())) == 12
 
 
 @pytest.mark.slow
@@ -130,13 +170,41 @@ def test_table6_and_figure9_share_theirs(em):
 
 
 @pytest.mark.slow
+def test_table1_of_single_images(em, tmp_path):
+    """Each network trained on one image, tested on it alone; the table's columns are means over all."""
+    text, rows = experiment("table1", em[0], tmp_path, "--self", "--set", "model.network.first_filters=4")
+    assert float(rows["AEANet"]["Δ PSNR (dB), self-training published"]) == 1.06
+    assert rows["Learned query"]["Δ PSNR (dB), self-training published"] == ""
+    assert float(rows["EDSR"]["Δ SSIM (em), self-training published"]) == 0.052
+    for method, key in (("U-Net", "unet"), ("AEANet", "aeanet")):
+        files = [tmp_path / "scores" / f"paired_em-{key}-sample{i}-seed0-tiny.csv" for i in range(2)]
+        found = [read_scores(file) for file in files]
+        assert [{row["image"].partition("_")[0] for row in of} for of in found] == [{"sample0"}, {"sample1"}]
+        mean = np.mean([row["delta_psnr"] for of in found for row in of])
+        assert float(rows[method]["Δ PSNR (dB), self-training"]) == pytest.approx(mean)
+    regions = rows_of(tmp_path / "table1_2.csv")
+    assert np.isfinite(float(regions["AEANet (self)"]["Foreground"])) and "2 networks of each kind" in text
+    runs = json.loads((tmp_path / "table1_configurations.json").read_text())
+    assert len(runs) == 12 and runs["paired_em-gvtnet-sample1-seed0-tiny"]["data"]["pair"] == "sample1"
+
+
+@pytest.mark.slow
 def test_labelfree(tmp_path):
     write_label_free(tmp_path / "data", test=3)
-    _, rows = experiment("labelfree", tmp_path / "data", tmp_path / "results")
+    results = tmp_path / "results"
+    text, rows = experiment("labelfree", tmp_path / "data", results, "--set", "model.network.first_filters=4")
     assert list(rows) == ["dna", "tom20"]
+    methods = ["U-Net", "U-Net, depth 4", "GVTNet", "AEANet"]
     for row in rows.values():
         assert float(row["n"]) == 2 and 0 <= float(row["GVTNet > U-Net: p"]) <= 1
-        assert all(-1 <= float(row[m]) <= 1 for m in ("U-Net", "GVTNet", "AEANet"))
+        assert all(-1 <= float(row[m]) <= 1 for m in methods)
+    costs = rows_of(results / "labelfree_2.csv")
+    assert list(costs) == methods and "[23,280,769]" in text and "[6,172,225]" in text
+    kept = json.loads((results / "labelfree_image_times.json").read_text())
+    assert {label: float(row["seconds"]) for label, row in costs.items()} == kept and min(kept.values()) > 0
+    for structure in rows:
+        (picture,) = results.glob(f"labelfree_{structure}_*.png")
+        assert picture.stat().st_size > 10000
 
 
 @EAGER
@@ -245,6 +313,7 @@ def test_mistakes_are_one_line(tmp_path, capsys):
         (["table2", *data, *output, "--seeds", "2,2"], "--seeds: '2,2', expected a number of at least 1, or different"),
         (["w2s", *data, *output, "--minutes", "0"], "--minutes: found 0, expected a number above 0"),
         (["table2", *data, *output, "--minutes", "1"], "--minutes: found it for table2, expected one of w2s, volume"),
+        (["table6", *data, *output, "--self"], "--self: found it for table6, expected table1"),
         (["table2", "--data", str(tmp_path / "none"), *output], "none: no such folder"),
         (["table2", *data, "--output", str(tmp_path / "file")], "file: is a file, expected a folder"),
         (["table2", *data, *output], "has no Denoising_Planaria/train_data and no train_data;"),

@@ -314,7 +314,7 @@ def test_the_papers_of_the_network_are_cited():
         "learned-query-em",
     }
     assert contents.citations(presets["unet-em"])[1] == contents.CARE
-    assert first["ssan"] == contents.SSAN
+    assert first["ssan"] == contents.SSAN and first["fnet-labelfree"] == contents.FNET
     assert contents.citations(presets["ssan"].replace(attention="aea"))[:2] == [contents.SSAN, contents.AEANET]
     of_mri = {name: contents.citations(spec, name)[:-1] for name, spec in presets.items() if name.endswith("-mri")}
     assert of_mri.pop("aeanet-mri") == [contents.AEANET, contents.NONLOCAL]

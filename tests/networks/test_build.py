@@ -47,11 +47,19 @@ def two_channels(spec):
     [
         (presets["aeanet-em"], 572_480),
         (presets["gvtnet-labelfree"], 6_172_225),
+        (presets["fnet-labelfree"], 23_280_769),
         (presets["gvtnet-flywing"], 538_873),
         (presets["gvtnet-care"], 1_347_328),
         (presets["gvtnet-care"].replace(probabilistic=True), 1_347_328 + 32),
     ],
-    ids=["aeanet-em", "gvtnet-labelfree", "gvtnet-flywing", "gvtnet-care", "gvtnet-care-probabilistic"],
+    ids=[
+        "aeanet-em",
+        "gvtnet-labelfree",
+        "fnet-labelfree",
+        "gvtnet-flywing",
+        "gvtnet-care",
+        "gvtnet-care-probabilistic",
+    ],
 )
 def test_published_number_of_trainable_parameters(spec, parameters):
     model = build_network(spec)
@@ -82,7 +90,8 @@ def test_every_preset_predicts(name, dimension):
         out = (*shape, 1)
     else:
         model = build(small(spec, dimension=dimension))
-        shape = (2, *((8, 16, 8) if spec.input_size is None else (16, 16, 16))[:dimension])
+        sizes = (16, 32, 16) if spec.kind == "fnet" else (8, 16, 8) if spec.input_size is None else (16, 16, 16)
+        shape = (2, *sizes[:dimension])
         out = (*shape, spec.out_channels)
     y = np.asarray(model(images(*shape, spec.in_channels)))
     assert y.shape == out

@@ -171,6 +171,7 @@ def test_number_of_attention_operators(name):
         "projection": {"filters": 2, "restoration__first_filters": 2},
         "ssan": {"filters": 8},
         "unet": {"first_filters": 2},
+        "fnet": {"first_filters": 2},
     }
     nodes = NetworkGraph(build_network(spec.replace(**tiny[spec.kind]))).nodes
     assert sum(isinstance(node.layer, (GVTO, AttentionAwareLayer)) for node in nodes) == spec.n_attention

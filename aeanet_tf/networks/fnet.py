@@ -1,0 +1,42 @@
+"""The U-Net of label-free prediction that GVTNet is compared with: convolutions, batch normalisation and ReLU."""
+
+import keras
+
+from aeanet_tf.layers import convolution
+
+
+def fnet(spec, image):
+    """Apply the U-Net of an `FNetSpec` to the Keras tensor ``image`` of shape ``(batch, *spatial, in_channels)``.
+
+    Sizes are halved and doubled by (transposed) convolutions of kernel 2, which leave the channels to the convolutions
+    of kernel 3 that follow. Returns ``(batch, *spatial, out_channels)`` in float32, with the offset added.
+    """
+    options = {"use_bias": True, "kernel_initializer": spec.kernel_initializer}
+
+    def activated(x, filters, kernel, name, **kwargs):
+        x = convolution(spec.dimension, filters, kernel, name=name, **options, **kwargs)(x)
+        x = keras.layers.BatchNormalization(momentum=spec.momentum, epsilon=spec.epsilon, name=f"{name}.norm")(x)
+        return keras.layers.Activation("relu", name=f"{name}.relu")(x)
+
+    def twice(x, filters, name):
+        for i in range(2):
+            x = activated(x, filters, 3, f"{name}.convolution_{i}")
+        return x
+
+    def level(x, number):
+        filters, name = spec.first_filters * 2**number, f"level_{number + 1}"
+        x = skip = twice(x, filters, f"{name}.down")
+        if number + 1 == spec.depth:
+            return x
+        x = level(activated(x, filters, 2, f"{name}.downsampling", strides=2), number + 1)
+        x = activated(x, filters, 2, f"{name}.upsampling", strides=2, transposed=True)
+        x = keras.layers.Concatenate(name=f"{name}.skip")([x, skip])
+        return twice(x, filters, f"{name}.up")
+
+    # The last convolution and the offset stay in float32 under mixed precision: they are the result.
+    x = convolution(spec.dimension, spec.out_channels, 3, name="out_conv", dtype="float32", **options)(level(image, 0))
+    if spec.output_offset:
+        x = keras.layers.Add(name="output_offset", dtype="float32")([x, image])
+    if spec.last_activation != "linear":
+        x = keras.layers.Activation(spec.last_activation, name="last_activation", dtype="float32")(x)
+    return x
