@@ -64,7 +64,7 @@ def _run_table(lab, name, dataset, figures, title):
     path = write_report(lab, name, title, tables, notes, runs)
     for score in ("ssim", "nrmse"):
         groups = {c: {label: by_image(of, score, c) for label, of in scores.items()} for c in CONDITIONS[::-1]}
-        save_figure(group_chart({name: groups}, score.upper(), {name: title}), lab.output / f"{name}_{score}.png")
+        save_figure(group_chart({name: groups}, score.upper(), {name: title}), lab.reports / f"{name}_{score}.png")
     draw_curves(lab, name, runs)
     worst = [test for test in tests if test.condition == "C3"][:PICTURED]
     draw_panels(lab, name, worst, runs, protocol, align_care, others={CARE: care[0]})

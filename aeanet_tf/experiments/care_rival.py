@@ -216,8 +216,8 @@ class CareRun:
     patches: Callable
 
     def model(self):
-        """The trained model."""
-        return self.care.read_or_train(self.lab, self.seed, self.steps, self.patches)
+        """The trained model, with the weights that are to be scored."""
+        return self.lab.with_chosen_weights(self.care.read_or_train(self.lab, self.seed, self.steps, self.patches))
 
     def weights(self):
         """Files of its weights; none where it is not trained yet."""

@@ -57,7 +57,7 @@ def run(lab):
     lines = {
         c: {label: [rows[f"{label}, {c}"][x].value for x in columns] for label in scores} for c in CONDITIONS[::-1]
     }
-    save_figure(size_charts(lines, columns, "SSIM"), lab.output / "figure3d.png")
+    save_figure(size_charts(lines, columns, "SSIM"), lab.reports / "figure3d.png")
     return path
 
 

@@ -129,8 +129,8 @@ def _draw_progress(lab, data, runs):
         keys = [key for key in history[-1] if key.startswith(prefix)]
         if keys:
             curves = {key.removeprefix(prefix).replace("_", " "): [row[key] for row in history] for key in keys}
-            chart = progress_chart(curves, config.training.steps_per_epoch, label)
-            save_figure(chart, lab.output / f"{name}{file}.png")
+            chart = progress_chart(curves, lab.lengths(config)[1], label)
+            save_figure(chart, lab.reports / f"{name}{file}.png")
 
 
 def _draw_slices(lab, data, runs, shown):
@@ -147,7 +147,7 @@ def _draw_slices(lab, data, runs, shown):
         scores = {label: {key: shown[label][0][index][key] for key in SCORES} for label in by_label}
         number = data.places[test.name].number
         figure = slice_figure(LeftOut(number, pair[0], pair[1], truth, by_label, scores), f"{data.name}, {test.name}")
-        save_figure(figure, lab.output / f"interpolation_{data.part}{data.part and '_'}{test.name}.png")
+        save_figure(figure, lab.reports / f"interpolation_{data.part}{data.part and '_'}{test.name}.png")
 
 
 def _notes(lab, sets):

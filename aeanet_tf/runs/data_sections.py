@@ -262,6 +262,10 @@ class TripletsSection(_ImagesSection):
 
     _can_be_mapped_back = model_validator(mode="after")(_mapped_back)
 
+    @property
+    def holds_out(self):
+        return self.validation is None
+
 
 class LabelsSection(_PairsSection):
     """Images and label images, for segmentation (docs/segmentation.md): folders, or the slices of two stacks.
