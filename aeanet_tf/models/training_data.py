@@ -75,7 +75,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     facts = (len(X), sizes[0], len(validation_data[0]), sizes[1], seed)
     logger.info("training on %d images in patches of %s, validating on %d of %s, seed %d", *facts)
     if config.train_augment is True and augmenter is None:
-        logger.info("augmentation: flips along every axis, rotations by 90 degrees in YX; train_augment=False is none")
+        logger.info("augmentation: flips along every axis, rotations by 90 degrees in YX (augment=false: none)")
     _warn_of_small_batches(config)
     return sampler, validation
 
