@@ -10,6 +10,7 @@ from aeanet_tf.evaluation.segmentation_metrics import detection_scores
 from aeanet_tf.evaluation.tables import Cell, mean_and_deviation
 from aeanet_tf.experiments import published
 from aeanet_tf.experiments.interpolation import AEA
+from aeanet_tf.experiments.laboratory import quiet
 from aeanet_tf.experiments.membranes import CLASSES, METHODS, held_out_slices
 from aeanet_tf.experiments.scores import by_image, write_report
 from aeanet_tf.experiments.slice_data import BASELINES, ISBI, SSAN, find_slice_data, interpolate, without_network
@@ -35,7 +36,8 @@ class _Membranes:
 
     def labels(self, image):
         """The classes of the pixels of a slice ``(y, x)``."""
-        return self.model.predict(np.asarray(image, "float32"), "YX", normalizer=own_normalizer(self.model))
+        with quiet():
+            return self.model.predict(np.asarray(image, "float32"), "YX", normalizer=own_normalizer(self.model))
 
     def annotated(self, place):
         """What annotators say of a `Place` of the stack."""

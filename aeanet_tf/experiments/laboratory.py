@@ -285,7 +285,7 @@ def _kept(path, weights):
 
 
 @contextmanager
-def _quiet():
+def quiet():
     """Without a line in the log for each of hundreds of predictions."""
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -302,7 +302,7 @@ def _scored(tests, protocol, predict):
         image, gt = test.read()
         # Several parts of one image are predicted once.
         if image is not last:
-            with _quiet():
+            with quiet():
                 last, prediction = image, predict(image, test.axes)
         yield protocol(gt, test.cut(prediction), test.cut(image))
         if test.part is None:

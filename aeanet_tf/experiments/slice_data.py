@@ -9,7 +9,7 @@ import numpy as np
 
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.evaluation.protocols import get_protocol
-from aeanet_tf.experiments.laboratory import Case, Method
+from aeanet_tf.experiments.laboratory import Case, Method, quiet
 from aeanet_tf.io.write import as_dtype
 from aeanet_tf.runs.slice_data import ready_made
 from aeanet_tf.sections.baselines import average, registered, smoothed_average
@@ -178,7 +178,9 @@ def score(gt, image, _):
 def interpolate(model, pair, axes, n_tiles=None):
     """What a `SliceInterpolationNet` makes of neighbours that are aligned and matched already, in 8 bits."""
     before, after = pair
-    return as_dtype(model.interpolate(before, after, max_shift=0, match_histograms=False, n_tiles=n_tiles), np.uint8)
+    with quiet():
+        found = model.interpolate(before, after, max_shift=0, match_histograms=False, n_tiles=n_tiles)
+    return as_dtype(found, np.uint8)
 
 
 def without_network(method):

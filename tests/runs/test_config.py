@@ -373,9 +373,12 @@ GIVEN = {
     "paired_em": {"pair": "a", "prepared": "there"},
     "label_free": {"structure": "dna", "resize": [1, 0.5, 0.5]},
     "slices": {"stack": "s.tif", "train_slices": "0-4", "validation_slices": "5-8", "triplets": {"max_shift": 8}},
+    "triplets": {"train": "a", "validation": "b"},
     "labels": {"channels": ["T1", "T2"], "validation_low": "v", "validation_GT": "w"},
     "iseg": {"train_subjects": "1-2", "validation_subjects": 3},
 }
+# Fields of kinds that came later.
+LATER = {"train", "validation", "match_histograms"}
 
 
 @pytest.mark.parametrize("section", DATA_SECTIONS, ids=lambda section: section.__name__)
@@ -394,7 +397,9 @@ def test_a_run_that_has_the_fields_of_all_kinds_is_read_as_one_that_has_its_own(
         )
     )
     assert type(config.data) is section and kind in LOADERS and all(one == config for one in earlier)
-    assert json.loads(config.model_dump_json())["data"].keys() == section.model_fields.keys() <= {"kind", *EARLIER}
+    assert (
+        json.loads(config.model_dump_json())["data"].keys() == section.model_fields.keys() <= {"kind", *EARLIER, *LATER}
+    )
     for name in EARLIER.keys() - section.model_fields.keys():
         with pytest.raises(InputError, match=f"data: {name}: found 'x', expected none with kind '{kind}'"):
             load_run_config(path, [f"data={json.dumps({'kind': kind, **GIVEN[kind], name: 'x'})}"])

@@ -231,14 +231,16 @@ def test_synchronised_batch_norm_trains_as_on_one_device(eagerly, caplog):
             train_steps_per_epoch=2,
             train_seed=0,
             train_batch_norm_batches=1,
-            train_learning_rate=1e-3,
             **fields,
         )
         model = AEANet(config, basedir=None)
+        # Adam would make much of gradients that are no more than rounding.
+        model.prepare_for_training(keras.optimizers.SGD(0.01))
         losses[name] = model.train(X, Y, (X, Y), verbose=0).history["loss"][0]
         weights[name] = model.keras_model.get_weights()
     assert losses["together"] == pytest.approx(losses["one"], rel=1e-4)
-    assert distance(weights["together"], weights["one"]) < 2e-3 < distance(weights["apart"], weights["one"])
+    together, apart = (distance(weights[name], weights["one"]) for name in ("together", "apart"))
+    assert together < 1e-3 and apart > 10 * together
     assert "batch-aware attention sees the patches of one device, not those of the others" in caplog.messages
 
 
