@@ -131,7 +131,6 @@ def test_configuration_of_care(tmp_path):
     assert CARE.name(laboratory(tmp_path, "tiny"), 4) == "care-seed4-tiny"
 
 
-@pytest.mark.parametrize("shape", [(24, 24), (12, 24, 20)])
 def test_tables_of_care_have_its_defaults():
     """The full training of tables II and III is that of CSBDeep's ``Config``, field by field."""
     for care, default in ((own_care("planaria"), Config("ZYX")), (own_care("flywing"), ProjectionConfig("ZYX"))):
@@ -147,6 +146,7 @@ def test_parameters_of_care():
     assert count_parameters(own_care("planaria").untrained()) == 996_769
 
 
+@pytest.mark.parametrize("shape", [(24, 24), (12, 24, 20)])
 def test_patches_of_care(shape):
     axes, size = ("YX", (16, 16)) if len(shape) == 2 else ("ZYX", (8, 16, 16))
     for matched in (False, True):
