@@ -6,7 +6,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import tifffile
 
 from aeanet_tf.datasets.catalogue import get_dataset
 from aeanet_tf.errors import InputError
@@ -25,7 +24,6 @@ from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.sections.alignment import to_common_histogram
 from aeanet_tf.sections.baselines import smoothed_average
 from tests.experiments.test_experiments import experiment, rows_of
-from tests.experiments.test_membranes import data as membrane_data  # noqa: F401  a fixture
 from tests.models import EAGER, eager_tensorflow
 from tests.sections.test_triplet_folders import write_triplet
 from tests.sections.test_triplets import tissue
@@ -200,10 +198,11 @@ def test_interpolation(all_methods, slices, tmp_path, monkeypatch):
 
 @EAGER
 @pytest.mark.slow
-def test_interpolated_membranes(membrane_data, tmp_path):  # noqa: F811
-    """Each stack twice along each side, since a shift of 32 pixels takes slices of 128."""
-    for name in ("slices.tif", "membranes.tif"):
-        write_image(tmp_path / "data" / name, np.tile(tifffile.imread(membrane_data / name), (1, 2, 2)), "ZYX")
+def test_interpolated_membranes(tmp_path):
+    """Slices of 128 pixels, which a shift of 32 leaves something of."""
+    stack = tissue(30, (128, 128), [(0, 0)] * 30)
+    for name, pages in (("slices.tif", stack), ("membranes.tif", np.where(stack < 128, 0, 255).astype(np.uint8))):
+        write_image(tmp_path / "data" / name, pages, "ZYX")
     small = ["--set=training.patch_size=[32,32]", "--set=training.batch_size=2"]
     with eager_tensorflow():
         text, rows = experiment("interpolation-membranes", tmp_path / "data", tmp_path / "results", *small)
