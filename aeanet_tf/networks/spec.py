@@ -379,6 +379,11 @@ class FNetSpec(Spec):
     kernel_initializer: str = "glorot_uniform"
 
     @property
+    def batch_norm(self):
+        """Whether there is batch normalisation, which these networks always have."""
+        return True
+
+    @property
     def divisor(self):
         """What every spatial axis of the input must be divisible by, one entry an axis."""
         return (2 ** (self.depth - 1),) * self.dimension
