@@ -54,7 +54,7 @@ VARIANTS = {
     "no-clipping": Variant("no clipping", ("training.clip_norm=null",)),
     **_one("weight decay", weight_decay=(1e-4, 1e-3, 1e-2)),
     "averaged": Variant("averaged weights 0.99", ("training.average=0.99",)),
-    **_one("batch", batch_size=(4, 16)),
+    **_one("batch", batch_size=(4, 8, 16)),
     **{
         f"patch-{size}": Variant(f"patches of {size} x {size}", (f"training.patch_size=[{size},{size}]",))
         for size in (64, 192)

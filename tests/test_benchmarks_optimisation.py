@@ -95,11 +95,12 @@ def test_variants_that_compute_the_same_share_one_time(benchmark, data, tmp_path
 
 def test_variants_are_valid_and_differ_from_the_default(benchmark, data, tmp_path):
     variants = benchmark("optimisation_variants")
-    for source, rate in ((str(data), 0.002), ("sample", 0.004)):
+    for source, rate, batch in ((str(data), 0.002, 8), ("sample", 0.004, 4)):
         study = variants.Study(source, tmp_path)
         names = study.variants()
-        # The default's own loss and learning rate are no variants.
-        assert set(variants.VARIANTS) - set(names) == {"mae", f"learning-rate-{rate}"} and names[0] == "default"
+        # The default's own loss, learning rate and batch are no variants.
+        own = {"mae", f"learning-rate-{rate}", f"batch-{batch}"}
+        assert set(variants.VARIANTS) - set(names) == own and names[0] == "default"
         configs = {name: study.run_config(name, 3, 250) for name in names}
         for name, config in configs.items():
             spec = model_config(config).spec
