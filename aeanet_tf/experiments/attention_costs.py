@@ -1,12 +1,13 @@
 """Table 2 of the SSAN paper: what the attention of slice interpolation costs."""
 
-import time
+from functools import partial
 
 import keras
 import numpy as np
 
 from aeanet_tf.evaluation.tables import Cell
 from aeanet_tf.experiments import published
+from aeanet_tf.experiments.step_times import median_seconds
 from aeanet_tf.layers import AEABlock, AttentionAwareLayer, attention_factors
 
 SIDE, CHANNELS = 512, 64
@@ -75,10 +76,7 @@ def seconds(layer, side):
     x = np.random.default_rng(0).normal(size=(1, side, side, CHANNELS)).astype("float32")
     features = keras.Input(x.shape[1:])
     model = keras.Model(features, layer(features))
-    times = []
-    for _ in range(_REPEATS + 1):
-        start = time.perf_counter()
-        model.predict_on_batch(x)
-        times.append(time.perf_counter() - start)
+    evaluate = partial(model.predict_on_batch, x)
     # The first traces it.
-    return float(np.median(times[1:]))
+    evaluate()
+    return median_seconds(evaluate, _REPEATS)

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from functools import partial
 
 import numpy as np
 
@@ -40,17 +41,21 @@ def seconds_per_step(path, candidates):
         for network, x, y in ready.values():
             for _ in range(WARM):
                 network.train_on_batch(x, y)
-        rounds = [{key: _median(*candidate) for key, candidate in ready.items()} for _ in range(ROUNDS)]
+        rounds = [
+            {key: median_seconds(partial(network.train_on_batch, x, y)) for key, (network, x, y) in ready.items()}
+            for _ in range(ROUNDS)
+        ]
         kept |= {key: min(medians[key] for medians in rounds) for key in ready}
         write_text(path, json.dumps(kept, indent=2) + "\n")
     return {key: kept[key] for key in candidates}
 
 
-def _median(network, x, y):
+def median_seconds(function, calls=TIMED):
+    """Median seconds of so many calls of a function without arguments."""
     times = []
-    for _ in range(TIMED):
+    for _ in range(calls):
         start = time.perf_counter()
-        network.train_on_batch(x, y)
+        function()
         times.append(time.perf_counter() - start)
     return float(np.median(times))
 
@@ -69,13 +74,9 @@ def seconds_per_call(path, candidates):
     kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for key, make in candidates.items():
         if key not in kept:
-            function, times = make(), []
+            function = make()
             function()
-            for _ in range(TIMED):
-                start = time.perf_counter()
-                function()
-                times.append(time.perf_counter() - start)
-            kept[key] = float(np.median(times))
+            kept[key] = median_seconds(function)
             write_text(path, json.dumps(kept, indent=2) + "\n")
     return {key: kept[key] for key in candidates}
 
