@@ -155,7 +155,7 @@ def _draw(lab, data, membranes, runs, scores):
         dice = {label: {f"dice_{MEMBRANE}": scores[label][0][index]["f1"]} for label in by_label}
         title = f"{data.name}, {test.name}: membranes in interpolated slices"
         figure = label_panels(truth, membranes.labels(truth), by_label, CLASSES, dice, title)
-        save_figure(figure, lab.reports / f"interpolation-membranes_{data.part}{data.part and '_'}{test.name}.png")
+        save_figure(figure, lab.reports / data.picture("interpolation-membranes", test.name))
 
 
 def _notes(lab, sets, membranes):

@@ -121,7 +121,6 @@ def _draw_progress(lab, data, runs):
     """Figures 3 and 4 of the first run: the gammas, and the terms of the style balance loss where it is trained."""
     config = runs[SSAN.label][0]
     history = read_history(lab.folder(config) / "history.csv")
-    name = f"interpolation_{data.part}_" if data.part else "interpolation_"
     for prefix, label, file in (
         ("gamma_", "γ", "gammas"),
         ("term_style_", "term of the style balance loss", "style_terms"),
@@ -130,7 +129,7 @@ def _draw_progress(lab, data, runs):
         if keys:
             curves = {key.removeprefix(prefix).replace("_", " "): [row[key] for row in history] for key in keys}
             chart = progress_chart(curves, lab.lengths(config)[1], label)
-            save_figure(chart, lab.reports / f"{name}{file}.png")
+            save_figure(chart, lab.reports / data.picture("interpolation", file))
 
 
 def _draw_slices(lab, data, runs, shown):
@@ -147,7 +146,7 @@ def _draw_slices(lab, data, runs, shown):
         scores = {label: {key: shown[label][0][index][key] for key in SCORES} for label in by_label}
         number = data.places[test.name].number
         figure = slice_figure(LeftOut(number, pair[0], pair[1], truth, by_label, scores), f"{data.name}, {test.name}")
-        save_figure(figure, lab.reports / f"interpolation_{data.part}{data.part and '_'}{test.name}.png")
+        save_figure(figure, lab.reports / data.picture("interpolation", test.name))
 
 
 def _notes(lab, sets):
@@ -155,8 +154,8 @@ def _notes(lab, sets):
     losses = sorted({lab.config(data.file, SSAN, lab.seeds[0]).training.loss for data in sets})
     notes = [
         f"Test slices: {counts}; seeds: {len(lab.seeds)}. All methods are given, and scored on, the same: the two "
-        "neighbours aligned to the slice between, in one histogram. Predictions are rounded to 8 bits. Of each run the "
-        f"weights with the lowest validation loss; losses: {', '.join(losses)}. The paper trains with the style "
+        "neighbours aligned to the slice between, in one histogram. Predictions are rounded to 8 bits. "
+        f"Losses: {', '.join(losses)}. The paper trains with the style "
         "balance loss (`style`), which asks for texture and costs PSNR.",
         "SSAN has the residual dense extractor in both orders (SRDN) and attention of two levels (AAL). RDN and U-Net "
         "see one order, and each of their warped slices has a convolution of its own. The kernel estimation layer "

@@ -66,6 +66,10 @@ class SliceData(NamedTuple):
         options = {"part": self.part, "data": self.fields, **changes}
         return lab.runs(self.file, methods, self.root, **options)
 
+    def picture(self, experiment, name):
+        """Name of the file of a picture of an experiment."""
+        return "_".join(filter(None, (experiment, self.part, name))) + ".png"
+
 
 def find_slice_data(lab):
     """All `SliceData` of the folder ``lab.data``.
