@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, 
 from aeanet_tf.errors import expect
 
 Share = Annotated[float, Field(ge=0, lt=1)]
+Activation = Literal["relu6", "relu"]
 
 
 class Spec(BaseModel):

@@ -5,10 +5,10 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
 
 from aeanet_tf.errors import expect
-from aeanet_tf.networks.attention_spec import AttentionSpec, Share, Spec, check_heads
+from aeanet_tf.networks.attention_spec import Activation, AttentionSpec, Share, Spec, check_heads
+from aeanet_tf.networks.ssan_spec import SSANSpec
 
 Block = Literal["attention", "residual"]
-Activation = Literal["relu6", "relu"]
 DownSampling = Literal["convolution", "residual", "attention", "attention_v1", "attention_v2"]
 UpSampling = Literal["transposed_convolution", "attention", "attention_v1", "attention_v2"]
 # By tags, so that an error is told of what was given only: a name, or a tuple.
@@ -27,6 +27,12 @@ class Operator(NamedTuple):
     level: int
     size: str
     kind: str
+
+
+def _check_offset(spec):
+    fits = not spec.output_offset or spec.in_channels == spec.out_channels
+    given = f"True with in_channels ({spec.in_channels}) and out_channels ({spec.out_channels})"
+    expect(fits, "output_offset", given, "equal ones, as the input is added")
 
 
 class UNetSpec(Spec):
@@ -160,9 +166,7 @@ class UNetSpec(Spec):
             ("upsampling", self.upsamplings, self.depth - 1),
         ):
             expect(len(blocks) == entries, field, f"{len(blocks)} entries", f"{entries} for this depth")
-        fits = not self.output_offset or self.in_channels == self.out_channels
-        given = f"True with in_channels ({self.in_channels}) and out_channels ({self.out_channels})"
-        expect(fits, "output_offset", given, "equal ones, as the input is added")
+        _check_offset(self)
         self._check_softmax()
         self._check_attention()
         self._check_input_size()
@@ -261,95 +265,6 @@ class ProjectionSpec(Spec):
         return self
 
 
-class SSANSpec(Spec):
-    """A network that predicts a slice of a serial section from the two beside it (SSAN paper; docs/networks.md).
-
-    Attributes:
-        in_channels: of the slice before and the slice after, together.
-        out_channels: of a slice.
-        filters: channels of the features, 64 as for the paper's attention-aware layer.
-        extractor: of the features: ``"residual_dense"``, the paper's, or ``"unet"``, a U-Net with max-pooling, with
-            which its table 1 compares.
-        siamese: whether features are extracted in both orders of the neighbours, with the same weights. Otherwise both
-            warped slices and the mask come from the features of one order (before, after); ``symmetric`` is then
-            ``False``.
-        blocks, convolutions, growth: D residual dense blocks of C convolutions that add G channels each. The paper does
-            not give them: 3, 3 and 16 are ours, with which the network can be trained on a processor.
-        resolutions: of the U-Net, whose channels are ``filters`` at the finest and doubled at each coarser one. The
-            paper calls it "relatively shallow": 3 is ours.
-        attention: ``"sparse"``, the paper's attention-aware layer; ``"aea"``, one AEA block in its place, whose
-            attention is normalised by length: cheaper, and predicted exactly in tiles; ``"none"``; or for comparison
-            (tables 2 and 3) ``"interlaced"``, ``"long"``, ``"short"`` and ``"dense"``
-            (`aeanet_tf.layers.AttentionAwareLayer`).
-        aea: options of the AEA block.
-        symmetric: whether both orders share the convolution to the warped slice too, and the mask is
-            sigmoid(w(a) - w(b)) with a convolution w of each order's features a and b, so that the neighbours swapped
-            give the same slice. Otherwise each order has its own, and the mask comes from a convolution of both. The
-            paper leaves it open.
-        batch_norm, momentum, epsilon: of the activations. Off; the paper says that there is batch norm, not where.
-        activation: behind the convolutions of a block, see `UNetSpec`.
-        kernel_initializer: name of a Keras initialiser.
-
-    Example:
-        >>> SSANSpec(attention="aea").n_attention
-        2
-    """
-
-    kind: Literal["ssan"] = "ssan"
-    dimension: Literal[2] = 2
-    in_channels: PositiveInt = 2
-    out_channels: PositiveInt = 1
-    filters: PositiveInt = 64
-    extractor: Literal["residual_dense", "unet"] = "residual_dense"
-    siamese: bool = True
-    blocks: PositiveInt = 3
-    convolutions: PositiveInt = 3
-    growth: PositiveInt = 16
-    resolutions: Annotated[int, Field(ge=2)] = 3
-    attention: Literal["sparse", "interlaced", "long", "short", "dense", "aea", "none"] = "sparse"
-    aea: AttentionSpec = AttentionSpec(shared_references=64, batch_aware=True, normalization="key_length")
-    symmetric: bool = True
-    batch_norm: bool = False
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.997
-    epsilon: Annotated[float, Field(gt=0)] = 1e-5
-    activation: Activation = "relu6"
-    kernel_initializer: str = "glorot_uniform"
-    probabilistic: Literal[False] = False
-
-    @property
-    def divisor(self):
-        """What every spatial axis of the input must be divisible by: what a U-Net halves it by, else anything."""
-        return (2 ** (self.resolutions - 1) if self.extractor == "unet" else 1,) * 2
-
-    @property
-    def attends_by_softmax(self):
-        """Whether attention is that of an `AttentionAwareLayer`, which depends on the size of the image."""
-        return self.attention not in ("aea", "none")
-
-    @property
-    def is_dense(self):
-        """Whether every position attends to every other one, with a weight for each pair."""
-        return self.attention == "dense"
-
-    @property
-    def n_attention(self):
-        """Number of attention operators: one for each order of the neighbours that there is."""
-        return 0 if self.attention == "none" else 1 + self.siamese
-
-    @model_validator(mode="after")
-    def _consistent(self):
-        expected = f"{2 * self.out_channels}, those of the two neighbours of a slice of {self.out_channels}"
-        expect(self.in_channels == 2 * self.out_channels, "in_channels", self.in_channels, expected)
-        eighths = not self.attends_by_softmax or self.filters % 8 == 0
-        expect(eighths, "filters", self.filters, f"a multiple of 8 for {self.attention} attention")
-        one_way = self.siamese or not self.symmetric
-        expect(one_way, "symmetric", True, "False without siamese, which has no features of the other order")
-        if self.attention == "aea":
-            check_heads("aea.num_heads", self.aea.arguments("same"), self.filters, f"filters = {self.filters}")
-        expect(self.aea.query == "input", "aea.query", "'learned'", "'input' for slices of any size")
-        return self
-
-
 class FNetSpec(Spec):
     """The U-Net that GVTNet is compared with in label-free prediction (GVTNet paper, section 2.2; Ounkomol et al.).
 
@@ -404,9 +319,7 @@ class FNetSpec(Spec):
 
     @model_validator(mode="after")
     def _consistent(self):
-        fits = not self.output_offset or self.in_channels == self.out_channels
-        given = f"True with in_channels ({self.in_channels}) and out_channels ({self.out_channels})"
-        expect(fits, "output_offset", given, "equal ones, as the input is added")
+        _check_offset(self)
         return self
 
 
