@@ -1,0 +1,200 @@
+"""The pictures of a report: pairs that a network is trained on, intensities, curves, validation images with errors."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aeanet_tf.evaluation.charts import training_figure
+from aeanet_tf.evaluation.figures import COLOURS, bare, limits, plane, shortened
+from aeanet_tf.evaluation.panels import label_panels, prediction_panels
+from aeanet_tf.reports.facts import SEGMENTATION, Example, TrainingFacts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Pixels that a page is wide.
+WIDTH = 1200
+_BINS = 100
+# Of a picture's width, for a scale bar.
+_BAR = 0.25
+_ROUND = (1, 2, 5)
+
+
+def as_png(figure: "Figure", width: int = WIDTH) -> bytes:
+    """A figure as a PNG of that many pixels across."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=width / figure.get_size_inches()[0])
+    return stream.getvalue()
+
+
+def pairs_figure(examples: Sequence[Example], kind: str, most: int = 6) -> "Figure":
+    """Pairs that a network is trained on, input above truth; both on their own scale of grey, classes in colours.
+
+    Of volumes the middle plane is shown.
+    """
+    from matplotlib.figure import Figure
+
+    chosen = examples[:most]
+    figure = Figure(figsize=(12, 12 / max(4, len(chosen)) * 2 + 0.5), layout="constrained")
+    cells = figure.subplots(2, max(4, len(chosen)), squeeze=False)
+    for cell in cells.ravel():
+        cell.set_axis_off()
+    for column, example in enumerate(chosen):
+        for cell, image, name in (
+            (cells[0, column], example.input, "input"),
+            (cells[1, column], example.truth, "truth"),
+        ):
+            cell.set_axis_on()
+            classes = kind == SEGMENTATION and name == "truth"
+            _show(cell, plane(image), classes)
+            bare(cell)
+        cells[0, column].set_title(shortened(example.name, 26), fontsize=9)
+    cells[0, 0].set_ylabel("input", fontsize=10)
+    cells[1, 0].set_ylabel("ground truth", fontsize=10)
+    return figure
+
+
+def _show(axes, image, classes=False):
+    if classes:
+        axes.imshow(image, cmap="tab10", vmin=-0.5, vmax=9.5, interpolation="nearest")
+        return
+    dark, bright = limits([image])
+    axes.imshow(image, cmap="gray", vmin=dark, vmax=bright)
+
+
+def intensities_figure(examples: Sequence[Example], kind: str, classes: Mapping[int, str]) -> "Figure":
+    """Histograms of the intensities as the network sees them, of inputs and truths; of classes how common they are."""
+    from matplotlib.figure import Figure
+
+    segments = kind == SEGMENTATION
+    figure = Figure(figsize=(12, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    inputs = np.concatenate([example.input.ravel() for example in examples])
+    truths = np.concatenate([example.truth.ravel() for example in examples])
+    _histogram(left, {"input": inputs} if segments else {"input": inputs, "ground truth": truths})
+    if segments:
+        shares = [100 * float((truths == index).mean()) for index in classes]
+        right.bar(range(len(classes)), shares, color=COLOURS[0])
+        right.set_xticks(range(len(classes)), [shortened(name, 16) for name in classes.values()])
+        right.set_ylabel("share of pixels (%)")
+        right.set_title("classes", fontsize=11)
+    else:
+        means = [[float(np.mean(each)) for each in (example.flat_input, example.truth)] for example in examples]
+        right.scatter(*zip(*means, strict=True), s=14, color=COLOURS[0])
+        right.set_xlabel("mean of the input")
+        right.set_ylabel("mean of the ground truth")
+        right.set_title("brightness of the pairs", fontsize=11)
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _histogram(axes, values):
+    lowest, highest = limits(list(values.values()), 0.05, 99.95)
+    edges = np.linspace(lowest, highest, _BINS)
+    for (name, of), colour in zip(values.items(), COLOURS, strict=False):
+        axes.hist(of, edges, density=True, histtype="step", color=colour, label=name)
+    axes.set_yscale("log")
+    axes.set_xlabel("intensity as the network sees it")
+    axes.set_ylabel("density")
+    axes.set_title("intensities of the training patches", fontsize=11)
+    axes.legend(fontsize=9, frameon=False)
+
+
+def curves_figure(facts: TrainingFacts) -> "Figure":
+    """Loss of training and validation by step."""
+    return training_figure({facts.name: [facts.history]}, {facts.name: facts.steps_per_epoch})
+
+
+def example_figure(example: Example, facts: TrainingFacts, scores: Mapping[str, Mapping[str, float]]) -> "Figure":
+    """A validation image: input, predictions by best and last weights, truth, and where they are wrong.
+
+    Args:
+        example: with at least one prediction.
+        facts: of the training.
+        scores: of `aeanet_tf.evaluation.panels.prediction_panels`.
+    """
+    named = {"best weights": example.best, "last weights": example.last}
+    predictions = {name: plane(image) for name, image in named.items() if image is not None}
+    image, truth = plane(example.flat_input), plane(example.truth)
+    where = ", middle plane" if example.truth.ndim == 3 else ""
+    title = shortened(example.name, 90) + where
+    if facts.kind == SEGMENTATION:
+        return label_panels(image, truth, predictions, dict(facts.classes), title=title)
+    figure = prediction_panels(image, predictions, truth, scores, title)
+    size = facts.pixel_size.get("X")
+    if size:
+        scale_bar(figure.axes[0], size, facts.unit or "", image.shape)
+    return figure
+
+
+def scale_bar(axes: "Axes", size: float, unit: str, shape: tuple[int, int]) -> None:
+    """Draw a bar of a round length, about a quarter of the picture's width, into its lower left corner.
+
+    Args:
+        axes: of a picture by ``imshow``.
+        size: of a pixel along X.
+        unit: of that.
+        shape: of the picture.
+    """
+    from matplotlib.patches import Rectangle
+
+    wanted = _BAR * shape[1] * size
+    power = 10.0 ** np.floor(np.log10(wanted))
+    length = max(factor * power for factor in _ROUND if factor * power <= wanted)
+    height, margin = max(1.0, shape[0] / 80), shape[0] / 25
+    corner = margin, shape[0] - margin - height
+    axes.add_patch(Rectangle(corner, length / size, height, color="white", ec="black", lw=0.5))
+    label = f"{length:g} {'µm' if unit in ('um', 'micron') else unit}"
+    style = {"color": "white", "fontsize": 8, "ha": "center", "va": "bottom"}
+    text = axes.text(corner[0] + length / size / 2, corner[1] - height, label, **style)
+    text.set_path_effects(_outlined())
+
+
+def _outlined():
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=1.5, foreground="black")]
+
+
+def profile_figure(example: Example) -> "Figure":
+    """The middle row of a validation image: input, predictions and truth, as the network sees them."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 2.8), layout="constrained")
+    axes = figure.subplots()
+    lines = {"input": (example.flat_input, "0.75", 1), "ground truth": (example.truth, "k", 2)}
+    for name, image, colour in (("last weights", example.last, COLOURS[0]), ("best weights", example.best, COLOURS[1])):
+        if image is not None:
+            lines[name] = image, colour, 3
+    for name, (image, colour, above) in lines.items():
+        row = plane(image)
+        axes.plot(row[len(row) // 2], color=colour, lw=1, label=name, zorder=above)
+    truth = plane(example.truth)
+    dark, bright = limits([truth[len(truth) // 2]], 0, 100)
+    margin = 0.6 * (bright - dark)
+    # The input's noise may be many times the signal.
+    axes.set_ylim(dark - margin, bright + margin)
+    axes.set_xlabel("x (pixels), middle row")
+    axes.set_ylabel("intensity")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(fontsize=9, frameon=False, ncols=4, loc="upper right")
+    return figure
+
+
+def stacked(pictures: Sequence[bytes]) -> bytes:
+    """PNGs below each other as one; narrower ones are filled up with white."""
+    from PIL import Image
+
+    images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
+    whole = Image.new("RGB", (max(image.width for image in images), sum(image.height for image in images)), "white")
+    top = 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    stream = io.BytesIO()
+    whole.save(stream, "PNG")
+    return stream.getvalue()
