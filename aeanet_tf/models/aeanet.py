@@ -193,7 +193,7 @@ class AEANet(PublicCARE):
         """
         return *training_data(config, X, Y, validation_data, steps, augmenter), validation_data
 
-    def fit(self, sampler, validation, shown=None, epochs=None, *, resume=False, verbose=1):
+    def fit(self, sampler, validation, shown=None, epochs=None, *, resume=False, verbose=1, told=None):
         """Train the network on what `prepared_data` gives.
 
         Args:
@@ -201,6 +201,7 @@ class AEANet(PublicCARE):
             validation: a `ValidationSet`.
             shown: ``(X, Y)`` of which TensorBoard shows predictions where they are arrays; ``None`` for none.
             epochs, resume, verbose: see `train`.
+            told: what the report says of the images: ``names``, ``pixel_size`` and ``unit`` of `TrainingReport`.
 
         Returns:
             Keras's ``History``; see `train`.
@@ -212,6 +213,14 @@ class AEANet(PublicCARE):
             self.prepare_for_training()
         measured = self._measured(validation)
         callbacks, state = run_callbacks(self, self._best_weights, sampler, shown, measured)
+        report = None
+        if self.basedir is not None and self.config.train_report:
+            # Matplotlib with it, which only training needs.
+            from aeanet_tf.models.training_report import TrainingReport
+
+            report = TrainingReport(self, sampler, validation, **(told or {}))
+            # The one that makes the run resumable is the last.
+            callbacks.insert(-1, report)
         network, first = self.trained_network, 0
         if network is not self.keras_model:
             network.set_weights(self.keras_model.get_weights())
@@ -247,6 +256,8 @@ class AEANet(PublicCARE):
             from aeanet_tf.models.filters import keep_filters
 
             keep_filters(self, validation)
+        if report is not None:
+            report.finish()
         if state is not None:
             state.clear()
         return history

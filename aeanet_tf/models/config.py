@@ -100,7 +100,7 @@ class AEANetConfig(Config):
             if not hasattr(self, attribute(name)):
                 setattr(self, attribute(name), value)
         self.train_match_targets = False
-        self.train_baselines = True
+        self.train_baselines = self.train_report = True
         if not any(name in kwargs for name in _SCHEDULES):
             kwargs = {**self._default_training, **kwargs}
         if any(kwargs.get(name) is not None for name in _SCHEDULES[:2]):
@@ -175,6 +175,7 @@ class AEANetConfig(Config):
             "train_patch_size": size is None or len(size) == self.n_dim,
             "train_match_targets": isinstance(self.train_match_targets, bool),
             "train_baselines": isinstance(self.train_baselines, bool),
+            "train_report": isinstance(self.train_report, bool),
         }
         invalid += [*invalid_attributes(self.settings, self), *(key for key, good in ok.items() if not good)]
         invalid = tuple(dict.fromkeys(invalid))

@@ -158,7 +158,7 @@ def train_run(config, overwrite=False, verbose=1):
         model = trained(network, config.model.name, config.model.basedir)
     logger.info("%s: %d trainable parameters, %s", folder, count_parameters(model), config.model.preset)
     assign(model.keras_model, start)
-    model.fit(*data, resume=resume, verbose=verbose)
+    model.fit(*data, resume=resume, verbose=verbose, told={"names": images.names})
     return model
 
 

@@ -100,6 +100,11 @@ class PatchSampler(keras.utils.PyDataset):
         return patch_size
 
     @property
+    def pairs(self):
+        """The `ImagePairs` that batches are cut from."""
+        return self._pairs
+
+    @property
     def num_batches(self):
         """None: endless to Keras. An epoch's length is ``len(sampler)``."""
         return None
@@ -244,6 +249,11 @@ class ValidationSet(keras.utils.PyDataset):
             self.size = tuple(min(n, most) for n, most in zip(self.size, at_most, strict=True))
         limit = 0 if max_positions is None else _whole("max_positions", max_positions, 1)
         self.batch_size = min(len(self._pairs), max(1, limit // math.prod(self.size)))
+
+    @property
+    def image_count(self):
+        """Number of images."""
+        return len(self._pairs)
 
     def __len__(self):
         return math.ceil(len(self._pairs) / self.batch_size)

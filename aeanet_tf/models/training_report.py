@@ -1,0 +1,221 @@
+"""The report of a training while it runs: pairs and predictions are looked at after each validation."""
+
+import logging
+import math
+import platform
+import time
+from importlib.metadata import version
+
+import keras
+import numpy as np
+
+from aeanet_tf.errors import WriteError
+from aeanet_tf.reports.facts import (
+    INTERPOLATION,
+    RESTORATION,
+    SEGMENTATION,
+    Example,
+    TrainingFacts,
+    restoration_scores,
+    segmentation_scores,
+)
+from aeanet_tf.reports.page import PAGE, write_report
+from aeanet_tf.training import read_history
+
+logger = logging.getLogger("aeanet_tf")
+
+EXAMPLES, SHOWN = 8, 3
+# Of a side, and of a whole image: what is predicted beside the validation itself.
+_SIDE, _POSITIONS = {2: 512, 3: 128}, 1 << 20
+# Share of the time of the training that reports may take before its end.
+_SHARE = 0.05
+_CROPS = 4
+
+
+class TrainingReport(keras.callbacks.Callback):
+    """Callback: ``report.html`` and ``report.png`` in the folder of a model, renewed after validations.
+
+    Before the end it is renewed only while all reports together take less than a twentieth of the training's time.
+    `finish` writes it a last time, when the model has its best weights.
+
+    Args:
+        model: an `AEANet` with a folder; its network has the weights of the epoch when this callback is called.
+        sampler, validation: its `PatchSampler` and `ValidationSet`.
+        names: of the images to train on and of those to validate on, as far as there are any.
+        pixel_size, unit: of the images, where they are known.
+    """
+
+    def __init__(self, model, sampler, validation, names=((), ()), pixel_size=None, unit=None):
+        super().__init__()
+        # Keras gives a callback the network as ``model``.
+        self.owner, self.sampler, self.validation, self.names = model, sampler, validation, names
+        self.pixel_size, self.unit = dict(pixel_size or {}), unit
+        self.started, self.spent, self.lowest = time.monotonic(), 0.0, math.inf
+        self.examples = self.shown = self.findings = None
+
+    def on_train_begin(self, logs=None):
+        """Look at the data, once."""
+        if self.examples is None:
+            started = time.monotonic()
+            self.examples = _training_examples(self.owner.config, self.sampler.pairs, self.names[0])
+            self.shown = _ShownImages(self.owner, self.validation, self.names[1])
+            self.spent += time.monotonic() - started
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Predict the images shown, and renew the report."""
+        loss = float((logs or {}).get("val_loss", math.nan))
+        # What diverged predicts nothing to look at.
+        if not math.isfinite(loss) or self.spent > _SHARE * (time.monotonic() - self.started):
+            return
+        started = time.monotonic()
+        self.shown.predict("last")
+        if loss < self.lowest:
+            self.lowest = loss
+            self.shown.keep_best()
+        self._write(running=True)
+        self.spent += time.monotonic() - started
+
+    def finish(self):
+        """Write the report of the ended training; the network has its best weights, if there are any."""
+        if self.examples is None:
+            return
+        history = read_history(self.owner.logdir / "history.csv")
+        if history and math.isfinite(history[-1].get("loss", math.nan)):
+            self.shown.predict("best")
+        self._write(running=False)
+        page = self.owner.logdir / PAGE
+        titles = "; ".join(finding.title for finding in self.findings or ()) or "nothing suspicious"
+        logger.log(logging.WARNING if self.findings else logging.INFO, "report: %s: %s", page, titles)
+
+    def _write(self, running):
+        facts = self._facts(running)
+        facts.scores = (segmentation_scores if facts.kind == SEGMENTATION else restoration_scores)(facts.shown)
+        try:
+            self.findings = write_report(self.owner.logdir, facts)
+        except WriteError as error:
+            logger.warning("%s", error)
+
+    def _facts(self, running):
+        config = self.owner.config
+        return TrainingFacts(
+            self.owner.name,
+            _kind(self.owner),
+            config.axes.replace("C", ""),
+            self.examples,
+            self.shown.examples,
+            (len(self.sampler.pairs), self.validation.image_count),
+            read_history(self.owner.logdir / "history.csv"),
+            self.sampler.steps,
+            {i: f"class {value}" for i, value in enumerate(getattr(config, "labels", None) or ())},
+            self.pixel_size,
+            self.unit,
+            self._lines(),
+            _commands(self.owner),
+            running,
+        )
+
+    def _lines(self):
+        config, minutes = self.owner.config, (time.monotonic() - self.started) / 60
+        patch = " x ".join(map(str, self.sampler.patch_size))
+        augmented = "augmented" if config.train_augment else "as they are"
+        packages = ", ".join(f"{name} {version(name)}" for name in ("aeanet-tf", "keras", "tensorflow", "csbdeep"))
+        return {
+            "network": f"{config.preset}, {self.owner.keras_model.count_params():,} parameters",
+            "batches": f"{self.sampler.batch_size} patches of {patch}, {augmented}",
+            "loss": str(config.train_loss),
+            "learning rate": f"{config.train_learning_rate:g}",
+            "seed": str(config.train_seed),
+            "time": f"{minutes:.1f} minutes until {time.strftime('%Y-%m-%d %H:%M')}",
+            "hardware": _hardware(),
+            "versions": f"{packages}, Python {platform.python_version()}",
+        }
+
+
+def _kind(model):
+    return SEGMENTATION if model.segments else INTERPOLATION if model.interpolates else RESTORATION
+
+
+def _commands(model):
+    folder = model.logdir
+    if model.interpolates:
+        return [f"aeanet interpolate --model {folder} --input STACK.tif --output repaired.tif --missing 5"]
+    return [
+        f"aeanet predict --model {folder} --input IMAGES --output restored",
+        f"aeanet export --model {folder} --format fiji --output {model.name}.zip",
+    ]
+
+
+def _hardware():
+    import tensorflow as tf
+
+    devices = tf.config.list_physical_devices("GPU")
+    if devices:
+        return ", ".join(tf.config.experimental.get_device_details(d).get("device_name", d.name) for d in devices)
+    return f"processor ({platform.machine()}, {len(_usable_cores())} cores), no GPU"
+
+
+def _usable_cores():
+    import os
+
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+
+
+def _training_examples(config, pairs, names):
+    """Pairs spread over the data, of the first channel; of large images the part of a few that varies most."""
+    rng, examples = np.random.default_rng(0), []
+    for index in np.unique(np.linspace(0, len(pairs) - 1, EXAMPLES).astype(int)).tolist():
+        shape, size = pairs.shapes[index], _most(pairs.shapes[index])
+        corners = rng.integers(np.subtract(shape, size) + 1, size=(_CROPS, len(shape)))
+        crops = [pairs.crop(index, corner, size) for corner in (corners if size != shape else corners[:1])]
+        x, y = max(crops, key=lambda crop: float(np.std(crop[1])))
+        name = str(names[index]) if index < len(names) else f"number {index}"
+        examples.append(Example(name, _first(x), _first(y)))
+    return examples
+
+
+def _most(shape):
+    side = _SIDE[len(shape)]
+    return tuple(min(n, side) for n in shape)
+
+
+def _first(image):
+    return np.array(image[..., 0], np.float32)
+
+
+class _ShownImages:
+    """Validation images with predictions of them, cut where they are large."""
+
+    def __init__(self, model, validation, names):
+        self.model, self.examples, self.inputs = model, [], []
+        fixed = getattr(model.spec, "input_size", None) or getattr(model.spec, "is_dense", False)
+        known = len(names) == validation.image_count
+        for number in np.unique(np.linspace(0, len(validation) - 1, SHOWN).astype(int)).tolist():
+            x, y = (part[0] for part in validation[number])
+            index = number * validation.batch_size
+            if not fixed:
+                x, y = self._cut(x, y)
+            self.inputs.append(x)
+            name = str(names[index]) if known else f"validation image {index}"
+            self.examples.append(Example(name, _first(x), _first(y)))
+
+    def _cut(self, x, y):
+        """The middle of a pair, of a size that the network takes."""
+        size = [max(d, n // d * d) for n, d in zip(_most(x.shape[:-1]), self.model.spec.divisor, strict=False)]
+        box = [slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(x.shape[:-1], size, strict=True)]
+        # Of a projection's truth the first axis is missing.
+        return x[tuple(box)], y[tuple(box[-(y.ndim - 1) :])]
+
+    def predict(self, which):
+        """Predictions of all images, as ``which``, "best" or "last", of each."""
+        for x, example in zip(self.inputs, self.examples, strict=True):
+            predicted = np.asarray(self.model.keras_model(x[None], training=False))[0]
+            if self.model.segments:
+                predicted = np.argmax(predicted, axis=-1)
+            else:
+                predicted = predicted[..., 0]
+            setattr(example, which, predicted.reshape(example.truth.shape))
+
+    def keep_best(self):
+        """The last predictions are the best so far."""
+        for example in self.examples:
+            example.best = example.last

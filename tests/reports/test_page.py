@@ -1,0 +1,102 @@
+"""The page and the picture that reports are."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from aeanet_tf.reports.facts import INTERPOLATION, RESTORATION, SEGMENTATION, Example, TrainingFacts, restoration_scores
+from aeanet_tf.reports.page import write_report
+from aeanet_tf.reports.pictures import WIDTH, scale_bar
+from tests.reports.test_findings import pairs, rows, truth
+
+HISTORY = rows([1.0, 0.5, 0.3], [1.0, 0.6, 0.5])
+
+
+def facts(kind=RESTORATION, shape=(48, 64), **others):
+    examples = pairs(shape=shape, count=3)
+    if kind == SEGMENTATION:
+        examples = [Example(e.name, e.input, (e.truth > 0.3).astype("int64")) for e in examples]
+    for example in examples[:2]:
+        example.best, example.last = example.truth, example.truth
+    axes = "ZYX"[-len(shape) :]
+    others = {"history": HISTORY, "counts": (30, 5), "steps_per_epoch": 10, **others}
+    return TrainingFacts("spots & <cells>", kind, axes, examples, examples[:2], **others)
+
+
+def pictures(page):
+    """The PNGs inside a page."""
+    found = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
+    return [Image.open(io.BytesIO(base64.b64decode(data))) for data in found]
+
+
+@pytest.mark.parametrize(
+    "kind, shape, count",
+    [
+        (RESTORATION, (48, 64), 6),
+        (RESTORATION, (6, 48, 64), 6),
+        (SEGMENTATION, (48, 64), 5),
+        (INTERPOLATION, (48, 64), 6),
+    ],
+)
+def test_the_page_opens_alone(tmp_path, kind, shape, count):
+    of = facts(kind, shape, classes={0: "class 0", 1: "class 255"} if kind == SEGMENTATION else {})
+    write_report(tmp_path, of)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    # Pictures are inside, and nothing is fetched.
+    assert not re.search(r"(src|href)=\"(?!data:)", page) and "http" not in page.replace("http-equiv", "")
+    found = pictures(page)
+    assert len(found) == count and {picture.width for picture in found} == {WIDTH}
+    assert "spots &amp; &lt;cells&gt;" in page and "<cells>" not in page
+    assert "Lowest validation loss: 0.5, at validation 3" in page and "goes on" in page
+    with Image.open(tmp_path / "report.png") as picture:
+        assert picture.width == WIDTH and picture.height > 600
+    assert {path.name for path in tmp_path.iterdir()} == {"report.html", "report.png"}
+
+
+def test_findings_scores_and_commands_are_on_the_page(tmp_path):
+    of = facts(running=False, lines={"versions": "keras 3"}, commands=["aeanet predict --model 'a & b'"])
+    for example in of.shown:
+        example.best = example.last = gaussian_filter(example.input, 0.3)
+    of.scores = restoration_scores(of.shown)
+    found = write_report(tmp_path, of)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert [finding.title for finding in found] == ["Little to validate on", "No better than a filter"]
+    assert all(f"<b>{finding.title}.</b>" in page for finding in found) and "Nothing suspicious" not in page
+    assert f"{of.scores['best weights']:.2f} dB" in page and "aeanet predict --model &#x27;a &amp; b&#x27;" in page
+    assert "keras 3" in page and "has ended" in page
+
+
+def test_nothing_is_drawn_of_what_is_not_there(tmp_path):
+    of = facts(history=[])
+    for example in of.shown:
+        example.best = example.last = None
+    write_report(tmp_path, of)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert len(pictures(page)) == 2 and not (tmp_path / "report.png").exists()
+
+
+@pytest.mark.parametrize(
+    "size, width, length", [(0.1, 256, 5.0), (0.065, 512, 5.0), (1.0, 100, 20.0), (40.0, 64, 500.0)]
+)
+def test_a_scale_bar_is_of_a_round_length(size, width, length):
+    from matplotlib.figure import Figure
+
+    axes = Figure().subplots()
+    axes.imshow(np.zeros((width, width)))
+    scale_bar(axes, size, "um", (width, width))
+    (bar,) = axes.patches
+    assert bar.get_width() * size == pytest.approx(length) and bar.get_width() <= width / 4
+    assert axes.texts[0].get_text() == f"{length:g} µm"
+
+
+def test_images_without_contrast_are_shown(tmp_path):
+    of = facts()
+    for example in of.shown:
+        example.truth = np.zeros_like(truth(0, (48, 64)))
+        example.best = example.last = example.truth
+    assert "Ground truth without contrast" in [finding.title for finding in write_report(tmp_path, of)]
