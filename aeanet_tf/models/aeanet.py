@@ -1,6 +1,7 @@
 """AEANet: CSBDeep's CARE with the attention networks inside."""
 
 import logging
+import os
 import warnings
 from dataclasses import replace
 
@@ -214,7 +215,7 @@ class AEANet(PublicCARE):
         measured = self._measured(validation)
         callbacks, state = run_callbacks(self, self._best_weights, sampler, shown, measured)
         report = None
-        if self.basedir is not None and self.config.train_report:
+        if self.basedir is not None and self.config.train_report and os.environ.get("AEANET_REPORT") != "0":
             # Matplotlib with it, which only training needs.
             from aeanet_tf.models.training_report import TrainingReport
 

@@ -49,6 +49,8 @@ class AEANetConfig(Config):
         train_match_targets: whether each target, image or patch, is fitted to its input by gain and offset, so that
             predictions have the intensities of the input (docs/training.md, `aeanet_tf.training.pairs`). ``False``.
         train_baselines: whether the trained model is compared with simple filters on the validation images. ``True``.
+        train_report: whether ``report.html`` is written into its folder (docs/training.md). ``True``; the environment
+            variable ``AEANET_REPORT=0`` leaves it out of every training.
 
     Class attributes:
         settings: the class of the settings, `TrainingSettings` or one that extends it.
