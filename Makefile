@@ -11,7 +11,7 @@ PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reord
 BENCHMARKS := attention_operator sparse_attention networks overhead pipeline
 MEASURED := benchmarks/results
 
-.PHONY: quickstart install lint test test-all test-jax legacy bench clean
+.PHONY: quickstart install lint test test-all test-jax legacy bench site clean
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/aeanet quickstart
@@ -56,5 +56,9 @@ bench: $(VENV)/installed
 	done
 	cat $(BENCHMARKS:%=$(MEASURED)/%.md) > $(MEASURED)/tables.md
 
+# The documentation, with references made from the code, as pages that need no network.
+site: $(VENV)/installed
+	$(VENV)/bin/mkdocs build
+
 clean:
-	rm -rf .venv* build *.egg-info
+	rm -rf .venv* build site *.egg-info

@@ -1,0 +1,73 @@
+"""What the site has beside the documents: references made from the command line's parser and the models of settings."""
+
+import argparse
+import json
+import re
+from typing import Any
+
+from mkdocs.structure.files import File
+
+GENERATED = {"commands.md": "commands", "settings.md": "settings"}
+
+
+def on_files(files, config):
+    """Add the pages that are made from the code."""
+    for path, maker in GENERATED.items():
+        files.append(File.generated(config, path, content=globals()[maker]()))
+    return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Links to files of the repository beside the documents become their names: the site stands alone."""
+    return re.sub(r"\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", markdown)
+
+
+def commands() -> str:
+    """The help of every command."""
+    from aeanet_tf.cli.main import make_parser
+
+    (subparsers,) = (a for a in make_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    pages = ["# Commands\n\nWhat `aeanet COMMAND --help` prints.\n"]
+    for name, parser in subparsers.choices.items():
+        parser.formatter_class = _wide(parser.formatter_class)
+        pages.append(f"## `aeanet {name}`\n\n```text\n{parser.format_help().rstrip()}\n```\n")
+    return "\n".join(pages)
+
+
+def _wide(formatter):
+    return lambda prog: formatter(prog, width=100)
+
+
+def settings() -> str:
+    """The fields of run configurations with types and defaults, from the models that validate them."""
+    from aeanet_tf.runs.config import RunConfig
+
+    schema = RunConfig.model_json_schema()
+    pages = [
+        "# Fields of a configuration\n\nTypes and defaults, from the models that check a configuration; what they "
+        "mean is in [Configuration](configuration.md).\n"
+    ]
+    for name, section in sorted(schema["$defs"].items()):
+        title = re.sub(r"Section$", "", name)
+        intro = section.get("description", "").split("\n\n")[0]
+        pages.append(f"## {title}\n\n{intro}\n\n| field | type | default |\n| --- | --- | --- |")
+        required = section.get("required", ())
+        for field, facts in section.get("properties", {}).items():
+            default = "required" if field in required else f"`{json.dumps(facts.get('default'))}`"
+            pages.append(f"| `{field}` | {_type(facts)} | {default} |")
+        pages.append("")
+    return "\n".join(pages)
+
+
+def _type(facts: dict[str, Any]) -> str:
+    if "$ref" in facts:
+        return facts["$ref"].rpartition("/")[2].removesuffix("Section")
+    if "enum" in facts or "const" in facts:
+        return ", ".join(f"`{json.dumps(value)}`" for value in facts.get("enum", [facts.get("const")]))
+    for several in ("anyOf", "oneOf"):
+        if several in facts:
+            return " or ".join(dict.fromkeys(_type(each) for each in facts[several]))
+    kind = facts.get("type", "any")
+    if kind == "array":
+        return f"list of {_type(facts['items'])}" if isinstance(facts.get("items"), dict) else "list"
+    return {"object": "object", "null": "null", "integer": "whole number", "boolean": "true or false"}.get(kind, kind)
