@@ -4,7 +4,7 @@ import re
 import reprlib
 from contextlib import contextmanager
 
-LONGEST_MESSAGE = 1000
+LONGEST_MESSAGE = 900
 """Characters of a message; of a longer one the middle is left out."""
 
 # What would begin a new line, move a terminal's cursor, or cannot be encoded: control characters, halves of surrogates.

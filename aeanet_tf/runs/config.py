@@ -8,7 +8,6 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     PositiveFloat,
-    PositiveInt,
     ValidationError,
     field_validator,
     model_validator,
@@ -19,9 +18,10 @@ from aeanet_tf.errors import from_validation
 from aeanet_tf.files import apply_override, read_fields, restore_texts, write_text
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.folder import RUN_FILE
-from aeanet_tf.models.preparation import Section
+from aeanet_tf.models.preparation import Count, Section
 from aeanet_tf.models.training_settings import DecaySection, InterpolationSettings, SegmentationSettings, attribute
-from aeanet_tf.runs.data_sections import DataSection, FoldersSection
+from aeanet_tf.paths import check_name
+from aeanet_tf.runs.data_sections import DataSection, FoldersSection, PathText
 from aeanet_tf.runs.length import (
     Decay,
     EpochDecaySection,
@@ -41,21 +41,27 @@ class ModelSection(Section):
     """
 
     name: Annotated[str, Field(min_length=1)]
-    basedir: str = "models"
+    basedir: PathText = "models"
     preset: str = "aeanet-care"
     axes: str = "YX"
-    n_channel_in: PositiveInt = 1
-    n_channel_out: PositiveInt = 1
+    n_channel_in: Count = 1
+    n_channel_out: Count = 1
     probabilistic: bool = False
     network: dict[str, Any] = Field(default_factory=dict)
     labels: list[int] | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _inside_basedir(cls, name):
+        return check_name(name, "name of the folder")
 
     @field_validator("axes")
     @classmethod
     def _known_axes(cls, axes):
         spatial = axes.upper().removesuffix("C")
-        if spatial not in {"".join(letters) for n in (2, 3) for letters in permutations("TZYX", n)}:
-            raise ValueError(f"{axes!r}, expected 2 or 3 different letters of TZYX, such as YX or ZYX")
+        known = {"".join(letters) for n in (2, 3) for letters in permutations("TZYX", n)}
+        if spatial not in known or not {*"YX"} <= {*spatial}:
+            raise ValueError(f"{axes!r}, expected 2 or 3 different letters of TZYX with Y and X, such as YX or ZYX")
         return axes.upper()
 
 
@@ -74,18 +80,18 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
     (`aeanet_tf.models.initial_weights`).
     """
 
-    steps: PositiveInt | None = None
+    steps: Count | None = None
     epochs: Epochs | None = None
-    steps_per_epoch: PositiveInt | None = None
+    steps_per_epoch: Count | None = None
     learning_rate_decay: Decay | None = None
-    batch_size: PositiveInt = 16
+    batch_size: Count = 16
     loss: Literal[RESTORATION_LOSSES + INTERPOLATION_LOSSES + SEGMENTATION_LOSSES] = "mae"
-    learning_rate: PositiveFloat = 4e-4
+    learning_rate: Annotated[PositiveFloat, Field(le=1e6)] = 4e-4
     tensorboard: bool = False
     kernel_l2: NonNegativeFloat | None = None
     augment: bool = True
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    initial_weights: str | None = None
+    initial_weights: PathText | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -267,4 +273,4 @@ def save_run(folder, config):
 def load_run(folder):
     """The `RunConfig` that a model was trained with, ``None`` for models trained from Python."""
     path = Path(folder) / RUN_FILE
-    return load_run_config(path) if path.is_file() else None
+    return load_run_config(path) if path.exists() else None
