@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aeanet_tf.errors import InputError, expect, short, writing
-from aeanet_tf.paths import partial_path
+from aeanet_tf.paths import check_path, partial_path
 
 MOST_JSON = 2**24
 """Bytes of a JSON text."""
@@ -73,7 +73,7 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 @contextmanager
 def folder_made(path: str | Path) -> Iterator[Path]:
     """Make a folder, parents included; those that were made are removed again, where empty, if the block fails."""
-    path = Path(path)
+    path = check_path(path)
     missing = [folder for folder in (path, *path.parents) if not os.path.exists(folder)]
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)

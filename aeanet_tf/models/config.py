@@ -6,7 +6,7 @@ from csbdeep.models import Config
 from csbdeep.utils import axes_dict
 from pydantic import ValidationError
 
-from aeanet_tf.errors import InputError, from_validation, one_line
+from aeanet_tf.errors import InputError, expect, from_validation, one_line, short
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.training_settings import (
     SCHEDULES,
@@ -100,6 +100,7 @@ class AEANetConfig(Config):
         if self.n_dim not in self._default_presets:
             expected = " or ".join(map(str, self._default_presets))
             raise InputError(f"axes: {axes!r} are {self.n_dim} spatial axes, expected {expected}")
+        expect(preset is None or isinstance(preset, str), "preset", short(preset), "the name of one")
         self.preset = preset or self._default_presets[self.n_dim]
         self.network = self._resolve(network or {}, unet).model_dump(mode="json")
         self._check_agreement()
