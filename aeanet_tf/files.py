@@ -15,6 +15,9 @@ from aeanet_tf.paths import check_path, partial_path
 MOST_JSON = 2**24
 """Bytes of a JSON text."""
 
+TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}
+"""How text files are opened to be written: names that are not UTF-8 are written as the bytes that they are."""
+
 _MOST_NESTED, _MOST_DIGITS = 100, 100
 
 
@@ -100,12 +103,12 @@ def with_suffix(path: str | Path, suffix: str) -> Path:
 def write_text(path: str | Path, text: str) -> None:
     """Replace the text file ``path`` by ``text`` (UTF-8), as `replacing` does."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="")
+        temporary.write_text(text, newline="", **TEXT)
 
 
 def write_rows(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping]) -> None:
     """Replace a CSV file by a header and ``rows``, cells empty where a row has no value, as `replacing` does."""
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+    with replacing(path) as temporary, open(temporary, "w", newline="", **TEXT) as file:
         table = csv.DictWriter(file, columns, restval="", lineterminator="\n")
         table.writeheader()
         table.writerows(rows)

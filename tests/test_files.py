@@ -4,7 +4,16 @@ import math
 import pytest
 
 from aeanet_tf.errors import LONGEST_MESSAGE, InputError
-from aeanet_tf.files import MOST_JSON, folder_made, parse_json, read_json, replacing, replacing_folder, write_text
+from aeanet_tf.files import (
+    MOST_JSON,
+    folder_made,
+    parse_json,
+    read_json,
+    replacing,
+    replacing_folder,
+    write_rows,
+    write_text,
+)
 
 LONG = "a" * 246 + ".json"
 
@@ -31,6 +40,13 @@ def test_any_name_that_a_file_can_have_can_be_written(tmp_path, name):
         partial.mkdir()
     assert {path.name for path in tmp_path.iterdir()} == {name, f"f{name}"[:255]}
     assert (tmp_path / name).read_text() == "text"
+
+
+def test_names_that_are_no_utf8_are_written_as_they_are(tmp_path):
+    write_text(tmp_path / "a.txt", "latin-\udcfc")
+    write_rows(tmp_path / "a.csv", ["name"], [{"name": "latin-\udcfc"}])
+    assert (tmp_path / "a.txt").read_bytes() == b"latin-\xfc"
+    assert (tmp_path / "a.csv").read_bytes() == b"name\nlatin-\xfc\n"
 
 
 def test_a_name_that_is_too_long_is_told(tmp_path):

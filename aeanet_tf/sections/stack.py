@@ -19,6 +19,8 @@ HDF5_SUFFIXES = (".h5", ".hdf", ".hdf5")
 HDF5_DATASET = "volumes/raw"
 # A slice between two others takes two others.
 _LEAST_SLICES = 3
+# Of a range that is not checked against what there is.
+_MOST_NUMBERS = 10**6
 
 
 def parse_slices(
@@ -40,7 +42,7 @@ def parse_slices(
     """
     numbers: set[int] = set()
     for part in str(text).split(","):
-        match = re.fullmatch(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?", part)
+        match = re.fullmatch(r"\s*([0-9]{1,18})\s*(?:-\s*([0-9]{1,18})\s*)?", part)
         expect(match is not None, field, repr(text), f"{what}, such as 7,12-13")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
@@ -48,6 +50,7 @@ def parse_slices(
         # Before the range is listed, which may be long.
         if count is not None:
             check_slice(last, count, field)
+        expect(last - first < _MOST_NUMBERS, field, f"{part.strip()}, {last - first + 1} of them", "fewer")
         numbers.update(range(first, last + 1))
     return sorted(numbers)
 

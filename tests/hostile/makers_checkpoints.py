@@ -100,9 +100,9 @@ def _named(folder, text):
 
 
 def _in_use(folder):
-    (folder / "out" / "m").mkdir(parents=True)
-    (folder / "out" / "m" / "notes.txt").write_text("mine")
-    return copied(folder)
+    (folder / "used").mkdir()
+    (folder / "used" / "notes.txt").write_text("mine")
+    return copied(folder, more=("--output", str(folder / "used")))
 
 
 CASES = [

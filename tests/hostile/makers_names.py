@@ -103,8 +103,8 @@ def _output_below_file(folder):
 
 
 def _input_over(folder):
-    given = image(folder / "out" / "a.tif")
-    return words(folder, given=given)
+    given = image(folder / "in" / "a.tif")
+    return words(folder, given=given, output=folder / "in")
 
 
 def _empty_folder(folder):
