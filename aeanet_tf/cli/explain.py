@@ -59,7 +59,7 @@ def _wanted(text, seed):
     if text is None:
         return None
     text = text.strip()
-    if not re.fullmatch(r"\d+|\d+(,\d+)*,?", text):
+    if not re.fullmatch(r"\d{1,9}|\d{1,9}(,\d{1,9})*,?", text):
         raise InputError(f"--references: {text!r}, expected a number, or numbers with commas such as 3,17,42")
     if "," not in text:
         wanted = shown = int(text)

@@ -1,6 +1,7 @@
 """The ``aeanet`` command: one subcommand a module, nothing heavy imported before it is needed."""
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -20,7 +21,7 @@ from aeanet_tf.cli import (
     quickstart,
     train,
 )
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, SkippedError, bounded, escaped
 
 COMMANDS = (
     train,
@@ -38,9 +39,23 @@ COMMANDS = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others are."""
+
+    def error(self, message):
+        self.exit(2, f"aeanet: error: {bounded(message)} ({self.prog} --help)\n")
+
+
+class _Lines(logging.Formatter):
+    """Messages of one line, whatever is in the names that they tell."""
+
+    def format(self, record):
+        return escaped(super().format(record))
+
+
 def make_parser():
     """The parser with all subcommands."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="aeanet", description="Microscopy image transformation with global attention (AEANet, GVTNet)."
     )
     parser.add_argument("--version", action="version", version=f"aeanet_tf {aeanet_tf.__version__}")
@@ -57,7 +72,8 @@ def make_parser():
 
 
 def main(arguments=None):
-    """Run a command. Bad input gives one line and exit code 2; an interruption exit code 130.
+    """Run a command. Bad input gives one line and exit code 2, or 3 where it was skipped and the rest is done; an
+    interruption exit code 130.
 
     Args:
         arguments: list of strings, those of the command line by default.
@@ -65,8 +81,14 @@ def main(arguments=None):
     Returns:
         0 when the command succeeded.
     """
-    args = make_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    _print_any_name()
+    arguments, parser = sys.argv[1:] if arguments is None else arguments, make_parser()
+    if any("\0" in argument for argument in arguments):
+        parser.error("an argument with NUL in it")
+    args = parser.parse_args(arguments)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("aeanet_tf").setLevel(logging.INFO)
     # TensorFlow's Python side warns about every new image size; images of many sizes are normal here.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -75,13 +97,31 @@ def main(arguments=None):
     os.environ.setdefault("MPLBACKEND", "Agg")
     try:
         args.run(args)
-    except (InputError, MemoryError) as error:
-        print(f"aeanet: error: {str(error) or 'out of memory'}", file=sys.stderr)
-        return 2
+    except SkippedError as error:
+        return _fail(error, 3)
+    except InputError as error:
+        return _fail(error)
+    except MemoryError as error:
+        return _fail(str(error) or "out of memory")
+    except OSError as error:
+        # What the system says of a name or a disk, where nobody has said it better.
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error)
     except KeyboardInterrupt:
         print("aeanet: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _fail(error, code=2):
+    print(f"aeanet: error: {bounded(error)}", file=sys.stderr)
+    return code
+
+
+def _print_any_name():
+    """Let names that are not UTF-8 be printed, escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def run_command(name):

@@ -52,6 +52,11 @@ def add_arguments(parser):
     parser.add_argument(
         "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
     )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="restore the others where images cannot be read or do not fit; exit code 3, and they are listed",
+    )
     _add_tiling(parser)
     _add_segmentation(parser)
 
@@ -123,7 +128,7 @@ def run(args):
     options = FileOptions(**given)
     with ExitStack() as stack:
         model, client = partial(_model, args.model, args.weights), _client(args, stack)
-        predict_files(model, args.input, args.output, _normalization(args), options, client)
+        predict_files(model, args.input, args.output, _normalization(args), options, client, args.skip_bad)
 
 
 def _model(folders, weights):

@@ -146,9 +146,8 @@ class Laboratory:
         model["preset"], model["network"] = method.preset, _merged(model["network"], method.network)
         model["basedir"] = str(self.output / "models")
         model["name"] = f"{file.replace('/', '-')}-{method.key}{part and '-'}{part}-seed{seed}{self.budget.suffix}"
-        for text in self.overrides:
-            override(data, text)
-        return as_run_config(data, path)
+        given = dict(override(data, text) for text in self.overrides)
+        return as_run_config(data, path, given)
 
     def runs(self, file, methods, root=None, **changes):
         """The `RunConfig` of each seed by label of the method; arguments as `config` takes them."""

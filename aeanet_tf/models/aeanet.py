@@ -15,9 +15,11 @@ from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.ensemble import predict_ensemble
 from aeanet_tf.models.fitting import default_optimizer, network_to_train, prepared_callbacks, run_callbacks
 from aeanet_tf.models.initial_weights import assign, common_weights, source_model
+from aeanet_tf.models.network_size import LOADED, check_size
 from aeanet_tf.models.predict_arrays import predict_images
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import build_network
+from aeanet_tf.paths import check_name
 from aeanet_tf.prediction.machine import EvaluationMemory, warn_if_emulated
 from aeanet_tf.prediction.options import PredictionOptions
 from aeanet_tf.prediction.stages import OwnAttention, Stages
@@ -67,6 +69,9 @@ class AEANet(PublicCARE):
             config = self.config_class.from_csbdeep(config)
         if isinstance(config, self.config_class):
             find_devices(config.train_devices, config.train_batch_size)
+            check_size(config.spec)
+        if name is not None and config is not None:
+            check_name(str(name), "name")
         self._from_disk = config is None
         self._stages, self._half, self.trained_network, self._steps = {}, None, None, None
         self.memory = EvaluationMemory()
@@ -83,6 +88,7 @@ class AEANet(PublicCARE):
         if self.config.train_seed is not None and not self._from_disk:
             seed_everything(self.config.train_seed)
         self.spec = self.config.spec
+        check_size(self.spec, LOADED)
         return build_network(self.spec)
 
     def take_weights(self, source):

@@ -1,11 +1,15 @@
 """CSBDeep's CARE with public names for what the package needs of it; nothing else reads its private ones."""
 
+import os
 import warnings
 
 from csbdeep.models import CARE
 from csbdeep.utils import axes_check_and_normalize
 
+from aeanet_tf.errors import InputError, one_line
+from aeanet_tf.files import read_json
 from aeanet_tf.models.folder import weight_files
+from aeanet_tf.models.weights_file import load_weights
 
 
 class PublicCARE(CARE):
@@ -35,7 +39,42 @@ class PublicCARE(CARE):
         """How far the convolutions of the network see, in pixels along each of its spatial axes."""
         return tuple(map(int, self.stages(None).stages[0].radius))
 
+    def load_weights(self, name="weights_best.h5"):
+        """Load the weights of a file in the model folder.
+
+        Raises:
+            InputError: there is none, it is damaged, or its weights are those of another network.
+        """
+        if self.basedir is None:
+            warnings.warn("load_weights: the model has no folder (basedir is None), nothing is loaded", stacklevel=2)
+            return
+        load_weights(self.keras_model, self.logdir / name)
+
     # What CSBDeep's own methods call.
+
+    def _set_logdir(self):
+        if self.basedir is None or self.config is not None:
+            super()._set_logdir()
+            return
+        self.logdir = self.basedir / self.name
+        path = self.logdir / "config.json"
+        if not os.path.exists(path):
+            raise FileNotFoundError(f"{path.absolute()}: no such file, expected the configuration of a model")
+        self.config = self._read_config(path)
+
+    def _read_config(self, path):
+        fields = read_json(path)
+        try:
+            config = self.config_class(**self.config_class.update_loaded_config(fields))
+            valid, invalid = config.is_valid(return_invalid=True)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        # CSBDeep does not look at what it is given.
+        except Exception as error:
+            raise InputError(f"{path}: not the configuration of this model ({one_line(error, 200)})") from error
+        if not valid:
+            raise InputError(f"{path}: found values that mean nothing for {', '.join(invalid)}")
+        return config
 
     @property
     def _config_class(self):

@@ -1,10 +1,12 @@
 """Configurations of the models: CSBDeep's, with a network preset in them."""
 
+from pathlib import Path
+
 from csbdeep.models import Config
 from csbdeep.utils import axes_dict
 from pydantic import ValidationError
 
-from aeanet_tf.errors import InputError, from_validation
+from aeanet_tf.errors import InputError, expect, from_validation, one_line, short
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.training_settings import (
     SCHEDULES,
@@ -15,6 +17,8 @@ from aeanet_tf.models.training_settings import (
     invalid_attributes,
 )
 from aeanet_tf.networks import as_spec
+from aeanet_tf.networks.attention_spec import DEEPEST
+from aeanet_tf.paths import check_name
 from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
 from aeanet_tf.training.losses import check_class_weights
 
@@ -23,6 +27,7 @@ _OTHER_MODELS = {
     "ssan": "interpolates slices, use SliceInterpolationNet",
 }
 _SCHEDULES = tuple(map(attribute, SCHEDULES))
+_CHECKPOINTS = ("train_checkpoint", "train_checkpoint_last", "train_checkpoint_epoch")
 _UNET_KEYS = ("unet_residual", "unet_n_depth", "unet_n_first", "unet_last_activation")
 # What label images hold: ImageJ shows labels of 8 and of 16 bits.
 LARGEST_LABEL = 2**16 - 1
@@ -88,10 +93,14 @@ class AEANetConfig(Config):
     ):
         preset, network = kwargs.pop("preset", None), kwargs.pop("network", None)
         unet = {key: kwargs.pop(key) for key in _UNET_KEYS if key in kwargs}
-        super().__init__(axes, n_channel_in, n_channel_out, probabilistic)
+        try:
+            super().__init__(axes, n_channel_in, n_channel_out, probabilistic)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"axes, channels: found {axes!r:.40}, expected YX or ZYX ({one_line(error)})") from None
         if self.n_dim not in self._default_presets:
             expected = " or ".join(map(str, self._default_presets))
             raise InputError(f"axes: {axes!r} are {self.n_dim} spatial axes, expected {expected}")
+        expect(preset is None or isinstance(preset, str), "preset", short(preset), "the name of one")
         self.preset = preset or self._default_presets[self.n_dim]
         self.network = self._resolve(network or {}, unet).model_dump(mode="json")
         self._check_agreement()
@@ -175,6 +184,7 @@ class AEANetConfig(Config):
             "train_patch_size": size is None or len(size) == self.n_dim,
             "train_match_targets": isinstance(self.train_match_targets, bool),
             "train_baselines": isinstance(self.train_baselines, bool),
+            **{name: _is_file_name(getattr(self, name)) for name in _CHECKPOINTS},
         }
         invalid += [*invalid_attributes(self.settings, self), *(key for key, good in ok.items() if not good)]
         invalid = tuple(dict.fromkeys(invalid))
@@ -335,6 +345,14 @@ class SegmentationAEANetConfig(AEANetConfig):
         self.unet_last_activation = "linear"
 
 
+def _is_file_name(name):
+    """Whether it is ``None`` or the name of a file in a model folder, which training writes."""
+    try:
+        return name is None or (isinstance(name, str) and check_name(name, "file") == Path(name).name)
+    except InputError:
+        return False
+
+
 def customised(spec, config, dimension, network, unet):
     """``spec`` for the images of ``config``, with CSBDeep's ``unet_*`` values and the user's fields applied."""
     changes = {
@@ -360,7 +378,7 @@ def replaced(spec, changes):
     A ``depth`` fills in the blocks and up-samplings of the resolutions, which other fields may then change.
     """
     try:
-        if isinstance(changes.get("depth"), int) and changes["depth"] >= 2:
+        if isinstance(changes.get("depth"), int) and 2 <= changes["depth"] <= DEEPEST:
             spec = spec.with_depth(changes["depth"])
         inner = changes.get("restoration")
         if isinstance(inner, dict) and isinstance(inner.get("depth"), int):

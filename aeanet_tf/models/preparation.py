@@ -1,8 +1,11 @@
 """How images are prepared for a network: what training and prediction share, and model folders keep."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+"""What is counted: steps, patches, channels, pixels along an axis."""
 
 
 class Section(BaseModel):

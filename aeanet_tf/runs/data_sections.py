@@ -8,11 +8,12 @@ import os
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, TypeAdapter, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, TypeAdapter, model_validator
 
 from aeanet_tf.datasets.catalogue import get_dataset
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.preparation import NormalizationSection, Section
+from aeanet_tf.paths import check_path, named_path
 from aeanet_tf.sections.triplet_options import TripletOptions
 
 
@@ -23,6 +24,15 @@ def _as_text(value):
 
 Numbers = Annotated[str | None, BeforeValidator(_as_text)]
 """Numbers of slices or subjects, such as "0-19,22"."""
+
+
+def _as_path(value):
+    check_path(value, "path")
+    return value
+
+
+PathText = Annotated[str, AfterValidator(_as_path)]
+"""The name of a file or folder, or a pattern, that a file system takes."""
 
 
 class CommonSection(Section):
@@ -42,8 +52,8 @@ class CommonSection(Section):
         whole_images: whether patches are cropped at random from whole images; otherwise they are given.
     """
 
-    root: str = "."
-    download: str | None = None
+    root: PathText = "."
+    download: PathText | None = None
     match_targets: bool = False
 
     needed: ClassVar[tuple[str, ...]] = ()
@@ -84,7 +94,7 @@ class CommonSection(Section):
         Raises:
             InputError: it is in none of these places.
         """
-        root = Path(self.root).expanduser()
+        root = named_path(self.root)
         given = [Path(p) for p in os.environ.get("AEANET_DATA", "").split(os.pathsep) if p]
         bases = [Path(), *given, Path("data")]
         places = [root] if root.is_absolute() else [base / root for base in bases]
@@ -92,7 +102,7 @@ class CommonSection(Section):
             # An archive unpacked into a folder of its own has one of the owner's name in it.
             places += [base / self.download / root for base in bases]
         for place in places:
-            if place.is_dir():
+            if os.path.isdir(place):
                 return place
         looked = dict.fromkeys(str(place.parent.absolute()) for place in places)
         raise InputError(f"data.root: no folder {root}; looked in {', '.join(looked)}{self._remedy()}")
@@ -127,8 +137,8 @@ class _PairsSection(_ImagesSection):
     """
 
     axes: str | None = None
-    validation_low: str | None = None
-    validation_GT: str | None = None
+    validation_low: PathText | None = None
+    validation_GT: PathText | None = None
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
     @model_validator(mode="after")
@@ -146,8 +156,8 @@ class FoldersSection(_PairsSection):
     """Folders ``low`` and ``GT`` of paired images, matched by file name."""
 
     kind: Literal["folders"] = "folders"
-    low: str = "train/low"
-    GT: str = "train/GT"
+    low: PathText = "train/low"
+    GT: PathText = "train/GT"
 
 
 class NpzSection(CommonSection):
@@ -160,7 +170,7 @@ class NpzSection(CommonSection):
     """
 
     kind: Literal["npz"] = "npz"
-    npz: str = "train_data/*.npz"
+    npz: PathText = "train_data/*.npz"
     axes: str | None = None
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
@@ -189,8 +199,8 @@ class PairedEMSection(_PairsSection):
     """
 
     kind: Literal["paired_em"] = "paired_em"
-    prepared: Annotated[str, Field(min_length=1)] = "prepared"
-    pair: str | None = None
+    prepared: Annotated[PathText, Field(min_length=1)] = "prepared"
+    pair: PathText | None = None
 
 
 class LabelFreeSection(_PairsSection):
@@ -228,7 +238,7 @@ class SlicesSection(_ImagesSection):
 
     kind: Literal["slices"] = "slices"
     axes: str | None = None
-    stack: str | None = None
+    stack: PathText | None = None
     dataset: str | None = None
     train_slices: Numbers = None
     validation_slices: Numbers = None
@@ -252,8 +262,8 @@ class TripletsSection(_ImagesSection):
     """
 
     kind: Literal["triplets"] = "triplets"
-    train: str = "train"
-    validation: str | None = None
+    train: PathText = "train"
+    validation: PathText | None = None
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
     match_histograms: bool = False
 
@@ -279,11 +289,11 @@ class LabelsSection(_PairsSection):
     """
 
     kind: Literal["labels"] = "labels"
-    low: str = "train/low"
-    GT: str = "train/GT"
+    low: PathText = "train/low"
+    GT: PathText = "train/GT"
     channels: list[str] | None = None
-    stack: str | None = None
-    label_stack: str | None = None
+    stack: PathText | None = None
+    label_stack: PathText | None = None
     dataset: str | None = None
     train_slices: Numbers = None
     validation_slices: Numbers = None

@@ -8,6 +8,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.baselines import FILTERS_FILE
 from aeanet_tf.models.folder import known_normalization, model_class, weight_files
 from aeanet_tf.models.initial_weights import assign, common_weights, differing_fields, source_model
+from aeanet_tf.models.network_size import check_size
 from aeanet_tf.networks import as_spec, build_network
 from aeanet_tf.runs.config import is_same_run, load_run, save_run
 from aeanet_tf.runs.image_data import (
@@ -135,6 +136,7 @@ def train_run(config, overwrite=False, verbose=1):
     folder = Path(config.model.basedir) / config.model.name
     resume = _may_resume(folder, config, overwrite)
     network = model_config(config)
+    check_size(network.spec)
     # A run that goes on has weights of its own, and no need of the model that it began with.
     start = {} if resume else _initial_weights(config, network)
     find_devices(config.training.devices, config.training.batch_size, "training.")

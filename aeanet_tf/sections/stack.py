@@ -1,6 +1,5 @@
 """Serial sections: images of slices that follow each other, read one at a time."""
 
-import glob
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +12,15 @@ from aeanet_tf.io.image import ZARR_SUFFIX, check_axes, check_finite, resolve_ax
 from aeanet_tf.io.ome_zarr import is_zarr
 from aeanet_tf.io.read import StoredArray, find_images, open_image, read_image
 from aeanet_tf.io.tiff import Slices
+from aeanet_tf.paths import is_pattern, named_path
 
 HDF5_SUFFIXES = (".h5", ".hdf", ".hdf5")
 # Where the CREMI volumes keep their images.
 HDF5_DATASET = "volumes/raw"
 # A slice between two others takes two others.
 _LEAST_SLICES = 3
+# Of a range that is not checked against what there is.
+_MOST_NUMBERS = 10**6
 
 
 def parse_slices(
@@ -40,7 +42,7 @@ def parse_slices(
     """
     numbers: set[int] = set()
     for part in str(text).split(","):
-        match = re.fullmatch(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?", part)
+        match = re.fullmatch(r"\s*([0-9]{1,18})\s*(?:-\s*([0-9]{1,18})\s*)?", part)
         expect(match is not None, field, repr(text), f"{what}, such as 7,12-13")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
@@ -48,6 +50,7 @@ def parse_slices(
         # Before the range is listed, which may be long.
         if count is not None:
             check_slice(last, count, field)
+        expect(last - first < _MOST_NUMBERS, field, f"{part.strip()}, {last - first + 1} of them", "fewer")
         numbers.update(range(first, last + 1))
     return sorted(numbers)
 
@@ -117,7 +120,7 @@ def open_stack(source: str | Path, axes: str | None = None, dataset: str | None 
             slices; the dataset is missing, or one is given for what is no HDF5 file; files of a folder differ in
             size or dtype.
     """
-    path = Path(source).expanduser()
+    path = named_path(source)
     axes = None if axes is None else check_axes(axes)
     zarr = path.suffix.lower() == ZARR_SUFFIX or is_zarr(path)
     several = path.is_dir() or is_pattern(path)
@@ -132,11 +135,6 @@ def open_stack(source: str | Path, axes: str | None = None, dataset: str | None 
         stack = _stack(path, image.array, image.axes, image.pixel_size, image.unit)
     expect(len(stack) >= _LEAST_SLICES, path, f"{len(stack)} slices", f"at least {_LEAST_SLICES}")
     return stack
-
-
-def is_pattern(path: Path) -> bool:
-    """Whether a source is a pattern of files, and no file or folder of that name."""
-    return glob.has_magic(str(path)) and not path.exists()
 
 
 def _stack(path: Path, array, axes: str, pixel_size: dict[str, float], unit: str | None) -> SerialStack:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.files import replacing, write_text
+from aeanet_tf.files import read_json, replacing, write_text
 
 # What the callbacks of Keras (plateau, early stopping, checkpoint) and of this package carry on.
 _CARRIED = ("best", "monitored", "wait", "cooldown_counter", "best_epoch", "stopped_epoch", "averaged")
@@ -67,12 +67,12 @@ class ResumableState(keras.callbacks.Callback):
         if not self.path.exists():
             return 0
         try:
-            saved = json.loads(self.path.read_text(encoding="utf-8"))
-            epoch, weights, states = saved["epoch"], self.folder / saved["weights"], saved["callbacks"]
-            seeds, step = saved["seeds"], saved["step"]
-        except (ValueError, KeyError, TypeError) as error:
+            epoch, step, weights, seeds, states = _fields(read_json(self.path, constants=True))
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{self.path}: found no training state ({error}), expected one of a training") from None
-        self._load(model, weights, seeds, step)
+        self._load(model, self.folder / weights, seeds, step)
         # Keras resets its callbacks when training begins, so theirs waits until then.
         self._pending = states
         self._set_others()
@@ -141,6 +141,22 @@ class ResumableState(keras.callbacks.Callback):
                 left.remove(state)
                 for attribute, value in state["values"].items():
                     setattr(callback, attribute, value)
+
+
+def _fields(saved):
+    """The fields of a state; `ValueError`, `KeyError` or another where one is not what was saved."""
+    epoch, step, weights, seeds, states = (saved[name] for name in ("epoch", "step", "weights", "seeds", "callbacks"))
+    numbers = [type(n) is int and n >= 0 for n in (epoch, step)]
+    # What callbacks carry is set as their attributes: no others than those.
+    carried = [item for state in states for item in state["values"].items()]
+    fit = [
+        name in _CARRIED and (value is None or isinstance(value, str if name == "monitored" else (int, float)))
+        for name, value in carried
+    ]
+    named = [isinstance(state["class"], str) for state in states]
+    if not all((*numbers, *fit, *named)) or Path(weights).name != weights:
+        raise ValueError("values of another kind")
+    return epoch, step, weights, seeds, states
 
 
 def _state(callback):

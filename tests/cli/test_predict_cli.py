@@ -195,14 +195,6 @@ def test_bad_input_is_one_line_and_no_file(models, workplace, capfd, caplog, rec
     assert contents(workplace) == before and not (workplace / "out").exists()
 
 
-def test_images_before_a_bad_one_are_written_whole(models, workplace, capfd):
-    (workplace / "in" / "b.tif").write_bytes(b"garbage")
-    assert predict(models[0] / "plain") == 2
-    assert re.search(r"b\.tif: not a readable", capfd.readouterr().err)
-    assert list(contents(workplace / "out")) == ["a.tif"]
-    assert read_image("out/a.tif").array.shape == IMAGE.shape
-
-
 def test_zarr_in_and_out_within_a_memory_limit(models, workplace, caplog):
     folder, made = models
     assert predict(folder / "plain", "--format", "zarr", output="zarrs") == 0
