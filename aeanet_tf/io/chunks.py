@@ -1,5 +1,6 @@
 """Arrays that lie in chunks of one shape, of which those are read that a region touches."""
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from itertools import product
@@ -10,6 +11,9 @@ from aeanet_tf.errors import expect
 from aeanet_tf.io.tiff import Slices
 from aeanet_tf.memory import check_memory, in_words
 
+_LOGGER = logging.getLogger("aeanet_tf")
+# What was said once of an array is not said for every time that it is opened.
+_told: set[tuple[str, str, int, int]] = set()
 # The largest chunk that may be larger than the image.
 _LARGE = 2**28
 # A grid may have so many chunks, or so much may be claimed, however few of them are stored.
@@ -86,3 +90,12 @@ def check_chunks(
     dense = stored * 1000 >= count or (count <= _MOST_CHUNKS and nbytes <= _MOST_UNSTORED)
     expect(dense, field, claimed, "at least a thousandth of the chunks of an image as large")
     return count
+
+
+def tell_unstored(path: object, array: object, stored: int, total: int, fill: object) -> None:
+    """Warn, once, that chunks of an array of the image ``path`` are not stored, which its format allows."""
+    told = (str(path), str(array), stored, total)
+    if stored < total and told not in _told:
+        _told.add(told)
+        missing = f"{total - stored} of {total} chunks are not stored"
+        _LOGGER.warning("%s: %s; they are read as %s, the fill value", path, missing, fill)

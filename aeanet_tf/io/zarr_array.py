@@ -5,7 +5,6 @@ memory as they like, and files outside of the image. Here codecs are those of a 
 bounded before there is an array, and every file lies in the folder of the image.
 """
 
-import logging
 import math
 import os
 import stat
@@ -19,13 +18,12 @@ import numpy as np
 
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.files import read_json
-from aeanet_tf.io.chunks import check_chunks, chunk_grid, read_chunks
+from aeanet_tf.io.chunks import check_chunks, chunk_grid, read_chunks, tell_unstored
 from aeanet_tf.io.codecs import Codec, decode, make_codec, number_type, stored_at_most, whole
 from aeanet_tf.io.tiff import Slices
 from aeanet_tf.memory import check_memory
 
 MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
-_LOGGER = logging.getLogger("aeanet_tf")
 # NumPy 1 has no more.
 _MOST_DIMENSIONS = 32
 # Names of format 3, but for complex numbers, which are refused by what they are and not by their name.
@@ -38,8 +36,6 @@ _TYPES = {
 _SPECIAL = {"NaN": np.nan, "Infinity": np.inf, "-Infinity": -np.inf}
 # Of an inner chunk of a shard that is not stored, offset and size.
 _UNSTORED = 2**64 - 1
-# What was said once of an image is not said for every time that it is opened.
-_told: set[tuple[str, int, int]] = set()
 
 
 @dataclass(frozen=True)
@@ -203,11 +199,7 @@ class ZarrArray:
         chunks = self._layout.chunks
         stored = self._count_stored()
         total = check_chunks(self._field, self.shape, chunks, self.dtype.itemsize, stored, finest.chunks)
-        told = (str(self.folder), stored, total)
-        if stored < total and told not in _told:
-            _told.add(told)
-            missing = f"{total - stored} of {total} chunks are not stored"
-            _LOGGER.warning("%s: %s; they are read as %s, the fill value", self.path, missing, self._fill)
+        tell_unstored(self.path, self.folder, stored, total, self._fill)
 
     def _count_stored(self) -> int:
         """How many files there are that are chunks."""

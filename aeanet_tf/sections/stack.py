@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.errors import InputError, expect
+from aeanet_tf.io.hdf5 import open_hdf5
 from aeanet_tf.io.image import ZARR_SUFFIX, check_axes, check_finite, resolve_axes
 from aeanet_tf.io.ome_zarr import is_zarr
 from aeanet_tf.io.read import StoredArray, find_images, open_image, read_image
-from aeanet_tf.io.tiff import Slices
 from aeanet_tf.paths import is_pattern, named_path
 
 HDF5_SUFFIXES = (".h5", ".hdf", ".hdf5")
@@ -156,42 +156,12 @@ def _stack(path: Path, array, axes: str, pixel_size: dict[str, float], unit: str
     return SerialStack(path, letters, pixel_size, unit, array.dtype, shape, array.shape[serial], reader)
 
 
-@dataclass(frozen=True)
-class _Hdf5Dataset:
-    """A dataset of an HDF5 file, which is open only while it is read."""
-
-    path: Path
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    chunks: tuple[int, ...]
-
-    def read(self, slices: Slices) -> np.ndarray:
-        import h5py
-
-        with h5py.File(self.path) as file:
-            return file[self.name][slices].astype(self.dtype, copy=False)
-
-
 def _open_hdf5(path: Path, axes: str | None, dataset: str) -> SerialStack:
-    import h5py
-
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        with h5py.File(path) as file:
-            entry = file.get(dataset)
-            if not isinstance(entry, h5py.Dataset):
-                raise InputError(f"{path}: no dataset {dataset!r} in it, expected one of: {_datasets(file)}")
-            # A dataset without a value has no shape.
-            shape, dtype, chunks = entry.shape or (), entry.dtype, entry.chunks or entry.shape or ()
-            resolution = np.ravel(entry.attrs.get("resolution", ()))
-    except OSError as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error})") from error
+    source, resolution = open_hdf5(path, dataset)
+    shape = source.shape
     # HDF5 does not name its dimensions, so those that a user gave cannot contradict the file.
     stored = "Q" * max(0, len(shape) - 3) + "ZYX"[-len(shape) :] if axes is None else "Q" * len(shape)
-    kept, axes = resolve_axes(path, shape, dtype, stored, axes)
-    source = _Hdf5Dataset(path, dataset, shape, dtype.newbyteorder("="), chunks)
+    kept, axes = resolve_axes(path, shape, source.dtype, stored, axes)
     array = StoredArray(path, source, tuple(kept))
     return _stack(path, array, axes, _nanometres(resolution, len(shape), kept, axes), "nm")
 
@@ -202,15 +172,6 @@ def _nanometres(resolution: np.ndarray, dimensions: int, kept: list[int], axes: 
         return {}
     sizes = {axis: float(resolution[dimension]) for axis, dimension in zip(axes, kept, strict=True) if axis in "ZYX"}
     return sizes if all(np.isfinite(size) and size > 0 for size in sizes.values()) else {}
-
-
-def _datasets(file) -> str:
-    """The datasets of an open HDF5 file, in words."""
-    import h5py
-
-    names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    return ", ".join(names) or "none, the file has no datasets"
 
 
 def _open_folder(path: Path, axes: str | None) -> SerialStack:
