@@ -1,18 +1,22 @@
 """Pairs of a low-quality image and its ground truth, from folders or from CSBDeep's .npz files."""
 
-import zipfile
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from aeanet_tf.errors import InputError, expect, one_line
+from aeanet_tf.datasets.npz import npz_faults, npz_members, npz_names
+from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.channels import find_channel_images
 from aeanet_tf.io.image import Image, check_axes, image_stem
 from aeanet_tf.io.read import find_images, read_image
 
 Patches: TypeAlias = tuple[np.ndarray, np.ndarray]
+
+# Bytes of the text of them, four for a letter.
+_LONGEST_AXES = 64
 
 
 def pair_folders(low: str | Path, gt: str | Path, channels: Sequence[str] | None = None) -> list[tuple[Path, Path]]:
@@ -120,16 +124,12 @@ def read_npz(
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected training data (.npz)")
     expect(0 <= validation_split < 1, "validation_split", validation_split, "0 <= fraction < 1")
-    try:
-        axes, shapes = _npz_header(path, axes)
-        _check_npz(path, axes, shapes, validation_split)
-        from csbdeep.io import load_training_data
+    axes, shapes = _npz_header(path, axes)
+    _check_npz(path, axes, shapes, validation_split)
+    from csbdeep.io import load_training_data
 
+    with npz_faults(path):
         training, validation, axes = load_training_data(str(path), validation_split=validation_split, axes=axes)
-    except InputError:
-        raise
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise InputError(f"{path}: not a readable .npz file ({one_line(error)})") from error
     for name, array in zip("XYXY", (*training, *(validation or ())), strict=False):
         if array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
             raise InputError(f"{path}: {name} holds NaN or infinite values, expected finite ones")
@@ -138,23 +138,21 @@ def read_npz(
 
 def _npz_header(path: Path, axes: str | None) -> tuple[str, dict[str, tuple[int, ...]]]:
     """Axes and shapes without reading the patches, which may take gigabytes."""
-    with zipfile.ZipFile(path) as archive:
-        names = {Path(name).stem for name in archive.namelist()}
-        missing = {"X", "Y"} - names | ({"axes"} - names if axes is None else set())
-        if missing:
-            wanted = ", ".join(sorted(missing))
-            raise InputError(f"{path}: lacks {wanted}; it has {', '.join(sorted(names)) or 'nothing'}")
-        shapes = {}
-        for name in "XY":
-            with archive.open(f"{name}.npy") as entry:
-                major, _ = np.lib.format.read_magic(entry)
-                read_header = getattr(np.lib.format, f"read_array_header_{major}_0")
-                shapes[name], _, dtype = read_header(entry)
-                expect(dtype.kind in "biuf", path, f"{name} of type {dtype}", "integers or floats")
+    members = npz_members(path, ("X", "Y", "axes"))
+    missing = {"X", "Y", *(["axes"] if axes is None else [])} - members.keys()
+    if missing:
+        there = ", ".join(f"{name:.40}" for name in npz_names(path)[:10]) or "nothing"
+        raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; it has {there}")
+    for name in "XY":
+        dtype = members[name].dtype
+        expect(dtype.kind in "biuf", path, f"{name} of type {dtype!s:.60}", "integers or floats")
     if axes is None:
-        with np.load(path) as content:
-            axes = str(content["axes"])
-    return check_axes(axes, "STCZYX"), shapes
+        shape, dtype = members["axes"]
+        text = dtype.kind in "US" and math.prod(shape) == 1 and dtype.itemsize <= _LONGEST_AXES
+        expect(text, path, f"axes of type {dtype!s:.60} and shape {shape}", "a text such as SCYX")
+        with npz_faults(path), np.load(path, allow_pickle=False) as content:
+            axes = content["axes"].astype(str).item()
+    return check_axes(axes, "STCZYX"), {name: members[name].shape for name in "XY"}
 
 
 def _check_npz(path: Path, axes: str, shapes: dict[str, tuple[int, ...]], validation_split: float) -> None:

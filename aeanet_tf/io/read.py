@@ -22,6 +22,7 @@ from aeanet_tf.io.image import (
 )
 from aeanet_tf.io.nifti import read_nifti
 from aeanet_tf.io.ome_zarr import is_zarr, open_zarr
+from aeanet_tf.io.pictures import read_picture
 from aeanet_tf.io.tiff import Slices, tiff_calibration, tiff_file, tiff_pieces
 from aeanet_tf.paths import is_pattern, matching_paths, named_path
 
@@ -147,12 +148,7 @@ def read_whole(path: Path) -> tuple[np.ndarray, str, dict[str, float], str | Non
     if image_suffix(path) in NIFTI_SUFFIXES:
         volume = read_nifti(path)
         return volume.array, volume.axes, volume.pixel_size, volume.unit
-    from skimage.io import imread
-
-    try:
-        array = np.asarray(imread(path))
-    except Exception as error:
-        raise InputError(f"{path}: not a readable image ({one_line(error)})") from error
+    array = read_picture(path)
     return array, "YX" if array.ndim == 2 else "YXS", {}, None
 
 
