@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aeanet_tf.errors import InputError, expect, one_line
+from aeanet_tf.errors import InputError, expect, one_line, reading
 from aeanet_tf.io.pixel_size import in_one_unit, normal_unit
 from aeanet_tf.io.zarr_array import ZarrArray, inside, is_zarr, read_table, zarr_shape
 
@@ -69,6 +69,11 @@ def open_zarr(path: str | Path, axes: str | None = None, series: int | None = No
             no such image or several of which none is chosen, it names no axes, or its array cannot be read.
     """
     path = Path(path)
+    with reading(path):
+        return _open_member(path, _chosen(path, series), axes)
+
+
+def _chosen(path: Path, series: int | None) -> _Member:
     members = _members(path)
     if series is None and len(members) > 1:
         listed = ", ".join(f"{number} ({member.name})" for number, member in enumerate(members[:5]))
@@ -76,7 +81,7 @@ def open_zarr(path: str | Path, axes: str | None = None, series: int | None = No
         raise InputError(f"{path}: the zarr holds {len(members)} images, expected one; choose a series: {listed}{more}")
     known = 0 <= (series or 0) < len(members)
     expect(known, path, f"series {series}", f"0 to {len(members) - 1}, one of its {len(members)} images")
-    return _open_member(path, members[series or 0], axes)
+    return members[series or 0]
 
 
 def zarr_series(path: str | Path) -> list[tuple[str, tuple[int, ...], str]]:
@@ -86,12 +91,11 @@ def zarr_series(path: str | Path) -> list[tuple[str, tuple[int, ...], str]]:
         InputError: as `open_zarr`.
     """
     path = Path(path)
-    listed = []
-    for member in _members(path):
+    with reading(path):
+        members = _members(path)
         # What names no axes is listed all the same.
-        image = _open_member(path, member, "")
-        listed.append((member.name, image.array.shape, image.axes))
-    return listed
+        images = [_open_member(path, member, "") for member in members]
+    return [(member.name, image.array.shape, image.axes) for member, image in zip(members, images, strict=True)]
 
 
 def _members(path: Path) -> list[_Member]:

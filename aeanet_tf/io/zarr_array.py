@@ -30,7 +30,8 @@ _UNSTORED = 2**64 - 1
 
 def is_zarr(path: str | Path) -> bool:
     """Whether ``path`` is a folder with the metadata of a zarr array or group (format 2 or 3)."""
-    return Path(path).is_dir() and any((Path(path) / name).is_file() for name in MARKERS)
+    # Those of os.path are false, too, for what no path can be.
+    return os.path.isdir(path) and any(os.path.isfile(Path(path) / name) for name in MARKERS)
 
 
 def read_table(folder: Path, name: str) -> dict[str, Any]:
