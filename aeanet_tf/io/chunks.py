@@ -28,6 +28,13 @@ def chunk_grid(shape: Sequence[int], chunks: Sequence[int]) -> tuple[int, ...]:
     return tuple(-(-size // part) for size, part in zip(shape, chunks, strict=True))
 
 
+def touched(slices: Slices, chunks: Sequence[int]) -> list[range]:
+    """The chunks, along each dimension, that a region touches."""
+    return [
+        range(wanted.start // size, (wanted.stop - 1) // size + 1) for wanted, size in zip(slices, chunks, strict=True)
+    ]
+
+
 def read_chunks(chunks: Sequence[int], dtype: np.dtype, fill: object, slices: Slices, fetch: Fetch) -> np.ndarray:
     """A region of an array of which chunks are fetched.
 
@@ -42,8 +49,7 @@ def read_chunks(chunks: Sequence[int], dtype: np.dtype, fill: object, slices: Sl
         A new array of the region.
     """
     out = np.empty([part.stop - part.start for part in slices], dtype)
-    touched = [range(w.start // size, (w.stop - 1) // size + 1) for w, size in zip(slices, chunks, strict=True)]
-    for index in product(*touched):
+    for index in product(*touched(slices, chunks)):
         within, target = [], []
         for number, size, wanted in zip(index, chunks, slices, strict=True):
             low, high = max(number * size, wanted.start), min((number + 1) * size, wanted.stop)

@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -225,6 +226,46 @@ def _unshuffle(data: bytes, limit: int, config: dict[str, Any]) -> bytes:
     return numbers.tobytes() + data[count * width :]
 
 
+def lzf_size(data: bytes) -> int:
+    """Bytes that data of LZF inflate to: runs of up to 32 bytes as they are, and repetitions of up to 264."""
+    size = place = 0
+    while place < len(data):
+        control = data[place]
+        if control < 32:
+            size += control + 1
+            place += control + 2
+        elif control < 224:
+            size += (control >> 5) + 2
+            place += 2
+        else:
+            size += (data[place + 1] if place + 1 < len(data) else 0) + 9
+            place += 3
+    if place > len(data):
+        raise ValueError("a chunk ends too early")
+    return size
+
+
+def _crc32c(data: bytes, limit: int, config: dict[str, Any]) -> bytes:
+    """CRC-32C (RFC 3720, appendix B.4), which numcodecs checks only where another package is installed."""
+    at_start = config.get("location", "end") == "start"
+    content, stated = (data[4:], data[:4]) if at_start else (data[:-4], data[-4:])
+    remainder = 0xFFFFFFFF
+    table = _crc32c_table()
+    for byte in content:
+        remainder = table[(remainder ^ byte) & 0xFF] ^ remainder >> 8
+    if remainder ^ 0xFFFFFFFF != int.from_bytes(stated, "little"):
+        raise ValueError("a chunk has another checksum")
+    return content
+
+
+@lru_cache
+def _crc32c_table() -> list[int]:
+    table = list(range(256))
+    for _ in range(8):
+        table = [value >> 1 ^ (0x82F63B78 if value & 1 else 0) for value in table]
+    return table
+
+
 # Name of numcodecs -> decoder of this module, which keeps to a limit.
 _BOUNDED: dict[str, Callable[[bytes, int, dict[str, Any]], bytes]] = {
     "blosc": _blosc,
@@ -235,12 +276,12 @@ _BOUNDED: dict[str, Callable[[bytes, int, dict[str, Any]], bytes]] = {
     "bz2": _bz2,
     "lzma": _lzma,
     "shuffle": _unshuffle,
+    "crc32c": _crc32c,
 }
 # Of those and of the following, what of their configuration decoding needs. Checksums only take bytes away.
-_USED = {"lzma": ("format",), "shuffle": ("elementsize",)}
+_USED = {"lzma": ("format",), "shuffle": ("elementsize",), "crc32c": ("location",)}
 _CHECKSUMS = {
     "crc32": ("location",),
-    "crc32c": ("location",),
     "adler32": ("location",),
     "fletcher32": (),
     "jenkins_lookup3": (),

@@ -5,22 +5,23 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from aeanet_tf.errors import InputError, expect, one_line
-from aeanet_tf.io.chunks import check_chunks, read_chunks, tell_unstored
-from aeanet_tf.io.codecs import Codec, decode, stored_at_most
+from aeanet_tf.io.chunks import check_chunks, read_chunks, tell_unstored, touched
+from aeanet_tf.io.codecs import Codec, decode, lzf_size, stored_at_most
 from aeanet_tf.io.tiff import Slices
 from aeanet_tf.memory import check_claim, check_memory
 
 # Codes of HDF5's filters. What deflate makes of a chunk HDF5 itself would not limit, so these are undone here.
 _DEFLATE, _SHUFFLE, _FLETCHER = 1, 2, 3
 _OWN = {_DEFLATE: "zlib", _SHUFFLE: "shuffle", _FLETCHER: "fletcher32"}
-# These keep to the size of a chunk by themselves: szip, LZF.
-_HDF5 = {4, 32000}
+# What these make of a chunk is bounded, and undone by HDF5, once it is known to fill the chunk.
+_SZIP, _LZF = 4, 32000
 _MOST_LINKS = 16
 _MOST_NAMES = 10
 
@@ -36,8 +37,9 @@ class Hdf5Dataset:
         dtype: of the pixels, in the byte order of the machine.
         chunks: shape of what is sensible to read at once.
         stored: the dtype in the file.
-        codecs: what was done to the bytes of a chunk, where they are undone here; None where HDF5 reads.
+        codecs: what was done to the bytes of a chunk, where it is undone here; None where HDF5 reads.
         fill: value of chunks that are not stored.
+        last: code of the last filter, where HDF5 undoes it; 0 otherwise.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Hdf5Dataset:
     stored: np.dtype
     codecs: tuple[Codec, ...] | None
     fill: Any
+    last: int = 0
 
     def read(self, slices: Slices) -> np.ndarray:
         import h5py
@@ -55,26 +58,45 @@ class Hdf5Dataset:
         check_memory(self.path, math.prod(part.stop - part.start for part in slices) * self.dtype.itemsize)
         with h5py.File(self.path, "r") as file:
             dataset = file[self.name]
+            if self.last:
+                for index in product(*touched(slices, self.chunks)):
+                    self._check_size(dataset.id, index)
             if self.codecs is None:
                 return dataset[slices].astype(self.dtype, copy=False)
 
             def fetch(index: tuple[int, ...], within: Slices) -> np.ndarray | None:
-                return self._chunk(dataset.id, index, within)
+                skipped, data = self._stored(dataset.id, index)
+                if data is None:
+                    return None
+                codecs = [codec for number, codec in enumerate(self.codecs) if not skipped >> number & 1]
+                return np.frombuffer(decode(codecs, data, self._size), self.stored).reshape(self.chunks)[within]
 
             return read_chunks(self.chunks, self.dtype, self.fill, slices, fetch)
 
-    def _chunk(self, dataset: Any, index: tuple[int, ...], within: Slices) -> np.ndarray | None:
+    @property
+    def _size(self) -> int:
+        return math.prod(self.chunks) * self.stored.itemsize
+
+    def _check_size(self, dataset: Any, index: tuple[int, ...]) -> None:
+        """Raise `ValueError` for a chunk that HDF5 would not fill, leaving in it what was in memory."""
+        skipped, data = self._stored(dataset, index)
+        if data is None or skipped:
+            return
+        # szip begins with the size; of what it holds its own checks are to be relied upon.
+        size = int.from_bytes(data[:4], "little") if self.last == _SZIP else lzf_size(data)
+        if size != self._size:
+            raise ValueError(f"a chunk has {size} bytes instead of {self._size}")
+
+    def _stored(self, dataset: Any, index: tuple[int, ...]) -> tuple[int, bytes | None]:
+        """Which filters were skipped for a chunk, bit by bit, and its bytes as stored; None where there are none."""
         start = tuple(number * size for number, size in zip(index, self.chunks, strict=True))
         place = dataset.get_chunk_info_by_coord(start)
         if not place.size:
-            return None
-        size = math.prod(self.chunks) * self.stored.itemsize
-        most = min(stored_at_most(self.codecs, size), os.path.getsize(self.path))
+            return 0, None
+        most = min(stored_at_most(self.codecs or (), self._size), os.path.getsize(self.path))
         if place.size > most:
             raise ValueError(f"a chunk is stored in {place.size} bytes, expected at most {most}")
-        skipped, data = dataset.read_direct_chunk(start)
-        codecs = [codec for number, codec in enumerate(self.codecs) if not skipped >> number & 1]
-        return np.frombuffer(decode(codecs, data, size), self.stored).reshape(self.chunks)[within]
+        return dataset.read_direct_chunk(start)
 
 
 def open_hdf5(path: str | Path, dataset: str) -> tuple[Hdf5Dataset, np.ndarray]:
@@ -177,14 +199,17 @@ def _described(path: Path, name: str, entry: Any) -> Hdf5Dataset:
         return Hdf5Dataset(*common, shape, dtype, None, 0)
     filters = [created.get_filter(number) for number in range(created.get_nfilters())]
     for code, _, _, label in filters:
-        known = code in _OWN or code in _HDF5
+        known = code in _OWN or code in (_SZIP, _LZF)
         expect(known, path, f"the filter {code} ({label.decode(errors='replace'):.40})", "gzip, lzf, szip or shuffle")
     stored = entry.id.get_num_chunks()
     total = check_chunks(path, shape, entry.chunks, dtype.itemsize, stored)
     tell_unstored(path, name, stored, total, entry.fillvalue)
     width = (("elementsize", dtype.itemsize),)
     codecs = tuple(Codec(_OWN[f[0]], width if f[0] == _SHUFFLE else ()) for f in filters if f[0] in _OWN)
-    return Hdf5Dataset(*common, entry.chunks, dtype, codecs if len(codecs) == len(filters) else None, entry.fillvalue)
+    own = codecs if len(codecs) == len(filters) else None
+    # Before a checksum, which HDF5 compares, there is nothing to be checked.
+    last = filters[-1][0] if filters and filters[-1][0] in (_SZIP, _LZF) else 0
+    return Hdf5Dataset(*common, entry.chunks, dtype, own, entry.fillvalue, last)
 
 
 def _is_plain(entry: Any, dtype: np.dtype) -> bool:
@@ -203,7 +228,11 @@ def _resolution(entry: Any) -> np.ndarray:
     if "resolution" not in entry.attrs:
         return np.empty(0)
     attribute = entry.attrs.get_id("resolution")
-    plain = attribute.dtype.kind in "iuf" and math.prod(attribute.shape) <= len(entry.shape or ())
+    plain = (
+        attribute.dtype.kind in "iuf"
+        and attribute.shape is not None
+        and math.prod(attribute.shape) <= len(entry.shape or ())
+    )
     return np.ravel(entry.attrs["resolution"]) if plain else np.empty(0)
 
 

@@ -129,7 +129,12 @@ INNER = (2, 6, 16)
 
 def checksum(data):
     """CRC-32C, as it stands behind the table of a shard."""
-    return bytes(numcodecs.get_codec({"id": "crc32c"}).encode(data))[-4:]
+    remainder = 0xFFFFFFFF
+    for byte in data:
+        remainder ^= byte
+        for _ in range(8):
+            remainder = remainder >> 1 ^ 0x82F63B78 * (remainder & 1)
+    return struct.pack("<I", remainder ^ 0xFFFFFFFF)
 
 
 def shard(values, compress=lambda data: data):

@@ -10,7 +10,8 @@ import pytest
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.read import open_image, read_image
-from tests.hostile import makers_zarr
+from aeanet_tf.sections.stack import open_stack
+from tests.hostile import makers_hdf5, makers_zarr
 
 SECONDS, BYTES, RESIDENT = 5, 64e6, 300e6
 SCALE = 1 if sys.platform == "darwin" else 1024
@@ -66,3 +67,13 @@ def test_ome_zarr(tmp_path, make, expected):
     for read in (whole, piecewise):
         check(read, path, makers_zarr.PIXELS, expected)
     assert not (tmp_path / makers_zarr.MARK).exists()
+
+
+def slices(path):
+    stack = open_stack(path)
+    return np.stack([stack.read(index) for index in range(len(stack))])
+
+
+@parameters(makers_hdf5)
+def test_hdf5(tmp_path, make, expected):
+    check(slices, make(tmp_path), makers_hdf5.PIXELS, expected)
