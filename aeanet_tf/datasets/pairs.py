@@ -126,14 +126,15 @@ def read_npz(
     expect(0 <= validation_split < 1, "validation_split", validation_split, "0 <= fraction < 1")
     axes, shapes = _npz_header(path, axes)
     _check_npz(path, axes, shapes, validation_split)
-    from csbdeep.io import load_training_data
-
-    with npz_faults(path):
-        training, validation, axes = load_training_data(str(path), validation_split=validation_split, axes=axes)
-    for name, array in zip("XYXY", (*training, *(validation or ())), strict=False):
+    with npz_faults(path), np.load(path, allow_pickle=False) as content:
+        arrays = [content["X"], content["Y"]]
+    for name, array in zip("XY", arrays, strict=True):
         if array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
             raise InputError(f"{path}: {name} holds NaN or infinite values, expected finite ones")
-    return training, validation, axes
+    arrays = [np.moveaxis(array, axes.index("C"), -1) for array in arrays]
+    first = shapes["X"][0] - round(shapes["X"][0] * validation_split)
+    training, held_out = (tuple(array[part] for array in arrays) for part in (slice(first), slice(first, None)))
+    return training, held_out if validation_split else None, axes.replace("C", "") + "C"
 
 
 def _npz_header(path: Path, axes: str | None) -> tuple[str, dict[str, tuple[int, ...]]]:

@@ -67,12 +67,13 @@ def read_nifti(path: str | Path) -> Volume:
         _check_volume(path, image)
         array = np.asanyarray(image.dataobj)
         _check_end(stream)
+        sizes, unit = _calibration(image.header)
+        affine, header = np.array(image.affine, np.float64), image.header.copy()
     stored = image.get_data_dtype()
     dtype = np.float32 if array.dtype.kind == "f" and stored.kind != "f" else array.dtype.newbyteorder("=")
     array = np.ascontiguousarray(array.reshape((*array.shape, 1, 1)[:3], order="F").T, dtype)
     check_finite(path, array)
-    sizes, unit = _calibration(image.header)
-    return Volume(array, "ZYX", sizes, unit, path, np.array(image.affine, np.float64), image.header.copy())
+    return Volume(array, "ZYX", sizes, unit, path, affine, header)
 
 
 @contextmanager

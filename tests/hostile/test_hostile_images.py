@@ -8,10 +8,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
+from aeanet_tf.datasets.pairs import read_npz
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.read import open_image, read_image
 from aeanet_tf.sections.stack import open_stack
-from tests.hostile import makers_hdf5, makers_zarr
+from tests.hostile import makers_hdf5, makers_nifti, makers_npz, makers_zarr
 
 SECONDS, BYTES, RESIDENT = 5, 64e6, 300e6
 SCALE = 1 if sys.platform == "darwin" else 1024
@@ -77,3 +78,22 @@ def slices(path):
 @parameters(makers_hdf5)
 def test_hdf5(tmp_path, make, expected):
     check(slices, make(tmp_path), makers_hdf5.PIXELS, expected)
+
+
+def patches(path):
+    training, validation, axes = read_npz(path, 0.2)
+    assert axes == "SYXC"
+    return np.moveaxis(np.concatenate([training[0], validation[0]]), -1, 1)
+
+
+@parameters(makers_npz)
+def test_npz(tmp_path, make, expected):
+    check(patches, make(tmp_path), makers_npz.PIXELS, expected)
+    assert not (tmp_path / makers_npz.MARK).exists()
+
+
+@parameters(makers_nifti)
+def test_nifti(tmp_path, make, expected):
+    path = make(tmp_path)
+    for read in (whole, piecewise):
+        check(read, path, makers_nifti.PIXELS, expected)
