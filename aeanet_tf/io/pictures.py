@@ -1,12 +1,14 @@
 """Pictures of PNG, BMP and JPEG, of the size that memory holds."""
 
 import math
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -20,6 +22,7 @@ _FORMATS = ("PNG", "BMP", "DIB", "JPEG")
 _BYTES = {"1": 1, "L": 1, "P": 4, "LA": 2, "RGB": 3, "YCbCr": 3, "RGBA": 4, "CMYK": 4, "I;16": 2, "I": 4, "F": 4}
 # JPEG of one colour, progressive, is the smallest that can be of an image; deflate comes next.
 _RATIO = 4000
+_ADAM7 = ((0, 8, 0, 8), (0, 8, 4, 8), (4, 8, 0, 4), (0, 4, 2, 4), (2, 4, 0, 2), (0, 2, 1, 2), (1, 2, 0, 1))
 _LIMIT = Lock()
 
 
@@ -35,10 +38,11 @@ def read_picture(path: str | Path) -> np.ndarray:
         with _opened(path) as picture:
             # Cameras write other pictures behind that of a JPEG.
             expect(picture.format == "MPO" or getattr(picture, "n_frames", 1) == 1, path, "several frames", "one")
-            _check_depth(path, picture)
             nbytes = math.prod(picture.size) * _BYTES.get(picture.mode, 8)
             check_claim(path, nbytes, path.stat().st_size, _RATIO)
             check_memory(path, 2 * nbytes)
+            if picture.format == "PNG":
+                _check_png(path)
             # As Pillow itself names the colours of a palette: RGB, or RGBA.
             return np.asarray(picture.convert(picture.palette.mode) if picture.mode == "P" else picture)
     except (InputError, MemoryError):
@@ -65,9 +69,35 @@ def _opened(path: Path) -> Iterator[Any]:
         yield picture
 
 
-def _check_depth(path: Path, picture: Any) -> None:
-    """Refuse colours of 16 bits, of which Pillow drops the lower eight without a word."""
-    if picture.format == "PNG" and picture.mode not in ("I;16", "I"):
-        with open(path, "rb") as file:
-            depth = file.read(25)[24]
-        expect(depth <= 8, path, f"colours of {depth} bits in a PNG", "8 bits, or TIFF")
+def _check_png(path: Path) -> None:
+    """Refuse what Pillow takes without a word: colours of 16 bits, of which it drops the lower eight, and missing rows,
+    which it leaves black.
+    """
+    with open(path, "rb") as file:
+        head = file.read(33)
+        width, height, depth, colour, _, _, interlaced = struct.unpack_from(">2I5B", head, 16)
+        samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}.get(colour, 0)
+        expect(depth <= 8 or samples == 1, path, f"colours of {depth} bits in a PNG", "8 bits, or TIFF")
+        # Where Adam7 begins and how it goes on, along y and x, for each of its passes.
+        grids = _ADAM7 if interlaced else ((0, 1, 0, 1),)
+        sizes = [(-(-(height - y) // dy), -(-(width - x) // dx)) for y, dy, x, dx in grids]
+        wanted = sum(rows * (1 + -(-columns * samples * depth // 8)) for rows, columns in sizes if columns > 0)
+        found = _inflated(file, wanted)
+        expect(found >= wanted, path, f"{found} bytes of pixels in the PNG", f"{wanted}; it is cut")
+
+
+def _inflated(file: BinaryIO, most: int) -> int:
+    """Bytes that the pixels of a PNG inflate to, from its second chunk on, counted up to ``most``."""
+    engine, count = zlib.decompressobj(), 0
+    while count < most and len(start := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", start)
+        if kind != b"IDAT":
+            file.seek(length + 4, 1)
+            continue
+        while length > 0 and (block := file.read(min(length, 2**16))):
+            length -= len(block)
+            while block and count < most:
+                count += len(engine.decompress(block, 2**20))
+                block = engine.unconsumed_tail
+        file.seek(4, 1)
+    return count

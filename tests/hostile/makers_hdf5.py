@@ -10,7 +10,7 @@ from tests.hostile.damage import content, damaged
 
 PIXELS = np.random.default_rng(0).integers(0, 60000, (6, 20, 31), dtype=np.uint16)
 NAME = "volumes/raw"
-BOMB = 200_000_000
+BOMB = 60_000_000
 
 
 def stack(libver="earliest", userblock=0, attributes=(), name=NAME, data=PIXELS, **options):

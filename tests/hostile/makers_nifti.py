@@ -11,7 +11,7 @@ from tests.hostile.damage import content, damaged
 
 # [k, j, i], which the file has with i the fastest.
 PIXELS = np.random.default_rng(0).integers(0, 900, (7, 6, 5)).astype(np.int16)
-BOMB = 300_000_000
+BOMB = 60_000_000
 _DIM, _TYPE, _PIXDIM, _OFFSET, _SLOPE, _UNITS, _MAGIC = 40, 70, 76, 108, 112, 123, 344
 
 

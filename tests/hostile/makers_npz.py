@@ -14,7 +14,7 @@ from tests.hostile.damage import content, damaged
 
 PIXELS = np.random.default_rng(0).random((10, 2, 12, 14), dtype=np.float32)
 MARK = "code_was_run"
-BOMB = 200_000_000
+BOMB = 60_000_000
 
 
 class _Runs:

@@ -20,7 +20,7 @@ AXES = "ZYX"
 CHUNKS = (4, 12, 16)
 # What must not be there after any of the cases was read.
 MARK = "code_was_run"
-BOMB = 100_000_000
+BOMB = 60_000_000
 
 
 class _Runs:
