@@ -45,8 +45,8 @@ def imagej_pixel_size(metadata: dict[str, Any] | None, tags: Any) -> tuple[dict[
     return sizes, unit
 
 
-def ome_pixel_size(xml: str | None) -> tuple[dict[str, float], str | None]:
-    """Pixel size of the first image of an OME-XML description.
+def ome_pixel_size(xml: str | None, number: int = 0) -> tuple[dict[str, float], str | None]:
+    """Pixel size of an image of an OME-XML description, by its number among those that the description names.
 
     Returns:
         Size by axis and the unit, which is that of X; Y and Z are converted to it, and left out where their
@@ -55,7 +55,8 @@ def ome_pixel_size(xml: str | None) -> tuple[dict[str, float], str | None]:
     pixels = None
     # tifffile read the pixels without it; a missing calibration is no reason to refuse the image.
     with suppress(ElementTree.ParseError):
-        pixels = ElementTree.fromstring(xml or "").find(".//{*}Pixels")
+        images = ElementTree.fromstring(xml or "").findall(".//{*}Pixels")
+        pixels = images[number] if number < len(images) else None
     if pixels is None:
         return {}, None
     stated = {}

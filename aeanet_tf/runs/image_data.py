@@ -11,7 +11,7 @@ from aeanet_tf.datasets.paired_em import prepare_paired_em, sub_images
 from aeanet_tf.datasets.pairs import pair_folders, read_npz, read_pair
 from aeanet_tf.datasets.samples import as_channels, load_sample_pairs
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import check_fits
+from aeanet_tf.io.image import check_fits, with_axes
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.sections.stack import parse_slices
 
@@ -159,6 +159,7 @@ def network_image(image, axes, n_channel, normalizer):
     Raises:
         InputError: axes or channels that the network does not take; values that cannot be normalised.
     """
+    image = with_axes(image, axes)
     check_fits(image, axes, n_channel)
     array = move_image_axes(image.array, image.axes, axes, True)
     try:
