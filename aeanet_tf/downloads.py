@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aeanet_tf.errors import InputError, UnfinishedError, writing
+from aeanet_tf.files import read_json
 
 _LOGGER = logging.getLogger(__name__)
 # Up to one block is lost when a connection breaks, so not larger than it need be.
@@ -154,7 +155,7 @@ class ResumingDownloader:
     def _kept(self, url: str) -> tuple[int, dict[str, Any]]:
         """Size of the part that can be gone on with, 0 if none, and what was noted of it."""
         try:
-            state = json.loads(self._state.read_text(encoding="utf-8"))
+            state = read_json(self._state)
             size = self._part.stat().st_size
         except (OSError, ValueError):
             return 0, {}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from aeanet_tf.datasets.catalogue import Dataset, get_dataset
 from aeanet_tf.downloads import fetch
 from aeanet_tf.errors import InputError
-from aeanet_tf.files import replacing_folder, write_text
+from aeanet_tf.files import read_json, replacing_folder, write_text
 
 _LOGGER = logging.getLogger(__name__)
 _ZIP = (".zip",)
@@ -108,7 +108,7 @@ def _read_record(record: Path) -> dict[str, Any] | None:
     if not record.exists():
         return None
     try:
-        content = json.loads(record.read_text(encoding="utf-8"))
+        content = read_json(record)
         if isinstance(content["url"], str) and isinstance(content["sha256"], str):
             return content
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,6 +1,5 @@
 """Images found, read whole, or left where they are stored and read in parts."""
 
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from aeanet_tf.errors import InputError, expect, one_line
+from aeanet_tf.errors import InputError, expect, one_line, reading
 from aeanet_tf.io.image import (
     NIFTI_SUFFIXES,
     SUFFIXES,
@@ -28,6 +27,7 @@ from aeanet_tf.io.ome_sets import one_of_each_set
 from aeanet_tf.io.ome_zarr import is_zarr, open_zarr
 from aeanet_tf.io.tiff import Slices
 from aeanet_tf.io.tiff_series import LoadedPixels, open_tiff
+from aeanet_tf.paths import is_pattern, matching_paths, named_path
 
 
 def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -35,8 +35,9 @@ def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
 
     Args:
         patterns: an image, a folder (every image in it, not in its sub-folders), a glob pattern, or a list of
-            these. Folders and globs give what has a known extension (tif, tiff, btf, tf8, tf2, lsm, stk, png, bmp,
-            jpg, jpeg, nii, nii.gz, hdr, zarr), in small letters or capitals.
+            these; what exists under exactly its name is no pattern. Folders and globs give what has a known
+            extension (tif, tiff, btf, tf8, tf2, lsm, stk, png, bmp, jpg, jpeg, nii, nii.gz, hdr, zarr), in small
+            letters or capitals.
 
     Returns:
         The paths, each once, sorted. Of a set of OME-TIFFs that are one image the first file that was found.
@@ -49,7 +50,9 @@ def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
     expect(patterns, "images", "an empty list", "a file, a folder or a pattern")
     images: set[Path] = set()
     for pattern in patterns:
-        images.update(_find(Path(pattern).expanduser()))
+        path = named_path(pattern)
+        with reading(path):
+            images.update(_find(path))
     return one_of_each_set(sorted(images))
 
 
@@ -62,8 +65,8 @@ def _find(path: Path) -> list[Path]:
         if not candidates:
             raise InputError(f"{path}: the folder is empty, expected images ({known})")
         complaint = f"{path}: the folder has no image in it, expected one of {known}"
-    elif glob.has_magic(str(path)):
-        candidates = [Path(name) for name in glob.glob(str(path), recursive=True)]
+    elif is_pattern(path):
+        candidates = matching_paths(path)
         complaint = f"{path}: the pattern matches no image ({known})"
     else:
         raise InputError(f"{path}: no such file or folder")

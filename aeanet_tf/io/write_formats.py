@@ -19,6 +19,7 @@ from aeanet_tf.io.nifti import check_nifti, read_nifti, write_nifti
 from aeanet_tf.io.ome_zarr import ZARR_ORDER, is_zarr, zarr_documents
 from aeanet_tf.io.pixel_size import normal_unit
 from aeanet_tf.io.tiff import IMAGEJ_ORDER, Slices, imagej_options, tiff_calibration, tiff_file
+from aeanet_tf.paths import partial_path
 
 # What ImageJ knows.
 _TIFF_TYPES = ("uint8", "uint16", "float32")
@@ -43,8 +44,8 @@ class Layout:
 
     @property
     def partial(self) -> Path:
-        name = f".partial-{self.tag}{'-' if self.tag else ''}{self.path.name}{'.npy' if self.like else ''}"
-        return self.path.with_name(name)
+        name = f"{self.path.name}{'.npy' if self.like else ''}"
+        return partial_path(self.path.with_name(name), self.tag)
 
     @property
     def nbytes(self) -> int:
@@ -143,7 +144,7 @@ class ZarrTarget:
         for file in partial.rglob("*"):
             if file.is_file():
                 _fsync(file)
-        old = path.with_name(f".replaced-{path.name}")
+        old = partial_path(path, kind="replaced")
         if is_zarr(path):
             # A folder cannot be replaced at once; never is half of the old one to be seen.
             shutil.rmtree(old, ignore_errors=True)

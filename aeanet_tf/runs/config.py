@@ -16,7 +16,7 @@ from pydantic import (
 
 from aeanet_tf.device_names import check_share
 from aeanet_tf.errors import from_validation
-from aeanet_tf.files import apply_override, read_fields, write_text
+from aeanet_tf.files import apply_override, read_fields, restore_texts, write_text
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.folder import RUN_FILE
 from aeanet_tf.models.preparation import Section
@@ -199,9 +199,8 @@ def load_run_config(path, overrides=()):
     """
     path = find_config(path)
     data = read_fields(path)
-    for text in overrides:
-        override(data, text)
-    return as_run_config(data, path)
+    given = dict(override(data, text) for text in overrides)
+    return as_run_config(data, path, given)
 
 
 def override(data, text):
@@ -211,20 +210,29 @@ def override(data, text):
 
     Args:
         data: the dicts.
-        text: ``section.key=value``; the value is JSON, or a string if it is no JSON.
+        text: ``section.key=value``; the value is JSON, or a string if it is no JSON or the field is a string.
+
+    Returns:
+        The dotted key and the text of the value, for `as_run_config`.
 
     Raises:
         InputError: a text that is none, or leads through a value.
     """
-    apply_override(data, text)
-    key = text.partition("=")[0].strip()
+    key, given = apply_override(data, text)
     other = {"training.steps": "epochs", "training.epochs": "steps"}.get(key)
     if other and data["training"][key.removeprefix("training.")] is not None:
         data["training"].pop(other, None)
+    return key, given
 
 
-def as_run_config(data, path):
+def as_run_config(data, path, given=None):
     """The `RunConfig` of nested dicts, which come from the file ``path``.
+
+    Args:
+        data: the dicts.
+        path: for messages.
+        given: dotted key -> text of its value, of what was overridden: ``model.name=2024`` names a model, although
+            2024 is a number elsewhere.
 
     Raises:
         InputError: a field that is wrong.
@@ -232,6 +240,11 @@ def as_run_config(data, path):
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
+        places = (item["loc"] for item in error.errors() if item["type"] == "string_type")
+        # Behind "data" pydantic names the kind of the section.
+        names = [".".join(map(str, place[:1] + place[2:] if place[0] == "data" else place)) for place in places]
+        if given and restore_texts(data, given, names):
+            return as_run_config(data, path)
         raise from_validation(error, str(path), tagged=("data", "learning_rate_decay")) from None
 
 

@@ -1,6 +1,5 @@
 """The training and validation images of a run, read, checked and normalised."""
 
-import glob
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from aeanet_tf.datasets.samples import as_channels, load_sample_pairs
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import check_fits, with_axes
 from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.paths import matching_paths
 from aeanet_tf.sections.stack import parse_slices
 
 
@@ -49,8 +49,8 @@ def pairs_of_epoch(section, images):
 
 def load_npz(section, network):
     """Patches of a `NpzSection`."""
-    pattern = str(section.folder() / section.npz)
-    files = sorted(glob.glob(pattern))
+    pattern = section.folder() / section.npz
+    files = [str(path) for path in matching_paths(pattern)]
     if len(files) != 1:
         raise InputError(f"data.npz: {pattern} matches {len(files)} files, expected one")
     (X, Y), validation, axes = read_npz(files[0], section.validation_split, axes=section.axes)

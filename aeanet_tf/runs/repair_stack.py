@@ -20,7 +20,8 @@ from aeanet_tf.io.image import SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
 from aeanet_tf.io.ome_zarr import is_zarr
 from aeanet_tf.io.write import ImageTarget, as_dtype
 from aeanet_tf.io.write_formats import target_format
-from aeanet_tf.sections.stack import HDF5_SUFFIXES, check_slice, is_pattern
+from aeanet_tf.paths import is_pattern
+from aeanet_tf.sections.stack import HDF5_SUFFIXES, check_slice
 from aeanet_tf.sections.triplets import TripletOptions, aligned_triplet
 
 logger = logging.getLogger("aeanet_tf")

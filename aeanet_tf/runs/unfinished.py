@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.errors import writing
-from aeanet_tf.files import write_text
+from aeanet_tf.files import read_json, write_text
 from aeanet_tf.prediction.kept import Features, Journal
 from aeanet_tf.prediction.plan import Plan
 
@@ -61,7 +61,7 @@ class RunState:
         path = self._of(group) / "plan.json"
         if not path.exists():
             return None
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = read_json(path)
         return Plan(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
     def enter_plan(self, group, plan):

@@ -1,6 +1,5 @@
 """Serial sections: images of slices that follow each other, read one at a time."""
 
-import glob
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from aeanet_tf.io.image import ZARR_SUFFIX, check_axes, check_finite, resolve_ax
 from aeanet_tf.io.ome_zarr import is_zarr
 from aeanet_tf.io.read import StoredArray, find_images, open_image, read_image
 from aeanet_tf.io.tiff import Slices
+from aeanet_tf.paths import is_pattern, named_path
 
 HDF5_SUFFIXES = (".h5", ".hdf", ".hdf5")
 # Where the CREMI volumes keep their images.
@@ -117,7 +117,7 @@ def open_stack(source: str | Path, axes: str | None = None, dataset: str | None 
             slices; the dataset is missing, or one is given for what is no HDF5 file; files of a folder differ in
             size or dtype.
     """
-    path = Path(source).expanduser()
+    path = named_path(source)
     axes = None if axes is None else check_axes(axes)
     zarr = path.suffix.lower() == ZARR_SUFFIX or is_zarr(path)
     several = path.is_dir() or is_pattern(path)
@@ -132,11 +132,6 @@ def open_stack(source: str | Path, axes: str | None = None, dataset: str | None 
         stack = _stack(path, image.array, image.axes, image.pixel_size, image.unit)
     expect(len(stack) >= _LEAST_SLICES, path, f"{len(stack)} slices", f"at least {_LEAST_SLICES}")
     return stack
-
-
-def is_pattern(path: Path) -> bool:
-    """Whether a source is a pattern of files, and no file or folder of that name."""
-    return glob.has_magic(str(path)) and not path.exists()
 
 
 def _stack(path: Path, array, axes: str, pixel_size: dict[str, float], unit: str | None) -> SerialStack:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.files import replacing, write_text
+from aeanet_tf.files import read_json, replacing, write_text
 
 # What the callbacks of Keras (plateau, early stopping, checkpoint) and of this package carry on.
 _CARRIED = ("best", "monitored", "wait", "cooldown_counter", "best_epoch", "stopped_epoch", "averaged")
@@ -67,7 +67,7 @@ class ResumableState(keras.callbacks.Callback):
         if not self.path.exists():
             return 0
         try:
-            saved = json.loads(self.path.read_text(encoding="utf-8"))
+            saved = read_json(self.path, constants=True)
             epoch, weights, states = saved["epoch"], self.folder / saved["weights"], saved["callbacks"]
             seeds, step = saved["seeds"], saved["step"]
         except (ValueError, KeyError, TypeError) as error:

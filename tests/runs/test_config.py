@@ -148,6 +148,25 @@ def test_overrides_reach_every_kind_of_field(path):
     assert config.training.batch_size == 2, "what is not overridden stays"
 
 
+def test_configurations_as_windows_editors_save_them(tmp_path):
+    text = '{"model": {"name": "Größe"}, "data": {"kind": "npz"}}'
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "c.json").write_text(text, encoding=encoding)
+        assert load_run_config(tmp_path / "c.json").model.name == "Größe"
+
+
+@pytest.mark.parametrize("text", ["2024", "007", "1.10", "1e3", "true", "[1]", '{"a": 1}', "NaN", "null2", "a=b"])
+def test_a_value_is_a_text_where_the_field_is_one(path, text):
+    config = load_run_config(path, [f"model.name={text}", f"data.low={text}", "training.steps=7"])
+    assert (config.model.name, config.data.low, config.training.steps) == (text, text, 7)
+
+
+def test_texts_can_be_quoted_and_messages_say_so(path):
+    assert load_run_config(path, ['model.name="null"', "data.axes=null"]).model.name == "null"
+    with pytest.raises(InputError, match=r"model\.name: Input should be a valid string, in quotes, received None"):
+        load_run_config(path, ["model.name=null"])
+
+
 def test_a_later_override_wins_and_sections_may_be_missing(tmp_path):
     (tmp_path / "c.json").write_text('{"model": {"name": "m"}}')
     config = load_run_config(tmp_path / "c.json", ["data.kind=sample", "data.kind=npz"])
