@@ -13,7 +13,9 @@ from aeanet_tf.io.image_path import ImagePath
 # As images are written; the others are names that TIFF files have, too: of BigTIFF, Zeiss LSM and MetaMorph stacks.
 WRITTEN_TIFF_SUFFIXES = (".tif", ".tiff")
 TIFF_SUFFIXES = (*WRITTEN_TIFF_SUFFIXES, ".btf", ".tf8", ".tf2", ".lsm", ".stk")
-SUFFIXES = (*TIFF_SUFFIXES, ".png", ".bmp", ".jpg", ".jpeg")
+# Of microscopes' makers: Zeiss, Nikon, Leica, Olympus.
+MAKER_SUFFIXES = (".czi", ".nd2", ".lif", ".oib", ".oif")
+SUFFIXES = (*TIFF_SUFFIXES, ".png", ".bmp", ".jpg", ".jpeg", *MAKER_SUFFIXES)
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr")
 ZARR_SUFFIX = ".zarr"
 

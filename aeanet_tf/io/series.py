@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from aeanet_tf.io.image import TIFF_SUFFIXES, image_suffix
+from aeanet_tf.io.image import MAKER_SUFFIXES, TIFF_SUFFIXES, image_suffix
 from aeanet_tf.io.image_path import ALL, ImagePath, Series, check_series, chosen_series
+from aeanet_tf.io.makers import maker_series
 from aeanet_tf.io.read import find_images, open_image
 from aeanet_tf.io.tiff_series import tiff_series
+
+# Formats whose files may hold several images.
+_SEVERAL = (*TIFF_SUFFIXES, *MAKER_SUFFIXES)
 
 
 def series_of(path: str | Path | ImagePath) -> list[Series]:
@@ -22,8 +26,8 @@ def series_of(path: str | Path | ImagePath) -> list[Series]:
         InputError: the file cannot be read.
     """
     path = ImagePath.of(path).path
-    if image_suffix(path) in TIFF_SUFFIXES and path.is_file():
-        return tiff_series(path)
+    if path.is_file() and image_suffix(path) in _SEVERAL:
+        return _images(path)
     image = open_image(path)
     return [Series(0, "", image.array.shape, image.axes)]
 
@@ -73,6 +77,8 @@ def _numbers(path: Path, series: int | str) -> list[int | None]:
 def _images(path: Path) -> Sequence[Series]:
     if image_suffix(path) in TIFF_SUFFIXES and path.is_file():
         return tiff_series(path)
+    if image_suffix(path) in MAKER_SUFFIXES and path.is_file():
+        return maker_series(path)
     # Of the others one image is read; it need not be opened for that.
     return [Series(0, "", (), "")]
 

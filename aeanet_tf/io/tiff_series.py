@@ -12,6 +12,7 @@ from aeanet_tf.io.image_path import ImagePath, Series, chosen_series
 from aeanet_tf.io.ome_sets import missing_files, ome_files
 from aeanet_tf.io.tiff import FlatTiff, PagedTiff, Slices, tiff_calibration, tiff_file, tiff_pieces
 from aeanet_tf.io.tiff_images import TiffImage, tiff_images
+from aeanet_tf.io.values import CalibratedPixels, tiff_values
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -30,7 +31,7 @@ class LoadedPixels:
         return np.array(self.array[slices], self.dtype)
 
 
-TiffPixels: TypeAlias = FlatTiff | PagedTiff | LoadedPixels
+TiffPixels: TypeAlias = FlatTiff | PagedTiff | LoadedPixels | CalibratedPixels
 
 
 def tiff_series(path: str | Path) -> list[Series]:
@@ -76,7 +77,7 @@ def open_tiff(path: str | Path | ImagePath) -> tuple[TiffPixels, str, dict[str, 
         if missing:
             are = "is" if len(missing) == 1 else "are"
             _missing(place, f"{len(missing)} of its {count} planes {are} missing", missing, absent, fill)
-        source = source or _loaded(image)
+        source = tiff_values(place, tif, image.keyframe, source or _loaded(image))
         pixel_size, unit = tiff_calibration(tif, image.number)
     return source, image.axes, pixel_size, unit
 
