@@ -14,7 +14,7 @@ import tifffile
 
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.flat_file import reserve, write_region
-from aeanet_tf.io.image import TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
+from aeanet_tf.io.image import WRITTEN_TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
 from aeanet_tf.io.nifti import check_nifti, read_nifti, write_nifti
 from aeanet_tf.io.ome_zarr import ZARR_ORDER, is_zarr, zarr_documents
 from aeanet_tf.io.pixel_size import normal_unit
@@ -209,7 +209,7 @@ def target_format(path: Path, like: Path | None = None) -> type[TiffTarget] | ty
     suffix = path.suffix.lower()
     if like is not None:
         return NiftiTarget
-    if suffix not in (*TIFF_SUFFIXES, ZARR_SUFFIX):
+    if suffix not in (*WRITTEN_TIFF_SUFFIXES, ZARR_SUFFIX):
         raise InputError(f"{path}: written is TIFF or OME-Zarr, expected a name ending in .tif, .tiff or .zarr")
     return ZarrTarget if suffix == ZARR_SUFFIX else TiffTarget
 

@@ -74,7 +74,7 @@ def load_sample(section, network):
 def load_folders(section, network):
     """Images of a `FoldersSection`."""
     root = section.folder()
-    return _load_pairs(section, network, pair_folders(root / section.low, root / section.GT))
+    return _load_pairs(section, network, pair_folders(root / section.low, root / section.GT, **chosen_images(section)))
 
 
 def load_paired_em(section, network):
@@ -109,12 +109,18 @@ def held_out_pairs(section, pairs, channels=None, spread=False):
     """
     if section.validation_low is not None:
         root = section.folder()
-        return pairs, pair_folders(root / section.validation_low, root / section.validation_GT, channels)
+        folders = root / section.validation_low, root / section.validation_GT
+        return pairs, pair_folders(*folders, channels, **chosen_images(section))
     n = round(len(pairs) * section.validation_split)
     if not 0 < n < len(pairs):
         split = f"{section.validation_split} of {len(pairs)} pairs"
         raise InputError(f"data.validation_split: {split} leaves no image for training or for validation")
     return _split(pairs, n, spread)
+
+
+def chosen_images(section):
+    """Which images of files that hold several a section names, and whether planes may be missing; as keywords."""
+    return {name: getattr(section, name, default) for name, default in (("series", None), ("allow_missing", False))}
 
 
 def chosen_numbers(section, kind, count=None, what="slices counted from 0"):
