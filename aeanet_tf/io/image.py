@@ -53,6 +53,9 @@ def image_stem(path: str | Path | ImagePath) -> str:
     if image_suffix(path) == ".nii.gz":
         return Path(path).name[:-7] + which
     stem = Path(path).stem
+    if Path(path).is_dir() and image_suffix(path) != ZARR_SUFFIX:
+        # A folder of slices has no extension.
+        return Path(path).name + which
     return (stem[:-4] if stem.lower().endswith(".ome") else stem) + which
 
 

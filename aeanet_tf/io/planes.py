@@ -1,5 +1,6 @@
 """Images in the files of microscopes' makers, read plane by plane through the library of each format."""
 
+import logging
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -16,6 +17,8 @@ from aeanet_tf.io.tiff import Slices
 
 # A piece below this costs more in opening the file than in reading.
 _PIECE_BYTES = 2**24
+
+logger = logging.getLogger("aeanet_tf")
 
 PlaneReader = Callable[[tuple[int, ...], Slices], np.ndarray]
 
@@ -94,11 +97,14 @@ class Planes(ABC):
 
 
 def check_complete(path: str | Path, present: int, expected: int, unit: str, allow_missing: bool) -> None:
-    """Refuse an image of which planes were never acquired, or are lost, unless they may be missing.
+    """Refuse an image of which planes were never acquired, or are lost; where they may be missing say that they are.
 
     Raises:
         InputError: there are fewer than expected.
     """
-    if present < expected and not allow_missing:
-        missing = f"{expected - present} of {expected} {unit} are not in the file"
-        raise InputError(f"{path}: {missing}, expected all; --allow-missing fills them with 0")
+    if present >= expected:
+        return
+    missing = f"{expected - present} of {expected} {unit} are missing"
+    if not allow_missing:
+        raise InputError(f"{path}: {missing}, expected all of them; --allow-missing fills them with 0")
+    logger.warning("%s: %s, filled with 0", path, missing)

@@ -27,6 +27,7 @@ from aeanet_tf.io.makers import check_readable, open_maker
 from aeanet_tf.io.nifti import read_nifti
 from aeanet_tf.io.ome_sets import one_of_each_set
 from aeanet_tf.io.ome_zarr import is_zarr, open_zarr
+from aeanet_tf.io.slices import open_slices
 from aeanet_tf.io.tiff import Slices
 from aeanet_tf.io.tiff_series import LoadedPixels, open_tiff
 from aeanet_tf.io.values import checked_values
@@ -57,6 +58,44 @@ def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
         with reading(path):
             images.update(_find(path))
     return one_of_each_set(sorted(images))
+
+
+def find_slice_folders(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
+    """List folders whose images are the slices of a volume.
+
+    Args:
+        patterns: a folder with slices, a folder of such folders, a glob pattern of folders, or a list of these.
+
+    Returns:
+        The folders, each once, sorted.
+
+    Raises:
+        InputError: a pattern matches no folder with images.
+    """
+    patterns = [patterns] if isinstance(patterns, str | Path) else patterns
+    expect(patterns, "images", "an empty list", "a folder of slices, or a pattern")
+    folders: set[Path] = set()
+    for pattern in patterns:
+        path = named_path(pattern)
+        with reading(path):
+            given = [path] if path.exists() or not is_pattern(path) else matching_paths(path)
+            found = [volume for folder in given if folder.is_dir() for volume in _volumes(folder)]
+        expect(found, path, "no folder with images", "a folder with the slices of a volume, or a folder of such")
+        folders.update(found)
+    return sorted(folders)
+
+
+def _volumes(folder: Path) -> list[Path]:
+    """The folder, or those in it, that have slices."""
+    inner = [child for child in folder.iterdir() if _has_images(child)]
+    own = _has_images(folder)
+    expect(not (own and inner), folder, "images, and folders with images", "one of both: slices, or folders of them")
+    return [folder] if own else inner
+
+
+def _has_images(folder: Path) -> bool:
+    hidden = folder.name.startswith(".") or not folder.is_dir() or is_zarr(folder)
+    return not hidden and any(_is_image(child) and not child.name.startswith(".") for child in folder.iterdir())
 
 
 def _find(path: Path) -> list[Path]:
@@ -102,7 +141,7 @@ def read_image(
     NIfTI and Analyze are read with axes ZYX: their scaling is applied, flips and rotations of their affine are not.
 
     Args:
-        path: the file, or the folder of an OME-Zarr.
+        path: the file, the folder of an OME-Zarr, or a folder of slices: files whose names differ in one number.
         axes: meaning of the stored dimensions in their order, such as "ZYX" or "YXC". None takes what the
             file says. Dimensions of size 1 are dropped unless ``axes`` names them. Colours are channels, unless
             ``axes`` has no C: they must be equal then, and are grey levels.
@@ -131,7 +170,7 @@ def _check_source(path: Path, axes: str | None) -> str | None:
         InputError: there is none, or the axes mean nothing.
     """
     axes = None if axes is None else check_axes(axes)
-    if _is_zarr_image(path) or is_zarr(path):
+    if path.is_dir():
         return axes
     if not path.is_file():
         raise InputError(f"{path}: no such file")
@@ -300,9 +339,11 @@ def _open_source(place: ImagePath, axes: str | None) -> tuple[_Source, str, dict
     # Of the others one image is read.
     if place.series:
         raise InputError(f"{path}: found no series {place.series}, of a file of this format one image is read")
-    if path.is_dir():
+    if _is_zarr_image(path) or is_zarr(path):
         image = open_zarr(path, axes)
         return image.array, image.axes, image.pixel_size, image.unit
+    if path.is_dir():
+        return open_slices(place, find_images(path), axes, open_image)
     array, stored, pixel_size, unit = read_whole(path)
     return LoadedPixels(array), stored, pixel_size, unit
 

@@ -96,7 +96,7 @@ def test_planes_that_are_missing(tmp_path, kind):
     else:
         write_oif(path, PIXELS, "TZCYX")
         (tmp_path / "a.oif.files" / "s_T002Z003C002.tif").unlink()
-    missing = r"1 of (6 frames|12 planes) are not in the file, expected all; --allow-missing fills them with 0"
+    missing = r"1 of (6 frames|12 planes) are missing, expected all of them; --allow-missing fills them with 0"
     with pytest.raises(InputError, match=missing):
         open_image(path)
     expected = PIXELS.copy()
