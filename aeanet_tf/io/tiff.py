@@ -23,7 +23,7 @@ from aeanet_tf.io.image import (
     image_suffix,
 )
 from aeanet_tf.io.ome_sets import companion_xml, metadata_file, ome_files
-from aeanet_tf.io.pixel_size import imagej_pixel_size, imagej_unit, ome_pixel_size
+from aeanet_tf.io.pixel_size import imagej_pixel_size, imagej_unit, lsm_pixel_size, ome_pixel_size, stk_pixel_size
 from aeanet_tf.io.tiff_images import TiffImage, tiff_images
 
 Slices = tuple[slice, ...]
@@ -96,7 +96,7 @@ def _with_metadata(path: Path, tif: tifffile.TiffFile) -> Iterator[tifffile.Tiff
 
 
 def tiff_calibration(tif: tifffile.TiffFile, number: int = 0) -> tuple[dict[str, float], str | None]:
-    """Size by axis (Z, Y, X in the unit, T in seconds) and the unit, from OME or ImageJ metadata.
+    """Size by axis (Z, Y, X in the unit, T in seconds) and the unit, from metadata of OME, ImageJ, LSM or STK.
 
     Args:
         tif: the open file.
@@ -106,6 +106,10 @@ def tiff_calibration(tif: tifffile.TiffFile, number: int = 0) -> tuple[dict[str,
         return ome_pixel_size(tif.ome_metadata, number)
     if tif.is_imagej:
         return imagej_pixel_size(tif.imagej_metadata, tif.pages[0].tags)
+    if tif.is_lsm:
+        return lsm_pixel_size(tif.lsm_metadata)
+    if tif.is_stk:
+        return stk_pixel_size(tif.stk_metadata)
     return {}, None
 
 

@@ -6,11 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import MAKER_SUFFIXES
 from aeanet_tf.io.image_path import ImagePath
 from aeanet_tf.io.makers import _READERS
+from aeanet_tf.io.pixel_size import stk_pixel_size
 from aeanet_tf.io.read import find_images, open_image, read_image
 from aeanet_tf.io.series import find_series, series_of
 from tests.io.maker_files import real_file, write_czi, write_lif, write_nd2, write_oif
@@ -158,6 +160,33 @@ def test_olympus_own_file():
     assert image.array[:, 95, 216].tolist() == [820, 50, 436]
 
 
+def test_zeiss_lsm(tmp_path):
+    """A TIFF with a thumbnail behind each plane, and the calibration in a structure of its own."""
+    info = np.zeros(1, tifffile.TIFF.CZ_LSMINFO)
+    info["MagicNumber"], info["StructureSize"] = 0x0400494C, info.nbytes
+    sizes = {"X": 30, "Y": 20, "Z": 3, "Channels": 1, "Time": 1}
+    for name, size in sizes.items():
+        info[f"Dimension{name}"] = size
+    info["VoxelSizeX"], info["VoxelSizeY"], info["VoxelSizeZ"], info["TimeIntervall"] = 1e-7, 1e-7, 5e-7, 2.5
+    with tifffile.TiffWriter(tmp_path / "a.lsm", byteorder="<") as tif:
+        for z, plane in enumerate(PIXELS[0, :, 0]):
+            tags = [(34412, 1, info.nbytes, info.tobytes(), True)] if z == 0 else []
+            tif.write(plane, metadata=None, extratags=tags)
+            tif.write(plane[::4, ::4], metadata=None, subfiletype=1)
+    image = read_image(tmp_path / "a.lsm")
+    assert (image.axes, image.unit) == ("ZYX", "um")
+    assert image.pixel_size == {"Z": 0.5, "Y": 0.1, "X": 0.1}
+    np.testing.assert_array_equal(image.array, PIXELS[0, :, 0])
+
+
+def test_calibration_of_metamorph_stacks():
+    metadata = {"CalibrationUnits": "um", "XCalibration": 0.1, "YCalibration": 0.2, "ZDistance": np.array([0.5, 0.5])}
+    assert stk_pixel_size(metadata) == ({"X": 0.1, "Y": 0.2, "Z": 0.5}, "um")
+    assert stk_pixel_size(metadata | {"ZDistance": np.array([0.5, 0.6])}) == ({"X": 0.1, "Y": 0.2}, "um")
+    assert stk_pixel_size(metadata | {"SpatialCalibration": False}) == ({}, None)
+    assert stk_pixel_size(metadata | {"CalibrationUnits": "pixel"}) == stk_pixel_size(None) == ({}, None)
+
+
 @pytest.mark.parametrize("kind", LIBRARIES)
 def test_a_library_that_is_missing_is_named(tmp_path, kind, monkeypatch):
     path = written(tmp_path, kind)
@@ -179,6 +208,7 @@ import resource, sys
 from pathlib import Path
 import numpy as np
 from aeanet_tf.errors import InputError
+from aeanet_tf.io.pixel_size import stk_pixel_size
 from aeanet_tf.io.read import read_image
 
 path, rng = Path(sys.argv[1]), np.random.default_rng(0)
