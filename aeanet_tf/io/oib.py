@@ -10,11 +10,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+import tifffile
 
 from aeanet_tf.errors import expect
 from aeanet_tf.io.image_path import ImagePath, Series, chosen_series
 from aeanet_tf.io.planes import PlaneReader, Planes, check_complete, maker_file
 from aeanet_tf.io.tiff import Slices
+from aeanet_tf.memory import check_claim
 
 _LENGTHS = {"nm": 1e-3, "um": 1.0, "mm": 1e3}
 _TIMES = {"ms": 1e-3, "s": 1.0}
@@ -42,7 +44,7 @@ class OibImage(Planes):
 
             def read(index: tuple[int, ...], part: Slices) -> np.ndarray:
                 name = self.names[int(np.ravel_multi_index(index, counts)) if counts else 0]
-                array = file.asarray(name) if name else np.zeros(plane, self.dtype)
+                array = _plane(self.path, file, name) if name else np.zeros(plane, self.dtype)
                 expect(array.shape == plane, self.path, f"{name} of shape {array.shape}", f"{plane} as the others")
                 return array[part]
 
@@ -89,7 +91,7 @@ def _listed(source: OibImage) -> list[Series]:
 
 
 def _source(path: ImagePath, file: Any) -> OibImage:
-    planes = _planes(file)
+    planes = _planes(path.path, file)
     expect(planes, path, "no planes in it", "TIFFs with names such as s_C001Z001.tif")
     used = next(iter(planes))[0]
     letters = "".join(sorted(used, key=lambda letter: (_LETTERS.find(letter), letter)))
@@ -101,16 +103,28 @@ def _source(path: ImagePath, file: Any) -> OibImage:
         place = dict(zip(*key, strict=True))
         index = tuple(known.index(place[letter]) for letter, known in zip(letters, numbers, strict=True))
         names[int(np.ravel_multi_index(index, counts)) if counts else 0] = name
-    first = file.asarray(next(name for name in names if name))
+    first = _plane(path.path, file, next(name for name in names if name))
     expect(first.ndim == 2, path, f"planes of shape {first.shape}", "grey ones, Y and X")
     dtype = first.dtype.newbyteorder("=")
     return OibImage(path.path, (*counts, *first.shape), dtype, 2, f"{letters}YX", tuple(names))
 
 
-def _planes(file: Any) -> dict[tuple[str, tuple[int, ...]], str]:
+def _plane(path: Path, file: Any, name: str) -> np.ndarray:
+    with file.open_file(name) as stream, tifffile.TiffFile(stream) as tif:
+        page = tif.pages[0]
+        check_claim(path, page.nbytes, sum(page.databytecounts))
+        return page.asarray()
+
+
+def _planes(path: Path, file: Any) -> dict[tuple[str, tuple[int, ...]], str]:
     """Names of the TIFFs of the image by the letters and numbers in them; the most that have the same letters."""
     found: dict[str, dict[tuple[str, tuple[int, ...]], str]] = defaultdict(dict)
-    for name in file.glob("*.tif"):
+    # Of the folder of an OIF by its name, which a pattern might read otherwise.
+    folder = path.with_name(f"{path.name}.files")
+    listed = [f"{folder.name}/{child.name}" for child in folder.iterdir()] if folder.is_dir() else list(file.glob())
+    for name in listed:
+        if not name.lower().endswith(".tif"):
+            continue
         stem = PurePath(name.replace("\\", "/")).stem
         prefix, _, coordinates = stem.rpartition("_")
         parts = _COORDINATE.findall(coordinates)

@@ -55,6 +55,31 @@ def test_pixels_axes_and_calibration(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", LIBRARIES)
+@pytest.mark.parametrize("name", ["Zellen [1] * #ü 細胞", "x" * 230])
+def test_names_are_names(tmp_path, kind, name):
+    path = written(tmp_path, kind)
+    (tmp_path / "[a]").mkdir()
+    moved = path.rename(tmp_path / "[a]" / f"{name}.{kind}")
+    if kind == "oif":
+        path.with_name("a.oif.files").rename(moved.with_name(f"{moved.name}.files"))
+    np.testing.assert_array_equal(read_image(moved).array, PIXELS)
+
+
+@pytest.mark.parametrize("kind", MAKER_SUFFIXES)
+@pytest.mark.parametrize("content", [b"", b"x", b"II*\0" + bytes(40), b"\0" * 5000])
+def test_what_is_no_such_file_is_one_line(tmp_path, kind, content):
+    pytest.importorskip(LIBRARIES.get(kind[1:], "oiffile"))
+    (tmp_path / f"a{kind}").write_bytes(content)
+    for read in (read_image, series_of):
+        with pytest.raises(InputError, match=rf"a\{kind}: (not a readable|damaged or truncated)") as error:
+            read(tmp_path / f"a{kind}")
+        assert len(str(error.value).splitlines()) == 1
+    (tmp_path / f"folder{kind}").mkdir()
+    with pytest.raises(InputError, match="the folder is empty"):
+        read_image(tmp_path / f"folder{kind}")
+
+
+@pytest.mark.parametrize("kind", LIBRARIES)
 def test_single_planes(tmp_path, kind):
     path = written(tmp_path, kind, PIXELS[:1, :1, :1])
     np.testing.assert_array_equal(read_image(path).array, PIXELS[0, 0, 0])
