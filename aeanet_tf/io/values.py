@@ -155,6 +155,10 @@ def checked_values(path: Path | ImagePath, source: Any, stored: str, axes: str |
     at = stored.find("S")
     if axes is None or "C" in axes or "C" in stored or at < 0 or source.shape[at] not in (2, 3, 4):
         return source, stored
+    wide = sum(n > 1 or letter in "YX" for n, letter in zip(source.shape, stored, strict=True))
+    if len(axes) == wide and not stored.endswith("S"):
+        # Three slices that a program took for red, green and blue, and that the user calls by their name.
+        return source, stored
     return GreyPixels(path, source, at), stored.replace("S", "", 1)
 
 

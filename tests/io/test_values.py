@@ -117,6 +117,11 @@ def test_grey_levels_stored_as_colours_are_grey_where_the_axes_say_so(tmp_path):
         assert set(read_image(tmp_path / name).axes) == set("YXC")
         np.testing.assert_array_equal(read_image(tmp_path / name, "YX").array, BYTES)
     np.testing.assert_array_equal(read_image(tmp_path / "stack.tif", "ZYX").array, np.stack([BYTES] * 4))
+    # Three slices that were taken for colours.
+    np.testing.assert_array_equal(read_image(tmp_path / "planes.tif", "ZYX").array, np.moveaxis(grey, -1, 0))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif", "ZYX").array, BYTES[None])
+    with pytest.raises(InputError, match=r"shape \(30, 40\) does not fit axes ZYX"):
+        read_image(tmp_path / "a.png", "ZYX")
     opaque[3, 4, 3] = 254
     Picture.fromarray(opaque).save(tmp_path / "clear.png")
     with pytest.raises(InputError, match=r"clear\.png: found pixels that are transparent, expected opaque ones"):
