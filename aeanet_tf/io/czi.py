@@ -225,12 +225,12 @@ def _pixel_size(xml: str) -> dict[str, float]:
     sizes: dict[str, float] = {}
     with suppress(ElementTree.ParseError):
         root = ElementTree.fromstring(xml)
-        for distance in root.iterfind(".//Scaling/Items/Distance"):
+        for distance in root.iterfind("./Metadata/Scaling/Items/Distance"):
             axis, value = distance.get("Id", ""), distance.findtext("Value")
             with suppress(TypeError, ValueError):
                 # In metres; a product of floats is not shown to more digits than it has.
                 sizes[axis] = float(f"{float(value) * 1e6:.12g}")  # type: ignore[arg-type]
-        interval = root.findtext(".//Information/Image/Dimensions/T/Positions/Interval/Increment")
+        interval = root.findtext("./Metadata/Information/Image/Dimensions/T/Positions/Interval/Increment")
         with suppress(TypeError, ValueError):
             sizes["T"] = float(interval)  # type: ignore[arg-type]
     return {axis: size for axis, size in sizes.items() if axis in tuple("TZYX") and 0 < size < math.inf}

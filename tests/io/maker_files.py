@@ -2,10 +2,10 @@
 
 Real files stand in the source distributions of packages on PyPI and are too large to be kept here. Fetch them with
 
-    pip download --no-deps --no-binary :all: pims_nd2==1.1 oiffile==2025.5.10
+    pip download --no-deps --no-binary :all: czitools==0.27.0 pims_nd2==1.1 oiffile==2025.5.10
 
-unpack ``pims_nd2/cluster.nd2`` (Nikon) and ``test.oib`` (Olympus), and name their folder in the environment variable
-``AEANET_MICROSCOPE_FILES``.
+unpack those of ``data.zip`` (Zeiss), ``pims_nd2/cluster.nd2`` (Nikon) and ``test.oib`` (Olympus) into one folder, and
+name it in the environment variable ``AEANET_MICROSCOPE_FILES``. czitools needs Python 3.12 for that.
 """
 
 import os

@@ -158,6 +158,20 @@ def test_colours_are_channels_red_first(tmp_path):
         read_image(tmp_path / "a.czi", "YX")
 
 
+def test_zeiss_own_files():
+    pytest.importorskip("pylibCZIrw")
+    image = read_image(real_file("CellDivision_T3_Z5_CH2_X240_Y170.czi"))
+    assert (image.axes, image.array.shape, image.array.dtype) == ("TZCYX", (3, 5, 2, 170, 240), np.uint16)
+    assert image.unit == "um" and image.pixel_size == pytest.approx({"Z": 0.32, "Y": 0.0905767, "X": 0.0905767})
+    # As czifile 2019.7.2, which has no C++ in it, reads them.
+    assert image.array.sum(dtype=np.int64) == 1308355531
+    assert image.array[2, 3, 1, 100:102, 50:53].tolist() == [[5359, 5625, 5970], [4156, 4135, 4053]]
+    path = real_file("S3_1Pos_2Mosaic_T2Z3_CH2_sm.czi")
+    assert [one.shape for one in series_of(path)] == [(2, 3, 2, *size) for size in ((122, 295), (64, 64), (237, 352))]
+    image = open_image(path, series=1)
+    assert image.pixel_size == pytest.approx({"T": 33.412, "Z": 1.0, "Y": 1.6, "X": 1.6})
+
+
 def test_nikon_s_own_file():
     pytest.importorskip("nd2")
     image = open_image(real_file("cluster.nd2"))
