@@ -11,7 +11,9 @@ from aeanet_tf.datasets.npz import npz_faults, npz_members, npz_names
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.channels import find_channel_images
 from aeanet_tf.io.image import Image, check_axes, image_stem
-from aeanet_tf.io.read import find_images, read_image
+from aeanet_tf.io.image_path import ImagePath
+from aeanet_tf.io.read import read_image
+from aeanet_tf.io.series import find_series
 
 Patches: TypeAlias = tuple[np.ndarray, np.ndarray]
 
@@ -19,7 +21,14 @@ Patches: TypeAlias = tuple[np.ndarray, np.ndarray]
 _LONGEST_AXES = 64
 
 
-def pair_folders(low: str | Path, gt: str | Path, channels: Sequence[str] | None = None) -> list[tuple[Path, Path]]:
+def pair_folders(
+    low: str | Path,
+    gt: str | Path,
+    channels: Sequence[str] | None = None,
+    series: int | str | None = None,
+    allow_missing: bool = False,
+    slices: bool = False,
+) -> list[tuple[Path | ImagePath, Path | ImagePath]]:
     """Match the images of two folders by file name; the extensions may differ.
 
     Args:
@@ -27,6 +36,9 @@ def pair_folders(low: str | Path, gt: str | Path, channels: Sequence[str] | None
         gt: the same for the ground truth.
         channels: names of the channels where each has a file of its own (`find_channel_images`); those of the first
             are matched.
+        series, allow_missing: of each file, as for `aeanet_tf.io.series.find_series`; images of a file with several
+            have its name and their number (`image_stem`).
+        slices: whether images are folders of slices, matched by the folders' names.
 
     Returns:
         (low, GT) for each name, sorted by name.
@@ -34,7 +46,9 @@ def pair_folders(low: str | Path, gt: str | Path, channels: Sequence[str] | None
     Raises:
         InputError: one side has no images, has a name twice, or has names that the other lacks.
     """
-    sides = [_by_stem(find_channel_images(low, channels) if channels else find_images(low)), _by_stem(find_images(gt))]
+    chosen = (series, allow_missing)
+    images = find_channel_images(low, channels, *chosen) if channels else find_series(low, *chosen, slices)
+    sides = [_by_stem(images), _by_stem(find_series(gt, *chosen, slices))]
     for own, other, folder, missing_in in ((*sides, low, gt), (*sides[::-1], gt, low)):
         check_partners(folder, own, [own[stem].name for stem in sorted(own.keys() - other.keys())], missing_in)
     return [(sides[0][stem], sides[1][stem]) for stem in sorted(sides[0])]
@@ -48,8 +62,8 @@ def check_partners(folder: str | Path, images: Collection, alone: Sequence[str],
         raise InputError(f"{folder}: {few} have no partner of the same name in {other}: {listed}")
 
 
-def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
-    by_stem: dict[str, Path] = {}
+def _by_stem(paths: Sequence[Path | ImagePath]) -> dict[str, Path | ImagePath]:
+    by_stem: dict[str, Path | ImagePath] = {}
     for path in paths:
         twin = by_stem.setdefault(image_stem(path), path)
         if twin != path:
@@ -58,7 +72,7 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
 
 
 def read_pair(
-    low_path: Path, gt_path: Path, axes: str | None = None, reduced_axis: str | None = None
+    low_path: Path | ImagePath, gt_path: Path | ImagePath, axes: str | None = None, reduced_axis: str | None = None
 ) -> tuple[Image, Image]:
     """Read an image and its ground truth and check that they fit together.
 
@@ -93,7 +107,7 @@ def read_pair(
     return low, gt
 
 
-def _read_reduced(path: Path, axes: str | None, reduced_axis: str) -> Image:
+def _read_reduced(path: Path | ImagePath, axes: str | None, reduced_axis: str) -> Image:
     """Read a ground truth that is projected along an axis, and drop that axis if it is there with size 1."""
     # Dimensions of size 1 that the axes do not name are dropped in reading, so this takes both forms.
     image = read_image(path, axes and check_axes(axes).replace(reduced_axis, ""))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from aeanet_tf.errors import InputError, expect, one_line, reading
+from aeanet_tf.io.image_path import ImagePath, Series, chosen_series
 from aeanet_tf.io.pixel_size import in_one_unit, normal_unit
 from aeanet_tf.io.zarr_array import ZarrArray, inside, is_zarr, read_table, zarr_shape
 
@@ -75,27 +76,25 @@ def open_zarr(path: str | Path, axes: str | None = None, series: int | None = No
 
 def _chosen(path: Path, series: int | None) -> _Member:
     members = _members(path)
-    if series is None and len(members) > 1:
-        listed = ", ".join(f"{number} ({member.name})" for number, member in enumerate(members[:5]))
-        more = ", ..." if len(members) > 5 else ""
-        raise InputError(f"{path}: the zarr holds {len(members)} images, expected one; choose a series: {listed}{more}")
-    known = 0 <= (series or 0) < len(members)
-    expect(known, path, f"series {series}", f"0 to {len(members) - 1}, one of its {len(members)} images")
-    return members[series or 0]
+    alone = len(members) == 1 and not series
+    return members[0 if alone else chosen_series(ImagePath(path, series), zarr_series(path))]
 
 
-def zarr_series(path: str | Path) -> list[tuple[str, tuple[int, ...], str]]:
-    """Name, shape and axes (Q: not known) of each image of a zarr, in the order in which ``series`` counts them.
+def zarr_series(path: str | Path) -> list[Series]:
+    """The images of a zarr, in the order in which ``series`` counts them; the axes are Q where they are not known.
 
     Raises:
         InputError: as `open_zarr`.
     """
-    path = Path(path)
+    path, listed = Path(path), []
     with reading(path):
-        members = _members(path)
-        # What names no axes is listed all the same.
-        images = [_open_member(path, member, "") for member in members]
-    return [(member.name, image.array.shape, image.axes) for member, image in zip(members, images, strict=True)]
+        for number, member in enumerate(_members(path)):
+            # What names no axes is listed all the same.
+            image = _open_member(path, member, "")
+            kept = [d for d, size in enumerate(image.array.shape) if size > 1 or image.axes[d] in "YX"]
+            shape, axes = tuple(image.array.shape[d] for d in kept), "".join(image.axes[d] for d in kept)
+            listed.append(Series(number, member.name, shape, axes))
+    return listed
 
 
 def _members(path: Path) -> list[_Member]:

@@ -25,6 +25,10 @@ Numbers = Annotated[str | None, BeforeValidator(_as_text)]
 """Numbers of slices or subjects, such as "0-19,22"."""
 
 
+Series = Annotated[int, Field(strict=True, ge=0)] | Literal["all"] | None
+"""Which image of a file that holds several: a number from 0, or all."""
+
+
 class CommonSection(Section):
     """What all kinds of data have.
 
@@ -143,11 +147,20 @@ class _PairsSection(_ImagesSection):
 
 
 class FoldersSection(_PairsSection):
-    """Folders ``low`` and ``GT`` of paired images, matched by file name."""
+    """Folders ``low`` and ``GT`` of paired images, matched by file name.
+
+    Attributes:
+        series: of files that hold several images the number of one, from 0, or "all"; ``None`` refuses them.
+        allow_missing: whether planes that a file lacks are filled with 0, or else the file is refused.
+        slices: whether ``low`` and ``GT`` hold a folder for each volume, with a file for each of its slices.
+    """
 
     kind: Literal["folders"] = "folders"
     low: str = "train/low"
     GT: str = "train/GT"
+    series: Series = None
+    allow_missing: bool = False
+    slices: bool = False
 
 
 class NpzSection(CommonSection):
@@ -215,6 +228,12 @@ def _mapped_back(self):
     return self
 
 
+def _of_one_stack(self):
+    if self.stack and self.series == "all":
+        raise ValueError("series: 'all', expected the number of one stack")
+    return self
+
+
 class SlicesSection(_ImagesSection):
     """The slices of a stack, for slice interpolation (docs/interpolation.md).
 
@@ -224,11 +243,15 @@ class SlicesSection(_ImagesSection):
         dataset: in an HDF5 file; by default ``volumes/raw``, as CREMI has it.
         train_slices, validation_slices: counted from 0, such as "0-19,22"; a triplet is of one of both.
         triplets: how they are made.
+        series: number of the stack in a file that holds several.
+        allow_missing: whether planes that the file lacks are filled with 0, or else it is refused.
     """
 
     kind: Literal["slices"] = "slices"
     axes: str | None = None
     stack: str | None = None
+    series: Series = None
+    allow_missing: bool = False
     dataset: str | None = None
     train_slices: Numbers = None
     validation_slices: Numbers = None
@@ -239,6 +262,7 @@ class SlicesSection(_ImagesSection):
     interpolates = True
 
     _can_be_mapped_back = model_validator(mode="after")(_mapped_back)
+    _one_stack = model_validator(mode="after")(_of_one_stack)
 
 
 class TripletsSection(_ImagesSection):
@@ -276,6 +300,7 @@ class LabelsSection(_PairsSection):
             ["T1", "T2"]; GT has the names of the first.
         stack: in place of folders; as of `SlicesSection`, and so are ``dataset`` and the numbers of slices.
         label_stack: the label images of the slices of ``stack``.
+        series, allow_missing: of each file, as of `FoldersSection`; of stacks only a number.
     """
 
     kind: Literal["labels"] = "labels"
@@ -287,6 +312,10 @@ class LabelsSection(_PairsSection):
     dataset: str | None = None
     train_slices: Numbers = None
     validation_slices: Numbers = None
+    series: Series = None
+    allow_missing: bool = False
+
+    _one_stack = model_validator(mode="after")(_of_one_stack)
 
     needed = ("stack", "label_stack", "train_slices", "validation_slices")
     optional = True

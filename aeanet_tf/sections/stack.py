@@ -10,8 +10,10 @@ import numpy as np
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.hdf5 import open_hdf5
 from aeanet_tf.io.image import ZARR_SUFFIX, check_axes, check_finite, resolve_axes
+from aeanet_tf.io.image_path import ImagePath, check_series
 from aeanet_tf.io.ome_zarr import is_zarr
 from aeanet_tf.io.read import StoredArray, find_images, open_image, read_image
+from aeanet_tf.io.series import series_paths
 from aeanet_tf.paths import is_pattern, named_path
 
 HDF5_SUFFIXES = (".h5", ".hdf", ".hdf5")
@@ -74,7 +76,7 @@ class SerialStack:
         reader: gives the pixels of a slice, unchecked, Y and X in the order of ``axes``.
     """
 
-    path: Path
+    path: Path | ImagePath
     axes: str
     pixel_size: dict[str, float]
     unit: str | None
@@ -98,7 +100,13 @@ class SerialStack:
         return pixels if self.axes.index("Y") < self.axes.index("X") else np.ascontiguousarray(pixels.T)
 
 
-def open_stack(source: str | Path, axes: str | None = None, dataset: str | None = None) -> SerialStack:
+def open_stack(
+    source: str | Path,
+    axes: str | None = None,
+    dataset: str | None = None,
+    series: int | None = None,
+    allow_missing: bool = False,
+) -> SerialStack:
     """Open serial sections without reading all of them; one slice at a time is in memory.
 
     Args:
@@ -108,6 +116,8 @@ def open_stack(source: str | Path, axes: str | None = None, dataset: str | None 
             and for a folder Z followed by the axes of its files.
         dataset: path in the HDF5 file; None is "volumes/raw", as CREMI ships. Its attribute ``resolution``, one
             number in nm for each dimension, gives the pixel size.
+        series: number of the stack in a file that holds several; None takes the only one.
+        allow_missing: whether planes that the file lacks are filled, see `aeanet_tf.io.read.read_image`.
 
     Returns:
         The stack. A C axis of size 1 is dropped.
@@ -121,6 +131,8 @@ def open_stack(source: str | Path, axes: str | None = None, dataset: str | None 
     axes = None if axes is None else check_axes(axes)
     zarr = path.suffix.lower() == ZARR_SUFFIX or is_zarr(path)
     several = path.is_dir() or is_pattern(path)
+    if series and (path.suffix.lower() in HDF5_SUFFIXES or (several and not zarr)):
+        raise InputError(f"{path}: series {series} was given, expected a file that holds several stacks")
     if path.suffix.lower() in HDF5_SUFFIXES and not several:
         stack = _open_hdf5(path, axes, HDF5_DATASET if dataset is None else dataset)
     elif dataset is not None:
@@ -128,13 +140,14 @@ def open_stack(source: str | Path, axes: str | None = None, dataset: str | None 
     elif several and not zarr:
         stack = _open_folder(path, axes)
     else:
-        image = open_image(path, axes)
-        stack = _stack(path, image.array, image.axes, image.pixel_size, image.unit)
+        (place,) = series_paths([path], check_series("series", series, several=False), allow_missing)
+        image = open_image(place, axes)
+        stack = _stack(place, image.array, image.axes, image.pixel_size, image.unit)
     expect(len(stack) >= _LEAST_SLICES, path, f"{len(stack)} slices", f"at least {_LEAST_SLICES}")
     return stack
 
 
-def _stack(path: Path, array, axes: str, pixel_size: dict[str, float], unit: str | None) -> SerialStack:
+def _stack(path: Path | ImagePath, array, axes: str, pixel_size: dict[str, float], unit: str | None) -> SerialStack:
     """A stack from an array that is indexed with one slice a dimension."""
     kept = [dimension for dimension, axis in enumerate(axes) if axis != "C" or array.shape[dimension] > 1]
     letters = "".join(axes[dimension] for dimension in kept)
