@@ -71,7 +71,9 @@ def read_nifti(path: str | Path) -> Volume:
         affine, header = np.array(image.affine, np.float64), image.header.copy()
     stored = image.get_data_dtype()
     dtype = np.float32 if array.dtype.kind == "f" and stored.kind != "f" else array.dtype.newbyteorder("=")
-    array = np.ascontiguousarray(array.reshape((*array.shape, 1, 1)[:3], order="F").T, dtype)
+    # What is beyond floats becomes infinite, which is refused.
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array.reshape((*array.shape, 1, 1)[:3], order="F").T, dtype)
     check_finite(path, array)
     return Volume(array, "ZYX", sizes, unit, path, affine, header)
 

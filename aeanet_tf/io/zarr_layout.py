@@ -159,9 +159,9 @@ def _format_3(document: Mapping[str, Any], field: str) -> ArrayMetadata:
     grid, keys = document["chunk_grid"], document["chunk_key_encoding"]
     expect(grid["name"] == "regular", field, f"the chunk grid {grid['name']!r:.40}", "regular")
     chunks = shape_of(grid["configuration"]["chunk_shape"], field, 1, len(shape), "chunks")
-    encoding, usual = keys["name"], {"default": "/", "v2": "."}
+    (encoding, how), usual = _named(keys, field), {"default": "/", "v2": "."}
     expect(encoding in tuple(usual), field, f"the chunk names {encoding!r:.40}", "default or v2")
-    separator = _separator((keys.get("configuration") or {}).get("separator", usual[encoding]), field)
+    separator = _separator(how.get("separator", usual[encoding]), field)
     layout = _layout(chunks, dtype, document["codecs"], field)
     fill = _fill(document["fill_value"], dtype, field)
     return ArrayMetadata(shape, layout, fill, "c" if encoding == "default" else "", separator)

@@ -4,6 +4,7 @@ import io
 import os
 import pickle
 import struct
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -52,6 +53,7 @@ def zipped(compression=zipfile.ZIP_DEFLATED, more=(), **changes):
 
     def make(folder):
         path = Path(folder) / "a.npz"
+        warnings.filterwarnings("ignore", "Duplicate name")
         members = {**MEMBERS, **{f"{name}.npy": value for name, value in changes.items()}}
         with zipfile.ZipFile(path, "w", compression) as archive:
             for name, value in (*members.items(), *more):

@@ -446,6 +446,7 @@ CASES = [
     *[(f"zarr format {value!r}", format_2(zarr_format=value), "refused") for value in (1, 4, "2", None, [2])],
     *[(f"order {value!r}", format_2(said_order=value), "refused") for value in ("Q", 5, [], None)],
     ("separator x", format_2(dimension_separator="x"), "refused"),
+    ("format 3, a name for the names", format_3(chunk_key_encoding="default"), "right"),
     ("a grid of its own", format_3(chunk_grid={"name": "rectilinear"}), "refused"),
     ("a grid of text", format_3(chunk_grid="regular"), "refused"),
     ("data of strings", format_3(data_type="string"), "refused"),
