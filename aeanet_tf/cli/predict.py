@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from dataclasses import fields
 from functools import partial
 
+from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.device_names import PRECISIONS
 from aeanet_tf.errors import InputError
 
@@ -28,6 +29,12 @@ def add_arguments(parser):
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the predictions")
     parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
+    add_series_arguments(parser)
+    parser.add_argument(
+        "--slices",
+        action="store_true",
+        help="each folder is one volume, its files the slices, in the order of the number in their names",
+    )
     parser.add_argument(
         "--format", choices=("tif", "zarr"), dest="file_format", help="of the predictions (default: as each input)"
     )

@@ -14,15 +14,15 @@ import tifffile
 
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.flat_file import reserve, write_region
-from aeanet_tf.io.image import TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
+from aeanet_tf.io.image import WRITTEN_TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
 from aeanet_tf.io.nifti import check_nifti, read_nifti, write_nifti
 from aeanet_tf.io.ome_zarr import ZARR_ORDER, is_zarr, zarr_documents
 from aeanet_tf.io.pixel_size import normal_unit
 from aeanet_tf.io.tiff import IMAGEJ_ORDER, Slices, imagej_options, tiff_calibration, tiff_file
 from aeanet_tf.paths import partial_path
 
-# What ImageJ knows.
-_TIFF_TYPES = ("uint8", "uint16", "float32")
+# What ImageJ knows; it shows signed ones as such.
+_TIFF_TYPES = ("uint8", "uint16", "int16", "float32")
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def target_format(path: Path, like: Path | None = None) -> type[TiffTarget] | ty
     suffix = path.suffix.lower()
     if like is not None:
         return NiftiTarget
-    if suffix not in (*TIFF_SUFFIXES, ZARR_SUFFIX):
+    if suffix not in (*WRITTEN_TIFF_SUFFIXES, ZARR_SUFFIX):
         raise InputError(f"{path}: written is TIFF or OME-Zarr, expected a name ending in .tif, .tiff or .zarr")
     return ZarrTarget if suffix == ZARR_SUFFIX else TiffTarget
 

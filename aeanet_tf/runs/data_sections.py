@@ -35,6 +35,10 @@ PathText = Annotated[str, AfterValidator(_as_path)]
 """The name of a file or folder, or a pattern, that a file system takes."""
 
 
+Series = Annotated[int, Field(strict=True, ge=0)] | Literal["all"] | None
+"""Which image of a file that holds several: a number from 0, or all."""
+
+
 class CommonSection(Section):
     """What all kinds of data have.
 
@@ -153,11 +157,20 @@ class _PairsSection(_ImagesSection):
 
 
 class FoldersSection(_PairsSection):
-    """Folders ``low`` and ``GT`` of paired images, matched by file name."""
+    """Folders ``low`` and ``GT`` of paired images, matched by file name.
+
+    Attributes:
+        series: of files that hold several images the number of one, from 0, or "all"; ``None`` refuses them.
+        allow_missing: whether planes that a file lacks are filled with 0, or else the file is refused.
+        slices: whether ``low`` and ``GT`` hold a folder for each volume, with a file for each of its slices.
+    """
 
     kind: Literal["folders"] = "folders"
     low: PathText = "train/low"
     GT: PathText = "train/GT"
+    series: Series = None
+    allow_missing: bool = False
+    slices: bool = False
 
 
 class NpzSection(CommonSection):
@@ -225,6 +238,12 @@ def _mapped_back(self):
     return self
 
 
+def _of_one_stack(self):
+    if self.stack and self.series == "all":
+        raise ValueError("series: 'all', expected the number of one stack")
+    return self
+
+
 class SlicesSection(_ImagesSection):
     """The slices of a stack, for slice interpolation (docs/interpolation.md).
 
@@ -234,11 +253,15 @@ class SlicesSection(_ImagesSection):
         dataset: in an HDF5 file; by default ``volumes/raw``, as CREMI has it.
         train_slices, validation_slices: counted from 0, such as "0-19,22"; a triplet is of one of both.
         triplets: how they are made.
+        series: number of the stack in a file that holds several.
+        allow_missing: whether planes that the file lacks are filled with 0, or else it is refused.
     """
 
     kind: Literal["slices"] = "slices"
     axes: str | None = None
     stack: PathText | None = None
+    series: Series = None
+    allow_missing: bool = False
     dataset: str | None = None
     train_slices: Numbers = None
     validation_slices: Numbers = None
@@ -249,6 +272,7 @@ class SlicesSection(_ImagesSection):
     interpolates = True
 
     _can_be_mapped_back = model_validator(mode="after")(_mapped_back)
+    _one_stack = model_validator(mode="after")(_of_one_stack)
 
 
 class TripletsSection(_ImagesSection):
@@ -286,6 +310,7 @@ class LabelsSection(_PairsSection):
             ["T1", "T2"]; GT has the names of the first.
         stack: in place of folders; as of `SlicesSection`, and so are ``dataset`` and the numbers of slices.
         label_stack: the label images of the slices of ``stack``.
+        series, allow_missing: of each file, as of `FoldersSection`; of stacks only a number.
     """
 
     kind: Literal["labels"] = "labels"
@@ -297,6 +322,10 @@ class LabelsSection(_PairsSection):
     dataset: str | None = None
     train_slices: Numbers = None
     validation_slices: Numbers = None
+    series: Series = None
+    allow_missing: bool = False
+
+    _one_stack = model_validator(mode="after")(_of_one_stack)
 
     needed = ("stack", "label_stack", "train_slices", "validation_slices")
     optional = True

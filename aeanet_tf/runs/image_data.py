@@ -10,7 +10,7 @@ from aeanet_tf.datasets.paired_em import prepare_paired_em, sub_images
 from aeanet_tf.datasets.pairs import pair_folders, read_npz, read_pair
 from aeanet_tf.datasets.samples import as_channels, load_sample_pairs
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import check_fits
+from aeanet_tf.io.image import check_fits, with_axes
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.paths import matching_paths
 from aeanet_tf.sections.stack import parse_slices
@@ -74,7 +74,7 @@ def load_sample(section, network):
 def load_folders(section, network):
     """Images of a `FoldersSection`."""
     root = section.folder()
-    return _load_pairs(section, network, pair_folders(root / section.low, root / section.GT))
+    return _load_pairs(section, network, pair_folders(root / section.low, root / section.GT, **chosen_images(section)))
 
 
 def load_paired_em(section, network):
@@ -109,12 +109,19 @@ def held_out_pairs(section, pairs, channels=None, spread=False):
     """
     if section.validation_low is not None:
         root = section.folder()
-        return pairs, pair_folders(root / section.validation_low, root / section.validation_GT, channels)
+        folders = root / section.validation_low, root / section.validation_GT
+        return pairs, pair_folders(*folders, channels, **chosen_images(section))
     n = round(len(pairs) * section.validation_split)
     if not 0 < n < len(pairs):
         split = f"{section.validation_split} of {len(pairs)} pairs"
         raise InputError(f"data.validation_split: {split} leaves no image for training or for validation")
     return _split(pairs, n, spread)
+
+
+def chosen_images(section):
+    """Which images of files that hold several a section names, whether planes may be missing, and whether folders are
+    volumes; as keywords, those that the section has."""
+    return {name: getattr(section, name) for name in ("series", "allow_missing", "slices") if hasattr(section, name)}
 
 
 def chosen_numbers(section, kind, count=None, what="slices counted from 0"):
@@ -159,6 +166,7 @@ def network_image(image, axes, n_channel, normalizer):
     Raises:
         InputError: axes or channels that the network does not take; values that cannot be normalised.
     """
+    image = with_axes(image, axes)
     check_fits(image, axes, n_channel)
     array = move_image_axes(image.array, image.axes, axes, True)
     try:

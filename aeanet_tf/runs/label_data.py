@@ -13,7 +13,7 @@ from aeanet_tf.io.labels import to_classes, to_labels
 from aeanet_tf.io.nifti import check_same_place
 from aeanet_tf.io.read import read_image
 from aeanet_tf.models.normalizers import make_normalizer
-from aeanet_tf.runs.image_data import TrainingImages, chosen_numbers, held_out_pairs, network_image
+from aeanet_tf.runs.image_data import TrainingImages, chosen_images, chosen_numbers, held_out_pairs, network_image
 from aeanet_tf.sections.stack import open_stack
 
 logger = logging.getLogger("aeanet_tf")
@@ -69,7 +69,10 @@ def _prepared(pair, network, normalizer):
 def _slices(section, network):
     """Numbers of slices to train and to validate on, and how a slice and its labels are read."""
     root = section.folder()
-    stacks = [open_stack(root / path, section.axes, section.dataset) for path in (section.stack, section.label_stack)]
+    stacks = [
+        open_stack(root / path, section.axes, section.dataset, **chosen_images(section))
+        for path in (section.stack, section.label_stack)
+    ]
     images, labels = stacks
     if (len(images), images.shape) != (len(labels), labels.shape):
         found, expected = (f"{len(s)} slices of {s.shape}" for s in (labels, images))
@@ -86,7 +89,7 @@ def _slices(section, network):
 def _files(section, network):
     """Pairs of files to train and to validate on, and how a pair is read."""
     root = section.folder()
-    pairs = pair_folders(root / section.low, root / section.GT, section.channels)
+    pairs = pair_folders(root / section.low, root / section.GT, section.channels, **chosen_images(section))
     chosen = held_out_pairs(section, pairs, section.channels)
     both = set.intersection(*({low.resolve() for low, _ in pairs} for pairs in chosen))
     if both:

@@ -11,7 +11,7 @@ from aeanet_tf.errors import InputError, SkippedError, UnfinishedError, WriteErr
 from aeanet_tf.files import existing_folder, folder_made
 from aeanet_tf.io.channels import channel_paths, find_channel_images
 from aeanet_tf.io.image import NIFTI_SUFFIXES, ZARR_SUFFIX, image_stem, image_suffix
-from aeanet_tf.io.read import find_images
+from aeanet_tf.io.series import find_series
 from aeanet_tf.paths import check_path
 from aeanet_tf.prediction.options import FileOptions
 
@@ -50,7 +50,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
         SkippedError: with ``skip_bad``, when the others are written.
     """
     options = FileOptions(**kwargs) if options is None else options
-    output, paths = Path(output), _images(inputs, options.channels)
+    output, paths = Path(output), _images(inputs, options)
     _check_folder(output)
     model, client = (value() if callable(value) else value for value in (model, client))
     # Not before: it takes TensorFlow.
@@ -117,11 +117,12 @@ def _report(bad, count, written):
     raise SkippedError(message, bad, written) if written else InputError(f"{message}; {next(iter(bad.values()))}")
 
 
-def _images(inputs, channels):
+def _images(inputs, options):
     """The image files, or the first of each set of files for channels; all of the set are looked for."""
+    channels, chosen = options.channels, (options.series, options.allow_missing)
     if not channels:
-        return find_images(inputs)
-    paths = find_channel_images(inputs, list(channels))
+        return find_series(inputs, *chosen, options.slices)
+    paths = find_channel_images(inputs, list(channels), *chosen)
     for path in paths:
         channel_paths(path, list(channels))
     return paths
@@ -174,7 +175,7 @@ def _check_folder(output):
 
 def _check_targets(paths, targets):
     """Refuse to write one file twice, or over an input."""
-    inputs = {path.resolve() for path in paths}
+    inputs = {Path(path).resolve() for path in paths}
     taken = {}
     for path, files in zip(paths, targets, strict=True):
         for file in files:

@@ -7,7 +7,7 @@ import numpy as np
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.slice_interpolation import pair_normalizer
-from aeanet_tf.runs.image_data import TrainingImages, chosen_numbers
+from aeanet_tf.runs.image_data import TrainingImages, chosen_images, chosen_numbers
 from aeanet_tf.sections.alignment import to_common_histogram
 from aeanet_tf.sections.stack import open_stack
 from aeanet_tf.sections.triplet_folders import find_triplets, read_triplet
@@ -32,7 +32,7 @@ def load_slices(section, network):
     """
     # Before the stack is read, since VGG-16 may be missing.
     InterpolationLoss(network.train_loss, network.train_vgg_weights)
-    stack = open_stack(section.folder() / section.stack, section.axes, section.dataset)
+    stack = open_stack(section.folder() / section.stack, section.axes, section.dataset, **chosen_images(section))
     slices = chosen_numbers(section, "slices", len(stack))
     loaded, records = [], []
     for name, chosen in zip(("train_slices", "validation_slices"), slices, strict=True):
