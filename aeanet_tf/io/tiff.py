@@ -84,12 +84,17 @@ def tiff_file(path: str | Path) -> Iterator[tifffile.TiffFile]:
             raise
         # Codecs and the parser raise whatever the damaged bytes lead them to.
         except Exception as error:
-            remedy = "; pip install imagecodecs" if "imagecodecs" in str(error) else ""
-            raise InputError(f"{path}: not a readable TIFF image ({one_line(error)}){remedy}") from error
+            raise InputError(f"{path}: not a readable TIFF image ({one_line(error)}){_remedy(error)}") from error
     if complaints:
         raise InputError(f"{path}: the TIFF file is damaged or truncated ({one_line(complaints[0])})")
     for warning in warnings:
         _say_once(path, one_line(warning))
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about a codec that is not installed, for the end of a message."""
+    missing = isinstance(error, ImportError) or "imagecodecs" in str(error)
+    return "; its codec is missing: pip install imagecodecs" if missing else ""
 
 
 @lru_cache(maxsize=256)
@@ -334,10 +339,18 @@ class _Pages:
                 stream.seek(int(self.offsets[number, index]))
                 data = stream.read(int(self.counts[number, index]))
                 check_encoded(self.path, int(keyframe.compression), data, tuple(map(int, self.sizes[index][1:])))
-                # Only JPEG decoders take tables; the others ignore them.
-                segment = keyframe.decode(data, int(index), jpegtables=self.tables.get(number))[0]
+                segment = self._decoded(data, int(index), number)
                 if segment is not None:
                     _paste(segment, self.starts[index], inside, out)
+
+    def _decoded(self, data: bytes, index: int, number: int) -> np.ndarray | None:
+        try:
+            # Only JPEG decoders take tables; the others ignore them.
+            return self.keyframe.decode(data, index, jpegtables=self.tables.get(number))[0]
+        except Exception as error:
+            if remedy := _remedy(error):
+                raise InputError(f"{self.path}: not a readable TIFF image ({one_line(error)}){remedy}") from error
+            raise
 
 
 def _paste(segment: np.ndarray, start: np.ndarray, inside: Slices, out: np.ndarray) -> None:
