@@ -96,8 +96,10 @@ def _check_named(place: ImagePath, tif: tifffile.TiffFile, images: list[TiffImag
     if files is None or not images:
         return
     read = len(tif.series) if images[0].series[0].kind == "ome" else 0
-    if read >= files.images or not (read or absent):
-        # Metadata that fit no page say nothing; the pages are read without.
+    if read >= files.images:
+        return
+    if not (read or absent):
+        logger.warning("%s: the OME metadata do not fit the pages of the file, which are read without them", place)
         return
     left_out = f"{files.images - read} of the {files.images} images that its metadata name cannot be read"
     _missing(place, left_out, [], absent, None)

@@ -51,7 +51,7 @@ def test_a_position_is_chosen_by_its_number(tmp_path, options):
             read(path)
         with pytest.raises(InputError, match="no series 3, the file holds 3 images, 0 to 2"):
             read(path, series=3)
-        with pytest.raises(InputError, match="series: found -1, expected a number from 0$"):
+        with pytest.raises(InputError, match=r"series: found -1, expected a number from 0$"):
             read(path, series=-1)
 
 
@@ -82,7 +82,7 @@ def test_each_image_of_a_folder_has_a_name_of_its_own(tmp_path):
 
 @pytest.mark.parametrize("value", ["first", -1, True, 1.5])
 def test_a_choice_that_means_nothing_is_refused(value):
-    with pytest.raises(InputError, match="data.series: found .*, expected a number from 0, or 'all'"):
+    with pytest.raises(InputError, match=r"data\.series: found .*, expected a number from 0, or 'all'"):
         check_series("data.series", value)
 
 
