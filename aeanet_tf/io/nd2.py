@@ -1,7 +1,6 @@
 """ND2 files of Nikon: positions, time points, slices and channels, through the package nd2."""
 
 import math
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,14 +11,10 @@ import numpy as np
 
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image_path import ImagePath, Series, chosen_series
+from aeanet_tf.io.nd2_chunks import frame_sizes
 from aeanet_tf.io.planes import PlaneReader, Planes, check_complete, maker_file
 from aeanet_tf.io.tiff import Slices
 
-# Each part of a file begins so; older files are JPEG 2000 inside.
-_CHUNK = struct.Struct("<IIQ")
-_CHUNK_MAGIC = 0x0ABECEDA
-_MAP_SIGNATURE = b"ND2 CHUNK MAP SIGNATURE 0000001"
-_FRAME = b"ImageDataSeq|"
 # What zlib makes of a byte at most.
 _INFLATION = 1032
 
@@ -90,18 +85,18 @@ def open_nd2(path: str | Path | ImagePath) -> tuple[Nd2Position, str, dict[str, 
             chosen; or frames are missing.
     """
     place = ImagePath.of(path)
-    with maker_file(place.path, "ND2", "nd2"), _opened(place.path) as file:
+    with maker_file(place.path, "ND2", "nd2"), _checked(place.path) as (file, sizes):
         layout = _layout(place.path, file)
         position = chosen_series(path, _listed(layout))
         source = _source(place.path, layout, position)
-        _check_frames(place, file, source)
-        sizes = _pixel_size(file)
-    return source, source.axes, sizes, "um" if set(sizes) & set("ZYX") else None
+        _check_frames(place, file, source, sizes)
+        steps = _pixel_size(file)
+    return source, source.axes, steps, "um" if set(steps) & set("ZYX") else None
 
 
 def nd2_series(path: str | Path) -> list[Series]:
     """The positions of an ND2; see `aeanet_tf.io.series.series_of`."""
-    with maker_file(path, "ND2", "nd2"), _opened(Path(path)) as file:
+    with maker_file(path, "ND2", "nd2"), _checked(Path(path)) as (file, _):
         return _listed(_layout(Path(path), file))
 
 
@@ -111,6 +106,16 @@ def _opened(path: Path) -> Iterator[Any]:
 
     with ND2File(path) as file:
         yield file
+
+
+@contextmanager
+def _checked(path: Path) -> Iterator[tuple[Any, dict[int, int]]]:
+    """The open file, and the bytes of its frames."""
+    import nd2  # noqa: F401
+
+    sizes = frame_sizes(path)
+    with _opened(path) as file:
+        yield file, sizes
 
 
 def _layout(path: Path, file: Any) -> _Layout:
@@ -151,7 +156,7 @@ def _source(path: Path, layout: _Layout, position: int) -> Nd2Position:
     return Nd2Position(path, shape, layout.dtype, len(layout.plane), letters, tuple(frames))
 
 
-def _check_frames(path: ImagePath, file: Any, source: Nd2Position) -> None:
+def _check_frames(path: ImagePath, file: Any, source: Nd2Position, sizes: dict[int, int]) -> None:
     """Refuse frames that are not there, for which the package nd2 would give zeros."""
     loops = len(source.letters) - source.letters.endswith("C")
     needed = math.prod(source.shape[loops:]) * source.dtype.itemsize
@@ -160,41 +165,12 @@ def _check_frames(path: ImagePath, file: Any, source: Nd2Position) -> None:
         check_complete(path, file.attributes.sequenceCount, max(source.frames) + 1, "frames", path.allow_missing)
         return
     compressed = file.attributes.compressionType == "lossless"
-    sizes = _frame_sizes(path.path)
     there = [number for number in source.frames if number in sizes]
     check_complete(path, len(there), len(source.frames), "frames", path.allow_missing)
     for number in there:
         most = sizes[number] * (_INFLATION if compressed else 1)
         if most < needed:
             raise InputError(f"{path}: damaged, frame {number} has {sizes[number]} bytes, expected {needed} of pixels")
-
-
-def _frame_sizes(path: Path) -> dict[int, int]:
-    """Bytes of each frame that lies whole in the file, by the map of its parts at its end.
-
-    Raises:
-        InputError: there is no map.
-    """
-    length, sizes = path.stat().st_size, {}
-    with open(path, "rb") as file:
-        file.seek(max(0, length - 40))
-        signature, start = file.read(32), file.read(8)
-        expect(
-            signature.startswith(_MAP_SIGNATURE), path, "no list of its frames at the end of the file", "a whole file"
-        )
-        file.seek(min(struct.unpack("<Q", start)[0], length))
-        head = file.read(_CHUNK.size)
-        magic, name_length, data_length = _CHUNK.unpack(head) if len(head) == _CHUNK.size else (0, 0, 0)
-        expect(magic == _CHUNK_MAGIC, path, "a damaged list of its frames", "a whole file")
-        file.seek(name_length, 1)
-        entries = file.read(min(data_length, length))
-    at = 0
-    while (end := entries.find(b"!", at)) >= 0 and end + 17 <= len(entries):
-        name, (offset, size) = entries[at:end], struct.unpack_from("<QQ", entries, end + 1)
-        at = end + 17
-        if name.startswith(_FRAME) and name[len(_FRAME) :].isdigit() and offset + _CHUNK.size + size <= length:
-            sizes[int(name[len(_FRAME) :])] = size
-    return sizes
 
 
 def _pixel_size(file: Any) -> dict[str, float]:

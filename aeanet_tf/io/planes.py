@@ -40,12 +40,12 @@ def maker_file(path: str | Path, kind: str, extra: str) -> Iterator[None]:
             # What libraries warn of is either an error here or no loss of pixels.
             warnings.simplefilter("ignore")
             yield
-    except (InputError, MemoryError):
+    except InputError:
         raise
     except ImportError as error:
         missing = f"{kind} files need {error.name or one_line(error)}, which is not installed"
         raise InputError(f'{path}: {missing}, expected pip install "aeanet-tf[{extra}]"') from error
-    # Libraries raise whatever the damaged bytes lead them to.
+    # Libraries raise whatever the damaged bytes lead them to, also for want of memory: of pixels little is read here.
     except Exception as error:
         raise InputError(f"{path}: not a readable {kind} file ({one_line(error)})") from error
 

@@ -282,6 +282,19 @@ def test_damage_is_one_line(tmp_path, kind):
     assert refused >= 30 and megabytes < 1000
 
 
+@pytest.mark.parametrize("part", [b"ND2 FILEMAP SIGNATURE", b"ImageAttributesLV!", b"ImageDataSeq|3!"])
+def test_parts_of_an_nd2_that_claim_too_much(tmp_path, part):
+    """The library would reserve what they claim, or read a frame as zeros."""
+    path = written(tmp_path, "nd2")
+    data = bytearray(path.read_bytes())
+    # The length of the data, in front of the name.
+    at = data.index(part) - 8
+    data[at : at + 8] = (2**45).to_bytes(8, "little")
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="damaged or truncated, found .* expected a whole ND2 file|1 of 6 frames are"):
+        open_image(path)
+
+
 def test_a_tile_of_negative_dimensions_ends_no_process(tmp_path):
     """The library follows the number of dimensions in the head of a tile, which was found by chance to end it."""
     path = written(tmp_path, "czi")
