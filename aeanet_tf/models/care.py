@@ -2,9 +2,11 @@
 
 import warnings
 
+import numpy as np
 from csbdeep.models import CARE
 from csbdeep.utils import axes_check_and_normalize
 
+from aeanet_tf.errors import InputError
 from aeanet_tf.models.folder import weight_files
 
 
@@ -34,6 +36,22 @@ class PublicCARE(CARE):
     def receptive_radius(self):
         """How far the convolutions of the network see, in pixels along each of its spatial axes."""
         return tuple(map(int, self.stages(None).stages[0].radius))
+
+    def load_weights(self, name="weights_best.h5"):
+        """Load a file of weights of the model folder; see ``csbdeep.models.CARE``.
+
+        Raises:
+            InputError: some are NaN or infinite; the network keeps those that it has.
+        """
+        kept = self.keras_model.get_weights()
+        super().load_weights(name)
+        for variable in self.keras_model.weights:
+            if not np.isfinite(np.asarray(variable)).all():
+                self.keras_model.set_weights(kept)
+                raise InputError(
+                    f"{self.logdir / name}: {variable.path}: found NaN or infinite weights, expected finite ones; the "
+                    "training diverged, or the file is damaged"
+                )
 
     # What CSBDeep's own methods call.
 
