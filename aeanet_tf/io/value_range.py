@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from aeanet_tf.errors import expect
 from aeanet_tf.io.image import check_held
@@ -21,8 +22,8 @@ LEAST_SHARE = 1e-6
 images are normalised and restored, resolves 1e-7. Normalised values are so at most 1e6."""
 
 _STEPS = 3
-# Part of the range that float32 may blur without a word.
-_BLURRED = 1e-2
+# Part of a range that float32 resolves at least; and where 1e-20 more changes nothing in float32.
+_RESOLVED, _LEAST_WIDTH = 1e-2, 1e-12
 
 
 def wider_percentiles(low: float, high: float) -> list[tuple[float, float]]:
@@ -98,7 +99,31 @@ def streamed_range(
     return low, high
 
 
-def is_blurred(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Whether float32 resolves less than a hundredth of a range of float64 values, one pair a channel."""
-    largest = np.maximum(np.abs(low), np.abs(high)).astype(np.float32)
-    return np.asarray(np.spacing(largest).astype(np.float64) > _BLURRED * (high - low))
+def float32_serves(low: np.ndarray, high: np.ndarray, dtype: DTypeLike = "float64") -> np.ndarray:
+    """Whether CSBDeep's formula, in float32 with 1e-20 in its denominator, normalises by two values of a channel.
+
+    Args:
+        low, high: float32 or float64, one a channel.
+        dtype: of the image. Of types that float32 does not hold it has to resolve a hundredth of the range.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        width = high.astype(np.float32) - low.astype(np.float32)
+        serves = (width > _LEAST_WIDTH) & np.isfinite(width)
+        if np.can_cast(dtype, np.float32):
+            return np.asarray(serves)
+        largest = np.maximum(np.abs(low), np.abs(high)).astype(np.float32)
+        resolved = np.spacing(largest).astype(np.float64) <= _RESOLVED * (high.astype(np.float64) - low)
+    return np.asarray(serves & resolved)
+
+
+def measurable(array: np.ndarray) -> np.ndarray:
+    """An image of the same values, of a type whose percentiles NumPy computes in its own type without overflow."""
+    dtype = array.dtype
+    if dtype.kind == "b":
+        return array.astype(np.uint8)
+    if dtype == np.float16:
+        return array.astype(np.float32)
+    if dtype.kind == "i" and array.size and int(array.max()) - int(array.min()) > np.iinfo(dtype).max:
+        # It takes differences of neighbouring values.
+        return array.astype(np.float64 if dtype.itemsize == np.dtype("int64").itemsize else f"i{2 * dtype.itemsize}")
+    return array

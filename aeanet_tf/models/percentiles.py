@@ -4,10 +4,7 @@ import numpy as np
 from csbdeep.data import PercentileNormalizer
 from csbdeep.utils import axes_check_and_normalize, move_image_axes, normalize_mi_ma
 
-from aeanet_tf.io.value_range import is_blurred, is_range, streamed_range
-
-# From there on CSBDeep's 1e-20 in the denominator changes nothing in float32.
-_LEAST_WIDTH = 1e-12
+from aeanet_tf.io.value_range import float32_serves, is_range, measurable, streamed_range
 
 
 class SafePercentileNormalizer(PercentileNormalizer):
@@ -55,7 +52,7 @@ class SafePercentileNormalizer(PercentileNormalizer):
             InputError: values that are not finite, or that float32 cannot hold.
         """
         self._range = None
-        x = _measurable(x)
+        x = measurable(x)
         # What overflows here is what the other range is for.
         with np.errstate(all="ignore"):
             normal = super().before(x, axes)
@@ -78,11 +75,8 @@ class SafePercentileNormalizer(PercentileNormalizer):
         """Whether what CSBDeep has computed of an image is numbers, and of all channels the image's."""
         axis = tuple(d for d, a in enumerate(self.axes_before) if a != "C")
         extremes = (extreme.astype(np.float64) for extreme in (x.min(axis, keepdims=True), x.max(axis, keepdims=True)))
-        width = self.ma - self.mi
         low, high = self.mi.astype(np.float64), self.ma.astype(np.float64)
-        sound = is_range(low, high, *extremes) & (width > _LEAST_WIDTH) & np.isfinite(width)
-        exact = x.dtype.itemsize <= 2 or x.dtype == np.float32
-        return bool((sound if exact else sound & ~is_blurred(low, high)).all())
+        return bool((is_range(low, high, *extremes) & float32_serves(low, high, x.dtype)).all())
 
     def _take(self, low, high):
         """Normalise by these values from now on, one pair a channel, along `axes_before`."""
@@ -114,8 +108,7 @@ class FittedPercentileNormalizer(SafePercentileNormalizer):
         self.axes_before = axes
         mi, ma = (np.asarray(values, np.float64) for values in (mi, ma))
         self._take(mi, ma)
-        width = self.ma - self.mi
-        if ((width > _LEAST_WIDTH) & np.isfinite(width)).all() and not is_blurred(mi, ma).any():
+        if float32_serves(mi, ma).all():
             self._range = None
 
     def before(self, x, axes, name=None):
@@ -124,15 +117,3 @@ class FittedPercentileNormalizer(SafePercentileNormalizer):
             return self._in_range(x, axes)
         mi, ma = (move_image_axes(values, self.axes_before, axes, True) for values in (self.mi, self.ma))
         return normalize_mi_ma(x, mi, ma, dtype=self.dtype, **self.kwargs)
-
-
-def _measurable(x):
-    """An image of a type whose percentiles NumPy computes without overflow, of the same values."""
-    if x.dtype.kind == "b":
-        return x.astype(np.uint8)
-    if x.dtype == np.float16:
-        return x.astype(np.float32)
-    if x.dtype.kind == "i" and x.size and int(x.max()) - int(x.min()) > np.iinfo(x.dtype).max:
-        # It takes differences of neighbouring values.
-        return x.astype(np.float64 if x.dtype.itemsize == 8 else f"i{2 * x.dtype.itemsize}")
-    return x

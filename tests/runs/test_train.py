@@ -180,7 +180,7 @@ def test_a_trained_model_is_only_replaced_on_demand(finished, workplace):
     with interrupted(1, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
         train(workplace, "training.seed=1", overwrite=True)
     # The old weights beside the new configuration would pass for a trained model.
-    assert set(contents(workplace / "models" / "m")) == {"config.json", "run.json"}
+    assert set(contents(workplace / "models" / "m")) == {"config.json", "run.json", "training_images.json"}
     train(workplace, "training.seed=1")
     assert len(read_history(workplace / "models" / "m" / "history.csv")) == 2
 
