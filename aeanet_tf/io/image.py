@@ -101,7 +101,7 @@ def check_held(path: Path | None, least: float, most: float) -> None:
     """
     if not (np.isfinite(least) and np.isfinite(most)):
         raise not_finite(path)
-    largest, bound = max(-least, most), float(np.finfo(np.float32).max)
+    largest, bound = max(-float(least), float(most)), float(np.finfo(np.float32).max)
     expect(largest <= bound, path or "image", f"values up to {largest:.3g}", f"at most {bound:.3g}, as float32 holds")
 
 

@@ -29,11 +29,17 @@ def save_images(folder, section, paths):
         folder: of the model.
         section: the section ``data`` of the run configuration.
         paths: files, and folders of OME-Zarrs.
+
+    Raises:
+        InputError: one of them has gone.
     """
     root, records = _root(section), {}
     for path in dict.fromkeys(map(Path, paths)):
-        size, time = _status(path)
-        records[_name(path, root)] = {"size": size, "time": time, "digest": _digest(path)}
+        try:
+            size, time = _status(path)
+            records[_name(path, root)] = {"size": size, "time": time, "digest": _digest(path)}
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read any more ({error.strerror or error})") from None
     write_text(Path(folder) / FILE, json.dumps(records, indent=1) + "\n")
 
 
