@@ -1,11 +1,13 @@
 """An image on both sides of the split is said, under whatever name it is there."""
 
+import json
 import logging
 import os
 
 import numpy as np
 import pytest
 
+from aeanet_tf.io.read import read_image
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.runs.image_data import TrainingImages
@@ -79,15 +81,13 @@ def test_one_file_under_two_names(tmp_path, said, how):
         elif how == "hard link":
             os.link(source, copy)
         else:
-            from aeanet_tf.io.read import read_image
-
             write_image(folder / "z.tiff", read_image(source).array.astype("float32"), "YX", {"Y": 2, "X": 2}, "um")
     images = load(tmp_path)
     assert len(images.validation[0]) == 1
     assert (
         "z.tif" in said.text and "a.tif" in said.text and "1 of 1 images to validate on are on both sides" in said.text
     )
-    assert {path.name for path in map(type(low), images.files)} >= {"a.tif", "b.tif"}
+    assert {path.name for path in images.files} >= {"a.tif", "b.tif"}
 
 
 def test_folders_patches_and_stacks(tmp_path, said):
@@ -111,8 +111,6 @@ def test_folders_patches_and_stacks(tmp_path, said):
     section = {"kind": "labels", "root": str(tmp_path / "data"), "stack": "stack.tif", "label_stack": "labels.tif"}
     section |= {"train_slices": "0-3", "validation_slices": "4-5"}
     write_config(tmp_path / "run.json", model={"n_channel_out": 2}, training={"loss": "cross_entropy"})
-    import json
-
     config = json.loads((tmp_path / "run.json").read_text())
     (tmp_path / "run.json").write_text(json.dumps({**config, "data": section}))
     images = load(tmp_path)

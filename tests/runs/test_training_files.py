@@ -90,5 +90,5 @@ def test_of_a_record_that_is_damaged_or_missing_nothing_is_known(begun, text):
 
 
 def test_data_that_are_gone_are_no_news_of_a_trained_model(begun):
-    folder, section, files = begun
+    folder, section, _ = begun
     assert images_remark(folder, section.model_copy(update={"root": "nowhere"})) == ""
