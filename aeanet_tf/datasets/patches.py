@@ -1,6 +1,6 @@
 """Training patches in CSBDeep's .npz format, by CSBDeep's own functions, from checked images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from aeanet_tf.datasets.pairs import check_partners, read_pair
+from aeanet_tf.datasets.patch_normalization import PatchNormalization
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.files import replacing
 from aeanet_tf.io.image import TIFF_SUFFIXES, check_axes, image_suffix
 from aeanet_tf.io.image_path import ImagePath
 from aeanet_tf.io.ome_sets import one_of_each_set
 from aeanet_tf.io.series import series_paths
+from aeanet_tf.io.value_range import measurable
 
 
 @dataclass(frozen=True)
@@ -164,18 +166,18 @@ def cut_patches(
     size = check_pairs(pairs, settings)
     from csbdeep.data import RawData, create_patches, create_patches_reduced_target
 
-    current = None
+    current: tuple[Path, Path] | None = None
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray, str, None]]:
         nonlocal current
-        for low_path, current in pairs:
-            low, gt = read_pair(low_path, current, settings.axes, settings.reduce)
-            yield low.array, gt.array, low.axes, None
+        for current in pairs:
+            low, gt = read_pair(*current, settings.axes, settings.reduce)
+            yield measurable(low.array), measurable(gt.array), low.axes, None
 
     # As RawData.from_folder makes it, which takes the files in the order of the file system, however, and fails
     # on dimensions of size 1.
     raw = RawData(generate, len(pairs), f"{basepath}: {', '.join(sources)} -> {target} ({pattern or 'every TIFF'})")
-    options: dict[str, Any] = {**_options(settings), "verbose": verbose}
+    options: dict[str, Any] = {**_options(settings, lambda: current), "verbose": verbose}
     with _numpy_seed(settings.seed):
         try:
             if settings.reduce is None:
@@ -192,20 +194,16 @@ def cut_patches(
             if isinstance(error, InputError) or "patch_filter" not in str(error):
                 raise
             raise InputError(
-                f"{current}: no place for a patch of {size} passes the background filter; lower the "
+                f"{current and current[1]}: no place for a patch of {size} passes the background filter; lower the "
                 f"threshold ({settings.threshold}) or switch the filter off"
             ) from error
 
 
-def _options(settings: PatchSettings) -> dict[str, Any]:
-    from csbdeep.data import no_background_patches, norm_percentiles
+def _options(settings: PatchSettings, paths: Callable[[], tuple[Path, Path] | None]) -> dict[str, Any]:
+    from csbdeep.data import no_background_patches
 
-    options: dict[str, Any] = {"patch_filter": None}
-    if settings.threshold is not None:
-        options["patch_filter"] = no_background_patches(threshold=settings.threshold)
-    if settings.percentiles is not None:
-        options["normalization"] = norm_percentiles(percentiles=settings.percentiles)
-    return options
+    patch_filter = None if settings.threshold is None else no_background_patches(threshold=settings.threshold)
+    return {"patch_filter": patch_filter, "normalization": PatchNormalization(settings.percentiles, paths)}
 
 
 @contextmanager

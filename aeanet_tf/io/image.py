@@ -160,10 +160,22 @@ def not_finite(path: Path | None) -> InputError:
 
 
 def check_finite(path: Path | None, array: np.ndarray) -> None:
-    """Raise `not_finite` where an image, or a piece of it, holds NaN or infinity."""
+    """Raise an `InputError` where an image, or a piece of it, holds NaN, infinity, or values beyond float32's range."""
     # The extremes suffice, since minimum and maximum propagate NaN, and need no mask of the image's size.
-    if array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
+    if array.dtype.kind == "f" and array.size:
+        check_held(path, array.min(), array.max())
+
+
+def check_held(path: Path | None, least: float, most: float) -> None:
+    """Check that float32, in which images are normalised and restored, can hold the extremes of an image.
+
+    Raises:
+        InputError: one of them is not finite, or beyond the range.
+    """
+    if not (np.isfinite(least) and np.isfinite(most)):
         raise not_finite(path)
+    largest, bound = max(-float(least), float(most)), float(np.finfo(np.float32).max)
+    expect(largest <= bound, path or "image", f"values up to {largest:.3g}", f"at most {bound:.3g}, as float32 holds")
 
 
 # Letters that tifffile gives to dimensions of which nothing is known: pages in a row, and others.

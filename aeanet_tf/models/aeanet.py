@@ -5,7 +5,7 @@ import warnings
 from dataclasses import replace
 
 import numpy as np
-from csbdeep.data import PadAndCropResizer, PercentileNormalizer
+from csbdeep.data import PadAndCropResizer
 from csbdeep.internals.probability import ProbabilisticPrediction
 from csbdeep.models import Config
 
@@ -16,6 +16,7 @@ from aeanet_tf.models.ensemble import predict_ensemble
 from aeanet_tf.models.fitting import default_optimizer, network_to_train, prepared_callbacks, run_callbacks
 from aeanet_tf.models.initial_weights import assign, common_weights, source_model
 from aeanet_tf.models.network_size import LOADED, check_size
+from aeanet_tf.models.percentiles import SafePercentileNormalizer
 from aeanet_tf.models.predict_arrays import predict_images
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import build_network
@@ -261,7 +262,7 @@ class AEANet(PublicCARE):
         self,
         img,
         axes,
-        normalizer=PercentileNormalizer(),  # noqa: B008  CSBDeep's defaults, which it does not change
+        normalizer=SafePercentileNormalizer(),  # noqa: B008  CSBDeep's defaults, which it does not change
         resizer=PadAndCropResizer(),  # noqa: B008
         n_tiles=None,
         tiling="exact",
@@ -331,7 +332,7 @@ class AEANet(PublicCARE):
         self,
         img,
         axes,
-        normalizer=PercentileNormalizer(),  # noqa: B008
+        normalizer=SafePercentileNormalizer(),  # noqa: B008
         resizer=PadAndCropResizer(),  # noqa: B008
         n_tiles=None,
         **options,

@@ -3,6 +3,7 @@
 import os
 import warnings
 
+import numpy as np
 from csbdeep.models import CARE
 from csbdeep.utils import axes_check_and_normalize
 
@@ -43,12 +44,21 @@ class PublicCARE(CARE):
         """Load the weights of a file in the model folder.
 
         Raises:
-            InputError: there is none, it is damaged, or its weights are those of another network.
+            InputError: there is none, it is damaged, its weights are those of another network, or some are NaN or
+                infinite. Of the latter the network takes none.
         """
         if self.basedir is None:
             warnings.warn("load_weights: the model has no folder (basedir is None), nothing is loaded", stacklevel=2)
             return
+        kept = self.keras_model.get_weights()
         load_weights(self.keras_model, self.logdir / name)
+        for variable in self.keras_model.weights:
+            if not np.isfinite(np.asarray(variable)).all():
+                self.keras_model.set_weights(kept)
+                raise InputError(
+                    f"{self.logdir / name}: {variable.path}: found NaN or infinite weights, expected finite ones; the "
+                    "training diverged, or the file is damaged"
+                )
 
     # What CSBDeep's own methods call.
 

@@ -140,6 +140,11 @@ class AEANetConfig(Config):
         return self.spec
 
     @property
+    def target_channels(self):
+        """Channels of the images to train for."""
+        return self.n_channel_out
+
+    @property
     def restores(self):
         """Whether predictions are images of the axes and channels of the input, which can have its intensities and
         which a filter could make as well."""
@@ -314,6 +319,11 @@ class SegmentationAEANetConfig(AEANetConfig):
         super().__init__(axes, n_channel_in, n_channel_out, probabilistic, allow_new_parameters, **kwargs)
         self.labels = check_labels(labels, self.n_channel_out)
         self.train_class_weights = check_class_weights(self.train_class_weights, self.n_channel_out)
+
+    @property
+    def target_channels(self):
+        """One: the classes of a label image, whatever their number."""
+        return 1
 
     @classmethod
     def from_csbdeep(cls, config):

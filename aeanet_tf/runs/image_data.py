@@ -11,7 +11,10 @@ from aeanet_tf.datasets.pairs import pair_folders, read_npz, read_pair
 from aeanet_tf.datasets.samples import as_channels, load_sample_pairs
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import check_fits, with_axes
-from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.io.image_path import ImagePath
+from aeanet_tf.io.ome_zarr import is_zarr
+from aeanet_tf.io.read import find_images
+from aeanet_tf.models.normalizers import make_normalizer, normalized
 from aeanet_tf.paths import matching_paths
 from aeanet_tf.sections.stack import parse_slices
 
@@ -23,8 +26,9 @@ class TrainingImages(NamedTuple):
         X, Y: to train on: arrays of patches from an ``.npz``, otherwise lists of whole images; of label images the
             values of the classes.
         validation: ``(X, Y)`` to validate on.
-        names: what messages call the pairs to train on, and those to validate on; empty where they are never told.
+        names: what messages call the pairs to train on, and those to validate on.
         triplets: the `TripletRecord` of every candidate, for slices of a stack.
+        files: what was read, files and folders of OME-Zarrs.
     """
 
     X: Any
@@ -32,6 +36,7 @@ class TrainingImages(NamedTuple):
     validation: tuple
     names: tuple = ((), ())
     triplets: list | None = None
+    files: tuple = ()
 
 
 def pairs_of_epoch(section, images):
@@ -60,7 +65,7 @@ def load_npz(section, network):
         if array.shape[-1] != n:
             raise InputError(f"{files[0]}: {name} has {array.shape[-1]} channels, the model is configured for {n}")
     names = [f"{files[0]}: patch {i}" for i in range(len(X) + len(validation[0]))]
-    return TrainingImages(X, Y, validation, (names[: len(X)], names[len(X) :]))
+    return TrainingImages(X, Y, validation, (names[: len(X)], names[len(X) :]), files=(files[0],))
 
 
 def load_sample(section, network):
@@ -95,7 +100,12 @@ def _load_pairs(section, network, pairs, spread=False):
     """Read pairs of paths, or each `LabelFreeImage`, one by one."""
     parts, normalizer = held_out_pairs(section, pairs, spread=spread), make_normalizer(section.normalization)
     (X, Y, names), (*validation, others) = (_read(part, section.axes, network, normalizer) for part in parts)
-    return TrainingImages(X, Y, tuple(validation), (names, others))
+    files = tuple(file for part in parts for pair in part for file in _files_of(pair))
+    return TrainingImages(X, Y, tuple(validation), (names, others), files=files)
+
+
+def _files_of(pair):
+    return [pair.signal[0], pair.target[0]] if isinstance(pair, LabelFreeImage) else pair
 
 
 def held_out_pairs(section, pairs, channels=None, spread=False):
@@ -122,6 +132,12 @@ def chosen_images(section):
     """Which images of files that hold several a section names, whether planes may be missing, and whether folders are
     volumes; as keywords, those that the section has."""
     return {name: getattr(section, name) for name in ("series", "allow_missing", "slices") if hasattr(section, name)}
+
+
+def stack_files(stack):
+    """The files of a `SerialStack`: one, or those of its slices."""
+    path = ImagePath.of(stack.path).path
+    return [path] if path.is_file() or is_zarr(path) else find_images(path)
 
 
 def chosen_numbers(section, kind, count=None, what="slices counted from 0"):
@@ -169,11 +185,7 @@ def network_image(image, axes, n_channel, normalizer):
     image = with_axes(image, axes)
     check_fits(image, axes, n_channel)
     array = move_image_axes(image.array, image.axes, axes, True)
-    try:
-        return normalizer.before(array, axes)
-    except InputError as error:
-        # A normaliser is not told the name.
-        raise InputError(f"{image.path}: {str(error).removeprefix('image: ')}") from error
+    return normalized(normalizer, array, axes, image.path)
 
 
 def _normalised(pair, network, normalizer):
@@ -182,4 +194,4 @@ def _normalised(pair, network, normalizer):
         pair = map(as_channels, pair)
     else:
         pair = ([image[..., None] for image in images] for images in pair)
-    return tuple([normalizer.before(image, network.axes) for image in images] for images in pair)
+    return tuple([normalized(normalizer, image, network.axes, "sample") for image in images] for images in pair)

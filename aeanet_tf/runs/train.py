@@ -21,9 +21,11 @@ from aeanet_tf.runs.image_data import (
 )
 from aeanet_tf.runs.label_data import load_iseg, load_labels
 from aeanet_tf.runs.slice_data import TRIPLETS_FILE, load_slices, load_triplets, save_triplets
+from aeanet_tf.runs.split_check import warn_of_shared_images
+from aeanet_tf.runs.training_files import check_images, images_remark, save_images
 from aeanet_tf.training import ResumableState, reduce_on_plateau
 from aeanet_tf.training.devices import find_devices
-from aeanet_tf.training.pairs import MatchError
+from aeanet_tf.training.pairs import MatchError, PairError
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -55,7 +57,9 @@ def load_data(section, network):
         InputError: files that cannot be read or do not fit each other or the network; no image to train or to
             validate on; images that are to train and to validate on.
     """
-    return LOADERS[section.kind](section, network)
+    images = LOADERS[section.kind](section, network)
+    warn_of_shared_images(images, targets=not section.segments)
+    return images
 
 
 def model_config(config, pairs=None):
@@ -141,6 +145,8 @@ def train_run(config, overwrite=False, verbose=1):
     start = {} if resume else _initial_weights(config, network)
     find_devices(config.training.devices, config.training.batch_size, "training.")
     images, trained = load_data(config.data, network), _model_class(config)
+    if resume:
+        check_images(folder, config.data, images.files)
     if config.training.epochs is not None:
         network = _of_length(config, pairs_of_epoch(config.data, images))
     data = _prepared(trained, network, images)
@@ -152,6 +158,8 @@ def train_run(config, overwrite=False, verbose=1):
     if overwrite:
         _remove_training(folder)
     save_run(folder, config)
+    if not resume:
+        save_images(folder, config.data, images.files)
     if images.triplets is not None:
         save_triplets(folder, images.triplets)
     with warnings.catch_warnings():
@@ -195,11 +203,10 @@ def _prepared(trained, network, images):
     """What a class of models is trained on; images that it cannot be trained on are refused, by the names of files."""
     try:
         return trained.prepared_data(network, images.X, images.Y, images.validation)
-    except MatchError as error:
-        names = images.names[bool(error.data)]
-        raise InputError(
-            f"{names[error.index]}: {error.reason}; data.match_targets=false leaves them as they are"
-        ) from None
+    except PairError as error:
+        name = images.names[bool(error.data)][error.index] + ", its target" * (error.side == "Y")
+        help = "; data.match_targets=false leaves them as they are" * isinstance(error, MatchError)
+        raise InputError(f"{name}: {error.reason}{help}") from None
 
 
 def _remove_training(folder):
@@ -227,5 +234,8 @@ def _may_resume(folder, config, overwrite):
         )
     killed_at_once = is_same_run(load_run(folder), config) and not (folder / "weights_last.h5").exists()
     if weight_files(folder) and not killed_at_once:
-        raise InputError(f"{folder}: holds a trained model; --overwrite replaces it, another model.name keeps it")
+        remark = images_remark(folder, config.data)
+        raise InputError(
+            f"{folder}: holds a trained model{remark}; --overwrite replaces it, another model.name keeps it"
+        )
     return False

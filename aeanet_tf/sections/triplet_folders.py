@@ -66,6 +66,11 @@ def _check(folder: Path) -> list[Path]:
     return files
 
 
+def triplet_files(folder: Path) -> list[Path]:
+    """The images of the folder of a triplet, in the order of the numbers in their names."""
+    return _images(folder)
+
+
 def holds_triplets(source: Path) -> bool:
     """Whether a list or a folder is likely to name triplets: the first folder with images below it has three."""
     if source.is_file():

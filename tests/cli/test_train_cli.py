@@ -18,7 +18,15 @@ from aeanet_tf.training import read_history
 from tests.models import EAGER, NETWORK, contents, eager_tensorflow, write_config, write_pairs
 
 pytestmark = EAGER
-MODEL = {"config.json", "run.json", "weights_best.h5", "weights_last.h5", "history.csv", "filters.json"}
+MODEL = {
+    "config.json",
+    "run.json",
+    "training_images.json",
+    "weights_best.h5",
+    "weights_last.h5",
+    "history.csv",
+    "filters.json",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -236,3 +236,50 @@ def test_an_interrupted_write_leaves_no_half_image(model, tmp_path, image, monke
     assert read_image(tmp_path / "out" / "a.tif").array.shape == image.shape
     predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES)
     assert sorted(contents(tmp_path / "out")) == ["a.tif", "b.tif", "c.tif"]
+
+
+def test_sparse_files_are_restored_as_arrays_are(model, tmp_path, caplog):
+    sparse = np.full((64, 48), 100, "uint16")
+    sparse[30, 20:23] = 3000
+    stack = np.stack([sparse, np.full_like(sparse, 7), sparse[::-1]])
+    for name, array, axes in (("a", sparse, "YX"), ("b", np.full((20, 18), 500, "uint16"), "YX"), ("c", stack, "TYX")):
+        save(tmp_path / "in" / f"{name}.tif", array, axes)
+    predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES)
+    said = [message for message in caplog.messages if "coincide" in message or "constant" in message]
+    named = [message.split(":")[0].rpartition("/")[2] for message in said]
+    assert named == ["a.tif", "b.tif", "c.tif", "c.tif", "c.tif"]
+    results = {name: read_image(tmp_path / "out" / f"{name}.tif").array for name in "abc"}
+    # By hand: 3 of 3072 pixels, percentile 99.98 is one of them, of 0.2 the background.
+    network = np.asarray(model.keras_model(((sparse - 100.0) / 2900)[None, ..., None].astype("float32")))[0, ..., 0]
+    for found in (results["a"], results["c"][0], model.predict(sparse, "YX")):
+        np.testing.assert_allclose(found, 100 + 2900 * network, rtol=1e-4, atol=1)
+    assert (results["b"] == 500).all() and (results["c"][1] == 7).all()
+    predict_files(model, tmp_path / "in" / "a.tif", tmp_path / "tiles", PERCENTILES, n_tiles=(2, 2))
+    np.testing.assert_allclose(read_image(tmp_path / "tiles" / "a.tif").array, results["a"], atol=1)
+
+
+@pytest.mark.parametrize("tiles", [None, (2, 1)])
+def test_a_prediction_that_is_not_finite_is_not_written(tmp_path, image, tiles):
+    model = make()
+    kernel = model.keras_model.weights[0]
+    kernel.assign(np.full(kernel.shape, np.inf))
+    save(tmp_path / "in" / "a.tif", image, "YX")
+    with pytest.raises(InputError, match=r"in/a\.tif: the prediction holds NaN or infinite values"):
+        predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES, n_tiles=tiles)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_float32_cannot_hold_is_refused_of_every_normalisation(model, tmp_path, image):
+    large = image.astype("float64")
+    large[3, 4] = 1e39
+    tifffile.imwrite(tmp_path / "a.tif", large)
+    sections = [PERCENTILES, NormalizationSection(kind="standard"), NormalizationSection(kind="none")]
+    for section in (*sections, NormalizationSection(kind="range", low=0, high=255)):
+        with pytest.raises(InputError, match=r"a\.tif: found values up to 1e\+39, expected at most 3\.4e\+38"):
+            predict_files(model, tmp_path / "a.tif", tmp_path / "out", section)
+    assert not (tmp_path / "out").exists()
+    tifffile.imwrite(tmp_path / "b.tif", np.full((20, 18), 1e30, "float32"))
+    with pytest.raises(InputError, match=r"b\.tif: values of 1e\+30 to 1e\+30 are not finite once they are normalised"):
+        predict_files(
+            model, tmp_path / "b.tif", tmp_path / "out", NormalizationSection(kind="range", high=1e-30, low=0)
+        )
