@@ -20,7 +20,7 @@ from aeanet_tf.cli import (
     quickstart,
     train,
 )
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import DivergedError, InputError
 
 COMMANDS = (
     train,
@@ -57,7 +57,8 @@ def make_parser():
 
 
 def main(arguments=None):
-    """Run a command. Bad input gives one line and exit code 2; an interruption exit code 130.
+    """Run a command. Bad input gives one line and exit code 2, a training that diverged one and exit code 1; an
+    interruption exit code 130.
 
     Args:
         arguments: list of strings, those of the command line by default.
@@ -78,6 +79,9 @@ def main(arguments=None):
     except (InputError, MemoryError) as error:
         print(f"aeanet: error: {str(error) or 'out of memory'}", file=sys.stderr)
         return 2
+    except DivergedError as error:
+        print(f"aeanet: error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("aeanet: interrupted", file=sys.stderr)
         return 130

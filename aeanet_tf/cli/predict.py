@@ -52,6 +52,9 @@ def add_arguments(parser):
     parser.add_argument(
         "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
     )
+    parser.add_argument(
+        "--wait", action="store_true", help="wait where another process makes the same prediction in the output folder"
+    )
     _add_tiling(parser)
     _add_segmentation(parser)
 
@@ -123,7 +126,7 @@ def run(args):
     options = FileOptions(**given)
     with ExitStack() as stack:
         model, client = partial(_model, args.model, args.weights), _client(args, stack)
-        predict_files(model, args.input, args.output, _normalization(args), options, client)
+        predict_files(model, args.input, args.output, _normalization(args), options, client, args.wait)
 
 
 def _model(folders, weights):

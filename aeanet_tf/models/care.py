@@ -1,10 +1,16 @@
 """CSBDeep's CARE with public names for what the package needs of it; nothing else reads its private ones."""
 
+import io
+import json
 import warnings
+from pathlib import Path
 
+import h5py
 from csbdeep.models import CARE
+from csbdeep.models.base_model import save_weights_to_hdf5_group
 from csbdeep.utils import axes_check_and_normalize
 
+from aeanet_tf.files import replacing, write_text
 from aeanet_tf.models.folder import weight_files
 
 
@@ -23,8 +29,6 @@ class PublicCARE(CARE):
     checked_normalizer = CARE._check_normalizer_resizer
     # A function of an array of axes that gives it the network's; and of a prediction, the image's again.
     permutation = CARE._make_permute_axes
-    # Saves the last weights and loads the best ones.
-    finish_training = CARE._training_finished
 
     def __init__(self, config, name, basedir):
         super().__init__(config, name, basedir)
@@ -35,7 +39,46 @@ class PublicCARE(CARE):
         """How far the convolutions of the network see, in pixels along each of its spatial axes."""
         return tuple(map(int, self.stages(None).stages[0].radius))
 
+    def write_weights(self, path):
+        """Write the weights of the network to a file in CSBDeep's format; in Keras's where the name ends in
+        ``.weights.h5``.
+
+        In memory first: HDF5 leaves tracebacks, and files open, where the disk is full.
+        """
+        if str(path).endswith(".weights.h5"):
+            self.keras_model.save_weights(str(path))
+            return
+        content = io.BytesIO()
+        with h5py.File(content, "w") as file:
+            save_weights_to_hdf5_group(file, self.keras_model)
+        Path(path).write_bytes(content.getbuffer())
+
+    def finish_training(self, last=True):
+        """Save the last weights, if there are any to save, and load the best ones; nothing without a folder.
+
+        Raises:
+            WriteError: the file cannot be written; an earlier one is as it was.
+        """
+        if self.basedir is None:
+            return
+        if last and self.config.train_checkpoint_last is not None:
+            with replacing(self.logdir / self.config.train_checkpoint_last) as partial:
+                self.write_weights(partial)
+        if self.config.train_checkpoint is not None and weight_files(self.logdir):
+            print()
+            self._find_and_load_weights(self.config.train_checkpoint)
+
     # What CSBDeep's own methods call.
+
+    def _set_logdir(self):
+        # CSBDeep's own leaves half a file behind where it is killed, or the disk is full.
+        if self.basedir is None or self.config is None:
+            super()._set_logdir()
+            return
+        self.logdir = self.basedir / self.name
+        if self.logdir.exists():
+            warnings.warn(f"output path for model already exists: {self.logdir}", stacklevel=4)
+        write_text(self.logdir / "config.json", json.dumps(vars(self.config)))
 
     @property
     def _config_class(self):

@@ -17,7 +17,7 @@ from aeanet_tf.prediction.options import FileOptions
 logger = logging.getLogger("aeanet_tf")
 
 
-def predict_files(model, inputs, output, normalization, options=None, client=None, **kwargs):
+def predict_files(model, inputs, output, normalization, options=None, client=None, wait=False, **kwargs):
     """Restore every image of a folder or pattern: ImageJ-compatible tifs, OME-Zarr or NIfTI of the same names, float32;
     segmentation models write labels, uint8 or uint16.
 
@@ -35,6 +35,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
         options: `FileOptions`; its fields can also be given as keywords.
         client: a ``distributed.Client`` whose workers evaluate the tiles, or a function that makes it; ``None`` for
             this process.
+        wait: whether to wait where another process makes the same prediction in the same folder.
 
     Returns:
         The paths written, in the order of the inputs.
@@ -42,6 +43,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
     Raises:
         InputError: an image that cannot be read or does not fit the model, options that do not fit it, a disk that is
             full. Images before it are written.
+        BusyError: another process makes the same prediction in the same folder, and ``wait`` is not set.
     """
     options = FileOptions(**kwargs) if options is None else options
     output, paths = Path(output), _images(inputs, options.channels)
@@ -59,7 +61,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
     _check_targets(paths, targets)
     run = prepare_run(models, normalization, options, client, output, paths)
     pairs = list(zip(paths, targets, strict=True))
-    with folder_made(output):
+    with folder_made(output), run.state.locked(wait):
         try:
             _predict_groups(run, [pairs] if options.context == "group" else [[pair] for pair in pairs])
         except UnfinishedError:
@@ -68,7 +70,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
         except (InputError, MemoryError):
             run.state.remove()
             raise
-    run.state.remove()
+        run.state.remove()
     written = [target for files in targets for target in files]
     logger.info("%d images written to %s", len(paths), output)
     return written
