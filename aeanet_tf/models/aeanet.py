@@ -137,7 +137,8 @@ class AEANet(PublicCARE):
         # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
         names = self.default_metrics if metrics is None else metrics
         metrics = [self._loss(name) for name in names]
-        self.trained_network.compile(optimizer, self._loss(config.train_loss), metrics=metrics, jit_compile=False)
+        self.losses = {"loss": self._loss(config.train_loss), **{metric.__name__: metric for metric in metrics}}
+        self.trained_network.compile(optimizer, self.losses["loss"], metrics=metrics, jit_compile=False)
         self.callbacks = prepared_callbacks(self)
         self.best_weights = None
         if self.basedir is not None and config.train_checkpoint is not None:

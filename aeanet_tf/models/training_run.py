@@ -9,6 +9,8 @@ import tensorflow as tf
 from aeanet_tf.errors import WriteError, one_line
 from aeanet_tf.locks import locked
 from aeanet_tf.models.fitting import run_callbacks
+from aeanet_tf.models.traced import released_with
+from aeanet_tf.models.training_memory import LESS, check_memory, prepared_validation
 from aeanet_tf.training import DIVERGED_FILE, StopAtDivergence
 from aeanet_tf.training.divergence import diverged_error, note_divergence
 
@@ -34,7 +36,8 @@ def _run(model, sampler, validation, shown, epochs, resume, verbose):
     epochs = model.config.train_epochs if epochs is None else epochs
     model.make_ready(epochs * sampler.steps)
     network, divergence = model.trained_network, StopAtDivergence(model.keras_model)
-    measured = model.measured(validation)
+    tiled = prepared_validation(model, sampler, validation, check_memory(model, sampler))
+    measured = [*([] if tiled is None else [tiled]), *model.measured(validation)]
     callbacks, state = run_callbacks(model, sampler, shown, measured, divergence)
     if network is not model.keras_model:
         network.set_weights(model.keras_model.get_weights())
@@ -46,10 +49,10 @@ def _run(model, sampler, validation, shown, epochs, resume, verbose):
     divergence.begin(first)
     # Batches are numbered by optimiser step, so a second call of train goes on in the sequence, too.
     sampler.start = int(network.optimizer.iterations.numpy())
-    with _memory_running_out(), _without_remarks(), sampler.surfacing():
+    with released_with(model), _memory_running_out(), _without_remarks(), sampler.surfacing():
         history = network.fit(
             **sampler.fit_arguments(),
-            validation_data=validation,
+            validation_data=validation if tiled is None else None,
             epochs=epochs,
             initial_epoch=first,
             callbacks=callbacks,
@@ -65,7 +68,7 @@ def _run(model, sampler, validation, shown, epochs, resume, verbose):
         # SciPy with it, which only training needs.
         from aeanet_tf.models.filters import keep_filters
 
-        keep_filters(model, validation)
+        keep_filters(model, validation, tiled)
     if state is not None:
         state.clear()
     return history
@@ -99,8 +102,7 @@ def _memory_running_out():
         if "space left" in str(error):
             raise WriteError(f"logs: cannot be written ({one_line(error)})") from None
         raise MemoryError(
-            f"out of memory in training ({one_line(error, 80)}); what earlier epochs gave is kept. A smaller "
-            "training.patch_size, training.batch_size or network.first_filters takes less"
+            f"out of memory in training ({one_line(error, 80)}); what earlier epochs gave is kept; {LESS}"
         ) from None
 
 

@@ -236,5 +236,5 @@ def test_wrong_configurations_are_one_line(data, tmp_path):
 
 def test_a_training_that_diverges_at_once_says_so(data, tmp_path):
     lab = laboratory(data, tmp_path, overrides=(*SMALL, "training.learning_rate=1e30"))
-    with pytest.raises(DivergedError, match="diverged in epoch 1 of .*nothing was learned before"):
+    with pytest.raises(DivergedError, match=r"diverged in epoch 1 of .*nothing was learned before"):
         lab.model(lab.config("small", METHOD, 0))
