@@ -69,6 +69,9 @@ def locked(path: str | Path, work: str, hint: str, wait: bool = False):
         hint: what else to do, for the message.
         wait: whether to wait until the lock is free.
 
+    Yields:
+        The `Owner` that is gone and left the lock behind; ``None`` for none.
+
     Raises:
         BusyError: another process, or thread, holds it and ``wait`` is not set; or the file names a process on another
             machine, of which nothing is known here.
@@ -77,11 +80,11 @@ def locked(path: str | Path, work: str, hint: str, wait: bool = False):
     path = Path(path).absolute()
     key = str(path), threading.get_ident()
     if key in _held:
-        yield
+        yield None
         return
-    _held[key] = _acquired(path, work, hint, wait)
+    _held[key], before = _acquired(path, work, hint, wait)
     try:
-        yield
+        yield before
     finally:
         _release(_held.pop(key), path)
 
@@ -97,12 +100,12 @@ def _release(descriptor, path):
 
 
 def _acquired(path, work, hint, wait):
-    """The open descriptor of the lock file, taken."""
+    """The open descriptor of the lock file, taken, and who left it behind."""
     said = False
     while True:
         descriptor, owner = _attempt(path)
         if descriptor is not None:
-            return descriptor
+            return descriptor, owner
         who = "another process" if owner is None else str(owner)
         away = owner is not None and owner.host != platform.node()
         text = f"{path.parent}: {work} by {who}"
@@ -116,7 +119,7 @@ def _acquired(path, work, hint, wait):
 
 
 def _attempt(path):
-    """``(descriptor, None)`` of a lock that was free, ``(None, owner)`` of one that is held."""
+    """``(descriptor, owner)`` of a lock that was free, with who left it; ``(None, owner)`` of one that is held."""
     while True:
         with writing(path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -137,7 +140,7 @@ def _attempt(path):
                 os.lseek(descriptor, 0, os.SEEK_SET)
                 os.write(descriptor, _description())
             taken = True
-            return descriptor, None
+            return descriptor, owner
         finally:
             if not taken:
                 os.close(descriptor)

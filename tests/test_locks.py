@@ -57,8 +57,9 @@ def test_what_a_killed_process_held_is_free(tmp_path, holder, monkeypatch, caplo
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     caplog.set_level("INFO", "aeanet_tf")
-    with hold(tmp_path / "lock"):
+    with hold(tmp_path / "lock") as before:
         assert json.loads((tmp_path / "lock").read_text())["process"] == os.getpid()
+        assert before.process == holder.pid
     assert f"left by process {holder.pid}" in caplog.text
     assert not (tmp_path / "lock").exists()
 

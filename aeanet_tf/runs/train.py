@@ -138,14 +138,14 @@ def train_run(config, overwrite=False, verbose=1, wait=False):
         DivergedError: the training diverged, now or when it was run before; see `AEANet.train`.
     """
     folder = Path(config.model.basedir) / config.model.name
-    with folder_made(folder), locked_for_training(folder, wait):
+    with folder_made(folder), locked_for_training(folder, wait) as killed:
+        if not overwrite and was_finished(folder, config, killed):
+            return _finished(folder)
         return _train(folder, config, overwrite, verbose)
 
 
 def _train(folder, config, overwrite, verbose):
     """`train_run` in a folder that no other process trains in."""
-    if not overwrite and was_finished(folder, config):
-        return _finished(folder)
     resume = _may_resume(folder, config, overwrite)
     network = model_config(config)
     # A run that goes on has weights of its own, and no need of the model that it began with.
@@ -230,13 +230,15 @@ def is_unfinished(folder, config):
     return there and is_same_run(load_run(folder), config)
 
 
-def was_finished(folder, config):
-    """Whether a training of this very run was killed in its last operations, or diverged: all it left is there."""
+def was_finished(folder, config, killed=None):
+    """Whether a training of this very run was killed in its last operations, or diverged: all it left is there.
+
+    ``killed`` is who left a lock behind. The last thing that a training does is to remove it.
+    """
     folder = Path(folder)
-    left, diverged = ResumableState(folder / "resume").half_cleared, noted_divergence(folder)
-    if not (folder / "weights_last.h5").exists() or not (left or (diverged and diverged.kept)):
-        return False
-    return is_same_run(load_run(folder), config)
+    state, diverged = ResumableState(folder / "resume"), noted_divergence(folder)
+    ended = state.half_cleared or (killed and not state.path.exists()) or (diverged and diverged.kept)
+    return bool(ended and (folder / "weights_last.h5").exists() and is_same_run(load_run(folder), config))
 
 
 def _finished(folder):

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import platform
 import shutil
 
 import numpy as np
@@ -204,3 +205,15 @@ def test_a_stopped_run_is_still_one_that_goes_on(workplace, monkeypatch):
     assert not (workplace / "models" / "m" / ".training.lock").exists()
     train()
     assert len(read_history("models/m/history.csv")) == 3
+
+
+def test_killed_after_the_last_operation(workplace, capfd):
+    """All is done, but the lock is still there: success was never reported."""
+    train()
+    whole = contents(workplace)
+    lock = workplace / "models" / "m" / ".training.lock"
+    lock.write_text(json.dumps({"process": 2**22 + 1, "host": platform.node(), "begun": 0.0, "since": "yesterday"}))
+    assert main(["train", "--config", "run.json"]) == 0
+    assert contents(workplace) == whole
+    assert main(["train", "--config", "run.json"]) == 2
+    assert "holds a trained model" in capfd.readouterr().err
