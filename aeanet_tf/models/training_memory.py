@@ -14,9 +14,9 @@ from aeanet_tf.training.prefetching import ahead
 logger = logging.getLogger("aeanet_tf")
 
 # Measured by benchmarks/training_memory.py on Linux, x86: what a step takes, by what its layers give.
-ACTIVATIONS = 2.0
-# By so much measurements were below the estimate at most: what is more than this times the memory is refused.
-CERTAIN = 2.0
+ACTIVATIONS = 1.0
+# Measurements were below the estimate by up to this: what is more than so many times the memory is refused.
+CERTAIN = 1.5
 LESS = "a smaller training.patch_size, training.batch_size or network.first_filters takes less"
 
 
