@@ -77,6 +77,26 @@ def reading(path):
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
+class BusyError(InputError):
+    """A folder that another process is working in."""
+
+
+class DivergedError(RuntimeError):
+    """A training that failed: its loss, its validation or its weights became no finite numbers.
+
+    The message is one line; the command line prints it and leaves with exit code 1.
+
+    Attributes:
+        epoch: in which it happened, counted from 1; ``None`` for several trainings.
+        kept: number of the epochs before that were good, whose weights are kept; 0 for none.
+        history: Keras's ``History`` of the call that found it; ``None`` where an earlier one did.
+    """
+
+    def __init__(self, message, epoch=None, kept=0, history=None):
+        super().__init__(message)
+        self.epoch, self.kept, self.history = epoch, kept, history
+
+
 @contextmanager
 def writing(path):
     """Turn an ``OSError`` of the block into a `WriteError` that names ``path``."""

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import DivergedError, InputError
 from aeanet_tf.experiments.registry import EXPERIMENTS, SELF_TRAINED, TIMED
 from aeanet_tf.runs.shipped import CONFIGS
 
@@ -105,6 +105,9 @@ def run(args):
     path = run_experiment(args.name, lab)
     print(path.read_text(encoding="utf-8"))
     print(f"report in {path}")
+    if lab.diverged:
+        names = ", ".join(dict.fromkeys(lab.diverged))
+        raise DivergedError(f"{names}: training diverged; what the report in {path} has is of the epochs before")
 
 
 def _seeds(text):

@@ -21,7 +21,7 @@ from aeanet_tf.cli import (
     quickstart,
     train,
 )
-from aeanet_tf.errors import InputError, SkippedError, bounded, escaped
+from aeanet_tf.errors import DivergedError, InputError, SkippedError, bounded, escaped
 
 COMMANDS = (
     train,
@@ -72,7 +72,8 @@ def make_parser():
 
 
 def main(arguments=None):
-    """Run a command. Bad input gives one line and exit code 2, or 3 where it was skipped and the rest is done; an
+    """Run a command. Bad input gives one line and exit code 2, or 3 where it was skipped and the rest is done; a
+    training that diverged gives one and exit code 1; an
     interruption exit code 130.
 
     Args:
@@ -97,6 +98,8 @@ def main(arguments=None):
     os.environ.setdefault("MPLBACKEND", "Agg")
     try:
         args.run(args)
+    except DivergedError as error:
+        return _fail(error, 1)
     except SkippedError as error:
         return _fail(error, 3)
     except InputError as error:

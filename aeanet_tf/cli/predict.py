@@ -64,6 +64,9 @@ def add_arguments(parser):
         action="store_true",
         help="restore the others where images cannot be read or do not fit; exit code 3, and they are listed",
     )
+    parser.add_argument(
+        "--wait", action="store_true", help="wait where another process makes the same prediction in the output folder"
+    )
     _add_tiling(parser)
     _add_segmentation(parser)
 
@@ -135,7 +138,10 @@ def run(args):
     options = FileOptions(**given)
     with ExitStack() as stack:
         model, client = partial(_model, args.model, args.weights), _client(args, stack)
-        predict_files(model, args.input, args.output, _normalization(args), options, client, args.skip_bad)
+        normalization = _normalization(args)
+        predict_files(
+            model, args.input, args.output, normalization, options, client, skip_bad=args.skip_bad, wait=args.wait
+        )
 
 
 def _model(folders, weights):

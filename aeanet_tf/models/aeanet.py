@@ -1,10 +1,8 @@
 """AEANet: CSBDeep's CARE with the attention networks inside."""
 
 import logging
-import warnings
 from dataclasses import replace
 
-import numpy as np
 from csbdeep.data import PadAndCropResizer
 from csbdeep.internals.probability import ProbabilisticPrediction
 from csbdeep.models import Config
@@ -13,12 +11,13 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.models.care import PublicCARE
 from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.ensemble import predict_ensemble
-from aeanet_tf.models.fitting import default_optimizer, network_to_train, prepared_callbacks, run_callbacks
+from aeanet_tf.models.fitting import default_optimizer, network_to_train, prepared_callbacks
 from aeanet_tf.models.initial_weights import assign, common_weights, source_model
 from aeanet_tf.models.network_size import LOADED, check_size
 from aeanet_tf.models.percentiles import SafePercentileNormalizer
 from aeanet_tf.models.predict_arrays import predict_images
 from aeanet_tf.models.training_data import training_data
+from aeanet_tf.models.training_run import run_training
 from aeanet_tf.networks import build_network
 from aeanet_tf.paths import check_name
 from aeanet_tf.prediction.machine import EvaluationMemory, warn_if_emulated
@@ -145,18 +144,25 @@ class AEANet(PublicCARE):
         # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
         names = self.default_metrics if metrics is None else metrics
         metrics = [self._loss(name) for name in names]
-        self.trained_network.compile(optimizer, self._loss(config.train_loss), metrics=metrics, jit_compile=False)
+        self.losses = {"loss": self._loss(config.train_loss), **{metric.__name__: metric for metric in metrics}}
+        self.trained_network.compile(optimizer, self.losses["loss"], metrics=metrics, jit_compile=False)
         self.callbacks = prepared_callbacks(self)
-        self._best_weights = None
+        self.best_weights = None
         if self.basedir is not None and config.train_checkpoint is not None:
             # One for all calls of train: a second call does not overwrite better weights of the first.
-            self._best_weights = BestWeights(self.logdir / config.train_checkpoint, self.keras_model.save_weights)
+            self.best_weights = BestWeights(self.logdir / config.train_checkpoint, self.write_weights)
+
+    def make_ready(self, steps):
+        """Call `prepare_for_training` if that was not done; the steps of the training are what a schedule ends with."""
+        if self.trained_network is None:
+            self._steps = steps
+            self.prepare_for_training()
 
     def _loss(self, name):
         """The loss or metric called ``name``."""
         return get_loss(name)
 
-    def _measured(self, validation):
+    def measured(self, validation):
         """Callbacks that add to the logs of an epoch what is to be in the history."""
         return []
 
@@ -182,6 +188,10 @@ class AEANet(PublicCARE):
 
         Raises:
             InputError: data whose shapes do not fit each other, the configuration or the network.
+            BusyError: another process trains in the folder.
+            DivergedError: the loss, the validation or the weights became no finite numbers. The network then has its
+                best weights of the epochs before; ``weights_last.h5`` are those of the last good epoch.
+            MemoryError: memory ran out, with a line on what takes less.
         """
         data = self.prepared_data(self.config, X, Y, validation_data, steps_per_epoch, augmenter)
         return self.fit(*data, epochs, resume=resume, verbose=verbose)
@@ -212,51 +222,7 @@ class AEANet(PublicCARE):
         Returns:
             Keras's ``History``; see `train`.
         """
-        epochs = self.config.train_epochs if epochs is None else epochs
-        if self.trained_network is None:
-            # What `epochs` and `steps_per_epoch` come to, a schedule is to end with.
-            self._steps = epochs * sampler.steps
-            self.prepare_for_training()
-        measured = self._measured(validation)
-        callbacks, state = run_callbacks(self, self._best_weights, sampler, shown, measured)
-        network, first = self.trained_network, 0
-        if network is not self.keras_model:
-            network.set_weights(self.keras_model.get_weights())
-        if state is not None:
-            if not resume:
-                state.clear()
-            first = state.restore(network, callbacks)
-            if first:
-                logger.info("resuming after epoch %d of %d", first, epochs)
-        # Batches are numbered by optimiser step, so a second call of train goes on in the sequence, too.
-        sampler.start = int(network.optimizer.iterations.numpy())
-        with warnings.catch_warnings(), sampler.surfacing():
-            # CSBDeep's remarks on its own calls: a file format, and a list of one input.
-            warnings.filterwarnings("ignore", message="Detected filename suffix")
-            warnings.filterwarnings("ignore", message="The structure of `inputs`")
-            history = network.fit(
-                **sampler.fit_arguments(),
-                validation_data=validation,
-                epochs=epochs,
-                initial_epoch=first,
-                callbacks=callbacks,
-                verbose=verbose,
-            )
-        if network is not self.keras_model:
-            # Also where no epoch was left to run, and after what callbacks do at the end.
-            self.keras_model.set_weights(network.get_weights())
-        losses = history.history.get("loss", [])
-        if losses and not np.isfinite(losses[-1]):
-            logger.error("training stopped in epoch %d: the loss is not a number", history.epoch[-1] + 1)
-        self.finish_training()
-        if self.config.train_baselines and self.config.restores:
-            # SciPy with it, which only training needs.
-            from aeanet_tf.models.filters import keep_filters
-
-            keep_filters(self, validation)
-        if state is not None:
-            state.clear()
-        return history
+        return run_training(self, sampler, validation, shown, epochs, resume=resume, verbose=verbose)
 
     def predict(
         self,

@@ -58,7 +58,7 @@ class SliceInterpolationNet(AEANet):
         self._trained_loss = InterpolationLoss(name, self.config.train_vgg_weights)
         return self._trained_loss
 
-    def _measured(self, validation):
+    def measured(self, validation):
         return [InterpolationProgress(self.keras_model, self._trained_loss, validation)]
 
     def interpolate(

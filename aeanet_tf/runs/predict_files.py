@@ -18,7 +18,9 @@ from aeanet_tf.prediction.options import FileOptions
 logger = logging.getLogger("aeanet_tf")
 
 
-def predict_files(model, inputs, output, normalization, options=None, client=None, skip_bad=False, **kwargs):
+def predict_files(
+    model, inputs, output, normalization, options=None, client=None, *, skip_bad=False, wait=False, **kwargs
+):
     """Restore every image of a folder or pattern: ImageJ-compatible tifs, OME-Zarr or NIfTI of the same names, float32;
     segmentation models write labels, uint8 or uint16.
 
@@ -40,6 +42,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
             this process.
         skip_bad: restore the others where some images cannot be read or do not fit the model, also where damage shows
             only while one is read (but not with the context "group", whose images are one).
+        wait: whether to wait where another process makes the same prediction in the same folder.
 
     Returns:
         The paths written, in the order of the inputs.
@@ -48,6 +51,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
         InputError: an image that cannot be read or does not fit the model, options that do not fit it, a disk that is
             full. Images before it are written where it could not be seen beforehand.
         SkippedError: with ``skip_bad``, when the others are written.
+        BusyError: another process makes the same prediction in the same folder, and ``wait`` is not set.
     """
     options = FileOptions(**kwargs) if options is None else options
     output, paths = Path(output), _images(inputs, options)
@@ -66,7 +70,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
     run = prepare_run(models, normalization, options, client, output, paths)
     pairs = list(zip(paths, targets, strict=True))
     bad = _bad_images(run, pairs, skip_bad)
-    with folder_made(output):
+    with folder_made(output), run.state.locked(wait):
         try:
             groups = [pairs] if options.context == "group" else [[pair] for pair in pairs]
             _predict_groups(run, groups, bad, skip_bad and options.context != "group")
@@ -76,7 +80,7 @@ def predict_files(model, inputs, output, normalization, options=None, client=Non
         except (InputError, MemoryError):
             run.state.remove()
             raise
-    run.state.remove()
+        run.state.remove()
     written = [target for path, files in pairs if path not in bad for target in files]
     logger.info("%d images written to %s", len(paths) - len(bad), output)
     if bad:

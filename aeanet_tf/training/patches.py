@@ -248,8 +248,13 @@ class ValidationSet(keras.utils.PyDataset):
                 raise PairError(i, f"found size {shape}, expected at least {div_by} to validate on")
         if at_most is not None:
             self.size = tuple(min(n, most) for n, most in zip(self.size, at_most, strict=True))
-        limit = 0 if max_positions is None else _whole("max_positions", max_positions, 1)
-        self.batch_size = min(len(self._pairs), max(1, limit // math.prod(self.size)))
+        self._limit = 0 if max_positions is None else _whole("max_positions", max_positions, 1)
+        self.batch_size = min(len(self._pairs), max(1, self._limit // math.prod(self.size)))
+
+    def crop(self, at_most):
+        """Crop images to no more than a size from now on, a multiple of ``div_by``."""
+        self.size = tuple(min(n, most) for n, most in zip(self.size, at_most, strict=True))
+        self.batch_size = min(len(self._pairs), max(1, self._limit // math.prod(self.size)))
 
     def __len__(self):
         return math.ceil(len(self._pairs) / self.batch_size)

@@ -191,7 +191,7 @@ def test_a_file_where_the_model_folder_should_be(workplace, name):
     (workplace / "models" / "taken").write_text("mine")
     overrides = {"basedir": f"model.basedir={workplace / 'models' / 'taken'}", "name": "model.name=taken"}
     for overwrite in (False, True):
-        with pytest.raises(InputError, match=r"taken.*: the model folder cannot be made"):
+        with pytest.raises(InputError, match=r"taken.*: cannot be written"):
             train(workplace, overrides[name], overwrite=overwrite)
     assert (workplace / "models" / "taken").read_text() == "mine"
 
