@@ -19,7 +19,7 @@ _TAR = (".tar.gz", ".tgz", ".tar")
 # First bytes of what a tar archive may be compressed by; its name does not always say it.
 _COMPRESSED = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 # Images shrink to a half or a third, labels to a hundredth; what grows more has been made to fill a disk.
-_RATIO, _LITTLE = 200, 2**30
+_RATIO, _LITTLE = 200, 2**28
 # Each takes a place of the file system, and microseconds.
 _MOST_ENTRIES = 200_000
 # Long names and dates; tarfile reads them whole.

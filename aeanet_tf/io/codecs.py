@@ -180,30 +180,23 @@ def _blosc(data: bytes, limit: int, config: dict[str, Any]) -> bytes:
 
 
 def _zstd(data: bytes, limit: int, config: dict[str, Any]) -> bytes:
+    """A frame of Zstandard (RFC 8878, section 3.1.1)."""
     import numcodecs.zstd
 
-    size = _zstd_size(data)
-    if size is not None:
-        _check_size(size, limit)
-        return numcodecs.zstd.decompress(data)
-    # Without a stated size it is decoded into what the chunk has to fill.
-    filled = np.empty(limit, np.uint8)
-    numcodecs.zstd.decompress(data, filled)
-    return filled.tobytes()
-
-
-def _zstd_size(data: bytes) -> int | None:
-    """Bytes that a frame of Zstandard states to hold (RFC 8878, section 3.1.1.1), None where it states none."""
     if len(data) < 6 or data[:4] != b"\x28\xb5\x2f\xfd":
         raise ValueError("a chunk is no frame of Zstandard")
     descriptor = data[4]
     single = descriptor >> 5 & 1
     start = 5 + (not single) + (0, 1, 2, 4)[descriptor & 3]
     width = (single, 2, 4, 8)[descriptor >> 6]
-    field = data[start : start + width]
-    if len(field) < width:
+    if len(data) < start + width:
         raise ValueError("a chunk ends too early")
-    return int.from_bytes(field, "little") + (256 if width == 2 else 0) if width else None
+    if width:
+        _check_size(int.from_bytes(data[start : start + width], "little") + 256 * (width == 2), limit)
+    else:
+        # Writers of streams do not state the size, and not every numcodecs decodes that; it has to be the chunk's.
+        data = data[:4] + bytes([descriptor | 0xC0]) + data[5:start] + limit.to_bytes(8, "little") + data[start:]
+    return numcodecs.zstd.decompress(data)
 
 
 def _lz4(data: bytes, limit: int, config: dict[str, Any]) -> bytes:

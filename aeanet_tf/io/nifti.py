@@ -61,7 +61,7 @@ def read_nifti(path: str | Path) -> Volume:
     path = Path(path)
     nibabel = _nibabel(path, "reading")
     _check_there(path)
-    with _faults(path), _opened(path, nibabel) as (image, stream):
+    with _faults(path), _quietly(), _opened(path, nibabel) as (image, stream):
         if not isinstance(image, nibabel.AnalyzeImage):
             raise InputError(f"{path}: is {type(image).__name__}, expected a volume of NIfTI or Analyze")
         _check_volume(path, image)
@@ -87,6 +87,19 @@ def _faults(path: Path) -> Iterator[None]:
     # nibabel and zlib raise whatever the damaged bytes lead them to.
     except Exception as error:
         raise InputError(f"{path}: not a readable NIfTI or Analyze volume ({one_line(error)})") from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what nibabel logs of a header, and NumPy of its NaN, from the terminal: it is mended, or refused."""
+    from nibabel.imageglobals import logger
+
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    finally:
+        logger.disabled = disabled
 
 
 @contextmanager
@@ -193,7 +206,8 @@ def check_nifti(path: str | Path, shape: tuple[int, ...], like: Volume) -> None:
     """Check, before there are values, that `write_nifti` can write an array of this shape; arguments as there.
 
     Raises:
-        InputError: nibabel is not installed; the suffix or shape does not fit; or Analyze cannot hold the affine.
+        InputError: nibabel is not installed; the suffix or shape does not fit; Analyze cannot hold the affine, or the
+            affine means nothing (NaN).
     """
     path = Path(path)
     _nibabel(path, "writing")
@@ -201,8 +215,15 @@ def check_nifti(path: str | Path, shape: tuple[int, ...], like: Volume) -> None:
         raise InputError(f"{path}: volumes are written as NIfTI or Analyze, expected a name in .nii, .nii.gz or .hdr")
     fits = shape[:3] == like.array.shape and len(shape) <= 4 and 0 not in shape
     expect(fits, path, f"an array of shape {shape}", f"{like.array.shape} as {like.path} has, channels last")
-    # It holds a single number.
-    _image_like(path, np.broadcast_to(np.uint8(0), (*shape[2::-1], *shape[3:])), like)
+    try:
+        # It holds a single number.
+        with _quietly():
+            _image_like(path, np.broadcast_to(np.uint8(0), (*shape[2::-1], *shape[3:])), like)
+    except InputError:
+        raise
+    # nibabel's errors, by what is wrong with the header that was read.
+    except Exception as error:
+        raise InputError(f"{path}: the place of {like.path} cannot be written ({one_line(error)})") from error
 
 
 def check_same_place(first: str | Path | None, other: str | Path | None) -> None:
@@ -219,7 +240,8 @@ def check_same_place(first: str | Path | None, other: str | Path | None) -> None
     stated = []
     for path in map(Path, (first, other)):
         _check_there(path)
-        with _faults(path), _opened(path, _nibabel(path, "reading")) as (volume, _):
+        nibabel = _nibabel(path, "reading")
+        with _faults(path), _quietly(), _opened(path, nibabel) as (volume, _):
             # The header of Analyze says nothing of the orientation.
             stated += [volume.affine] if hasattr(volume.header, "get_sform") else []
     same = len(stated) < 2 or np.allclose(*stated, rtol=0, atol=0.01)

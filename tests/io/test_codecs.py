@@ -52,6 +52,15 @@ def test_a_byte_more_than_a_chunk_is_too_much(name):
             decode([Codec(name)], stored[:cut], len(DATA))
 
 
+def test_a_frame_of_zstandard_need_not_state_its_size():
+    # RFC 8878: magic, no size and no checksum, a window of 2 MiB, one last block of raw bytes.
+    frame = b"\x28\xb5\x2f\xfd\x00\x58" + (len(DATA) << 3 | 1).to_bytes(3, "little") + DATA
+    assert decode([Codec("zstd")], frame, len(DATA)) == DATA
+    for wrong in (len(DATA) - 1, len(DATA) + 1):
+        with pytest.raises((ValueError, RuntimeError)):
+            decode([Codec("zstd")], frame, wrong)
+
+
 def test_a_checksum_that_differs_is_noticed():
     # RFC 3720, appendix B.4: 32 bytes of zeros have the CRC 8A9136AA, in the order of the bytes aa 36 91 8a.
     assert Codec("crc32c").decode(bytes(32) + bytes.fromhex("aa36918a"), 32) == bytes(32)
