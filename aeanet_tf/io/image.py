@@ -1,5 +1,6 @@
 """An image with its axes and pixel size, and what is checked of one."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -9,6 +10,8 @@ import numpy as np
 
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image_path import ImagePath
+
+logger = logging.getLogger("aeanet_tf")
 
 # As images are written; the others are names that TIFF files have, too: of BigTIFF, Zeiss LSM and MetaMorph stacks.
 WRITTEN_TIFF_SUFFIXES = (".tif", ".tiff")
@@ -131,6 +134,7 @@ def _restored(image: Image, axis: str) -> Image:
     left, sizes = dict(image.single), dict(image.pixel_size)
     if (size := left.pop(axis)) is not None:
         sizes[axis] = size
+    logger.warning("%s: axes %s, taken with %s of size 1, as the model takes", image.path, image.axes, axis)
     array = image.array[None] if isinstance(image.array, np.ndarray) else image.array.expanded()
     return replace(image, array=array, axes=axis + image.axes, pixel_size=sizes, single=left)
 

@@ -88,6 +88,9 @@ def missing_files(path: Path, files: OmeFiles) -> list[str]:
     missing = []
     for uuid, name in files.others(path).items():
         beside = _beside(path, name)
+        if beside.name == path.name:
+            # It names itself by another number than it has.
+            continue
         if not beside.exists():
             missing.append(name)
             continue

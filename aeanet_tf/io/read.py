@@ -1,5 +1,6 @@
 """Images found, read whole, or left where they are stored and read in parts."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ from aeanet_tf.io.slices import open_slices
 from aeanet_tf.io.tiff import Slices
 from aeanet_tf.io.tiff_series import LoadedPixels, open_tiff
 from aeanet_tf.io.values import checked_values
+from aeanet_tf.memory import check_memory
 from aeanet_tf.paths import is_pattern, matching_paths, named_path
 
 
@@ -158,6 +160,7 @@ def read_image(
             shape.
     """
     image = open_image(path, axes, series, allow_missing)
+    check_memory(image.path, math.prod(image.array.shape) * image.array.dtype.itemsize)
     image.array = image.array[tuple(slice(0, size) for size in image.array.shape)]
     check_finite(image.path, image.array)
     return image

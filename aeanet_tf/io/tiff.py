@@ -24,7 +24,10 @@ from aeanet_tf.io.image import (
 )
 from aeanet_tf.io.ome_sets import companion_xml, metadata_file, ome_files
 from aeanet_tf.io.pixel_size import imagej_pixel_size, imagej_unit, lsm_pixel_size, ome_pixel_size, stk_pixel_size
+from aeanet_tf.io.tiff_claims import check_chain, check_encoded, check_ome, check_segments
 from aeanet_tf.io.tiff_images import TiffImage, tiff_images
+
+logger = logging.getLogger("aeanet_tf")
 
 Slices = tuple[slice, ...]
 
@@ -36,9 +39,10 @@ _CLASSIC_TIFF_BYTES = 2**32 - 2**25
 
 
 @contextmanager
-def _tifffile_complaints() -> Iterator[list[str]]:
-    """Collect what tifffile logs as an error: a truncated file gives fewer pages and no exception."""
+def _tifffile_complaints() -> Iterator[tuple[list[str], list[str]]]:
+    """Collect what tifffile logs as errors (a truncated file gives fewer pages and no exception), and as warnings."""
     complaints: list[str] = []
+    warnings: list[str] = []
 
     def collect(record: logging.LogRecord) -> bool:
         message = record.getMessage()
@@ -46,12 +50,14 @@ def _tifffile_complaints() -> Iterator[list[str]]:
         if record.levelno >= logging.ERROR and "TiffTag" not in message:
             complaints.append(message)
         # Planes that are missing are told by who opens the image.
-        return record.levelno < logging.ERROR and "OME series" not in message
+        elif record.levelno == logging.WARNING and "TiffTag" not in message and "OME series" not in message:
+            warnings.append(message)
+        return record.levelno < logging.WARNING
 
     logger = logging.getLogger("tifffile")
     logger.addFilter(collect)
     try:
-        yield complaints
+        yield complaints, warnings
     finally:
         logger.removeFilter(collect)
 
@@ -67,17 +73,33 @@ def tiff_file(path: str | Path) -> Iterator[tifffile.TiffFile]:
         InputError: the file is not a TIFF, or damaged, or truncated.
     """
     path = Path(path)
-    with _tifffile_complaints() as complaints:
+    with _tifffile_complaints() as (complaints, warnings):
         try:
+            check_chain(path)
             with tifffile.TiffFile(path) as tif, _with_metadata(path, tif) as described:
+                if described.is_ome:
+                    check_ome(path, described.ome_metadata, described.pages[0])
                 yield described
         except (InputError, MemoryError):
             raise
         # Codecs and the parser raise whatever the damaged bytes lead them to.
         except Exception as error:
-            raise InputError(f"{path}: not a readable TIFF image ({one_line(error)})") from error
+            raise InputError(f"{path}: not a readable TIFF image ({one_line(error)}){_remedy(error)}") from error
     if complaints:
         raise InputError(f"{path}: the TIFF file is damaged or truncated ({one_line(complaints[0])})")
+    for warning in warnings:
+        _say_once(path, one_line(warning))
+
+
+def _remedy(error: Exception) -> str:
+    """What to do about a codec that is not installed, for the end of a message."""
+    missing = isinstance(error, ImportError) or "imagecodecs" in str(error)
+    return "; its codec is missing: pip install imagecodecs" if missing else ""
+
+
+@lru_cache(maxsize=256)
+def _say_once(path: Path, warning: str) -> None:
+    logger.warning("%s: %s", path, warning)
 
 
 @contextmanager
@@ -128,7 +150,8 @@ def tiff_pieces(path: Path, image: TiffImage, number: int) -> "FlatTiff | PagedT
     dtype = np.dtype(series.dtype)
     if series.transform is not None or dtype.kind not in "biuf" or not math.prod(shape):
         return None
-    if len(image.series) == 1 and series.dataoffset is not None and not series.is_multifile:
+    # Byte 0 is no place for pixels: such a page has none.
+    if len(image.series) == 1 and series.dataoffset and not series.is_multifile:
         stored, file = dtype.newbyteorder(keyframe.parent.byteorder), file_of(path, keyframe)
         _check_length(file, file.stat().st_size, series.dataoffset + series.nbytes)
         return FlatTiff(file, series.dataoffset, stored, shape)
@@ -262,6 +285,9 @@ class _Pages:
             self.nodata = self.keyframe.nodata
             self._place_segments()
             self._find_pages(path, image.pages())
+        self.path = path
+        samples = self.keyframe.shaped[4] * self.keyframe.dtype.itemsize
+        check_segments(path, self.keyframe, self.sizes.astype(np.float64).prod(axis=1) * samples, self.counts)
 
     def _place_segments(self) -> None:
         keyframe = self.keyframe
@@ -292,6 +318,7 @@ class _Pages:
                 raise InputError(f"{path}: the TIFF file is damaged, page {number} lacks some of its {count} parts")
             self.offsets[number] = page.dataoffsets[:count]
             self.counts[number] = page.databytecounts[:count]
+            self.counts[number][self.offsets[number] == 0] = 0
             if page.jpegtables is not None:
                 self.tables[number] = page.jpegtables
             file = self.files[-1]
@@ -315,10 +342,19 @@ class _Pages:
             for index in touched:
                 stream.seek(int(self.offsets[number, index]))
                 data = stream.read(int(self.counts[number, index]))
-                # Only JPEG decoders take tables; the others ignore them.
-                segment = keyframe.decode(data, int(index), jpegtables=self.tables.get(number))[0]
+                check_encoded(self.path, int(keyframe.compression), data, tuple(map(int, self.sizes[index][1:])))
+                segment = self._decoded(data, int(index), number)
                 if segment is not None:
                     _paste(segment, self.starts[index], inside, out)
+
+    def _decoded(self, data: bytes, index: int, number: int) -> np.ndarray | None:
+        try:
+            # Only JPEG decoders take tables; the others ignore them.
+            return self.keyframe.decode(data, index, jpegtables=self.tables.get(number))[0]
+        except Exception as error:
+            if remedy := _remedy(error):
+                raise InputError(f"{self.path}: not a readable TIFF image ({one_line(error)}){remedy}") from error
+            raise
 
 
 def _paste(segment: np.ndarray, start: np.ndarray, inside: Slices, out: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """The images of TIFF files, as one of them is opened, and as they are listed."""
 
 import logging
+import math
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,6 +14,7 @@ from aeanet_tf.io.ome_sets import missing_files, ome_files
 from aeanet_tf.io.tiff import FlatTiff, PagedTiff, Slices, tiff_calibration, tiff_file, tiff_pieces
 from aeanet_tf.io.tiff_images import TiffImage, tiff_images
 from aeanet_tf.io.values import CalibratedPixels, tiff_values
+from aeanet_tf.memory import check_memory
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -63,7 +65,7 @@ def open_tiff(path: str | Path | ImagePath) -> tuple[TiffPixels, str, dict[str, 
         absent = _absent(place.path, tif)
         images = tiff_images(tif)
         if not images:
-            raise InputError(f"{place}: the TIFF file holds no image")
+            raise InputError(f"{place}: not a readable TIFF image (it holds none)")
         _check_named(place, tif, images, absent)
         number = chosen_series(place, _listed(images))
         image = images[number]
@@ -77,7 +79,8 @@ def open_tiff(path: str | Path | ImagePath) -> tuple[TiffPixels, str, dict[str, 
         if missing:
             are = "is" if len(missing) == 1 else "are"
             _missing(place, f"{len(missing)} of its {count} planes {are} missing", missing, absent, fill)
-        source = tiff_values(place, tif, image.keyframe, source or _loaded(image))
+        source = tiff_values(place, tif, image.keyframe, source or _loaded(place, image))
+        _say_left_out(place, tif, images)
         pixel_size, unit = tiff_calibration(tif, image.number)
     return source, image.axes, pixel_size, unit
 
@@ -91,8 +94,13 @@ def _absent(path: Path, tif: tifffile.TiffFile) -> list[str]:
 def _check_named(place: ImagePath, tif: tifffile.TiffFile, images: list[TiffImage], absent: list[str]) -> None:
     """Refuse a file, or say it, where none of the planes of an image that its metadata name are there."""
     files = ome_files(tif.ome_metadata) if tif.is_ome else None
-    read = len(tif.series) if images and images[0].series[0].kind == "ome" else None
-    if files is None or read is None or read >= files.images:
+    if files is None or not images:
+        return
+    read = len(tif.series) if images[0].series[0].kind == "ome" else 0
+    if read >= files.images:
+        return
+    if not (read or absent):
+        logger.warning("%s: the OME metadata do not fit the pages of the file, which are read without them", place)
         return
     left_out = f"{files.images - read} of the {files.images} images that its metadata name cannot be read"
     _missing(place, left_out, [], absent, None)
@@ -107,7 +115,22 @@ def _listed(images: list[TiffImage]) -> list[Series]:
     return listed
 
 
-def _loaded(image: TiffImage) -> LoadedPixels:
+def _say_left_out(place: ImagePath, tif: tifffile.TiffFile, images: list[TiffImage]) -> None:
+    """Warn where the metadata of a file name fewer planes than it has pages."""
+    first = images[0].series[0]
+    if first.kind == "ome":
+        used = len({page.index for one in tif.series for page in one if page is not None and page.parent is tif})
+    elif first.kind == "imagej":
+        used = math.prod(images[0].shape) // max(1, math.prod(first.keyframe.shape))
+    else:
+        return
+    pages = len(tif.pages)
+    if pages > max(1, used):
+        logger.warning("%s: %d of its %d pages belong to no image that its metadata name", place, pages - used, pages)
+
+
+def _loaded(place: ImagePath, image: TiffImage) -> LoadedPixels:
+    check_memory(place, 2 * math.prod(image.shape) * np.dtype(image.series[0].dtype).itemsize)
     parts = [series.asarray() for series in image.series]
     return LoadedPixels(np.stack(parts).reshape(image.shape))
 

@@ -88,7 +88,7 @@ def test_reduce_writes_a_target_of_one_plane(folder):
     [
         ({"source": ["low", "none"]}, "none: no such folder"),
         ({"pattern": ["*.czi"]}, r"no image matches \*\.czi"),
-        ({"axes": ["ZYX"], "patch-size": [4, 8, 8]}, r"0\.tif: shape \(24, 32\) does not fit axes ZYX"),
+        ({"axes": ["ZYX"], "patch-size": [4, 8, 8]}, r"0\.tif: shape \(1, 24, 32\) \(ZYX\), smaller"),
         ({"axes": ["YY"]}, "axes: found 'YY'"),
         ({"patch-size": [8]}, "expected 2 sizes for the axes YX"),
         ({"patch-size": [8, 64]}, r"smaller than a patch of \(8, 64\)"),

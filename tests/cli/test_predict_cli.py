@@ -166,7 +166,7 @@ def _wrong_run(images):
         (_nan, [], r"in/a\.tif: the image holds NaN"),
         (_stack, [], r"in/a\.tif: shape \(5, 20, 18\), but the file does not name its axes"),
         (_stack, ["--axes", "ZYX"], r"in/a\.tif: found axes ZYX, expected YX"),
-        (_nothing, ["--axes", "ZYX"], r"in/a\.tif: shape \(20, 18\) does not fit axes ZYX"),
+        (_stack, ["--axes", "YX"], r"in/a\.tif: shape \(5, 20, 18\) does not fit axes YX"),
         (_nothing, ["--axes", "YXS"], "axes: found 'YXS'"),
         (_colours, [], r"in/a\.tif: found 3 channels, expected 1"),
         (_nothing, ["--n-tiles", "1", "2", "2"], r"n_tiles: \[1, 2, 2\], expected a number .* for each of the axes YX"),
