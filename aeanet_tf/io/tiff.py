@@ -282,8 +282,9 @@ class _Pages:
             self._place_segments()
             self._find_pages(path, image.pages())
         self.path = path
-        samples = self.keyframe.shaped[4] * self.keyframe.dtype.itemsize
-        check_segments(path, self.keyframe, self.sizes.astype(np.float64).prod(axis=1) * samples, self.counts)
+        if not self.keyframe.is_contiguous:
+            samples = self.keyframe.shaped[4] * self.keyframe.dtype.itemsize
+            check_segments(path, self.keyframe, self.sizes.astype(np.float64).prod(axis=1) * samples, self.counts)
 
     def _place_segments(self) -> None:
         keyframe = self.keyframe
