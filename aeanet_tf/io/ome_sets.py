@@ -23,14 +23,18 @@ class OmeFiles:
     Attributes:
         uuid: of the file itself, None where it has none.
         files: name of the file by UUID, for every file that holds planes.
-        images: how many images the metadata names.
+        images: for each image that the metadata names the files of its planes; none where they are in this one.
         metadata: the file beside it that holds the metadata of the set, where this one has none of its own.
     """
 
     uuid: str | None
     files: dict[str, str]
-    images: int
+    images: tuple[frozenset[str], ...]
     metadata: str | None
+
+    def left(self, absent: Sequence[str]) -> list[int]:
+        """Numbers of the images that are left where the files of these names are not there."""
+        return [number for number, names in enumerate(self.images) if not names or names - {*absent}]
 
     def others(self, path: Path) -> dict[str, str]:
         """Those of ``files`` that are not the file itself, which without a UUID is known by its name."""
@@ -48,9 +52,13 @@ def ome_files(xml: str | None) -> OmeFiles | None:
     except (ElementTree.ParseError, ValueError):
         return None
     files = {(one.text or "").strip(): one.get("FileName", "") for one in root.iterfind(".//{*}TiffData/{*}UUID")}
+    images = tuple(
+        frozenset(one.get("FileName", "") for one in image.iterfind("{*}Pixels/{*}TiffData/{*}UUID"))
+        for image in root.iterfind("{*}Image")
+    )
     only = root.find("{*}BinaryOnly")
     metadata = None if only is None else only.get("MetadataFile")
-    return OmeFiles(root.get("UUID"), files, len(root.findall("{*}Image")), metadata)
+    return OmeFiles(root.get("UUID"), files, images, metadata)
 
 
 def metadata_file(path: Path, files: OmeFiles) -> Path:
