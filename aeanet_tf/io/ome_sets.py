@@ -10,6 +10,7 @@ import tifffile
 
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image import TIFF_SUFFIXES, image_suffix
+from aeanet_tf.io.tiff_claims import check_chain
 
 # Of a companion file, which holds metadata alone.
 _MOST_XML_BYTES = 2**28
@@ -70,6 +71,7 @@ def metadata_file(path: Path, files: OmeFiles) -> Path:
     found = _beside(path, files.metadata or "")
     expected = f"the file with the metadata of the OME set beside {path.name}"
     expect(found.is_file(), found, "no such file", expected)
+    check_chain(found)
     return found
 
 
@@ -103,6 +105,7 @@ def missing_files(path: Path, files: OmeFiles) -> list[str]:
             missing.append(name)
             continue
         expect(beside.is_file(), beside, "no regular file", f"one of the set of {path.name}")
+        check_chain(beside)
         own = _own_uuid(beside)
         expected = f"the one that {path.name} names ({uuid}); was it renamed?"
         expect(own is None or own == uuid, beside, f"another file of OME ({own})", expected)

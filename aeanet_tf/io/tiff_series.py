@@ -11,7 +11,8 @@ import tifffile
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image_path import ImagePath, Series, chosen_series
 from aeanet_tf.io.ome_sets import missing_files, ome_files
-from aeanet_tf.io.tiff import FlatTiff, PagedTiff, Slices, tiff_calibration, tiff_file, tiff_pieces
+from aeanet_tf.io.tiff import FlatTiff, PagedTiff, Slices, tiff_pieces
+from aeanet_tf.io.tiff_file import tiff_calibration, tiff_file
 from aeanet_tf.io.tiff_images import TiffImage, tiff_images
 from aeanet_tf.memory import check_memory
 

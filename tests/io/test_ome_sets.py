@@ -1,6 +1,7 @@
 """OME-TIFFs of several files: opened once, whole or not at all."""
 
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -167,6 +168,22 @@ def test_metadata_do_not_lead_out_of_the_folder(tmp_path, name):
     for read in (series_of, read_image):
         with pytest.raises(InputError, match="in its OME metadata, expected names of files beside it"):
             read(folder / "t0.ome.tif")
+
+
+def test_a_file_of_a_set_whose_pages_lead_in_a_circle_is_refused(tmp_path):
+    folder = write_set(tmp_path / "a")
+    with tifffile.TiffFile(folder / "t1.ome.tif") as tif:
+        start, end = tif.pages[0].offset, tif.pages.next_page_offset
+    with open(folder / "t1.ome.tif", "r+b") as file:
+        # After the tags of the only page comes the place of the next one.
+        file.seek(start)
+        (tags,) = struct.unpack("<H", file.read(2))
+        file.seek(start + 2 + 12 * tags)
+        assert struct.unpack("<I", file.read(4)) == (0,) and end == start + 2 + 12 * tags
+        file.seek(end)
+        file.write(struct.pack("<I", start))
+    with pytest.raises(InputError, match=r"t1\.ome\.tif: found pages that lead back to byte"):
+        read_image(folder / "t0.ome.tif")
 
 
 @pytest.mark.parametrize("kind", ["companion.ome", "main.ome.tif"])
