@@ -93,8 +93,9 @@ def check_fits(image: Image, axes: str, channels: int, frames: bool = False) -> 
     fits = sorted(a for a in image.axes if a not in ignored) == sorted(spatial)
     expect(fits, image.path, f"axes {image.axes}", f"{spatial} (and C for channels), the model's axes")
     present = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
-    # As many as a picture has samples, if it is one: grey, red, green and blue, each with opacity.
-    grey = "; grey levels stored as colours are read with axes that have no C" if channels == 1 < present < 5 else ""
+    # Samples of a picture are its last axis.
+    picture = channels == 1 and image.axes.endswith("C") and present in (2, 3, 4)
+    grey = "; grey levels that are stored as colours are read with axes without C" if picture else ""
     expect(present == channels, image.path, f"{present} channels", f"{channels}, which the model takes{grey}")
 
 

@@ -93,7 +93,7 @@ def check_series(field: str, value: object, several: bool = True) -> int | str |
 
 
 def chosen_series(path: str | Path | ImagePath, images: Sequence[Series]) -> int:
-    """The number of the image that is to be read: the only one of a file, or the one that ``path`` names.
+    """Which of the images of a file is to be read: the only one, or the one that ``path`` names by its number.
 
     Raises:
         InputError: there are several and none is named, or there is none of that number.
@@ -106,10 +106,11 @@ def chosen_series(path: str | Path | ImagePath, images: Sequence[Series]) -> int
             f"{path}: holds {len(images)} images ({_told(images)}), expected one; choose with --series N, or "
             f"--series {ALL} where several can be taken"
         )
-    if path.series >= len(images):
-        there = "one image" if len(images) == 1 else f"{len(images)} images, 0 to {len(images) - 1}"
+    numbers = [image.index for image in images]
+    if path.series not in numbers:
+        there = "one image" if len(images) == 1 else f"{len(images)} images, {numbers[0]} to {numbers[-1]}"
         raise InputError(f"{path.path}: found no series {path.series}, the file holds {there}")
-    return path.series
+    return numbers.index(path.series)
 
 
 def _told(images: Sequence[Series]) -> str:

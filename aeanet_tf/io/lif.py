@@ -89,7 +89,11 @@ def _listed(path: Path, file: Any) -> list[Series]:
     expect(len(file.images), path, "no image in it", "one")
     listed = []
     for index, image in enumerate(file.images):
-        kept = [(n, a) for a, n in image.sizes.items() if n > 1 or a in "YX"]
+        sizes: dict[str, int] = {}
+        # One that cannot be read (lifetimes, channels of different types) hides none of the others.
+        with suppress(Exception):
+            sizes = image.sizes
+        kept = [(n, a) for a, n in sizes.items() if n > 1 or a in "YX"]
         listed.append(Series(index, str(image.name), tuple(n for n, _ in kept), "".join(_letter(a) for _, a in kept)))
     return listed
 

@@ -110,7 +110,8 @@ def _source(path: ImagePath, file: Any) -> OibImage:
 
 
 def _plane(path: Path, file: Any, name: str) -> np.ndarray:
-    with file.open_file(name) as stream, tifffile.TiffFile(stream) as tif:
+    stream = file.open_file(name) if file.is_oib else (path.parent / name).open("rb")
+    with stream, tifffile.TiffFile(stream) as tif:
         page = tif.pages[0]
         check_claim(path, page.nbytes, sum(page.databytecounts))
         return page.asarray()

@@ -10,6 +10,7 @@ import tifffile
 
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image import TIFF_SUFFIXES, image_suffix
+from aeanet_tf.io.tiff_claims import check_chain
 
 # Of a companion file, which holds metadata alone.
 _MOST_XML_BYTES = 2**28
@@ -23,14 +24,18 @@ class OmeFiles:
     Attributes:
         uuid: of the file itself, None where it has none.
         files: name of the file by UUID, for every file that holds planes.
-        images: how many images the metadata names.
+        images: for each image that the metadata names the files of its planes; none where they are in this one.
         metadata: the file beside it that holds the metadata of the set, where this one has none of its own.
     """
 
     uuid: str | None
     files: dict[str, str]
-    images: int
+    images: tuple[frozenset[str], ...]
     metadata: str | None
+
+    def left(self, absent: Sequence[str]) -> list[int]:
+        """Numbers of the images that are left where the files of these names are not there."""
+        return [number for number, names in enumerate(self.images) if not names or names - {*absent}]
 
     def others(self, path: Path) -> dict[str, str]:
         """Those of ``files`` that are not the file itself, which without a UUID is known by its name."""
@@ -48,9 +53,13 @@ def ome_files(xml: str | None) -> OmeFiles | None:
     except (ElementTree.ParseError, ValueError):
         return None
     files = {(one.text or "").strip(): one.get("FileName", "") for one in root.iterfind(".//{*}TiffData/{*}UUID")}
+    images = tuple(
+        frozenset(one.get("FileName", "") for one in image.iterfind("{*}Pixels/{*}TiffData/{*}UUID"))
+        for image in root.iterfind("{*}Image")
+    )
     only = root.find("{*}BinaryOnly")
     metadata = None if only is None else only.get("MetadataFile")
-    return OmeFiles(root.get("UUID"), files, len(root.findall("{*}Image")), metadata)
+    return OmeFiles(root.get("UUID"), files, images, metadata)
 
 
 def metadata_file(path: Path, files: OmeFiles) -> Path:
@@ -62,6 +71,7 @@ def metadata_file(path: Path, files: OmeFiles) -> Path:
     found = _beside(path, files.metadata or "")
     expected = f"the file with the metadata of the OME set beside {path.name}"
     expect(found.is_file(), found, "no such file", expected)
+    check_chain(found)
     return found
 
 
@@ -95,6 +105,7 @@ def missing_files(path: Path, files: OmeFiles) -> list[str]:
             missing.append(name)
             continue
         expect(beside.is_file(), beside, "no regular file", f"one of the set of {path.name}")
+        check_chain(beside)
         own = _own_uuid(beside)
         expected = f"the one that {path.name} names ({uuid}); was it renamed?"
         expect(own is None or own == uuid, beside, f"another file of OME ({own})", expected)

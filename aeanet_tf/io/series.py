@@ -75,12 +75,12 @@ def series_paths(
 
 def _numbers(path: Path, series: int | str) -> list[int | None]:
     images = _images(path)
-    if len(images) == 1 and (series == ALL or _number_in_name(path) == series):
+    if len(images) == 1 and not images[0].index and (series == ALL or _number_in_name(path) == series):
         return [None]
     if series == ALL:
-        return list(range(len(images)))
-    number = chosen_series(ImagePath(path, series), images)
-    return [number if len(images) > 1 else None]
+        return [image.index for image in images]
+    chosen_series(ImagePath(path, series), images)
+    return [series if series or len(images) > 1 else None]
 
 
 def _images(path: Path) -> Sequence[Series]:

@@ -11,7 +11,8 @@ import tifffile
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image_path import ImagePath, Series, chosen_series
 from aeanet_tf.io.ome_sets import missing_files, ome_files
-from aeanet_tf.io.tiff import FlatTiff, PagedTiff, Slices, tiff_calibration, tiff_file, tiff_pieces
+from aeanet_tf.io.tiff import FlatTiff, PagedTiff, Slices, tiff_pieces
+from aeanet_tf.io.tiff_file import tiff_calibration, tiff_file
 from aeanet_tf.io.tiff_images import TiffImage, tiff_images
 from aeanet_tf.io.values import CalibratedPixels, tiff_values
 from aeanet_tf.memory import check_memory
@@ -46,8 +47,8 @@ def tiff_series(path: str | Path) -> list[Series]:
     with tiff_file(path) as tif:
         absent = _absent(path, tif)
         images = tiff_images(tif)
-        _check_named(ImagePath(path, allow_missing=True), tif, images, absent)
-        return _listed(images)
+        left = _check_named(ImagePath(path, allow_missing=True), tif, images, absent)
+        return _listed(images, left)
 
 
 def open_tiff(path: str | Path | ImagePath) -> tuple[TiffPixels, str, dict[str, float], str | None]:
@@ -66,8 +67,8 @@ def open_tiff(path: str | Path | ImagePath) -> tuple[TiffPixels, str, dict[str, 
         images = tiff_images(tif)
         if not images:
             raise InputError(f"{place}: not a readable TIFF image (it holds none)")
-        _check_named(place, tif, images, absent)
-        number = chosen_series(place, _listed(images))
+        left = _check_named(place, tif, images, absent)
+        number = chosen_series(place, _listed(images, left))
         image = images[number]
         source = tiff_pieces(place.path, image, number)
         missing, count, fill = [], len(image.pages()), image.keyframe.nodata
@@ -81,7 +82,7 @@ def open_tiff(path: str | Path | ImagePath) -> tuple[TiffPixels, str, dict[str, 
             _missing(place, f"{len(missing)} of its {count} planes {are} missing", missing, absent, fill)
         source = tiff_values(place, tif, image.keyframe, source or _loaded(place, image))
         _say_left_out(place, tif, images)
-        pixel_size, unit = tiff_calibration(tif, image.number)
+        pixel_size, unit = tiff_calibration(tif, left[image.number] if left else image.number)
     return source, image.axes, pixel_size, unit
 
 
@@ -91,24 +92,33 @@ def _absent(path: Path, tif: tifffile.TiffFile) -> list[str]:
     return [] if files is None else missing_files(path, files)
 
 
-def _check_named(place: ImagePath, tif: tifffile.TiffFile, images: list[TiffImage], absent: list[str]) -> None:
-    """Refuse a file, or say it, where none of the planes of an image that its metadata name are there."""
+def _check_named(place: ImagePath, tif: tifffile.TiffFile, images: list[TiffImage], absent: list[str]) -> list[int]:
+    """Refuse a file, or say it, where none of the planes of an image that its metadata name are there.
+
+    Returns:
+        Where images are left out, the numbers in the metadata of those that are not, else nothing.
+    """
     files = ome_files(tif.ome_metadata) if tif.is_ome else None
     if files is None or not images:
-        return
+        return []
     read = len(tif.series) if images[0].series[0].kind == "ome" else 0
-    if read >= files.images:
-        return
+    count = len(files.images)
+    if read >= count:
+        return []
     if not (read or absent):
         logger.warning("%s: the OME metadata do not fit the pages of the file, which are read without them", place)
-        return
-    left_out = f"{files.images - read} of the {files.images} images that its metadata name cannot be read"
+        return []
+    left_out = f"{count - read} of the {count} images that its metadata name cannot be read"
     _missing(place, left_out, [], absent, None)
+    left = files.left(absent)
+    return left if len(left) == read else []
 
 
-def _listed(images: list[TiffImage]) -> list[Series]:
+def _listed(images: list[TiffImage], left: list[int]) -> list[Series]:
     listed = []
-    for index, image in enumerate(images):
+    for position, image in enumerate(images):
+        # Those that are left out keep their numbers.
+        index = position + (left[image.number] - image.number if left else 0)
         kept = [(n, axis) for n, axis in zip(image.shape, image.axes, strict=True) if n > 1 or axis in "YX"]
         shape, letters = tuple(n for n, _ in kept), "".join(axis for _, axis in kept)
         listed.append(Series(index, image.name, shape, letters))

@@ -18,7 +18,8 @@ from aeanet_tf.io.image import WRITTEN_TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
 from aeanet_tf.io.nifti import check_nifti, read_nifti, write_nifti
 from aeanet_tf.io.ome_zarr import ZARR_ORDER, is_zarr, zarr_documents
 from aeanet_tf.io.pixel_size import normal_unit
-from aeanet_tf.io.tiff import IMAGEJ_ORDER, Slices, imagej_options, tiff_calibration, tiff_file
+from aeanet_tf.io.tiff import IMAGEJ_ORDER, Slices, imagej_options
+from aeanet_tf.io.tiff_file import tiff_calibration, tiff_file
 from aeanet_tf.paths import partial_path
 
 # What ImageJ knows; it shows signed ones as such.

@@ -112,6 +112,19 @@ def test_one_of_several_images_is_chosen(tmp_path, kind):
         np.testing.assert_array_equal(image.array, pixels)
 
 
+def test_an_image_that_cannot_be_read_hides_none_of_the_others(tmp_path):
+    pytest.importorskip("liffile")
+    write_lif(tmp_path / "a.lif", {"bad": (PIXELS[0], "ZCYX"), "good": (PIXELS[1, 0, 0], "YX")})
+    data = (tmp_path / "a.lif").read_bytes()
+    # The second of the channels claims to be of floats.
+    bad = 'Channels><ChannelDescription DataType="0"'.encode("utf-16-le")
+    (tmp_path / "a.lif").write_bytes(data.replace(bad, bad.replace(b"0\0", b"1\0"), 1))
+    assert [one.name for one in series_of(tmp_path / "a.lif")] == ["bad", "good"]
+    np.testing.assert_array_equal(read_image(tmp_path / "a.lif", series=1).array, PIXELS[1, 0, 0])
+    with pytest.raises(InputError, match=r"a\.lif: not a readable LIF file \(heterogeneous channel data types"):
+        read_image(tmp_path / "a.lif", series=0)
+
+
 @pytest.mark.parametrize("kind", ["czi", "nd2", "oif"])
 def test_planes_that_are_missing(tmp_path, kind):
     path = tmp_path / f"a.{kind}"
@@ -291,7 +304,7 @@ def test_parts_of_an_nd2_that_claim_too_much(tmp_path, part):
     at = data.index(part) - 8
     data[at : at + 8] = (2**45).to_bytes(8, "little")
     path.write_bytes(data)
-    with pytest.raises(InputError, match=r"damaged or truncated, found .* expected a whole ND2 file|1 of 6 frames are"):
+    with pytest.raises(InputError, match=r"damaged or truncated, found .* a whole ND2 file|1 of 6 frames are"):
         open_image(path)
 
 

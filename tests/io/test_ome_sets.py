@@ -1,6 +1,7 @@
 """OME-TIFFs of several files: opened once, whole or not at all."""
 
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -139,6 +140,24 @@ def test_an_image_of_which_no_file_is_there_is_refused(tmp_path, caplog):
     assert "left out" in caplog.text
 
 
+def test_images_keep_their_numbers_where_others_are_left_out(tmp_path):
+    names = [f"t{t}.ome.tif" for t in range(3)]
+    images = "".join(image_xml(tmp_path, [name], number) for number, name in enumerate(names))
+    for t in (0, 2):
+        sized = images
+        for number in range(3):
+            size = f'PhysicalSizeX="{number + 1}" PhysicalSizeXUnit="µm"'
+            sized = sized.replace(f'ID="Pixels:{number}"', f'ID="Pixels:{number}" {size}')
+        xml = HEAD.format(uuid=uuid_of(tmp_path, names[t])) + sized + "</OME>"
+        tifffile.imwrite(tmp_path / names[t], plane(t), description=xml.encode(), metadata=None)
+    assert [one.index for one in series_of(tmp_path / "t0.ome.tif")] == [0, 2]
+    places = find_series(tmp_path, "all", allow_missing=True)
+    assert [(place.series, frames(read_image(place))) for place in places] == [(0, [1]), (2, [3])]
+    assert read_image(places[1]).pixel_size["X"] == 3
+    with pytest.raises(InputError, match="found no series 1, the file holds 2 images, 0 to 2"):
+        read_image(tmp_path / "t0.ome.tif", series=1, allow_missing=True)
+
+
 @pytest.mark.parametrize("name", ["../x.tif", "/etc/passwd", "sub/x.tif", "..", "C:\\\\x.tif"])
 def test_metadata_do_not_lead_out_of_the_folder(tmp_path, name):
     folder = tmp_path / "a"
@@ -149,6 +168,22 @@ def test_metadata_do_not_lead_out_of_the_folder(tmp_path, name):
     for read in (series_of, read_image):
         with pytest.raises(InputError, match="in its OME metadata, expected names of files beside it"):
             read(folder / "t0.ome.tif")
+
+
+def test_a_file_of_a_set_whose_pages_lead_in_a_circle_is_refused(tmp_path):
+    folder = write_set(tmp_path / "a")
+    with tifffile.TiffFile(folder / "t1.ome.tif") as tif:
+        start, end = tif.pages[0].offset, tif.pages.next_page_offset
+    with open(folder / "t1.ome.tif", "r+b") as file:
+        # After the tags of the only page comes the place of the next one.
+        file.seek(start)
+        (tags,) = struct.unpack("<H", file.read(2))
+        file.seek(start + 2 + 12 * tags)
+        assert struct.unpack("<I", file.read(4)) == (0,) and end == start + 2 + 12 * tags
+        file.seek(end)
+        file.write(struct.pack("<I", start))
+    with pytest.raises(InputError, match=r"t1\.ome\.tif: found pages that lead back to byte"):
+        read_image(folder / "t0.ome.tif")
 
 
 @pytest.mark.parametrize("kind", ["companion.ome", "main.ome.tif"])

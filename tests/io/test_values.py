@@ -6,6 +6,7 @@ import tifffile
 from PIL import Image as Picture
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import check_fits
 from aeanet_tf.io.read import open_image, read_image
 
 STORED = np.random.default_rng(0).integers(0, 2**16, (4, 30, 40)).astype(np.uint16)
@@ -117,6 +118,10 @@ def test_grey_levels_stored_as_colours_are_grey_where_the_axes_say_so(tmp_path):
         assert set(read_image(tmp_path / name).axes) == set("YXC")
         np.testing.assert_array_equal(read_image(tmp_path / name, "YX").array, BYTES)
     np.testing.assert_array_equal(read_image(tmp_path / "stack.tif", "ZYX").array, np.stack([BYTES] * 4))
+    with pytest.raises(
+        InputError, match=r"a\.png: found 3 channels, expected 1, .*; grey levels .* with axes without C"
+    ):
+        check_fits(read_image(tmp_path / "a.png"), "YXC", 1)
     # Three slices that were taken for colours.
     np.testing.assert_array_equal(read_image(tmp_path / "planes.tif", "ZYX").array, np.moveaxis(grey, -1, 0))
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif", "ZYX").array, BYTES[None])

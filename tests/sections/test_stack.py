@@ -220,3 +220,19 @@ class Watched:
     def __getitem__(self, slices):
         self.read.append(slices)
         return self.array[slices]
+
+
+def test_one_of_several_stacks_is_chosen(tmp_path):
+    stacks = [STACK, STACK[::-1]]
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tif:
+        for one in stacks:
+            tif.write(one, metadata={"axes": "ZYX"}, photometric="minisblack")
+    for number, expected in enumerate(stacks):
+        check(open_stack(tmp_path / "a.ome.tif", series=number), expected)
+    with pytest.raises(InputError, match="holds 2 images"):
+        open_stack(tmp_path / "a.ome.tif")
+    with pytest.raises(InputError, match=r"series: found 'all', expected a number from 0$"):
+        open_stack(tmp_path / "a.ome.tif", series="all")
+    folder(tmp_path / "slices", {f"{i}.png": one for i, one in enumerate(STACK)})
+    with pytest.raises(InputError, match="series 1 was given, expected a file that holds several stacks"):
+        open_stack(tmp_path / "slices", series=1)
