@@ -128,7 +128,7 @@ def run(args):
     options = FileOptions(**given)
     with ExitStack() as stack:
         model, client = partial(_model, args.model, args.weights), _client(args, stack)
-        predict_files(model, args.input, args.output, _normalization(args), options, client, args.skip_bad)
+        predict_files(model, args.input, args.output, _normalization(args), options, client, skip_bad=args.skip_bad)
 
 
 def _model(folders, weights):
