@@ -1,4 +1,4 @@
-"""Files, either old or new wherever a run is killed; JSON files whose fields may be changed."""
+"""Files, either old or new wherever a run is killed; JSON, where a text becomes data whose fields may be changed."""
 
 import csv
 import json
