@@ -5,7 +5,8 @@ import re
 PRECISIONS = ("float32", "bfloat16")
 """What the layers of a network can compute in."""
 
-_NAME = re.compile(r"(CPU|GPU):(0|[1-9][0-9]*)")
+# CPUs are made as they are named, so there cannot be any number of them.
+_NAME = re.compile(r"GPU:(0|[1-9][0-9]{0,2})|CPU:([0-9]|[1-5][0-9]|6[0-3])")
 MOST_DEVICES = 1024
 _EXPECTED = 'a number of GPUs from 1, or a list of different names such as ["GPU:0", "GPU:1"]'
 

@@ -1,10 +1,11 @@
-"""Files, either old or new wherever a run is killed; JSON files whose fields may be changed."""
+"""Files, either old or new wherever a run is killed; JSON, where a text becomes data whose fields may be changed."""
 
 import csv
 import json
 import math
 import os
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -125,8 +126,13 @@ def read_json(path, constants=False):
         InputError: a missing or unreadable file; as `parse_json`.
     """
     try:
+        # Nobody may ever write to a pipe; those of a shell's substitution are in /dev.
+        if stat.S_ISFIFO(os.stat(path).st_mode) and not str(path).startswith("/dev/"):
+            raise InputError(f"{path}: found a pipe, expected a file")
         with open(path, "rb") as file:
             content = file.read(MOST_JSON + 1)
+    except InputError:
+        raise
     # ValueError: a name that no file can have.
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -64,6 +64,14 @@ def check_name(name: str, field: str) -> str:
     return name
 
 
+def is_file_name(name: object) -> bool:
+    """Whether it is a text that names a file, and no folder with it."""
+    try:
+        return isinstance(name, str) and check_name(name, "name") == Path(name).name
+    except InputError:
+        return False
+
+
 def is_pattern(path: str | Path) -> bool:
     """Whether there is a pattern in a path: ``*``, ``?`` or ``[ ]`` behind the parts that exist by these names."""
     rest = _split(Path(path))[1]

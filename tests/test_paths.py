@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.paths import check_name, check_path, is_pattern, matching_paths, named_path, partial_path
+from aeanet_tf.paths import check_name, check_path, is_file_name, is_pattern, matching_paths, named_path, partial_path
 
 
 @pytest.fixture
@@ -76,6 +76,11 @@ def test_names_inside_a_folder():
     for name in ("../evil", "/tmp/evil", "a/../../b", "..", ".", "", "a/.."):
         with pytest.raises(InputError, match=r"^model\.name: found"):
             check_name(name, "model.name")
+
+
+def test_names_of_files_alone():
+    for name, expected in (("a.h5", True), ("a b", True), ("a/b", False), ("..", False), ("", False), (5, False)):
+        assert is_file_name(name) == expected
 
 
 def test_temporary_names_fit_and_end_as_the_file_does():

@@ -204,7 +204,10 @@ def read_filters(folder: str | Path) -> Filters:
         InputError: there is no such file, or it is something else.
     """
     path = Path(folder) / FILTERS_FILE
-    data = read_json(path, constants=True)
+    try:
+        data = read_json(path, constants=True)
+    except InputError as error:
+        raise InputError(f"{error}, expected the filters of a model") from None
     try:
         return _filters(data)
     except InputError as error:

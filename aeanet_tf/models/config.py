@@ -1,7 +1,5 @@
 """Configurations of the models: CSBDeep's, with a network preset in them."""
 
-from pathlib import Path
-
 from csbdeep.models import Config
 from csbdeep.utils import axes_dict
 from pydantic import ValidationError
@@ -18,7 +16,7 @@ from aeanet_tf.models.training_settings import (
 )
 from aeanet_tf.networks import as_spec
 from aeanet_tf.networks.attention_spec import DEEPEST
-from aeanet_tf.paths import check_name
+from aeanet_tf.paths import is_file_name
 from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
 from aeanet_tf.training.losses import check_class_weights
 
@@ -189,7 +187,8 @@ class AEANetConfig(Config):
             "train_patch_size": size is None or len(size) == self.n_dim,
             "train_match_targets": isinstance(self.train_match_targets, bool),
             "train_baselines": isinstance(self.train_baselines, bool),
-            **{name: _is_file_name(getattr(self, name)) for name in _CHECKPOINTS},
+            # Training writes them into the model folder.
+            **{name: getattr(self, name) is None or is_file_name(getattr(self, name)) for name in _CHECKPOINTS},
         }
         invalid += [*invalid_attributes(self.settings, self), *(key for key, good in ok.items() if not good)]
         invalid = tuple(dict.fromkeys(invalid))
@@ -353,14 +352,6 @@ class SegmentationAEANetConfig(AEANetConfig):
         super()._mirror(spec)
         # CSBDeep knows no softmax.
         self.unet_last_activation = "linear"
-
-
-def _is_file_name(name):
-    """Whether it is ``None`` or the name of a file in a model folder, which training writes."""
-    try:
-        return name is None or (isinstance(name, str) and check_name(name, "file") == Path(name).name)
-    except InputError:
-        return False
 
 
 def customised(spec, config, dimension, network, unet):

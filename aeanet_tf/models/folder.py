@@ -118,7 +118,8 @@ def chosen_weights(folder, weights):
 
 def weight_files(folder):
     """The weights in a model folder, newest last, without the hidden file that a killed run was writing."""
-    files = [path for path in Path(folder).iterdir() if path.suffix in (".h5", ".hdf5") and path.is_file()]
+    entries = Path(folder).iterdir() if os.path.isdir(folder) else ()
+    files = [path for path in entries if path.suffix in (".h5", ".hdf5") and path.is_file()]
     return sorted((path for path in files if path.name[0] != "."), key=lambda path: path.stat().st_mtime)
 
 

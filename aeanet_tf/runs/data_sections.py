@@ -216,6 +216,9 @@ class PairedEMSection(_PairsSection):
     pair: PathText | None = None
 
 
+_Factor = Annotated[PositiveFloat, Field(le=16)]
+
+
 class LabelFreeSection(_PairsSection):
     """The published images of label-free prediction (docs/datasets.md).
 
@@ -226,7 +229,7 @@ class LabelFreeSection(_PairsSection):
 
     kind: Literal["label_free"] = "label_free"
     structure: str | None = None
-    resize: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    resize: tuple[_Factor, _Factor, _Factor] | None = None
 
     needed = ("structure",)
     targets = "another unit"

@@ -126,6 +126,6 @@ def read_history(path):
         try:
             rows = [{k: float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
             return [{**row, "epoch": int(row["epoch"])} for row in rows]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, csv.Error) as error:
             reason = f"{type(error).__name__}: {error}"
             raise InputError(f"{path}: found no training history ({reason}), expected its CSV table") from None

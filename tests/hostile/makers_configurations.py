@@ -4,6 +4,7 @@ A case is ``(name, make, expected)``; ``make(folder)`` gives the words of a comm
 """
 
 import json
+import os
 from functools import partial
 
 import numpy as np
@@ -65,6 +66,11 @@ def _missing(folder):
 
 def _loop(folder):
     (folder / "run.json").symlink_to("run.json")
+    return words(folder)
+
+
+def _pipe(folder):
+    os.mkfifo(folder / "run.json")
     return words(folder)
 
 
@@ -131,6 +137,8 @@ TEXTS = [
     ("2 GB of zeros", _huge, "refused"),
     ("a folder", _folder, "refused"),
     ("missing", _missing, "refused"),
+    ("a pipe", _pipe, "refused"),
+    ("endless zeros", partial(_named, name="/dev/zero"), "refused"),
     ("a link to itself", _loop, "refused"),
     ("a name of 300 letters", partial(_named, name="c" * 300), "refused"),
     ("a name with NUL", partial(_named, name="run\0.json"), "refused"),
@@ -220,6 +228,8 @@ SECTIONS = [
     ("batch a text", partial(field, training__batch_size="two"), "refused"),
     ("10^9 devices", partial(field, training__devices=10**9), "refused"),
     ("devices nested", partial(field, training__devices=[["GPU:0"]]), "refused"),
+    ("CPU 10^9", partial(field, training__devices=["CPU:999999999"]), "refused"),
+    ("CPU of 5,000 digits", partial(field, training__devices=["CPU:" + "9" * 5000]), "refused"),
     ("devices that are not there", partial(field, training__devices=["GPU:97", "GPU:98"]), "refused"),
     ("monitor 5", partial(field, training__reduce_learning_rate={"monitor": 5}), "refused"),
     ("plateau of unknown arguments", partial(field, training__reduce_learning_rate={"patence": 5}), "refused"),
@@ -237,6 +247,7 @@ SECTIONS = [
     ("loss unknown", partial(field, training__loss="ssim"), "refused"),
     ("loss of slices", partial(field, training__loss="style"), "refused"),
     ("patch of 10^10", partial(field, training__patch_size=[10**10, 16]), "refused"),
+    ("patch of 2^30", partial(field, training__patch_size=[2**30, 2**30]), "refused"),
     ("patch of three axes", partial(field, training__patch_size=[8, 8, 8]), "refused"),
     ("precision unknown", partial(field, training__precision="float8"), "refused"),
     ("weights from nowhere", partial(field, training__initial_weights="nowhere"), "refused"),

@@ -205,6 +205,13 @@ def _link(folder, name, target):
     return words(folder)
 
 
+def _pipe(folder, name):
+    path = model(folder) / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    return words(folder)
+
+
 def _removed(folder, name):
     (model(folder) / name).unlink()
     return words(folder)
@@ -276,6 +283,7 @@ CONFIGURATIONS = [
     ("no config.json", partial(_removed, name="config.json"), "refused"),
     ("config.json empty", partial(content, name="config.json", data=b""), "refused"),
     ("config.json a folder", partial(_as_folder, name="config.json"), "refused"),
+    ("config.json a pipe", partial(_pipe, name="config.json"), "refused"),
     ("config.json a link to itself", partial(_link, name="config.json", target="config.json"), "refused"),
     ("config.json noise", partial(content, name="config.json", data=np.random.default_rng(SEED).bytes(999)), "refused"),
     ("config.json zeros", partial(content, name="config.json", data=bytes(999)), "refused"),
@@ -322,6 +330,7 @@ CONFIGURATIONS = [
 FILES = [
     ("no weights", partial(_removed, name=WEIGHTS), "refused"),
     ("weights a folder", partial(_as_folder, name=WEIGHTS), "refused"),
+    ("weights a pipe", partial(_pipe, name=WEIGHTS), "refused"),
     ("weights a link to nothing", partial(_link, name=WEIGHTS, target="nowhere"), "refused"),
     ("weights a link to themselves", partial(_link, name=WEIGHTS, target=WEIGHTS), "refused"),
     ("weights a link to endless zeros", partial(_link, name=WEIGHTS, target="/dev/zero"), "refused"),
@@ -387,6 +396,7 @@ NORMALISATION += [
         "right",
     ),
     ("run.json a folder", partial(_as_folder, name="run.json"), "refused"),
+    ("normalization.json a pipe", partial(_pipe, name="normalization.json"), "refused"),
     ("normalization.json a folder", partial(_as_folder, name="normalization.json"), "refused"),
     (
         "normalization.json unknown key",
