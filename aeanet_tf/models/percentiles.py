@@ -77,7 +77,7 @@ class SafePercentileNormalizer(PercentileNormalizer):
         axis = tuple(d for d, a in enumerate(self.axes_before) if a != "C")
         extremes = (extreme.astype(np.float64) for extreme in (x.min(axis, keepdims=True), x.max(axis, keepdims=True)))
         low, high = self.mi.astype(np.float64), self.ma.astype(np.float64)
-        return bool((is_range(low, high, *extremes) & float32_serves(low, high, x.dtype)).all())
+        return bool((is_range(low, high, *extremes, x.dtype) & float32_serves(low, high, x.dtype)).all())
 
     def _take(self, low, high):
         """Normalise by these values from now on, one pair a channel, along `axes_before`."""
