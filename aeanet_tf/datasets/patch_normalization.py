@@ -54,7 +54,7 @@ def _normalized(patches, image, drawn, channel, path):
     low, high = (np.percentile(image, values, axis=others, keepdims=True) for values in zip(*drawn, strict=True))
     least, most = (extreme(axis=others, keepdims=True) for extreme in (image.min, image.max))
     least, most = (values.astype(np.float64) for values in (least, most))
-    apart = is_range(low.astype(np.float64), high.astype(np.float64), least, most)
+    apart = is_range(low.astype(np.float64), high.astype(np.float64), least, most, image.dtype)
     if (apart & float32_serves(low, high, image.dtype)).all():
         return normalize_mi_ma(patches, low, high)
     if not apart.all():

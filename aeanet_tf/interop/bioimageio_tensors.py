@@ -89,7 +89,7 @@ def _preprocessing(model, normalization):
             eps=1e-20,  # CSBDeep's
         )
         steps.append(v0_5.ScaleRangeDescr(kwargs=kwargs))
-        # By percentiles that differ nothing becomes larger (`is_range`); what coincides is divided by eps.
+        # By percentiles that differ only outliers become larger (`is_range`); what coincides is divided by eps.
         largest = 1 / LEAST_SHARE
         steps.append(v0_5.ClipDescr(kwargs=v0_5.ClipKwargs(min=-largest, max=largest)))
     elif normalization.kind == "standard":

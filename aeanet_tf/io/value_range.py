@@ -19,7 +19,10 @@ logger = logging.getLogger("aeanet_tf")
 
 LEAST_SHARE = 1e-6
 """Part of the range of an image that lies between two percentiles at least, lest they count as one: float32, in which
-images are normalised and restored, resolves 1e-7. Normalised values are so at most 1e6."""
+images are normalised and restored, resolves 1e-7. Normalised values are so at most 1e6, outliers of integers aside."""
+
+# Less than what rounding leaves of such a range in float64: what differs so differs from an outlier, a fill value.
+_ROUNDING = 1e-18
 
 _STEPS = 3
 # Part of a range that float32 resolves at least; and where 1e-20 more changes nothing in float32.
@@ -38,9 +41,17 @@ def wider_percentiles(low: float, high: float) -> list[tuple[float, float]]:
     return [*((low / 10**i, 100 - (100 - high) / 10**i) for i in range(1, _STEPS + 1)), (0, 100)]
 
 
-def is_range(low: np.ndarray, high: np.ndarray, least: np.ndarray, most: np.ndarray) -> np.ndarray:
-    """Whether two values of an image, one pair a channel, are apart, seen from its least and its largest."""
-    return np.asarray(high - low > LEAST_SHARE * (most - least))
+def is_range(
+    low: np.ndarray, high: np.ndarray, least: np.ndarray, most: np.ndarray, dtype: DTypeLike = "float64"
+) -> np.ndarray:
+    """Whether two percentiles of an image, one pair a channel, are apart, seen from its least and its largest value.
+
+    They are where a millionth of the range lies between them; of integers also where 1 does, which no rounding leaves,
+    however large a single pixel is.
+    """
+    width, whole = high - low, most - least
+    genuine = width >= 1 if np.dtype(dtype).kind in "biu" else (width > 0) & (width < _ROUNDING * whole)
+    return np.asarray((width > LEAST_SHARE * whole) | genuine)
 
 
 def streamed_range(
@@ -52,7 +63,7 @@ def streamed_range(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Two values of each channel of a lazy image to normalise it by; see `streamed_percentiles`.
 
-    They are the percentiles asked for, as long as a millionth of the channel's range lies between them. Otherwise they
+    They are the percentiles asked for where these are apart (`is_range`). Otherwise they
     are those of the first pair of `wider_percentiles` of which this holds, for which the image is read once more; of a
     channel that is constant both are its value. What was done is logged as a warning with the image's name.
 
@@ -73,7 +84,7 @@ def streamed_range(
     for width in most - least:
         held = width == 0 or width > tiny
         expect(held, name, f"values that differ by {width:.3g}", f"more than {tiny:.3g}, the least that float32 holds")
-    coincide = ~is_range(low, high, least, most)
+    coincide = ~is_range(low, high, least, most, array.dtype)
     if (coincide & (least < most)).any():
         wider = wider_percentiles(*percentiles)
         values = streamed_percentiles(array, axes, [q for pair in wider for q in pair], path, progress)
@@ -86,7 +97,8 @@ def streamed_range(
         ranges = [(*values[2 * i : 2 * i + 2, channel], pair) for i, pair in enumerate(wider)]
         facts = (which, *percentiles, low[channel])
         # The last one is minimum and maximum, of which it holds.
-        low[channel], high[channel], pair = next(r for r in ranges if is_range(*r[:2], least[channel], most[channel]))
+        extremes = least[channel], most[channel]
+        low[channel], high[channel], pair = next(r for r in ranges if is_range(*r[:2], *extremes, array.dtype))
         instead = "minimum and maximum" if pair == (0, 100) else f"percentiles {pair[0]:.6g} and {pair[1]:.6g}"
         logger.warning(
             "%s: percentiles %g and %g coincide (%.6g), as of sparse or saturated images; normalised by %s, %.6g to "

@@ -187,7 +187,8 @@ class AEANet(PublicCARE):
             Keras's ``History``; the network then has its best weights.
 
         Raises:
-            InputError: data whose shapes do not fit each other, the configuration or the network.
+            InputError: data whose shapes or channels do not fit each other, the configuration or the network, or that
+                are not finite in float32. The model is as it was.
             BusyError: another process trains in the folder.
             DivergedError: the loss, the validation or the weights became no finite numbers. The network then has its
                 best weights of the epochs before; ``weights_last.h5`` are those of the last good epoch.
@@ -243,7 +244,8 @@ class AEANet(PublicCARE):
             img: an array; with an axis T that the model lacks, its frames are restored one by one. Or a list of
                 arrays with the same axes, of any sizes.
             axes: of ``img``, or of each array of the list.
-            normalizer, resizer: as in CSBDeep, applied to each image and frame by itself.
+            normalizer, resizer: as in CSBDeep, applied to each image and frame by itself. CSBDeep's percentiles, where
+                they coincide, give way to others (`SafePercentileNormalizer`).
             n_tiles: number of tiles along each axis of ``img``. By default the whole image where it fits into
                 ``max_memory``, and as many tiles as it takes where not. Tiles are halved when memory runs out.
             tiling: ``"exact"``, tiles give what the whole image would (`aeanet_tf.prediction.sweeps.run_job`);
@@ -266,8 +268,9 @@ class AEANet(PublicCARE):
             The restored image (the mean, for probabilistic models), axes as in CSBDeep; a list for a list.
 
         Raises:
-            InputError: an unknown ``tiling``, ``context``, ``precision`` or ``ensemble``, ``n_tiles`` that do not fit
-                the image, ``max_memory`` that does not suffice.
+            InputError: an image whose axes or channels the network does not take, that is empty, or not finite in
+                float32; a prediction that is not finite; an unknown ``tiling``, ``context``, ``precision`` or
+                ``ensemble``, ``n_tiles`` that do not fit the image, ``max_memory`` that does not suffice.
         """
         options = PredictionOptions(n_tiles, tiling, max_memory, context, precision, ensemble)
         results = self._predict(img, axes, normalizer, resizer, options, scale=False)

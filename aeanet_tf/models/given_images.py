@@ -35,7 +35,9 @@ def given_image(model, image, axes, name="image", frames=False):
     """
     if not hasattr(image, "dtype") or not hasattr(image, "shape"):
         raise InputError(f"{name}: found {type(image).__name__}, expected an array, or a list of arrays")
-    config, letters = model.config, given_axes(axes, len(image.shape))
+    # Also of other libraries' arrays and tensors.
+    image = np.asarray(image)
+    config, letters = model.config, given_axes(axes, image.ndim)
     expect(image.dtype.kind in "biuf", name, f"values of type {image.dtype}", "integers or floats")
     sizes = dict(zip(letters, image.shape, strict=True))
     expect(0 not in image.shape, name, f"an empty image, its shape is {tuple(image.shape)}", "pixels")
@@ -46,7 +48,6 @@ def given_image(model, image, axes, name="image", frames=False):
     expect(
         channels == config.n_channel_in, name, f"{channels} channels", f"{config.n_channel_in}, which the model takes"
     )
-    image = np.asarray(image)
     check_finite(name, image)
     if image.dtype.kind == "b":
         return image.astype(np.uint8)

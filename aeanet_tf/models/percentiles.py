@@ -63,11 +63,12 @@ class SafePercentileNormalizer(PercentileNormalizer):
 
     def after(self, mean, scale, axes):
         """The way back, for mean and scale; see ``csbdeep.data.Normalizer``."""
-        if self._range is None:
-            return super().after(mean, scale, axes)
-        self.axes_after = axes_check_and_normalize(axes, mean.ndim)
-        low, high = (move_image_axes(values, self.axes_before, self.axes_after, True) for values in self._range)
-        with np.errstate(over="ignore"):
+        # What is not finite then is for the caller to refuse.
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self._range is None:
+                return super().after(mean, scale, axes)
+            self.axes_after = axes_check_and_normalize(axes, mean.ndim)
+            low, high = (move_image_axes(values, self.axes_before, self.axes_after, True) for values in self._range)
             parts = (high - low) * mean + low, None if scale is None else (high - low) * scale
             return tuple(None if part is None else part.astype(self.dtype) for part in parts)
 
@@ -76,7 +77,7 @@ class SafePercentileNormalizer(PercentileNormalizer):
         axis = tuple(d for d, a in enumerate(self.axes_before) if a != "C")
         extremes = (extreme.astype(np.float64) for extreme in (x.min(axis, keepdims=True), x.max(axis, keepdims=True)))
         low, high = self.mi.astype(np.float64), self.ma.astype(np.float64)
-        return bool((is_range(low, high, *extremes) & float32_serves(low, high, x.dtype)).all())
+        return bool((is_range(low, high, *extremes, x.dtype) & float32_serves(low, high, x.dtype)).all())
 
     def _take(self, low, high):
         """Normalise by these values from now on, one pair a channel, along `axes_before`."""

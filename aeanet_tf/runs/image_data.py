@@ -1,5 +1,6 @@
 """The training and validation images of a run, read, checked and normalised."""
 
+import logging
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,9 +15,12 @@ from aeanet_tf.io.image import check_fits, with_axes
 from aeanet_tf.io.image_path import ImagePath
 from aeanet_tf.io.ome_zarr import is_zarr
 from aeanet_tf.io.read import find_images
+from aeanet_tf.io.value_range import LEAST_SHARE
 from aeanet_tf.models.normalizers import make_normalizer, normalized
 from aeanet_tf.paths import matching_paths
 from aeanet_tf.sections.stack import parse_slices
+
+logger = logging.getLogger("aeanet_tf")
 
 
 class TrainingImages(NamedTuple):
@@ -65,6 +69,14 @@ def load_npz(section, network):
         if array.shape[-1] != n:
             raise InputError(f"{files[0]}: {name} has {array.shape[-1]} channels, the model is configured for {n}")
     names = [f"{files[0]}: patch {i}" for i in range(len(X) + len(validation[0]))]
+    largest = max(max(-float(array.min()), float(array.max())) for array in (X, Y, *validation))
+    if largest > 1 / LEAST_SHARE:
+        logger.warning(
+            "%s: holds values up to %.3g, expected about 0 to 1; were they cut from images whose percentiles coincide? "
+            "`aeanet patches` normalises those by others",
+            files[0],
+            largest,
+        )
     return TrainingImages(X, Y, validation, (names[: len(X)], names[len(X) :]), files=(files[0],))
 
 

@@ -97,7 +97,7 @@ class PatchSampler(keras.utils.PyDataset):
         patch_size = tuple(_whole("patch_size", n, 1) for n in patch_size)
         for i, shape in enumerate(shapes):
             if any(p > n for p, n in zip(patch_size, shape, strict=True)):
-                raise PairError(i, f"found size {shape}, expected at least the patch_size {patch_size}")
+                raise PairError(i, f"patch_size: found {patch_size}, expected at most {shape}, its size")
         return patch_size
 
     @property

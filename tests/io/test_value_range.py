@@ -70,6 +70,24 @@ def test_what_rounding_leaves_between_two_percentiles_is_no_range(said):
     assert low == [0] and high[0] > 1e4 and len(said.messages) == 1
 
 
+@pytest.mark.parametrize(
+    ("dtype", "outlier"),
+    [("uint16", 65535), ("uint32", 2**32 - 1), ("int64", -(2**60)), ("float32", 1e30), ("float32", -3.4e38)],
+)
+def test_an_absurd_pixel_does_not_take_the_scale_from_all_others(said, dtype, outlier):
+    """What wrapped below 0, a fill value: the percentiles differ as they did before."""
+    image = np.random.default_rng(0).integers(90, 110, (80, 80)).astype(dtype)
+    image[7, 7] = outlier
+    low, high = np.percentile(image.astype("float64"), (2, 99.8))
+    assert range_of(image) == [[low], [high]] and not said.records
+    # Not so what rounding leaves of a background, beside real signal.
+    noisy = np.random.default_rng(0).random((80, 80)) * 1e-12
+    noisy[:3, :20] = 3000
+    assert range_of(noisy)[1] == [3000] and not said.records
+    noisy[0, 10:] = noisy[1:3] = 0
+    assert range_of(noisy)[1][0] == pytest.approx(3000) and len(said.records) == 1
+
+
 def test_each_channel_has_its_own_and_constants_have_none(said):
     rng = np.random.default_rng(0)
     image = np.stack([rng.integers(0, 200, (100, 100)), sparse(0.001), np.full((100, 100), 7)]).astype("uint16")

@@ -1,5 +1,6 @@
 """Arrays are checked as files are: before Keras, in one line that names what was found and what is expected."""
 
+import keras
 import numpy as np
 import pytest
 from csbdeep.data import PercentileNormalizer
@@ -133,6 +134,7 @@ def test_values_of_other_types_are_predicted_as_what_they_are(model):
     expected = model.predict(image.astype("float32"), "YX")
     for dtype in (bool, "uint8", "int8", "float16", "int64", "uint64", "longdouble", ">u2"):
         np.testing.assert_allclose(model.predict(image.astype(dtype), "YX"), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model.predict(keras.ops.convert_to_tensor(image), "YX"), expected, rtol=1e-5, atol=1e-5)
     assert (model.predict(image.astype(bool), "YX", None) == model.predict(image.astype("float32"), "YX", None)).all()
 
 

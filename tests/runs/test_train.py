@@ -393,7 +393,7 @@ def test_a_sparse_image_is_named_and_trained_on(workplace, caplog):
 @pytest.mark.parametrize(
     ("shape", "changed", "expected"),
     [
-        ((10, 40), {}, r"low/b\.tif: found size \(10, 40\), expected at least the patch_size \(16, 16\)"),
+        ((10, 40), {}, r"low/b\.tif: patch_size: found \(16, 16\), expected at most \(10, 40\), its size"),
         ((1, 40), {"validation": True}, r"low/d\.tif: found size \(1, 40\), expected at least \(2, 2\) to validate on"),
     ],
 )
