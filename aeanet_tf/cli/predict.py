@@ -31,6 +31,11 @@ def add_arguments(parser):
     parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
     add_series_arguments(parser)
     parser.add_argument(
+        "--slices",
+        action="store_true",
+        help="each folder is one volume, its files the slices, in the order of the number in their names",
+    )
+    parser.add_argument(
         "--format", choices=("tif", "zarr"), dest="file_format", help="of the predictions (default: as each input)"
     )
     parser.add_argument(

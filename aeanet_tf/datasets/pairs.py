@@ -23,6 +23,7 @@ def pair_folders(
     channels: Sequence[str] | None = None,
     series: int | str | None = None,
     allow_missing: bool = False,
+    slices: bool = False,
 ) -> list[tuple[Path | ImagePath, Path | ImagePath]]:
     """Match the images of two folders by file name; the extensions may differ.
 
@@ -33,6 +34,7 @@ def pair_folders(
             are matched.
         series, allow_missing: of each file, as for `aeanet_tf.io.series.find_series`; images of a file with several
             have its name and their number (`image_stem`).
+        slices: whether images are folders of slices, matched by the folders' names.
 
     Returns:
         (low, GT) for each name, sorted by name.
@@ -41,8 +43,8 @@ def pair_folders(
         InputError: one side has no images, has a name twice, or has names that the other lacks.
     """
     chosen = (series, allow_missing)
-    images = find_channel_images(low, channels, *chosen) if channels else find_series(low, *chosen)
-    sides = [_by_stem(images), _by_stem(find_series(gt, *chosen))]
+    images = find_channel_images(low, channels, *chosen) if channels else find_series(low, *chosen, slices)
+    sides = [_by_stem(images), _by_stem(find_series(gt, *chosen, slices))]
     for own, other, folder, missing_in in ((*sides, low, gt), (*sides[::-1], gt, low)):
         check_partners(folder, own, [own[stem].name for stem in sorted(own.keys() - other.keys())], missing_in)
     return [(sides[0][stem], sides[1][stem]) for stem in sorted(sides[0])]

@@ -16,7 +16,9 @@ logger = logging.getLogger("aeanet_tf")
 # As images are written; the others are names that TIFF files have, too: of BigTIFF, Zeiss LSM and MetaMorph stacks.
 WRITTEN_TIFF_SUFFIXES = (".tif", ".tiff")
 TIFF_SUFFIXES = (*WRITTEN_TIFF_SUFFIXES, ".btf", ".tf8", ".tf2", ".lsm", ".stk")
-SUFFIXES = (*TIFF_SUFFIXES, ".png", ".bmp", ".jpg", ".jpeg")
+# Of microscopes' makers: Zeiss, Nikon, Leica, Olympus.
+MAKER_SUFFIXES = (".czi", ".nd2", ".lif", ".oib", ".oif")
+SUFFIXES = (*TIFF_SUFFIXES, ".png", ".bmp", ".jpg", ".jpeg", *MAKER_SUFFIXES)
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr")
 ZARR_SUFFIX = ".zarr"
 
@@ -54,6 +56,9 @@ def image_stem(path: str | Path | ImagePath) -> str:
     if image_suffix(path) == ".nii.gz":
         return Path(path).name[:-7] + which
     stem = Path(path).stem
+    if Path(path).is_dir() and image_suffix(path) != ZARR_SUFFIX:
+        # A folder of slices has no extension.
+        return Path(path).name + which
     return (stem[:-4] if stem.lower().endswith(".ome") else stem) + which
 
 
@@ -88,7 +93,10 @@ def check_fits(image: Image, axes: str, channels: int, frames: bool = False) -> 
     fits = sorted(a for a in image.axes if a not in ignored) == sorted(spatial)
     expect(fits, image.path, f"axes {image.axes}", f"{spatial} (and C for channels), the model's axes")
     present = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
-    expect(present == channels, image.path, f"{present} channels", f"{channels}, which the model takes")
+    # Samples of a picture are its last axis.
+    picture = channels == 1 and image.axes.endswith("C") and present in (2, 3, 4)
+    grey = "; grey levels that are stored as colours are read with axes without C" if picture else ""
+    expect(present == channels, image.path, f"{present} channels", f"{channels}, which the model takes{grey}")
 
 
 def with_axes(image: Image, axes: str) -> Image:

@@ -10,6 +10,7 @@ import numpy as np
 
 from aeanet_tf.errors import InputError, expect, one_line, reading
 from aeanet_tf.io.image import (
+    MAKER_SUFFIXES,
     NIFTI_SUFFIXES,
     SUFFIXES,
     TIFF_SUFFIXES,
@@ -23,11 +24,14 @@ from aeanet_tf.io.image import (
     single_axes,
 )
 from aeanet_tf.io.image_path import ImagePath, check_series
+from aeanet_tf.io.makers import check_readable, open_maker
 from aeanet_tf.io.nifti import read_nifti
 from aeanet_tf.io.ome_sets import one_of_each_set
 from aeanet_tf.io.ome_zarr import is_zarr, open_zarr
+from aeanet_tf.io.slices import open_slices
 from aeanet_tf.io.tiff import Slices
 from aeanet_tf.io.tiff_series import LoadedPixels, open_tiff
+from aeanet_tf.io.values import checked_values
 from aeanet_tf.memory import check_memory
 from aeanet_tf.paths import is_pattern, matching_paths, named_path
 
@@ -38,8 +42,8 @@ def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
     Args:
         patterns: an image, a folder (every image in it, not in its sub-folders), a glob pattern, or a list of
             these; what exists under exactly its name is no pattern. Folders and globs give what has a known
-            extension (tif, tiff, btf, tf8, tf2, lsm, stk, png, bmp, jpg, jpeg, nii, nii.gz, hdr, zarr), in small
-            letters or capitals.
+            extension (tif, tiff, btf, tf8, tf2, lsm, stk, png, bmp, jpg, jpeg, czi, nd2, lif, oib, oif, nii, nii.gz,
+            hdr, zarr), in small letters or capitals.
 
     Returns:
         The paths, each once, sorted. Of a set of OME-TIFFs that are one image the first file that was found.
@@ -56,6 +60,44 @@ def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
         with reading(path):
             images.update(_find(path))
     return one_of_each_set(sorted(images))
+
+
+def find_slice_folders(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
+    """List folders whose images are the slices of a volume.
+
+    Args:
+        patterns: a folder with slices, a folder of such folders, a glob pattern of folders, or a list of these.
+
+    Returns:
+        The folders, each once, sorted.
+
+    Raises:
+        InputError: a pattern matches no folder with images.
+    """
+    patterns = [patterns] if isinstance(patterns, str | Path) else patterns
+    expect(patterns, "images", "an empty list", "a folder of slices, or a pattern")
+    folders: set[Path] = set()
+    for pattern in patterns:
+        path = named_path(pattern)
+        with reading(path):
+            given = [path] if path.exists() or not is_pattern(path) else matching_paths(path)
+            found = [volume for folder in given if folder.is_dir() for volume in _volumes(folder)]
+        expect(found, path, "no folder with images", "a folder with the slices of a volume, or a folder of such")
+        folders.update(found)
+    return sorted(folders)
+
+
+def _volumes(folder: Path) -> list[Path]:
+    """The folder, or those in it, that have slices."""
+    inner = [child for child in folder.iterdir() if _has_images(child)]
+    own = _has_images(folder)
+    expect(not (own and inner), folder, "images, and folders with images", "one of both: slices, or folders of them")
+    return [folder] if own else inner
+
+
+def _has_images(folder: Path) -> bool:
+    hidden = folder.name.startswith(".") or not folder.is_dir() or is_zarr(folder)
+    return not hidden and any(_is_image(child) and not child.name.startswith(".") for child in folder.iterdir())
 
 
 def _find(path: Path) -> list[Path]:
@@ -94,14 +136,17 @@ def _known() -> str:
 def read_image(
     path: str | Path | ImagePath, axes: str | None = None, series: int | None = None, allow_missing: bool = False
 ) -> Image:
-    """Read one image: TIFF, PNG, BMP, JPEG, NIfTI (.nii, .nii.gz), Analyze (.hdr with .img) or OME-Zarr.
+    """Read one image: TIFF, PNG, BMP, JPEG, CZI, ND2, LIF, OIB, OIF, NIfTI, Analyze (.hdr with .img) or OME-Zarr.
+
+    Numbers are those that ImageJ shows: its calibration of TIFFs (signed 16 bit) is applied, lookup tables are not.
 
     NIfTI and Analyze are read with axes ZYX: their scaling is applied, flips and rotations of their affine are not.
 
     Args:
-        path: the file, or the folder of an OME-Zarr.
+        path: the file, the folder of an OME-Zarr, or a folder of slices: files whose names differ in one number.
         axes: meaning of the stored dimensions in their order, such as "ZYX" or "YXC". None takes what the
-            file says. Dimensions of size 1 are dropped unless ``axes`` names them.
+            file says. Dimensions of size 1 are dropped unless ``axes`` names them. Colours are channels, unless
+            ``axes`` has no C: they must be equal then, and are grey levels.
         series: which of several images of a file (positions, scenes), from 0; see `aeanet_tf.io.series.series_of`.
             None takes the only one.
         allow_missing: fill planes that the file lacks, instead of refusing it; a warning says which and with what.
@@ -128,10 +173,11 @@ def _check_source(path: Path, axes: str | None) -> str | None:
         InputError: there is none, or the axes mean nothing.
     """
     axes = None if axes is None else check_axes(axes)
-    if _is_zarr_image(path) or is_zarr(path):
+    if path.is_dir():
         return axes
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    check_readable(path)
     if image_suffix(path) not in (*SUFFIXES, *NIFTI_SUFFIXES):
         raise InputError(f"{path}: unknown image format {path.suffix.lower()!r}, expected one of {_known()}")
     return axes
@@ -279,6 +325,7 @@ def open_image(
         place = ImagePath(place.path, place.series if series is None else series, allow_missing or place.allow_missing)
     axes = _check_source(place.path, axes)
     source, stored, pixel_size, unit = _open_source(place, axes)
+    source, stored = checked_values(place, source, stored, axes)
     kept, axes = resolve_axes(place, source.shape, source.dtype, stored, axes)
     single = single_axes(source.shape, stored, axes)
     path = place if place.series is not None or isinstance(path, ImagePath) else place.path
@@ -290,12 +337,16 @@ def _open_source(place: ImagePath, axes: str | None) -> tuple[_Source, str, dict
     path = place.path
     if image_suffix(path) in TIFF_SUFFIXES and not path.is_dir():
         return open_tiff(place)
+    if image_suffix(path) in MAKER_SUFFIXES and not path.is_dir():
+        return open_maker(place)
     # Of the others one image is read.
     if place.series:
         raise InputError(f"{path}: found no series {place.series}, of a file of this format one image is read")
-    if path.is_dir():
+    if _is_zarr_image(path) or is_zarr(path):
         image = open_zarr(path, axes)
         return image.array, image.axes, image.pixel_size, image.unit
+    if path.is_dir():
+        return open_slices(place, find_images(path), axes, open_image)
     array, stored, pixel_size, unit = read_whole(path)
     return LoadedPixels(array), stored, pixel_size, unit
 

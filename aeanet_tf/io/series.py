@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from aeanet_tf.io.image import TIFF_SUFFIXES, image_suffix
+from aeanet_tf.errors import expect
+from aeanet_tf.io.image import MAKER_SUFFIXES, TIFF_SUFFIXES, image_suffix
 from aeanet_tf.io.image_path import ALL, ImagePath, Series, check_series, chosen_series
-from aeanet_tf.io.read import find_images, open_image
+from aeanet_tf.io.makers import maker_series
+from aeanet_tf.io.read import find_images, find_slice_folders, open_image
 from aeanet_tf.io.tiff_series import tiff_series
+
+# Formats whose files may hold several images.
+_SEVERAL = (*TIFF_SUFFIXES, *MAKER_SUFFIXES)
 
 
 def series_of(path: str | Path | ImagePath) -> list[Series]:
@@ -22,14 +27,17 @@ def series_of(path: str | Path | ImagePath) -> list[Series]:
         InputError: the file cannot be read.
     """
     path = ImagePath.of(path).path
-    if image_suffix(path) in TIFF_SUFFIXES and path.is_file():
-        return tiff_series(path)
+    if path.is_file() and image_suffix(path) in _SEVERAL:
+        return _images(path)
     image = open_image(path)
     return [Series(0, "", image.array.shape, image.axes)]
 
 
 def find_series(
-    patterns: str | Path | Sequence[str | Path], series: int | str | None = None, allow_missing: bool = False
+    patterns: str | Path | Sequence[str | Path],
+    series: int | str | None = None,
+    allow_missing: bool = False,
+    slices: bool = False,
 ) -> list[Path] | list[ImagePath]:
     """List images as `find_images` does, and of files that hold several the chosen ones.
 
@@ -38,6 +46,7 @@ def find_series(
         series: number of the image that is taken of each file, from 0; "all" takes every one; None leaves files with
             several to be refused when they are read.
         allow_missing: whether planes that are missing are filled, see `read_image`.
+        slices: whether each folder is one volume, its files the slices, see `find_slice_folders`.
 
     Returns:
         Paths of files where nothing is chosen, else an `ImagePath` for each image, sorted; it is without a number where
@@ -47,6 +56,9 @@ def find_series(
         InputError: as `find_images`; a file cannot be read, or has no image of that number. A file with one image whose
             name ends in its number, such as ``NAME_s2.tif``, has it: as predictions of several images are called.
     """
+    if slices:
+        expect(series is None, "series", repr(series), "none with slices: a folder is one volume")
+        return series_paths(find_slice_folders(patterns), None, allow_missing)
     return series_paths(find_images(patterns), series, allow_missing)
 
 
@@ -73,6 +85,8 @@ def _numbers(path: Path, series: int | str) -> list[int | None]:
 def _images(path: Path) -> Sequence[Series]:
     if image_suffix(path) in TIFF_SUFFIXES and path.is_file():
         return tiff_series(path)
+    if image_suffix(path) in MAKER_SUFFIXES and path.is_file():
+        return maker_series(path)
     # Of the others one image is read; it need not be opened for that.
     return [Series(0, "", (), "")]
 

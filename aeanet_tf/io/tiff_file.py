@@ -11,7 +11,7 @@ import tifffile
 from aeanet_tf.errors import InputError, one_line
 from aeanet_tf.io.image import TIFF_SUFFIXES, image_suffix
 from aeanet_tf.io.ome_sets import companion_xml, metadata_file, ome_files
-from aeanet_tf.io.pixel_size import imagej_pixel_size, ome_pixel_size
+from aeanet_tf.io.pixel_size import imagej_pixel_size, lsm_pixel_size, ome_pixel_size, stk_pixel_size
 from aeanet_tf.io.tiff_claims import check_chain, check_ome
 
 logger = logging.getLogger("aeanet_tf")
@@ -97,7 +97,7 @@ def _with_metadata(path: Path, tif: tifffile.TiffFile) -> Iterator[tifffile.Tiff
 
 
 def tiff_calibration(tif: tifffile.TiffFile, number: int = 0) -> tuple[dict[str, float], str | None]:
-    """Size by axis (Z, Y, X in the unit, T in seconds) and the unit, from OME or ImageJ metadata.
+    """Size by axis (Z, Y, X in the unit, T in seconds) and the unit, from metadata of OME, ImageJ, LSM or STK.
 
     Args:
         tif: the open file.
@@ -107,4 +107,8 @@ def tiff_calibration(tif: tifffile.TiffFile, number: int = 0) -> tuple[dict[str,
         return ome_pixel_size(tif.ome_metadata, number)
     if tif.is_imagej:
         return imagej_pixel_size(tif.imagej_metadata, tif.pages[0].tags)
+    if tif.is_lsm:
+        return lsm_pixel_size(tif.lsm_metadata)
+    if tif.is_stk:
+        return stk_pixel_size(tif.stk_metadata)
     return {}, None

@@ -50,7 +50,8 @@ def tiff_images(tif: tifffile.TiffFile) -> list[TiffImage]:
     out where there are others, and levels of a pyramid belong to its first. Single pages of equal shape and layout, of
     which nothing says that they are images of their own, are one stack, whose first axis has no name ("I").
     """
-    series = list(enumerate(tif.series))
+    # Since 2026.5 tifffile is asked for all series at once with dimensions of size 1, before that each of them.
+    series = list(enumerate(tif.series(squeeze=False) if callable(tif.series) else tif.series))
     images = [(number, one) for number, one in series if not _aside(one)] or series
     if len(images) > 1 and _is_stack([one for _, one in images]):
         first = images[0][1]
@@ -65,8 +66,8 @@ def _dimensions(series: Any) -> tuple[tuple[int, ...], str]:
 
     Samples take the place of a single channel. A page of which nothing else is known may be one of a stack.
     """
-    sizes = dict(zip(series.get_axes(squeeze=False), series.get_shape(squeeze=False), strict=False))
-    axes, shape = series.get_axes(squeeze=False), tuple(series.get_shape(squeeze=False))
+    shape, axes = _with_singles(series)
+    sizes = dict(zip(axes, shape, strict=False))
     colours = sizes.get("S", 1) > 1
     dropped = "C" if colours and sizes.get("C") == 1 else "" if colours else "S"
     kept = [(n, axis) for n, axis in zip(shape, axes, strict=True) if axis != dropped]
@@ -74,6 +75,12 @@ def _dimensions(series: Any) -> tuple[tuple[int, ...], str]:
     if sorted(letters.replace("S", "")) == ["X", "Y"]:
         kept = [(1, "I"), *kept]
     return tuple(n for n, _ in kept), "".join(axis for _, axis in kept)
+
+
+def _with_singles(series: Any) -> tuple[tuple[int, ...], str]:
+    if hasattr(series, "get_axes"):
+        return tuple(series.get_shape(squeeze=False)), series.get_axes(squeeze=False)
+    return tuple(series.shape), series.axes
 
 
 def _aside(series: Any) -> bool:
@@ -86,8 +93,7 @@ def _is_stack(series: list[Any]) -> bool:
     first = series[0]
 
     def like_first(one: Any) -> bool:
-        layout = (one.get_shape(squeeze=False), one.get_axes(squeeze=False), one.keyframe.hash)
-        return layout == (first.get_shape(squeeze=False), first.get_axes(squeeze=False), first.keyframe.hash)
+        return (*_with_singles(one), one.keyframe.hash) == (*_with_singles(first), first.keyframe.hash)
 
     page = math.prod(first.shape) == math.prod(first.keyframe.shape)
     flat = sum(size > 1 for axis, size in zip(first.axes, first.shape, strict=True) if axis not in "YXS") == 0

@@ -14,6 +14,7 @@ from aeanet_tf.io.ome_sets import missing_files, ome_files
 from aeanet_tf.io.tiff import FlatTiff, PagedTiff, Slices, tiff_pieces
 from aeanet_tf.io.tiff_file import tiff_calibration, tiff_file
 from aeanet_tf.io.tiff_images import TiffImage, tiff_images
+from aeanet_tf.io.values import CalibratedPixels, tiff_values
 from aeanet_tf.memory import check_memory
 
 logger = logging.getLogger("aeanet_tf")
@@ -33,7 +34,7 @@ class LoadedPixels:
         return np.array(self.array[slices], self.dtype)
 
 
-TiffPixels: TypeAlias = FlatTiff | PagedTiff | LoadedPixels
+TiffPixels: TypeAlias = FlatTiff | PagedTiff | LoadedPixels | CalibratedPixels
 
 
 def tiff_series(path: str | Path) -> list[Series]:
@@ -79,7 +80,7 @@ def open_tiff(path: str | Path | ImagePath) -> tuple[TiffPixels, str, dict[str, 
         if missing:
             are = "is" if len(missing) == 1 else "are"
             _missing(place, f"{len(missing)} of its {count} planes {are} missing", missing, absent, fill)
-        source = source or _loaded(place, image)
+        source = tiff_values(place, tif, image.keyframe, source or _loaded(place, image))
         _say_left_out(place, tif, images)
         pixel_size, unit = tiff_calibration(tif, left[image.number] if left else image.number)
     return source, image.axes, pixel_size, unit

@@ -22,8 +22,8 @@ from aeanet_tf.io.tiff import IMAGEJ_ORDER, Slices, imagej_options
 from aeanet_tf.io.tiff_file import tiff_calibration, tiff_file
 from aeanet_tf.paths import partial_path
 
-# What ImageJ knows.
-_TIFF_TYPES = ("uint8", "uint16", "float32")
+# What ImageJ knows; it shows signed ones as such.
+_TIFF_TYPES = ("uint8", "uint16", "int16", "float32")
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,7 @@ class FileOptions(PredictionOptions):
         series: of files that hold several images the number of one, from 0, or "all"; results are then called
             ``<name>_s<number>``. ``None`` refuses such files.
         allow_missing: whether planes that a file lacks are filled, see `aeanet_tf.io.read.read_image`.
+        slices: whether each folder is one volume, whose slices are its files.
     """
 
     axes: str | None = None
@@ -115,10 +116,13 @@ class FileOptions(PredictionOptions):
     channels: tuple[str, ...] | None = None
     series: int | str | None = None
     allow_missing: bool = False
+    slices: bool = False
 
     def __post_init__(self):
         super().__post_init__()
         check_series("series", self.series)
+        if self.slices and self.channels:
+            raise InputError("--slices: given with --channels, expected one of both")
         if self.axes is not None:
             object.__setattr__(self, "axes", check_axes(self.axes))
 

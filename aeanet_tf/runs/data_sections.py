@@ -152,6 +152,7 @@ class FoldersSection(_PairsSection):
     Attributes:
         series: of files that hold several images the number of one, from 0, or "all"; ``None`` refuses them.
         allow_missing: whether planes that a file lacks are filled with 0, or else the file is refused.
+        slices: whether ``low`` and ``GT`` hold a folder for each volume, with a file for each of its slices.
     """
 
     kind: Literal["folders"] = "folders"
@@ -159,6 +160,7 @@ class FoldersSection(_PairsSection):
     GT: str = "train/GT"
     series: Series = None
     allow_missing: bool = False
+    slices: bool = False
 
 
 class NpzSection(CommonSection):

@@ -119,8 +119,9 @@ def held_out_pairs(section, pairs, channels=None, spread=False):
 
 
 def chosen_images(section):
-    """Which images of files that hold several a section names, and whether planes may be missing; as keywords."""
-    return {name: getattr(section, name, default) for name, default in (("series", None), ("allow_missing", False))}
+    """Which images of files that hold several a section names, whether planes may be missing, and whether folders are
+    volumes; as keywords, those that the section has."""
+    return {name: getattr(section, name) for name in ("series", "allow_missing", "slices") if hasattr(section, name)}
 
 
 def chosen_numbers(section, kind, count=None, what="slices counted from 0"):

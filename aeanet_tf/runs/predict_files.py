@@ -78,7 +78,7 @@ def _images(inputs, options):
     """The image files, or the first of each set of files for channels; all of the set are looked for."""
     channels, chosen = options.channels, (options.series, options.allow_missing)
     if not channels:
-        return find_series(inputs, *chosen)
+        return find_series(inputs, *chosen, options.slices)
     paths = find_channel_images(inputs, list(channels), *chosen)
     for path in paths:
         channel_paths(path, list(channels))

@@ -43,8 +43,8 @@ def output_path(stack, output):
 
     Raises:
         InputError: another kind of file; the file is the input or would be one of its slices; it is a TIFF and does
-            not hold the stack's dtype: integers and floats other than uint8, uint16 and float32 are not converted,
-            since the slices that are there would change.
+            not hold the stack's dtype: integers and floats other than uint8, uint16, int16 and float32 are not
+            converted, since the slices that are there would change.
     """
     output = Path(output)
     source = Path(stack.path)
@@ -99,7 +99,7 @@ def _check_dtype(stack, path):
             raise
         instead = path.with_suffix(ZARR_SUFFIX)
         raise InputError(
-            f"{path}: the pixels of {stack.path} are {dtype}, ImageJ's TIFF holds uint8, uint16 and float32; "
+            f"{path}: the pixels of {stack.path} are {dtype}, ImageJ's TIFF holds uint8, uint16, int16 and float32; "
             f"write an OME-Zarr: --output {instead}"
         ) from error
 

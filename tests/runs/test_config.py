@@ -397,7 +397,7 @@ GIVEN = {
     "iseg": {"train_subjects": "1-2", "validation_subjects": 3},
 }
 # Fields of kinds that came later.
-LATER = {"train", "validation", "match_histograms", "series", "allow_missing"}
+LATER = {"train", "validation", "match_histograms", "series", "allow_missing", "slices"}
 
 
 @pytest.mark.parametrize("section", DATA_SECTIONS, ids=lambda section: section.__name__)

@@ -12,6 +12,7 @@ from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionA
 from aeanet_tf.models.normalizers import RangeNormalizer
 from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.runs.predict_files import predict_files
+from tests.io.maker_files import write_czi, write_lif, write_nd2
 from tests.models import NETWORK, contents
 
 VOXEL = {"Z": 0.5, "Y": 0.125, "X": 0.125}
@@ -77,6 +78,53 @@ def test_the_normalisation_is_the_one_given(model, tmp_path, image, section, nor
     predict_files(model, str(tmp_path / "*.tif"), tmp_path / "out", section)
     expected = model.predict(image, "YX", normalizer)
     np.testing.assert_allclose(tifffile.imread(tmp_path / "out" / "a.tif"), expected, rtol=1e-5)
+
+
+def test_values_are_those_that_imagej_shows(model, tmp_path, image):
+    """Signed pixels, which ImageJ stores as unsigned with a calibration; the result is signed and does not wrap."""
+    signed = np.rint(image - 150).astype(np.int16)
+    stored = (signed.astype(np.int32) + 32768).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stored, imagej=True, metadata={"cf": 0, "c0": -32768.0, "c1": 1.0})
+    (written,) = predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES)
+    expected = model.predict(signed, "YX", PercentileNormalizer(2, 99.8))
+    found = read_image(written).array
+    assert found.min() < 0 < found.max()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_a_folder_of_slices_is_one_image(model, tmp_path, image):
+    frames = np.stack([image, image[::-1], 2 * image])
+    for number, frame in enumerate(frames, start=9):
+        save(tmp_path / "in" / "day.1" / f"t{number}.tif", frame, "YX")
+    with pytest.raises(InputError, match="no image in it"):
+        predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES, axes="TYX")
+    (written,) = predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES, axes="TYX", slices=True)
+    assert written.name == "day.1.tif"
+    found = read_image(written)
+    assert found.axes == "TYX" and found.pixel_size == pytest.approx({"Y": 0.125, "X": 0.125})
+    expected = [model.predict(frame, "YX", PercentileNormalizer(2, 99.8)) for frame in frames]
+    np.testing.assert_allclose(found.array, np.stack(expected), rtol=1e-4)
+    with pytest.raises(InputError, match="--slices: given with --channels"):
+        predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES, slices=True, channels=("a", "b"))
+
+
+@pytest.mark.parametrize("kind", ["czi", "nd2", "lif"])
+def test_all_images_of_a_file_of_a_microscope(model, tmp_path, image, kind):
+    pytest.importorskip({"czi": "pylibCZIrw", "nd2": "nd2", "lif": "liffile"}[kind])
+    path, pixels = tmp_path / f"a.{kind}", np.stack([image, image[::-1]]).astype(np.uint16)
+    if kind == "czi":
+        write_czi(path, pixels[:, None, None, None], scale=(0.125, 0.125, 0.5))
+    elif kind == "nd2":
+        write_nd2(path, pixels[:, None], "P", calibration=0.125)
+    else:
+        lengths = {"X": 17 * 0.125e-6, "Y": 19 * 0.125e-6}
+        write_lif(path, {str(i): (plane, "YX") for i, plane in enumerate(pixels)}, lengths)
+    written = predict_files(model, path, tmp_path / "out", PERCENTILES, series="all")
+    assert [one.name for one in written] == ["a_s0.tif", "a_s1.tif"]
+    for one, plane in zip(written, pixels, strict=True):
+        found = read_image(one)
+        assert (found.axes, found.unit) == ("YX", "um") and found.pixel_size == pytest.approx({"Y": 0.125, "X": 0.125})
+        np.testing.assert_allclose(found.array, model.predict(plane, "YX", PercentileNormalizer(2, 99.8)), rtol=1e-4)
 
 
 def test_volumes_channels_and_axes_in_another_order(tmp_path):
