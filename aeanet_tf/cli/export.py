@@ -66,6 +66,8 @@ def _check_options(args):
             raise InputError(f"--target: belongs to --format fiji, found {args.format}")
         check_target(args.target)
     given = {"--author": args.author, "--license": args.license}
+    if args.series is not None and not args.test_image:
+        raise InputError("--series: chooses the --test-image, found none")
     optional = {"--description": args.description, "--test-image": args.test_image}
     if args.format == "bioimageio":
         missing = [option for option, value in given.items() if not value]
