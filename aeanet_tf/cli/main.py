@@ -3,7 +3,10 @@
 import argparse
 import logging
 import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 
 import aeanet_tf
 from aeanet_tf.cli import (
@@ -75,7 +78,8 @@ def main(arguments=None):
     logging.getLogger("tifffile").setLevel(logging.ERROR)
     os.environ.setdefault("MPLBACKEND", "Agg")
     try:
-        args.run(args)
+        with _interruptions_noted():
+            args.run(args)
     except (InputError, MemoryError) as error:
         print(f"aeanet: error: {str(error) or 'out of memory'}", file=sys.stderr)
         return 2
@@ -86,6 +90,34 @@ def main(arguments=None):
         print("aeanet: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+@contextmanager
+def _interruptions_noted():
+    """End with ``KeyboardInterrupt`` where Ctrl-C was swallowed and an error came of it.
+
+    Keras has places that catch everything while a network is traced, which takes seconds.
+    """
+    if threading.current_thread() is not threading.main_thread() or (
+        signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    noted = []
+
+    def note(number, frame):
+        noted.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Exception:
+        if noted:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_command(name):
