@@ -4,7 +4,10 @@ import argparse
 import contextlib
 import logging
 import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 
 import aeanet_tf
 from aeanet_tf.cli import (
@@ -97,7 +100,8 @@ def main(arguments=None):
     logging.getLogger("tifffile").setLevel(logging.ERROR)
     os.environ.setdefault("MPLBACKEND", "Agg")
     try:
-        args.run(args)
+        with _interruptions_noted():
+            args.run(args)
     except DivergedError as error:
         return _fail(error, 1)
     except SkippedError as error:
@@ -125,6 +129,34 @@ def _print_any_name():
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def _interruptions_noted():
+    """End with ``KeyboardInterrupt`` where Ctrl-C was swallowed and an error came of it.
+
+    Keras has places that catch everything while a network is traced, which takes seconds.
+    """
+    if threading.current_thread() is not threading.main_thread() or (
+        signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    noted = []
+
+    def note(number, frame):
+        noted.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Exception:
+        if noted:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_command(name):

@@ -13,9 +13,8 @@ from aeanet_tf.training.prefetching import ahead
 
 logger = logging.getLogger("aeanet_tf")
 
-# Measured by benchmarks/training_memory.py on Linux, x86: what a step takes, by what its layers give.
-ACTIVATIONS = 1.0
-# Measurements were below the estimate by up to this: what is more than so many times the memory is refused.
+# Measured by benchmarks/training_memory.py on Linux, x86: a step takes about what its layers give in all. What is more
+# than so many times the memory there is is refused: estimates were up to 1.42 times what was measured.
 CERTAIN = 1.5
 LESS = "a smaller training.patch_size, training.batch_size or network.first_filters takes less"
 
@@ -34,7 +33,7 @@ def training_bytes(model, sampler):
     own, config = model.stages(None), model.config
     on_one = -(-sampler.batch_size // count_devices(config.train_devices))
     half = 0.5 if config.train_precision != "float32" else 1.0
-    activations = half * ACTIVATIONS * on_one * all_bytes(own.graph, own.stages[0], sampler.patch_size)
+    activations = half * on_one * all_bytes(own.graph, own.stages[0], sampler.patch_size)
     # The gradient, and what Adam keeps.
     copies = 3 + (config.train_average is not None)
     weights = 4 * copies * sum(prod(v.shape) for v in model.keras_model.trainable_variables)

@@ -136,6 +136,8 @@ def _child(job, arguments):
 
 def _arrange(job):
     """Set up what ends a process, or makes its writing fail."""
+    # Of a shell's background processes it is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if "largest" in job:
         import resource
 

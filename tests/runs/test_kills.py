@@ -168,4 +168,4 @@ def test_a_hundred_kills(processes, whole, workplace):
             faults = random_faults(rng, 4, operations, seconds, largest)
             ends[name] += stop_and_go_on(processes, whole, workplace, arguments, faults)
             shutil.rmtree(workplace / ("models" if name == "train" else "out"))
-    print(json.dumps(ends))
+            print(json.dumps(ends), flush=True)
