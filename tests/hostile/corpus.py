@@ -5,8 +5,10 @@ what is wrong with each.
 """
 
 import argparse
+import json
 import logging
 import os
+import shutil
 import sys
 import tempfile
 from collections import Counter
@@ -51,10 +53,14 @@ def cases(kind):
 
 
 def make_models(folder):
-    """Small untrained models of images and of volumes, in a fork."""
+    """Small untrained models of images, of volumes and of slices, in a fork."""
 
     def save():
-        from aeanet_tf.models import AEANet, AEANetConfig
+        from aeanet_tf.models import AEANet, AEANetConfig, SliceInterpolationConfig, SliceInterpolationNet
+
+        small = {"filters": 8, "blocks": 1, "convolutions": 2, "growth": 4}
+        slices = SliceInterpolationNet(SliceInterpolationConfig(network=small, train_seed=0), "slices", str(folder))
+        slices.keras_model.save_weights(slices.logdir / "weights_best.h5")
 
         for axes in ("YX", "ZYX"):
             model = AEANet(
@@ -68,12 +74,53 @@ def make_models(folder):
         raise RuntimeError(ended.text)
 
 
-def command(made, models, output):
-    """The command line for what a maker made: a whole one, or that of predicting an image (with further options)."""
+def run_case(kind, made, models, output):
+    """The exit code of what is done with what a maker made; messages as the command line has them.
+
+    A maker that gives words gives a command; of files those of microscopes and pictures are predicted, stacks are
+    interpolated, patches trained on, archives unpacked as a download does.
+    """
+    from aeanet_tf.cli.main import main
+
     if isinstance(made, list) and made and not isinstance(made[0], Path):
-        return made
+        return main(made)
     path, *more = made if isinstance(made, list) else [made]
-    return ["predict", "--model", str(models / _axes(path, more)), "--input", str(path), "--output", str(output), *more]
+    if kind == "archives":
+        return _unpacked(path, output)
+    if kind == "HDF5":
+        return main(["interpolate", "--model", str(models / "slices"), "--input", str(path), "--output",
+                     str(output / "stack.zarr"), "--missing", "1"])  # fmt: skip
+    if kind == "npz":
+        return main(_training(path, output))
+    model = str(models / _axes(path, more))
+    return main(["predict", "--model", model, "--input", str(path), "--output", str(output), *more])
+
+
+def _unpacked(path, output):
+    from aeanet_tf.datasets.archives import unpack
+    from aeanet_tf.errors import InputError, writing
+
+    try:
+        with writing(output):
+            unpack(path, output)
+    except InputError as error:
+        print(f"aeanet: error: {error}", file=sys.stderr)
+        shutil.rmtree(output, ignore_errors=True)
+        return 2
+    return 0
+
+
+def _training(path, output):
+    """A command that trains on patches for a step."""
+    config = {
+        "model": {"name": "m", "basedir": str(output), "network": {"first_filters": 4, "depth": 2}},
+        "data": {"kind": "npz", "root": str(path.parent), "npz": path.name, "validation_split": 0.25},
+        "training": {"steps": 1, "steps_per_epoch": 1, "batch_size": 1, "batch_norm_batches": 0},
+    }
+    # Beside the case, whose files are watched.
+    with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
+        json.dump(config, file)
+    return ["train", "--config", file.name]
 
 
 def _axes(path, more):
@@ -87,26 +134,21 @@ def _axes(path, more):
         return "YX"
 
 
-def judge(make, expected, models, folder):
+def judge(kind, make, expected, models, folder):
     """The `Verdict` on a case, made and run in ``folder``, which is new."""
     inside, output = folder / "case", folder / "case" / "out"
     inside.mkdir()
     made = make(inside)
     before = _listing(folder)
 
-    def run():
-        from aeanet_tf.cli.main import main
-
-        # Not in the parent, which the file may be too much for.
-        return main(command(made, models, output))
-
-    ended = run_forked(run, folder)
-    why = ended.fault or _fault(ended, expected, output, made) or _touched(before, _listing(folder))
+    # Whatever looks at the file is in the fork: the file may be too much for it.
+    ended = run_forked(lambda: run_case(kind, made, models, output), folder)
+    why = ended.fault or _fault(kind, ended, expected, output, made) or _touched(before, _listing(folder))
     end = "fault" if why else "right" if ended.code == 0 else "refused"
     return Verdict(end, why, ended.seconds, ended.more)
 
 
-def _fault(ended, expected, output, made):
+def _fault(kind, ended, expected, output, made):
     """What is wrong with the end of a process that kept to its bounds; empty for nothing."""
     lines = [line for line in ended.text.splitlines() if line.startswith("aeanet: error:")]
     if ended.code not in (0, 2):
@@ -122,7 +164,8 @@ def _fault(ended, expected, output, made):
         return _left(output, made)
     if expected == "refused":
         return "taken, expected a refusal"
-    return _unfit(output)
+    # What an archive holds is no image of ours.
+    return "" if kind == "archives" else _unfit(output)
 
 
 def _left(output, made):
@@ -172,7 +215,7 @@ def run_kind(kind, models, progress=lambda name, verdict: None):
     verdicts = {}
     for name, make, expected in cases(kind):
         with tempfile.TemporaryDirectory(prefix="aeanet-corpus-") as folder:
-            verdicts[name] = judge(make, expected, models, Path(folder))
+            verdicts[name] = judge(kind, make, expected, models, Path(folder))
         progress(name, verdicts[name])
     return verdicts
 
