@@ -86,7 +86,7 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
     learning_rate_decay: Decay | None = None
     batch_size: Count = 16
     loss: Literal[RESTORATION_LOSSES + INTERPOLATION_LOSSES + SEGMENTATION_LOSSES] = "mae"
-    learning_rate: Annotated[PositiveFloat, Field(le=1e6)] = 4e-4
+    learning_rate: Annotated[PositiveFloat, Field(le=3e38)] = 4e-4
     tensorboard: bool = False
     kernel_l2: NonNegativeFloat | None = None
     augment: bool = True
