@@ -7,8 +7,8 @@ from math import prod
 from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.tiled_validation import TiledValidation, validation_bytes
-from aeanet_tf.prediction.liveness import all_bytes
-from aeanet_tf.prediction.machine import RESERVE, available_bytes, on_accelerator
+from aeanet_tf.prediction.liveness import POOL, all_bytes
+from aeanet_tf.prediction.machine import RESERVE, SHARE, available_bytes, on_accelerator
 from aeanet_tf.training.prefetching import ahead
 
 logger = logging.getLogger("aeanet_tf")
@@ -60,18 +60,19 @@ def check_memory(model, sampler):
         raise MemoryError(
             f"training takes about {needed / 1e9:.2f} GB by estimate, and {left / 1e9:.2f} GB are available; {LESS}"
         )
-    # What a step has taken is free again, though not in one piece.
-    return max(left - needed - RESERVE, min(left, needed) / 2)
+    # Beside what a step takes, which stays in TensorFlow's pool, two functions are traced and threads started.
+    return max(0, SHARE * left - POOL * needed - 2 * RESERVE)
 
 
 def prepared_validation(model, sampler, validation, memory):
     """How to validate: a `TiledValidation` where a batch of a `ValidationSet` does not fit into ``memory`` whole, and
-    ``None`` where Keras is to do it.
+    ``None`` where Keras is to do it. What is no larger than a batch of training fits.
 
     Losses of models that segment or interpolate are not of single positions: their images are cropped instead. So are
     those of which not even the smallest tiles fit.
     """
-    if memory is None or validation_bytes(model, validation) <= memory:
+    no_larger = validation.batch_size * prod(validation.size) <= sampler.positions
+    if no_larger or memory is None or validation_bytes(model, validation) <= memory:
         return None
     if not (model.segments or model.interpolates):
         with suppress(InputError):
