@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.files import write_text
+from aeanet_tf.files import read_json, write_text
 
 FILE = "training_images.json"
 """In a model folder: name of each image relative to ``data.root`` -> its size, time of change and digest."""
@@ -89,9 +89,9 @@ def _changed(folder, section, paths=None):
 
 def _records(folder):
     try:
-        records = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+        records = read_json(Path(folder) / FILE)
         fits = all({"size", "time", "digest"} <= record.keys() for record in records.values())
-    except (OSError, ValueError, AttributeError, RecursionError):
+    except (OSError, ValueError, AttributeError):
         return {}
     return records if fits else {}
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from aeanet_tf.errors import DivergedError
-from aeanet_tf.files import write_text
+from aeanet_tf.files import read_json, write_text
 
 DIVERGED_FILE = "diverged.json"
 """In a model folder: that its training diverged, and when."""
@@ -86,7 +86,7 @@ def noted_divergence(folder):
     """The `DivergedError` that a model folder tells of, ``None`` where its training has not diverged."""
     path = Path(folder) / DIVERGED_FILE
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path)
         return diverged_error(facts["epoch"], facts["epochs"], facts["reason"], facts["kept"], folder)
     except (OSError, ValueError, KeyError, TypeError):
         return None
