@@ -5,7 +5,9 @@ import re
 PRECISIONS = ("float32", "bfloat16")
 """What the layers of a network can compute in."""
 
-_NAME = re.compile(r"(CPU|GPU):(0|[1-9][0-9]*)")
+# CPUs are made as they are named, so there cannot be any number of them.
+_NAME = re.compile(r"GPU:(0|[1-9][0-9]{0,2})|CPU:([0-9]|[1-5][0-9]|6[0-3])")
+MOST_DEVICES = 1024
 _EXPECTED = 'a number of GPUs from 1, or a list of different names such as ["GPU:0", "GPU:1"]'
 
 
@@ -20,13 +22,13 @@ def count_devices(devices):
     """
     if devices is None:
         return 1
-    if isinstance(devices, int) and not isinstance(devices, bool) and devices >= 1:
+    if isinstance(devices, int) and not isinstance(devices, bool) and 1 <= devices <= MOST_DEVICES:
         return devices
     if isinstance(devices, (list, tuple)) and devices:
         named = all(isinstance(name, str) and _NAME.fullmatch(name) for name in devices)
         if named and len(set(devices)) == len(devices):
             return len(devices)
-    raise ValueError(f"found {devices!r}, expected {_EXPECTED}")
+    raise ValueError(f"found {devices!r:.200}, expected {_EXPECTED}")
 
 
 def check_share(devices, batch_size):

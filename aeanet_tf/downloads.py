@@ -3,11 +3,14 @@
 import json
 import logging
 import os
+import shutil
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from aeanet_tf.errors import InputError, UnfinishedError, writing
+from aeanet_tf.errors import InputError, UnfinishedError, WriteError, writing
+from aeanet_tf.files import read_json
+from aeanet_tf.memory import in_words
 
 _LOGGER = logging.getLogger(__name__)
 # Up to one block is lost when a connection breaks, so not larger than it need be.
@@ -121,7 +124,12 @@ class ResumingDownloader:
     def _start(self, url: str, response: Any) -> int | None:
         """Begin an empty part and note what a later call needs in order to go on with it; gives the total size."""
         length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdigit() else None
+        total = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
+        free = shutil.disk_usage(self._part.parent).free
+        if total is not None and total > free:
+            raise WriteError(
+                f"{url}: found {in_words(total)} to download, {in_words(free)} free, expected more of the disk"
+            )
         etag = response.headers.get("ETag", "")
         # A weak ETag promises the same meaning, not the same bytes.
         mark = etag if etag.startswith('"') else response.headers.get("Last-Modified")
@@ -154,13 +162,14 @@ class ResumingDownloader:
     def _kept(self, url: str) -> tuple[int, dict[str, Any]]:
         """Size of the part that can be gone on with, 0 if none, and what was noted of it."""
         try:
-            state = json.loads(self._state.read_text(encoding="utf-8"))
+            state = read_json(self._state)
             size = self._part.stat().st_size
         except (OSError, ValueError):
             return 0, {}
         if not isinstance(state, dict) or state.get("url") != url or not state.get("mark") or not state.get("total"):
             return 0, {}
-        return (size, state) if size <= state["total"] else (0, {})
+        total, mark = state["total"], state["mark"]
+        return (size, state) if isinstance(total, int) and isinstance(mark, str) and size <= total else (0, {})
 
     def _forget(self) -> None:
         for path in (self._part, self._state):

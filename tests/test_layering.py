@@ -11,7 +11,7 @@ import aeanet_tf
 
 PACKAGE = Path(aeanet_tf.__file__).parent
 # Of the package's root, for all.
-COMMON = {"errors", "files", "downloads", "startup", "device_names", "loss_names"}
+COMMON = {"errors", "paths", "files", "locks", "memory", "downloads", "startup", "device_names", "loss_names"}
 ARRAYS = {"layers", "networks", "training", "prediction", "io"}
 ALLOWED = {
     "layers": set(),
@@ -29,7 +29,10 @@ ALLOWED = {
     "experiments": {*ARRAYS, "models", "evaluation", "datasets", "sections", "runs", "interop"},
     "cli": {*ARRAYS, "models", "evaluation", "datasets", "sections", "runs", "interop", "experiments"},
     "errors": set(),
+    "paths": set(),
     "files": set(),
+    "memory": set(),
+    "locks": set(),
     "downloads": set(),
     "startup": set(),
     "device_names": set(),

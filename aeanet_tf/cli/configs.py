@@ -13,15 +13,17 @@ def add_arguments(parser):
 
 def run(args):
     """List, or show one."""
-    import json
-
+    from aeanet_tf.files import read_json
     from aeanet_tf.runs.shipped import find_config, first_sentence, shipped_configs
 
     if args.show is not None:
-        print(find_config(args.show).read_text(encoding="utf-8"), end="")
+        path = find_config(args.show)
+        read_json(path)
+        # A mark of Windows' editors is none of the text.
+        print(path.read_bytes().decode("utf-8-sig"), end="")
         return
     shipped = shipped_configs()
     width = max(map(len, shipped))
     for name, path in shipped.items():
-        description = json.loads(path.read_text(encoding="utf-8"))["description"]
+        description = read_json(path)["description"]
         print(f"{name:{width}}  {first_sentence(description)}")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.errors import InputError
 
 # Written out so that --help need not import the metrics; a test compares them with the registry.
@@ -55,6 +56,7 @@ def add_arguments(parser):
         help="class that the mean leaves out, or none (protocol segmentation; default: 0)",
     )
     parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
+    add_series_arguments(parser)
     parser.add_argument("--output", type=Path, metavar="FILE.csv", help="also write the scores of each image")
 
 
@@ -79,7 +81,15 @@ def run(args):
         from aeanet_tf.evaluation.folders import score_folders
 
         rows = score_folders(
-            args.prediction, args.gt, protocol, args.input, args.data_range, args.axes, args.offset, filters
+            args.prediction,
+            args.gt,
+            protocol,
+            args.input,
+            args.data_range,
+            args.axes,
+            args.offset,
+            filters,
+            **_chosen(args),
         )
         confusion = None
     print(f"protocol {protocol.name}: {protocol.description}")
@@ -111,7 +121,11 @@ def _filters(args, protocol):
 
     if args.input is None:
         raise InputError("--baselines: found no --input, expected the images to filter")
-    return choose_for_folders(args.input, args.gt, protocol, args.baselines or None, args.axes)
+    return choose_for_folders(args.input, args.gt, protocol, args.baselines or None, args.axes, **_chosen(args))
+
+
+def _chosen(args):
+    return {"series": args.series, "allow_missing": args.allow_missing}
 
 
 def _segmentation(args):
@@ -121,5 +135,5 @@ def _segmentation(args):
     if args.data_range is not None:
         raise InputError(f"data_range: got {args.data_range}, but the protocol segmentation fixes it")
     background = {None: 0, "none": None}.get(args.background, args.background)
-    scored = score_segmentation(args.prediction, args.gt, args.input, args.axes, background)
+    scored = score_segmentation(args.prediction, args.gt, args.input, args.axes, background, **_chosen(args))
     return scored.rows, scored.confusion

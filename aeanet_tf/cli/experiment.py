@@ -3,9 +3,11 @@
 import sys
 from pathlib import Path
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import DivergedError, InputError
 from aeanet_tf.experiments.registry import EXPERIMENTS, SELF_TRAINED, TIMED
 from aeanet_tf.runs.shipped import CONFIGS
+
+_MOST_SEEDS = 1000
 
 HELP = "rerun an experiment of the papers"
 DESCRIPTION = """\
@@ -103,6 +105,9 @@ def run(args):
     path = run_experiment(args.name, lab)
     print(path.read_text(encoding="utf-8"))
     print(f"report in {path}")
+    if lab.diverged:
+        names = ", ".join(dict.fromkeys(lab.diverged))
+        raise DivergedError(f"{names}: training diverged; what the report in {path} has is of the epochs before")
 
 
 def _seeds(text):
@@ -110,6 +115,9 @@ def _seeds(text):
         numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 0 or numbers == [0] or len(set(numbers)) < len(numbers):
+    many = len(numbers) == 1 and numbers[0] > _MOST_SEEDS
+    if not numbers or not 0 <= min(numbers) <= max(numbers) < 2**32 or many or numbers == [0]:
+        numbers = []
+    if not numbers or len(set(numbers)) < len(numbers):
         raise InputError(f"--seeds: {text!r}, expected a number of at least 1, or different seeds such as 0,2")
     return tuple(range(numbers[0])) if len(numbers) == 1 else tuple(numbers)

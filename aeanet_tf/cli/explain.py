@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.errors import InputError
 
 MOST_IMAGES = 6
@@ -23,6 +24,7 @@ def add_arguments(parser):
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the pictures and maps")
     parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
+    add_series_arguments(parser)
     parser.add_argument(
         "--operator", metavar="NAME", help="attention operator, by name or number (default: that of the bottom block)"
     )
@@ -38,12 +40,12 @@ def add_arguments(parser):
 def run(args):
     """Evaluate the operator on all images, then draw and write."""
     from aeanet_tf.io.image import check_axes
-    from aeanet_tf.io.read import find_images
+    from aeanet_tf.io.series import find_series
     from aeanet_tf.models.folder import load_model, prediction_normalization
 
     axes = None if args.axes is None else check_axes(args.axes)
     wanted = _wanted(args.references, args.seed)
-    paths = find_images(args.input)
+    paths = find_series(args.input, args.series, args.allow_missing)
     targets = _targets(args.output, paths)
     normalization = prediction_normalization(args.model)
     model = load_model(args.model)
@@ -59,7 +61,7 @@ def _wanted(text, seed):
     if text is None:
         return None
     text = text.strip()
-    if not re.fullmatch(r"\d+|\d+(,\d+)*,?", text):
+    if not re.fullmatch(r"\d{1,9}|\d{1,9}(,\d{1,9})*,?", text):
         raise InputError(f"--references: {text!r}, expected a number, or numbers with commas such as 3,17,42")
     if "," not in text:
         wanted = shown = int(text)
@@ -87,7 +89,7 @@ def _targets(output, paths):
         stem = image_stem(path)
         targets[path] = (output / f"{stem}_relevance.tif", output / f"{stem}_equivariance.png")
     files = [targets["relevance"], *(file for path in paths for file in targets[path])]
-    inputs = {path.resolve() for path in paths}
+    inputs = {Path(path).resolve() for path in paths}
     for file in files:
         if files.count(file) > 1:
             raise InputError(f"{file}: would be written for two images of the same name; explain them apart")

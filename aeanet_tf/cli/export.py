@@ -36,6 +36,7 @@ def add_arguments(parser):
     zoo.add_argument("--license", metavar="SPDX", help="of the trained model, such as CC-BY-4.0")
     zoo.add_argument("--description", metavar="TEXT", help="one line on what the model does")
     zoo.add_argument("--test-image", metavar="FILE", help="input of the package's test and cover (default: simulated)")
+    zoo.add_argument("--series", type=int, metavar="N", help="which of several images of that file, from 0")
 
 
 def run(args):
@@ -45,7 +46,7 @@ def run(args):
 
     _check_options(args)
     # Before the model, which takes TensorFlow.
-    image = None if args.test_image is None else read_image(args.test_image)
+    image = None if args.test_image is None else read_image(args.test_image, series=args.series)
     model = load_model(args.model)
     name, function = FORMATS[args.format]
     path = Path(args.output) if args.output else model.logdir / name.format(name=model.name)
@@ -65,6 +66,8 @@ def _check_options(args):
             raise InputError(f"--target: belongs to --format fiji, found {args.format}")
         check_target(args.target)
     given = {"--author": args.author, "--license": args.license}
+    if args.series is not None and not args.test_image:
+        raise InputError("--series: chooses the --test-image, found none")
     optional = {"--description": args.description, "--test-image": args.test_image}
     if args.format == "bioimageio":
         missing = [option for option, value in given.items() if not value]
@@ -80,10 +83,11 @@ def _package(model, image, args):
     """What the package of a model is made with."""
     from csbdeep.utils import move_image_axes
 
-    from aeanet_tf.io.image import check_fits
+    from aeanet_tf.io.image import check_fits, with_axes
     from aeanet_tf.models.folder import prediction_normalization
 
     if image is not None:
+        image = with_axes(image, model.config.axes)
         check_fits(image, model.config.axes, model.config.n_channel_in)
         image = move_image_axes(image.array, image.axes, model.config.axes, True)
     facts = {"authors": args.author, "license": args.license, "description": args.description}

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.device_names import PRECISIONS
 from aeanet_tf.errors import InputError, writing
 from aeanet_tf.files import folder_made
@@ -42,6 +43,7 @@ def add_arguments(parser):
         "matched histograms, and write scores.csv, a picture a slice, and the model's slices",
     )
     parser.add_argument("--axes", help="axes of the stack, such as ZYX (default: as the file states)")
+    add_series_arguments(parser, several=False)
     parser.add_argument("--dataset", metavar="NAME", help="data set of an HDF5 file (default: volumes/raw)")
     _add_alignment(parser)
     _add_tiling(parser)
@@ -80,7 +82,7 @@ def run(args):
     from aeanet_tf.runs.repair_stack import Repair
     from aeanet_tf.sections.stack import open_stack, parse_slices
 
-    stack = open_stack(args.input, args.axes, args.dataset)
+    stack = open_stack(args.input, args.axes, args.dataset, args.series, args.allow_missing)
     if args.test is not None:
         slices = parse_slices(args.test, len(stack), "--test")
         _check_folder(stack, args.output)

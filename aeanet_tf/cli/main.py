@@ -1,9 +1,13 @@
 """The ``aeanet`` command: one subcommand a module, nothing heavy imported before it is needed."""
 
 import argparse
+import contextlib
 import logging
 import os
+import signal
 import sys
+import threading
+from contextlib import contextmanager
 
 import aeanet_tf
 from aeanet_tf.cli import (
@@ -20,7 +24,7 @@ from aeanet_tf.cli import (
     quickstart,
     train,
 )
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import DivergedError, InputError, SkippedError, bounded, escaped
 
 COMMANDS = (
     train,
@@ -38,9 +42,23 @@ COMMANDS = (
 )
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others are."""
+
+    def error(self, message):
+        self.exit(2, f"aeanet: error: {bounded(message)} ({self.prog} --help)\n")
+
+
+class _Lines(logging.Formatter):
+    """Messages of one line, whatever is in the names that they tell."""
+
+    def format(self, record):
+        return escaped(super().format(record))
+
+
 def make_parser():
     """The parser with all subcommands."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="aeanet", description="Microscopy image transformation with global attention (AEANet, GVTNet)."
     )
     parser.add_argument("--version", action="version", version=f"aeanet_tf {aeanet_tf.__version__}")
@@ -57,7 +75,9 @@ def make_parser():
 
 
 def main(arguments=None):
-    """Run a command. Bad input gives one line and exit code 2; an interruption exit code 130.
+    """Run a command. Bad input gives one line and exit code 2, or 3 where it was skipped and the rest is done; a
+    training that diverged gives one and exit code 1; an
+    interruption exit code 130.
 
     Args:
         arguments: list of strings, those of the command line by default.
@@ -65,8 +85,14 @@ def main(arguments=None):
     Returns:
         0 when the command succeeded.
     """
-    args = make_parser().parse_args(arguments)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    _print_any_name()
+    arguments, parser = sys.argv[1:] if arguments is None else arguments, make_parser()
+    if any("\0" in argument for argument in arguments):
+        parser.error("an argument with NUL in it")
+    args = parser.parse_args(arguments)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("aeanet_tf").setLevel(logging.INFO)
     # TensorFlow's Python side warns about every new image size; images of many sizes are normal here.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -74,14 +100,63 @@ def main(arguments=None):
     logging.getLogger("tifffile").setLevel(logging.ERROR)
     os.environ.setdefault("MPLBACKEND", "Agg")
     try:
-        args.run(args)
-    except (InputError, MemoryError) as error:
-        print(f"aeanet: error: {str(error) or 'out of memory'}", file=sys.stderr)
-        return 2
+        with _interruptions_noted():
+            args.run(args)
+    except DivergedError as error:
+        return _fail(error, 1)
+    except SkippedError as error:
+        return _fail(error, 3)
+    except InputError as error:
+        return _fail(error)
+    except MemoryError as error:
+        return _fail(str(error) or "out of memory")
+    except OSError as error:
+        # What the system says of a name or a disk, where nobody has said it better.
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else error)
     except KeyboardInterrupt:
         print("aeanet: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _fail(error, code=2):
+    print(f"aeanet: error: {bounded(error)}", file=sys.stderr)
+    return code
+
+
+def _print_any_name():
+    """Let names that are not UTF-8 be printed, escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def _interruptions_noted():
+    """End with ``KeyboardInterrupt`` where Ctrl-C was swallowed and an error came of it.
+
+    Keras has places that catch everything while a network is traced, which takes seconds.
+    """
+    if threading.current_thread() is not threading.main_thread() or (
+        signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    noted = []
+
+    def note(number, frame):
+        noted.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    except Exception:
+        if noted:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run_command(name):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.errors import InputError
 
 HELP = "cut training patches from image pairs"
@@ -40,7 +41,8 @@ def add_arguments(parser):
         help="percentiles mapped to 0 and 1 (default: drawn from 1..3 and 99.5..99.9 for each patch)",
     )
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
-    parser.add_argument("--pattern", default="*.tif*", help="which files of a folder (default: *.tif*)")
+    parser.add_argument("--pattern", help="which files of a folder, such as '*_c1.tif' (default: every TIFF)")
+    add_series_arguments(parser)
 
 
 def run(args):
@@ -58,9 +60,19 @@ def run(args):
         seed=args.seed,
     )
     # Before the work, not after it.
+    if not args.pattern or Path(args.pattern).name != args.pattern:
+        raise InputError(f"--pattern: got {args.pattern!r}, expected one of names of files, such as *.tif")
     if args.output.suffix != ".npz":
         raise InputError(f"--output: got {args.output}, expected a name ending in .npz")
-    x, y, axes = cut_patches(args.basepath, args.source, args.target, settings, args.pattern)
+    x, y, axes = cut_patches(
+        args.basepath,
+        args.source,
+        args.target,
+        settings,
+        args.pattern,
+        series=args.series,
+        allow_missing=args.allow_missing,
+    )
     picture = args.output.with_suffix(".png")
     save_patches(args.output, x, y, axes)
     draw_patches(picture, x, y, axes, seed=args.seed)

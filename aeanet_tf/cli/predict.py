@@ -4,6 +4,7 @@ from contextlib import ExitStack
 from dataclasses import fields
 from functools import partial
 
+from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.device_names import PRECISIONS
 from aeanet_tf.errors import InputError
 
@@ -28,6 +29,12 @@ def add_arguments(parser):
     )
     parser.add_argument("--output", required=True, metavar="DIR", help="folder of the predictions")
     parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
+    add_series_arguments(parser)
+    parser.add_argument(
+        "--slices",
+        action="store_true",
+        help="each folder is one volume, its files the slices, in the order of the number in their names",
+    )
     parser.add_argument(
         "--format", choices=("tif", "zarr"), dest="file_format", help="of the predictions (default: as each input)"
     )
@@ -51,6 +58,14 @@ def add_arguments(parser):
     parser.add_argument("--scale", action="store_true", help="also write the scale of a probabilistic model")
     parser.add_argument(
         "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
+    )
+    parser.add_argument(
+        "--skip-bad",
+        action="store_true",
+        help="restore the others where images cannot be read or do not fit; exit code 3, and they are listed",
+    )
+    parser.add_argument(
+        "--wait", action="store_true", help="wait where another process makes the same prediction in the output folder"
     )
     _add_tiling(parser)
     _add_segmentation(parser)
@@ -123,7 +138,10 @@ def run(args):
     options = FileOptions(**given)
     with ExitStack() as stack:
         model, client = partial(_model, args.model, args.weights), _client(args, stack)
-        predict_files(model, args.input, args.output, _normalization(args), options, client)
+        normalization = _normalization(args)
+        predict_files(
+            model, args.input, args.output, normalization, options, client, skip_bad=args.skip_bad, wait=args.wait
+        )
 
 
 def _model(folders, weights):

@@ -33,15 +33,13 @@ def run(args):
     if not isinstance(config.data, SampleSection):
         raise InputError(f"{args.config}: data.kind is {config.data.kind!r}, the quickstart takes 'sample'")
     load_backend()
-    from aeanet_tf.runs.config import load_run
     from aeanet_tf.runs.predict_files import predict_files
-    from aeanet_tf.runs.train import train_run
+    from aeanet_tf.runs.train import is_unfinished, train_run
 
     output = Path(args.output)
     folder = Path(config.model.basedir) / config.model.name
     # The same command goes on with an interrupted run; anything else begins anew.
-    unfinished = (folder / "resume" / "state.json").is_file() and load_run(folder) == config
-    model = train_run(config, overwrite=not unfinished, verbose=1 if sys.stderr.isatty() else 2)
+    model = train_run(config, overwrite=not is_unfinished(folder, config), verbose=1 if sys.stderr.isatty() else 2)
     names = _write_samples(output, config.model.n_channel_in)
     predict_files(model, output / "low", output / "prediction", config.data.normalization)
     _report(output, model, names)

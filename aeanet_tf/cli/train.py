@@ -22,6 +22,7 @@ def add_arguments(parser):
     parser.add_argument("--data", metavar="DIR", help="folder of the data, short for --set data.root=DIR")
     parser.add_argument("--precision", choices=PRECISIONS, help="to compute in, short for --set training.precision=...")
     parser.add_argument("--overwrite", action="store_true", help="train anew although the model folder is in use")
+    parser.add_argument("--wait", action="store_true", help="wait where another process trains in the model folder")
 
 
 def run(args):
@@ -37,5 +38,5 @@ def run(args):
     load_backend()
     from aeanet_tf.runs.train import train_run
 
-    model = train_run(config, args.overwrite, verbose=1 if sys.stderr.isatty() else 2)
+    model = train_run(config, args.overwrite, verbose=1 if sys.stderr.isatty() else 2, wait=args.wait)
     print(f"trained model in {model.logdir}")

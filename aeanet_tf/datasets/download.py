@@ -1,24 +1,19 @@
 """Downloading a data set: fetched, checked, unpacked, and once only."""
 
-import gzip
 import json
 import logging
 import shutil
-import tarfile
-import zipfile
-import zlib
 from datetime import date
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from aeanet_tf.datasets.archives import is_archive, unpack
 from aeanet_tf.datasets.catalogue import Dataset, get_dataset
 from aeanet_tf.downloads import fetch
-from aeanet_tf.errors import InputError
-from aeanet_tf.files import replacing_folder, write_text
+from aeanet_tf.errors import InputError, UnfinishedError
+from aeanet_tf.files import read_json, replacing_folder, write_text
 
 _LOGGER = logging.getLogger(__name__)
-_ZIP = (".zip",)
-_TAR = (".tar.gz", ".tgz", ".tar")
 
 
 class Download(NamedTuple):
@@ -89,6 +84,8 @@ def _arrange(url: str, file: Path, folder: Path, record: Path, fetched: bool) ->
             _LOGGER.info("unpacking %s", file)
             try:
                 unpack(file, temporary)
+            except UnfinishedError:
+                raise
             except InputError:
                 # Not what somebody saved by hand.
                 if fetched:
@@ -108,62 +105,9 @@ def _read_record(record: Path) -> dict[str, Any] | None:
     if not record.exists():
         return None
     try:
-        content = json.loads(record.read_text(encoding="utf-8"))
+        content = read_json(record)
         if isinstance(content["url"], str) and isinstance(content["sha256"], str):
             return content
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise InputError(f"{record}: is not the record of a download, expected JSON with url and sha256; delete it")
-
-
-def is_archive(file: Path) -> bool:
-    """Whether the name is that of an archive that `unpack` knows: .zip, .tar.gz, .tgz or .tar."""
-    return file.name.lower().endswith(_ZIP + _TAR)
-
-
-def unpack(archive: Path, folder: Path) -> None:
-    """Unpack a zip or tar archive into ``folder``, which is made; what a failure leaves there, the caller removes.
-
-    Raises:
-        InputError: the archive is damaged or of another kind (a web page, say), or an entry, or what a link of it
-            points to, lies outside of the folder; such an entry is refused and not renamed, whatever comes with it.
-    """
-    folder.mkdir(parents=True)
-    try:
-        if archive.name.lower().endswith(_ZIP):
-            _unzip(archive, folder)
-        else:
-            _untar(archive, folder)
-    except (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise InputError(f"{archive}: is damaged or no archive ({error})") from error
-
-
-def _unzip(archive: Path, folder: Path) -> None:
-    with zipfile.ZipFile(archive) as file:
-        for name in file.namelist():
-            _check(archive, name)
-        # Reads every entry to its end and compares the checksums.
-        file.extractall(folder)
-
-
-def _untar(archive: Path, folder: Path) -> None:
-    if not hasattr(tarfile, "data_filter"):
-        raise InputError("Python: unpacking tar archives safely takes at least 3.10.12, 3.11.4 or 3.12")
-    # Entry by entry: a list of all entries first would read gigabytes twice.
-    with tarfile.open(archive) as file:
-        for entry in file:
-            _check(archive, entry.name)
-            try:
-                file.extract(entry, folder, filter="data")
-            except tarfile.FilterError as error:
-                raise InputError(f"{archive}: refused, since {error}") from error
-        # The checksum stands behind the last entry, where reading a tar archive ends.
-        while file.fileobj is not None and file.fileobj.read(1 << 20):
-            pass
-
-
-def _check(archive: Path, name: str) -> None:
-    # Windows' rules know those of the others: both slashes, and drives.
-    path = PureWindowsPath(name)
-    if path.anchor or ".." in path.parts:
-        raise InputError(f"{archive}: refused, since its entry {name!r} lies outside of the folder to unpack to")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aeanet_tf.errors import InputError, expect, one_line
+from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image import Image, check_finite, image_stem
 from aeanet_tf.io.read import open_image, read_ordered
 
@@ -169,23 +169,17 @@ def _find(where: str, text: str | None, root: Path, table: Path, structure: str)
 
 
 def _read_channel(path: Path, channel: int | None) -> np.ndarray:
-    if path.suffix.lower() == ".czi":
-        array = read_czi_channel(path, 0 if channel is None else channel)
-    else:
-        array = _read_tiff_channel(path, channel)
-    check_finite(path, array)
-    return array
-
-
-def _read_tiff_channel(path: Path, channel: int | None) -> np.ndarray:
     image = open_image(path)
     sizes = dict(zip(image.axes, image.array.shape, strict=True))
     expect(set(image.axes) - {"C"} == set("ZYX"), path, f"axes {image.axes}", "volumes (ZYX) with channels (C)")
     channels = sizes.get("C", 1)
     expect(channel is not None or channels <= 1, path, f"{channels} channels", "one, since the table names none")
     channel = 0 if channel is None else channel
-    _check_channel(path, channel, channels)
-    return read_ordered(image, "ZYX", {"C": channel})
+    if not 0 <= channel < channels:
+        raise InputError(f"{path}: no channel {channel}, it has {channels} (numbered from 0)")
+    array = read_ordered(image, "ZYX", {"C": channel})
+    check_finite(path, array)
+    return array
 
 
 def _resized(array: np.ndarray, factors: tuple[float, float, float] | None) -> np.ndarray:
@@ -195,48 +189,3 @@ def _resized(array: np.ndarray, factors: tuple[float, float, float] | None) -> n
     from scipy.ndimage import zoom
 
     return zoom(array, factors, order=3, mode="nearest")
-
-
-def read_czi_channel(path: str | Path, channel: int) -> np.ndarray:
-    """Read one channel of a CZI of one scene and one time point, plane by plane; nothing else is decoded.
-
-    Args:
-        path: the file.
-        channel: its number, from 0.
-
-    Returns:
-        ZYX in the dtype of the file.
-
-    Raises:
-        InputError: pylibCZIrw is not installed; the file is missing or damaged, lacks the channel, or has several
-            time points or colours.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        from pylibCZIrw import czi
-    except ImportError as error:
-        instead = "install aeanet-tf[czi], or convert to OME-TIFF"
-        raise InputError(f"{path}: CZI files need pylibCZIrw; {instead}") from error
-    try:
-        with czi.open_czi(str(path)) as document:
-            box = document.total_bounding_box
-            sizes = {axis: last - first for axis, (first, last) in box.items()}
-            _check_channel(path, channel, sizes.get("C", 1))
-            expect(sizes.get("T", 1) == 1, path, f"{sizes.get('T')} time points", "one")
-            (first, last), start = box.get("Z", (0, 1)), box.get("C", (0, 1))[0]
-            planes = [document.read(plane={"C": start + channel, "Z": z, "T": 0}) for z in range(first, last)]
-    except InputError:
-        raise
-    # The library raises RuntimeError and others for whatever is wrong in a file.
-    except Exception as error:
-        raise InputError(f"{path}: not a readable CZI file ({one_line(error)})") from error
-    if any(plane.shape[-1] != 1 for plane in planes):
-        raise InputError(f"{path}: channel {channel} has colours, expected grey levels")
-    return np.stack([plane[..., 0] for plane in planes])
-
-
-def _check_channel(path: Path, channel: int, channels: int) -> None:
-    if not 0 <= channel < channels:
-        raise InputError(f"{path}: no channel {channel}, it has {channels} (numbered from 0)")

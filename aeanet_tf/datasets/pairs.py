@@ -1,21 +1,34 @@
 """Pairs of a low-quality image and its ground truth, from folders or from CSBDeep's .npz files."""
 
-import zipfile
+import math
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from aeanet_tf.errors import InputError, expect, one_line
+from aeanet_tf.datasets.npz import npz_faults, npz_members, npz_names
+from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.channels import find_channel_images
 from aeanet_tf.io.image import Image, check_axes, image_stem
-from aeanet_tf.io.read import find_images, read_image
+from aeanet_tf.io.image_path import ImagePath
+from aeanet_tf.io.read import read_image
+from aeanet_tf.io.series import find_series
 
 Patches: TypeAlias = tuple[np.ndarray, np.ndarray]
 
+# Bytes of the text of them, four for a letter.
+_LONGEST_AXES = 64
 
-def pair_folders(low: str | Path, gt: str | Path, channels: Sequence[str] | None = None) -> list[tuple[Path, Path]]:
+
+def pair_folders(
+    low: str | Path,
+    gt: str | Path,
+    channels: Sequence[str] | None = None,
+    series: int | str | None = None,
+    allow_missing: bool = False,
+    slices: bool = False,
+) -> list[tuple[Path | ImagePath, Path | ImagePath]]:
     """Match the images of two folders by file name; the extensions may differ.
 
     Args:
@@ -23,6 +36,9 @@ def pair_folders(low: str | Path, gt: str | Path, channels: Sequence[str] | None
         gt: the same for the ground truth.
         channels: names of the channels where each has a file of its own (`find_channel_images`); those of the first
             are matched.
+        series, allow_missing: of each file, as for `aeanet_tf.io.series.find_series`; images of a file with several
+            have its name and their number (`image_stem`).
+        slices: whether images are folders of slices, matched by the folders' names.
 
     Returns:
         (low, GT) for each name, sorted by name.
@@ -30,7 +46,9 @@ def pair_folders(low: str | Path, gt: str | Path, channels: Sequence[str] | None
     Raises:
         InputError: one side has no images, has a name twice, or has names that the other lacks.
     """
-    sides = [_by_stem(find_channel_images(low, channels) if channels else find_images(low)), _by_stem(find_images(gt))]
+    chosen = (series, allow_missing)
+    images = find_channel_images(low, channels, *chosen) if channels else find_series(low, *chosen, slices)
+    sides = [_by_stem(images), _by_stem(find_series(gt, *chosen, slices))]
     for own, other, folder, missing_in in ((*sides, low, gt), (*sides[::-1], gt, low)):
         check_partners(folder, own, [own[stem].name for stem in sorted(own.keys() - other.keys())], missing_in)
     return [(sides[0][stem], sides[1][stem]) for stem in sorted(sides[0])]
@@ -44,8 +62,8 @@ def check_partners(folder: str | Path, images: Collection, alone: Sequence[str],
         raise InputError(f"{folder}: {few} have no partner of the same name in {other}: {listed}")
 
 
-def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
-    by_stem: dict[str, Path] = {}
+def _by_stem(paths: Sequence[Path | ImagePath]) -> dict[str, Path | ImagePath]:
+    by_stem: dict[str, Path | ImagePath] = {}
     for path in paths:
         twin = by_stem.setdefault(image_stem(path), path)
         if twin != path:
@@ -54,7 +72,7 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, Path]:
 
 
 def read_pair(
-    low_path: Path, gt_path: Path, axes: str | None = None, reduced_axis: str | None = None
+    low_path: Path | ImagePath, gt_path: Path | ImagePath, axes: str | None = None, reduced_axis: str | None = None
 ) -> tuple[Image, Image]:
     """Read an image and its ground truth and check that they fit together.
 
@@ -89,7 +107,7 @@ def read_pair(
     return low, gt
 
 
-def _read_reduced(path: Path, axes: str | None, reduced_axis: str) -> Image:
+def _read_reduced(path: Path | ImagePath, axes: str | None, reduced_axis: str) -> Image:
     """Read a ground truth that is projected along an axis, and drop that axis if it is there with size 1."""
     # Dimensions of size 1 that the axes do not name are dropped in reading, so this takes both forms.
     image = read_image(path, axes and check_axes(axes).replace(reduced_axis, ""))
@@ -120,41 +138,36 @@ def read_npz(
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected training data (.npz)")
     expect(0 <= validation_split < 1, "validation_split", validation_split, "0 <= fraction < 1")
-    try:
-        axes, shapes = _npz_header(path, axes)
-        _check_npz(path, axes, shapes, validation_split)
-        from csbdeep.io import load_training_data
-
-        training, validation, axes = load_training_data(str(path), validation_split=validation_split, axes=axes)
-    except InputError:
-        raise
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise InputError(f"{path}: not a readable .npz file ({one_line(error)})") from error
-    for name, array in zip("XYXY", (*training, *(validation or ())), strict=False):
+    axes, shapes = _npz_header(path, axes)
+    _check_npz(path, axes, shapes, validation_split)
+    with npz_faults(path), np.load(path, allow_pickle=False) as content:
+        arrays = [content["X"], content["Y"]]
+    for name, array in zip("XY", arrays, strict=True):
         if array.dtype.kind == "f" and not np.isfinite([array.min(), array.max()]).all():
             raise InputError(f"{path}: {name} holds NaN or infinite values, expected finite ones")
-    return training, validation, axes
+    arrays = [np.moveaxis(array, axes.index("C"), -1) for array in arrays]
+    first = shapes["X"][0] - round(shapes["X"][0] * validation_split)
+    training, held_out = (tuple(array[part] for array in arrays) for part in (slice(first), slice(first, None)))
+    return training, held_out if validation_split else None, axes.replace("C", "") + "C"
 
 
 def _npz_header(path: Path, axes: str | None) -> tuple[str, dict[str, tuple[int, ...]]]:
     """Axes and shapes without reading the patches, which may take gigabytes."""
-    with zipfile.ZipFile(path) as archive:
-        names = {Path(name).stem for name in archive.namelist()}
-        missing = {"X", "Y"} - names | ({"axes"} - names if axes is None else set())
-        if missing:
-            wanted = ", ".join(sorted(missing))
-            raise InputError(f"{path}: lacks {wanted}; it has {', '.join(sorted(names)) or 'nothing'}")
-        shapes = {}
-        for name in "XY":
-            with archive.open(f"{name}.npy") as entry:
-                major, _ = np.lib.format.read_magic(entry)
-                read_header = getattr(np.lib.format, f"read_array_header_{major}_0")
-                shapes[name], _, dtype = read_header(entry)
-                expect(dtype.kind in "biuf", path, f"{name} of type {dtype}", "integers or floats")
+    members = npz_members(path, ("X", "Y", "axes"))
+    missing = {"X", "Y", *(["axes"] if axes is None else [])} - members.keys()
+    if missing:
+        there = ", ".join(f"{name:.40}" for name in npz_names(path)[:10]) or "nothing"
+        raise InputError(f"{path}: lacks {', '.join(sorted(missing))}; it has {there}")
+    for name in "XY":
+        dtype = members[name].dtype
+        expect(dtype.kind in "biuf", path, f"{name} of type {dtype!s:.60}", "integers or floats")
     if axes is None:
-        with np.load(path) as content:
-            axes = str(content["axes"])
-    return check_axes(axes, "STCZYX"), shapes
+        shape, dtype = members["axes"]
+        text = dtype.kind in "US" and math.prod(shape) == 1 and dtype.itemsize <= _LONGEST_AXES
+        expect(text, path, f"axes of type {dtype!s:.60} and shape {shape}", "a text such as SCYX")
+        with npz_faults(path), np.load(path, allow_pickle=False) as content:
+            axes = content["axes"].astype(str).item()
+    return check_axes(axes, "STCZYX"), {name: members[name].shape for name in "XY"}
 
 
 def _check_npz(path: Path, axes: str, shapes: dict[str, tuple[int, ...]], validation_split: float) -> None:

@@ -1,6 +1,6 @@
 """Training patches in CSBDeep's .npz format, by CSBDeep's own functions, from checked images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,9 +9,14 @@ from typing import Any
 import numpy as np
 
 from aeanet_tf.datasets.pairs import check_partners, read_pair
+from aeanet_tf.datasets.patch_normalization import PatchNormalization
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.files import replacing
-from aeanet_tf.io.image import check_axes
+from aeanet_tf.io.image import TIFF_SUFFIXES, check_axes, image_suffix
+from aeanet_tf.io.image_path import ImagePath
+from aeanet_tf.io.ome_sets import one_of_each_set
+from aeanet_tf.io.series import series_paths
+from aeanet_tf.io.value_range import measurable
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,23 @@ class PatchSettings:
 
 
 def find_pairs(
-    basepath: str | Path, sources: Sequence[str], target: str, pattern: str = "*.tif*"
-) -> list[tuple[Path, Path]]:
+    basepath: str | Path,
+    sources: Sequence[str],
+    target: str,
+    pattern: str | None = None,
+    series: int | str | None = None,
+    allow_missing: bool = False,
+) -> list[tuple[Path | ImagePath, Path | ImagePath]]:
     """Match source images to targets of the same file name, as ``RawData.from_folder`` does.
 
     Targets without a source are left out, since each source folder may hold some of the images.
+
+    Args:
+        basepath: folder of the folders.
+        sources: names of those of the images.
+        target: name of that of the targets.
+        pattern: of the files in a folder of images; None takes every TIFF.
+        series, allow_missing: of each file, as for `aeanet_tf.io.series.find_series`.
 
     Raises:
         InputError: a folder is missing, a source folder has no image, or a source has no target.
@@ -69,18 +86,32 @@ def find_pairs(
             raise InputError(f"{folder}: no such folder")
     pairs = []
     for source in sources:
-        names = sorted(
-            path.name for path in (basepath / source).glob(pattern) if path.name[0] != "." and path.is_file()
-        )
-        if not names:
-            raise InputError(f"{basepath / source}: no image matches {pattern}")
+        names = _names(basepath / source, pattern)
         alone = [name for name in names if not (basepath / target / name).is_file()]
         check_partners(basepath / source, names, alone, basepath / target)
-        pairs += [(basepath / source / name, basepath / target / name) for name in names]
+        for name in names:
+            pairs += _chosen(basepath / source / name, basepath / target / name, series, allow_missing)
     return pairs
 
 
-def check_pairs(pairs: Sequence[tuple[Path, Path]], settings: PatchSettings) -> tuple[int, ...]:
+def _names(folder: Path, pattern: str | None) -> list[str]:
+    files = [path for path in folder.glob(pattern or "*") if path.name[0] != "." and path.is_file()]
+    if pattern is None:
+        files = [path for path in files if image_suffix(path) in TIFF_SUFFIXES]
+    if not files:
+        raise InputError(f"{folder}: no image matches {pattern or 'a name of a TIFF'}")
+    return [path.name for path in one_of_each_set(sorted(files))]
+
+
+def _chosen(
+    low: Path, gt: Path, series: int | str | None, allow_missing: bool
+) -> list[tuple[Path | ImagePath, Path | ImagePath]]:
+    images, targets = (series_paths([path], series, allow_missing) for path in (low, gt))
+    expect(len(images) == len(targets), gt, f"{len(targets)} images in it", f"{len(images)} as {low} has")
+    return list(zip(images, targets, strict=True))
+
+
+def check_pairs(pairs: Sequence[tuple[Path | ImagePath, Path | ImagePath]], settings: PatchSettings) -> tuple[int, ...]:
     """Read every pair once, so that a bad file is found before hours of cutting.
 
     Returns:
@@ -109,8 +140,10 @@ def cut_patches(
     sources: Sequence[str],
     target: str,
     settings: PatchSettings,
-    pattern: str = "*.tif*",
+    pattern: str | None = None,
     verbose: bool = True,
+    series: int | str | None = None,
+    allow_missing: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Cut normalised patches with CSBDeep's ``create_patches`` or ``create_patches_reduced_target``.
 
@@ -118,28 +151,33 @@ def cut_patches(
     Files are taken in the order of their names and the seed is set through NumPy's global generator, which
     CSBDeep draws from and which is put back afterwards, so that equal calls give equal patches.
 
+    Args:
+        basepath, sources, target, pattern, series, allow_missing: as for `find_pairs`.
+        settings: what is cut.
+        verbose: whether CSBDeep tells what it does.
+
     Returns:
         X, Y (float32, of shape (patch, channel, ...)) and their axes, "SC" and the spatial ones.
 
     Raises:
         InputError: see ``find_pairs`` and ``check_pairs``; or no place passes the background filter.
     """
-    pairs = find_pairs(basepath, sources, target, pattern)
+    pairs = find_pairs(basepath, sources, target, pattern, series, allow_missing)
     size = check_pairs(pairs, settings)
     from csbdeep.data import RawData, create_patches, create_patches_reduced_target
 
-    current = None
+    current: tuple[Path, Path] | None = None
 
     def generate() -> Iterator[tuple[np.ndarray, np.ndarray, str, None]]:
         nonlocal current
-        for low_path, current in pairs:
-            low, gt = read_pair(low_path, current, settings.axes, settings.reduce)
-            yield low.array, gt.array, low.axes, None
+        for current in pairs:
+            low, gt = read_pair(*current, settings.axes, settings.reduce)
+            yield measurable(low.array), measurable(gt.array), low.axes, None
 
     # As RawData.from_folder makes it, which takes the files in the order of the file system, however, and fails
     # on dimensions of size 1.
-    raw = RawData(generate, len(pairs), f"{basepath}: {', '.join(sources)} -> {target} ({pattern})")
-    options: dict[str, Any] = {**_options(settings), "verbose": verbose}
+    raw = RawData(generate, len(pairs), f"{basepath}: {', '.join(sources)} -> {target} ({pattern or 'every TIFF'})")
+    options: dict[str, Any] = {**_options(settings, lambda: current), "verbose": verbose}
     with _numpy_seed(settings.seed):
         try:
             if settings.reduce is None:
@@ -156,20 +194,16 @@ def cut_patches(
             if isinstance(error, InputError) or "patch_filter" not in str(error):
                 raise
             raise InputError(
-                f"{current}: no place for a patch of {size} passes the background filter; lower the "
+                f"{current and current[1]}: no place for a patch of {size} passes the background filter; lower the "
                 f"threshold ({settings.threshold}) or switch the filter off"
             ) from error
 
 
-def _options(settings: PatchSettings) -> dict[str, Any]:
-    from csbdeep.data import no_background_patches, norm_percentiles
+def _options(settings: PatchSettings, paths: Callable[[], tuple[Path, Path] | None]) -> dict[str, Any]:
+    from csbdeep.data import no_background_patches
 
-    options: dict[str, Any] = {"patch_filter": None}
-    if settings.threshold is not None:
-        options["patch_filter"] = no_background_patches(threshold=settings.threshold)
-    if settings.percentiles is not None:
-        options["normalization"] = norm_percentiles(percentiles=settings.percentiles)
-    return options
+    patch_filter = None if settings.threshold is None else no_background_patches(threshold=settings.threshold)
+    return {"patch_filter": patch_filter, "normalization": PatchNormalization(settings.percentiles, paths)}
 
 
 @contextmanager

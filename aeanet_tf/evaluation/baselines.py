@@ -15,7 +15,7 @@ from skimage.restoration import denoise_nl_means
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.protocols import care_psnr
-from aeanet_tf.files import write_text
+from aeanet_tf.files import read_json, write_text
 
 Filter: TypeAlias = Callable[[np.ndarray], np.ndarray]
 Pairs: TypeAlias = Iterable[tuple[np.ndarray, np.ndarray]]
@@ -205,15 +205,13 @@ def read_filters(folder: str | Path) -> Filters:
     """
     path = Path(folder) / FILTERS_FILE
     try:
-        return _filters(json.loads(path.read_text(encoding="utf-8")))
+        data = read_json(path, constants=True)
+    except InputError as error:
+        raise InputError(f"{error}, expected the filters of a model") from None
+    try:
+        return _filters(data)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror or error}), expected the filters of a model"
-        ) from None
-    except ValueError as error:
-        raise InputError(f"{path}: found no JSON ({error}), expected the filters of a model") from None
 
 
 def _filters(data: Any) -> Filters:

@@ -24,11 +24,25 @@ _STYLES = {"input": ("0.75", 0), "truth": ("k", 2), "prediction": ("C3", 3)}
 def save_figure(figure: "Figure", path: str | Path, dpi: int = 150) -> None:
     """Write a ``matplotlib.figure.Figure``; the file appears when it is whole.
 
+    Names of images in it are drawn as they are: nothing between dollar signs is a formula.
+
     Raises:
         InputError: it cannot be written.
     """
+    _take_literally(figure)
     with replacing(Path(path)) as temporary:
         figure.savefig(temporary, dpi=dpi)
+
+
+def _take_literally(figure: "Figure") -> None:
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        content = text.get_text()
+        # Numbers at an axis are formulas of matplotlib's own.
+        if "$" in content and r"\mathdefault" not in content:
+            text.set_parse_math(False)
+        text.set_text(content.encode("utf-8", "backslashreplace").decode())
 
 
 def plane(array: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,7 @@ from aeanet_tf.evaluation.segmentation_metrics import (
 )
 from aeanet_tf.evaluation.tables import Row, markdown, write_lines
 from aeanet_tf.io.image import Image, image_stem
+from aeanet_tf.io.image_path import ImagePath
 from aeanet_tf.io.read import read_image
 
 T = TypeVar("T")
@@ -40,6 +42,8 @@ def score_folders(
     axes: str | None = None,
     offset: float | None = None,
     filters: Mapping[str, Filter] | None = None,
+    series: int | str | None = None,
+    allow_missing: bool = False,
 ) -> list[Row]:
     """Score every prediction against the ground truth of the same name.
 
@@ -53,6 +57,7 @@ def score_folders(
             another order is read as it states.
         offset: value of no signal, where the protocol compares intensities.
         filters: functions of an image (YX or ZYX) by label; the input as each of them filters it is scored, too.
+        series, allow_missing: of each file, as for `aeanet_tf.io.series.find_series`.
 
     Returns:
         One row an image, sorted by name; scores of the filters in ``others``.
@@ -60,9 +65,8 @@ def score_folders(
     Raises:
         InputError: names, axes or shapes do not match, an image cannot be read, or the protocol refuses it.
     """
-    compared = _compare_folders(
-        prediction, gt, lambda gt, image: protocol(gt, image, data_range, offset), input, axes, filters
-    )
+    compare = lambda gt, image: protocol(gt, image, data_range, offset)  # noqa: E731
+    compared = _compare_folders(prediction, gt, compare, input, axes, filters, _pairs(series, allow_missing))
     return [
         Row(name, scores.pop("prediction"), scores.pop("input", None), others=scores)
         for name, scores in compared.items()
@@ -70,12 +74,18 @@ def score_folders(
 
 
 def choose_for_folders(
-    input: str | Path, gt: str | Path, protocol: Protocol, model: str | Path | None = None, axes: str | None = None
+    input: str | Path,
+    gt: str | Path,
+    protocol: Protocol,
+    model: str | Path | None = None,
+    axes: str | None = None,
+    series: int | str | None = None,
+    allow_missing: bool = False,
 ) -> dict[str, Filter]:
     """Filters of the inputs by label, for `score_folders`.
 
     Args:
-        input, gt, axes: as `score_folders` takes them.
+        input, gt, axes, series, allow_missing: as `score_folders` takes them.
         protocol: the filters that are best by its PSNR are chosen.
         model: folder of a model, whose filters were chosen on validation images; None chooses those that are best on
             these very images, one sigma and one strength for all of them, and the labels say so.
@@ -93,7 +103,7 @@ def choose_for_folders(
         return metrics.psnr(gt, protocol.prepared(image), 1.0)
 
     score = care_psnr if protocol.name == "care" else psnr
-    return choose_filters(FolderPairs(input, gt, axes), score).named("best for this truth")
+    return choose_filters(FolderPairs(input, gt, axes, series, allow_missing), score).named("best for this truth")
 
 
 @dataclass(frozen=True)
@@ -103,14 +113,17 @@ class FolderPairs:
     Attributes:
         input, gt: folder, pattern or file.
         axes: of the files, None for those they state.
+        series, allow_missing: of each file, as for `aeanet_tf.io.series.find_series`.
     """
 
     input: str | Path
     gt: str | Path
     axes: str | None = None
+    series: int | str | None = None
+    allow_missing: bool = False
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for input_path, gt_path in pair_folders(self.input, self.gt):
+        for input_path, gt_path in _pairs(self.series, self.allow_missing)(self.input, self.gt):
             truth = read_image(gt_path, self.axes)
             image = _read_like(truth, input_path, self.axes)
             for _, index in _single_images(truth):
@@ -124,12 +137,14 @@ def _compare_folders(
     input: str | Path | None = None,
     axes: str | None = None,
     filters: Mapping[str, Filter] | None = None,
+    pairs: Callable[..., list[tuple[Path | ImagePath, Path | ImagePath]]] = pair_folders,
 ) -> dict[str, dict[str, T]]:
     """Compare every prediction with the ground truth of the same name, as `score_folders` does.
 
     Args:
         prediction, gt, input, axes, filters: as `score_folders` takes them.
         compare: (gt, image) -> anything; arrays of the same shape, 2D or 3D.
+        pairs: matches the images of two folders.
 
     Returns:
         Name of each image, with the channel or time point where there are several -> what was found for "prediction",
@@ -141,11 +156,11 @@ def _compare_folders(
     """
     if filters and input is None:
         raise InputError("filters: found no input, expected the images to filter")
-    inputs = {} if input is None else {image_stem(path): path for path, _ in pair_folders(input, gt)}
+    inputs = {} if input is None else {image_stem(path): path for path, _ in pairs(input, gt)}
     results: dict[str, dict[str, T]] = {}
-    for prediction_path, gt_path in pair_folders(prediction, gt):
+    for prediction_path, gt_path in pairs(prediction, gt):
         truth = read_image(gt_path, axes)
-        compared: list[tuple[Path, dict[str, Filter | None]]] = [(prediction_path, {"prediction": None})]
+        compared: list[tuple[Path | ImagePath, dict[str, Filter | None]]] = [(prediction_path, {"prediction": None})]
         if input is not None:
             compared.append((inputs[image_stem(gt_path)], {"input": None, **(filters or {})}))
         for path, functions in compared:
@@ -154,9 +169,15 @@ def _compare_folders(
     return results
 
 
+def _pairs(
+    series: int | str | None, allow_missing: bool
+) -> Callable[..., list[tuple[Path | ImagePath, Path | ImagePath]]]:
+    return partial(pair_folders, series=series, allow_missing=allow_missing)
+
+
 def _results(
     truth: Image,
-    path: Path,
+    path: Path | ImagePath,
     axes: str | None,
     compare: Callable[[np.ndarray, np.ndarray], T],
     functions: Mapping[str, Filter | None],
@@ -171,7 +192,7 @@ def _results(
             raise InputError(f"{path}{place} against {truth.path}: {error}") from error
 
 
-def _read_like(truth: Image, path: Path, axes: str | None) -> np.ndarray:
+def _read_like(truth: Image, path: Path | ImagePath, axes: str | None) -> np.ndarray:
     """Read an image and bring its axes into the order of the ground truth."""
     try:
         image = read_image(path, axes)
@@ -263,18 +284,20 @@ def score_segmentation(
     input: str | Path | None = None,
     axes: str | None = None,
     background: int | None = 0,
+    series: int | str | None = None,
+    allow_missing: bool = False,
 ) -> SegmentationScores:
     """Score every label image against the ground truth of the same name, class by class.
 
     Args:
-        prediction, gt, input, axes: as `aeanet_tf.evaluation.folders.score_folders` takes them.
+        prediction, gt, input, axes, series, allow_missing: as `aeanet_tf.evaluation.folders.score_folders` takes them.
         background: class that ``dice_mean`` leaves out, None for none.
 
     Raises:
         InputError: names, axes or shapes do not match, an image cannot be read, or is not one of labels: a value is no
             whole number, or there are more than 256 of them.
     """
-    compared = _compare_folders(prediction, gt, _confusion, input, axes)
+    compared = _compare_folders(prediction, gt, _confusion, input, axes, pairs=_pairs(series, allow_missing))
     labels = tuple(sorted({label for sides in compared.values() for side in sides.values() for label in side.labels}))
     if len(labels) > MAX_CLASSES:
         raise InputError(f"{prediction}: found {len(labels)} different values, expected at most {MAX_CLASSES} classes")

@@ -11,7 +11,7 @@ import numpy as np
 
 from aeanet_tf.datasets.iseg import TISSUES
 from aeanet_tf.errors import InputError
-from aeanet_tf.files import replacing
+from aeanet_tf.files import TEXT, replacing
 
 Published: TypeAlias = float | tuple[float, float] | None
 
@@ -171,7 +171,7 @@ def write_lines(path: str | Path, lines: Iterable[Sequence[str | float]]) -> Non
     Raises:
         InputError: the file cannot be written.
     """
-    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, open(temporary, "w", newline="", **TEXT) as file:
         csv.writer(file).writerows(lines)
 
 

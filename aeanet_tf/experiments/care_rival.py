@@ -1,6 +1,5 @@
 """CSBDeep's own CARE, trained and predicted as its examples do, to compare with."""
 
-import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from csbdeep.models import CARE, Config, ProjectionCARE, ProjectionConfig
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.step_times import random_batch
+from aeanet_tf.files import read_json
 from aeanet_tf.models.folder import weight_files
 from aeanet_tf.training import seed_everything
 from aeanet_tf.training.pairs import matched_truth
@@ -89,7 +89,7 @@ class OwnCARE:
             return False
         expected = self.config(steps)
         try:
-            stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            stored = read_json(folder / "config.json")
             same = all(stored[name] == getattr(expected, name) for name in _TOLD_BY)
         except (OSError, ValueError, KeyError, TypeError):
             same = False

@@ -7,10 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
 from tqdm import tqdm
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import DivergedError, InputError
 from aeanet_tf.experiments.budget import Budget
 from aeanet_tf.experiments.scores import fingerprint, read_scores, write_scores
 from aeanet_tf.files import read_fields
@@ -18,7 +17,7 @@ from aeanet_tf.models.folder import chosen_weights, load_model, weight_files
 from aeanet_tf.models.normalizers import own_normalizer
 from aeanet_tf.runs.config import as_run_config, is_same_run, load_run, override
 from aeanet_tf.runs.shipped import CONFIGS
-from aeanet_tf.training import read_history
+from aeanet_tf.training import ResumableState
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -93,6 +92,7 @@ class Laboratory:
             many steps as the configuration says.
         weights: of each training, ``"best"`` or ``"last"``; models are shared, scores and reports are not.
         self_training: whether networks are trained on single images, too, for the table that knows it.
+        diverged: names of the models whose training diverged, as reports are written.
     """
 
     data: Path
@@ -105,6 +105,7 @@ class Laboratory:
     minutes: float | None = None
     weights: str = "best"
     self_training: bool = False
+    diverged: list = field(default_factory=list)
     _models: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -146,9 +147,8 @@ class Laboratory:
         model["preset"], model["network"] = method.preset, _merged(model["network"], method.network)
         model["basedir"] = str(self.output / "models")
         model["name"] = f"{file.replace('/', '-')}-{method.key}{part and '-'}{part}-seed{seed}{self.budget.suffix}"
-        for text in self.overrides:
-            override(data, text)
-        return as_run_config(data, path)
+        given = dict(override(data, text) for text in self.overrides)
+        return as_run_config(data, path, given)
 
     def runs(self, file, methods, root=None, **changes):
         """The `RunConfig` of each seed by label of the method; arguments as `config` takes them."""
@@ -180,7 +180,8 @@ class Laboratory:
             InputError: the folder holds a model of another configuration.
         """
         folder = self.folder(config)
-        if (folder / "resume" / "state.json").is_file() or not (folder / "weights_last.h5").is_file():
+        state = ResumableState(folder / "resume")
+        if state.path.is_file() or state.half_cleared or not (folder / "weights_last.h5").is_file():
             return False
         if not is_same_run(load_run(folder), config):
             raise InputError(
@@ -192,12 +193,14 @@ class Laboratory:
         from aeanet_tf.runs.train import train_run
 
         logger.info("training %s", config.model.name)
-        model = train_run(config, verbose=self.verbose)
-        if not any(np.isfinite(row.get("val_loss", np.nan)) for row in read_history(model.logdir / "history.csv")):
-            raise InputError(
-                f"{model.logdir}: the training diverged in its first epoch; a lower --set training.learning_rate helps"
-            )
-        return model
+        try:
+            return train_run(config, verbose=self.verbose)
+        except DivergedError as error:
+            if not error.kept:
+                raise
+            # The other trainings are not to wait: the report marks it, and the command ends with its exit code.
+            logger.warning("%s", error)
+            return load_model(self.folder(config))
 
     def folder(self, config):
         """Folder of the model of a configuration."""

@@ -11,7 +11,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.evaluation.tables import cell_table, write_cells, write_lines
 from aeanet_tf.files import write_text
-from aeanet_tf.training import read_history
+from aeanet_tf.training import noted_divergence, read_history
 
 _NAMES = ("image", "condition", "data")
 _ENDS = 1 << 16
@@ -105,10 +105,12 @@ def write_report(lab, name, title, tables, notes, runs):
 def _runs(lab, name, configs):
     lines = [f"Runs, all settings in `{name}_configurations.json`:", ""]
     for config in configs:
-        # Fewer epochs than there should be: it diverged.
+        # Fewer epochs than there should be: it diverged, as earlier versions did not note.
         training, done = config.training, len(read_history(lab.folder(config) / "history.csv"))
-        expected = lab.lengths(config)[0]
-        end = "" if done == expected else f"; **diverged in epoch {done} of {expected}**"
+        expected, noted = lab.lengths(config)[0], noted_divergence(lab.folder(config))
+        end = "" if done == expected and noted is None else f"; **diverged in epoch {done} of {expected}**"
+        if end:
+            lab.diverged.append(config.model.name)
         length = f"{training.steps} steps" if training.epochs is None else f"{training.epochs:g} epochs in batches"
         lines.append(
             f"* `{config.model.name}`: {config.model.preset}, {length} of {training.batch_size}, "

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.files import write_text
+from aeanet_tf.files import read_json, write_text
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -33,7 +33,7 @@ def seconds_per_step(path, candidates):
         candidates: dict of a key to a function without arguments that gives ``(network, x, y)``, a compiled Keras model
             and a training batch.
     """
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = read_json(path) if path.is_file() else {}
     missing = {key: make for key, make in candidates.items() if key not in kept}
     if missing:
         logger.info("timing training steps: %s", ", ".join(missing))
@@ -71,7 +71,7 @@ def seconds_per_call(path, candidates):
     Returns:
         The median of `TIMED` calls after one that is not counted.
     """
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    kept = read_json(path) if path.is_file() else {}
     for key, make in candidates.items():
         if key not in kept:
             function = make()

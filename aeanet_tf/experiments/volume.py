@@ -18,7 +18,7 @@ from aeanet_tf.experiments.comparison import COLUMNS, Comparison, cases_of, filt
 from aeanet_tf.experiments.figures import draw_curves, draw_panels
 from aeanet_tf.experiments.laboratory import Method
 from aeanet_tf.experiments.scores import by_image, fingerprint, scorer, write_report
-from aeanet_tf.files import replacing_folder, write_text
+from aeanet_tf.files import read_json, replacing_folder, write_text
 from aeanet_tf.io.read import read_image
 from aeanet_tf.io.tiff import write_image
 
@@ -232,6 +232,6 @@ def _source(stack):
 
 def _read(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return read_json(path)
+    except InputError:
         return None

@@ -8,7 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 import aeanet_tf
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
+from aeanet_tf.io.image import check_finite
+from aeanet_tf.io.statistics import streamed_percentiles
+from aeanet_tf.io.value_range import is_range
 from aeanet_tf.models.normalizers import make_normalizer
 
 logger = logging.getLogger("aeanet_tf")
@@ -48,7 +51,11 @@ class. Look at them beside the image, too: one number does not tell whether bord
 
 # Of the input, and of an output that is no probability.
 _NORMALIZATION = {
-    "percentile": "The percentiles {low:g} and {high:g} of each image and channel become 0 and 1 before the network.",
+    "percentile": (
+        "The percentiles {low:g} and {high:g} of each image and channel become 0 and 1 before the network. Where they "
+        "coincide (sparse signal, saturation) a package can only clip at a million, which the network was not trained "
+        "on; aeanet_tf takes wider percentiles there: use it for such images."
+    ),
     "range": "The values {low:g} and {high:g} become 0 and 1 before the network.",
     "standard": "Each image and channel gets mean 0 and standard deviation 1 before the network.",
     "none": "The network takes images as they are.",
@@ -266,7 +273,15 @@ def example_image(model, normalization, image=None):
             f"test_image: found size {_size(image)}, expected at least {' x '.join(map(str, least))} along "
             f"{axes[:-1]}: the receptive field of the network on both sides"
         )
-    image = image[tuple(slice(n) for n in sizes)].astype("float32")
+    image = image[tuple(slice(n) for n in sizes)]
+    expect(image.dtype.kind in "biuf", "test_image", f"values of type {image.dtype}", "integers or floats")
+    check_finite("test_image", image)
+    image = image.astype("float32")
+    if normalization.kind == "percentile":
+        limits = (normalization.low, normalization.high)
+        apart = is_range(*streamed_percentiles(image, axes, [*limits, 0, 100], "test_image")).all()
+        coincide = f"an image whose percentiles {limits[0]:g} and {limits[1]:g} coincide"
+        expect(apart, "test_image", coincide, "others: a package cannot normalise it")
     logger.info("the package gets the test image given, %s", _size(image))
     return image
 

@@ -3,6 +3,7 @@
 from bioimageio.spec.model import v0_5
 
 from aeanet_tf.interop.bioimageio_contents import maps_back, spatial_axes
+from aeanet_tf.io.value_range import LEAST_SHARE
 
 INPUT, OUTPUT = v0_5.TensorId("input"), v0_5.TensorId("output")
 CHANNEL = v0_5.AxisId("channel")
@@ -88,6 +89,9 @@ def _preprocessing(model, normalization):
             eps=1e-20,  # CSBDeep's
         )
         steps.append(v0_5.ScaleRangeDescr(kwargs=kwargs))
+        # By percentiles that differ only outliers become larger (`is_range`); what coincides is divided by eps.
+        largest = 1 / LEAST_SHARE
+        steps.append(v0_5.ClipDescr(kwargs=v0_5.ClipKwargs(min=-largest, max=largest)))
     elif normalization.kind == "standard":
         kwargs = v0_5.ZeroMeanUnitVarianceKwargs(
             axes=[_axis_id(letter) for letter in model.config.axes.replace("C", "")],

@@ -30,6 +30,10 @@ def export_saved_model(model, path):
         InputError: ``path`` is a file or a folder that holds something else, or cannot be written.
     """
     path = Path(path)
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{path}: found a name that is not UTF-8, expected one that TensorFlow takes") from None
     replaceable = path.is_dir() and (not any(path.iterdir()) or (path / "saved_model.pb").is_file())
     if path.exists() and not replaceable:
         raise InputError(f"{path}: exists and is no SavedModel, expected a new folder")

@@ -1,9 +1,14 @@
 """The files of a TensorFlow 1 checkpoint: which prefix is meant, and what its variables hold."""
 
+import os
 import re
+import shutil
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 
 from aeanet_tf.errors import InputError, one_line
+from aeanet_tf.paths import named_path
 
 _SUFFIX = re.compile(r"\.(index|meta|data-\d{5}-of-\d{5})$")
 _SLOTS = {"Adam", "Adam_1", "Momentum", "RMSProp", "RMSProp_1", "Adagrad", "Adadelta", "Adadelta_1"}
@@ -21,7 +26,7 @@ def find_prefix(path):
         InputError: no ``.index``; no ``.data-*`` or not all of their number; a folder with no checkpoint, or with
             several, which are listed.
     """
-    path = Path(path)
+    path = named_path(path)
     prefix = _in_folder(path) if path.is_dir() else path.with_name(_SUFFIX.sub("", path.name))
     index = Path(f"{prefix}.index")
     if not index.is_file():
@@ -33,7 +38,7 @@ def find_prefix(path):
 
 
 def _prefixes(folder):
-    return sorted(p.name.removesuffix(".index") for p in folder.glob("*.index")) if folder.is_dir() else []
+    return sorted(p.stem for p in folder.iterdir() if p.suffix == ".index") if folder.is_dir() else []
 
 
 def _listed(names, limit=10):
@@ -90,8 +95,31 @@ def read_checkpoint(path):
     import tensorflow as tf
 
     prefix = find_prefix(path)
+    with _plain_name(prefix) as plain:
+        return _read(tf, prefix, plain)
+
+
+@contextmanager
+def _plain_name(prefix):
+    """Give a prefix of the same files that TensorFlow, which takes prefixes for patterns, finds no pattern in."""
+    if re.fullmatch(r"[\w./ -]+", str(prefix), re.ASCII):
+        yield str(prefix)
+        return
+    with tempfile.TemporaryDirectory(prefix="aeanet-") as folder:
+        for path in prefix.parent.iterdir():
+            end = path.name.removeprefix(prefix.name)
+            if path.name.startswith(prefix.name) and _SUFFIX.fullmatch(end):
+                try:
+                    os.symlink(path.absolute(), os.path.join(folder, f"checkpoint{end}"))
+                except OSError:
+                    shutil.copyfile(path, os.path.join(folder, f"checkpoint{end}"))
+        yield os.path.join(folder, "checkpoint")
+
+
+def _read(tf, prefix, plain):
+    """`read_checkpoint` of the prefix as TensorFlow finds its files."""
     try:
-        reader = tf.train.load_checkpoint(str(prefix))
+        reader = tf.compat.v1.train.NewCheckpointReader(plain)
         names = sorted(reader.get_variable_to_shape_map())
     except Exception as error:  # Which class TensorFlow raises depends on the damage.
         raise InputError(f"{prefix}.index: not a readable checkpoint ({one_line(error)})") from None

@@ -8,8 +8,10 @@ import numpy as np
 
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image import Image
+from aeanet_tf.io.image_path import ImagePath
 from aeanet_tf.io.nifti import check_same_place
 from aeanet_tf.io.read import StoredArray, find_images, open_image
+from aeanet_tf.io.series import series_paths
 from aeanet_tf.io.tiff import Slices
 
 
@@ -39,6 +41,14 @@ class ChannelArray:
         """The smallest that holds the values of all channels."""
         return np.result_type(*(array.dtype for array in self.arrays))
 
+    def squeeze(self, dimension: int) -> "ChannelArray":
+        """The same without a dimension, which has size 1."""
+        return ChannelArray(tuple(array.squeeze(dimension) for array in self.arrays))
+
+    def expanded(self) -> "ChannelArray":
+        """The same with a first dimension of size 1."""
+        return ChannelArray(tuple(array.expanded() for array in self.arrays))
+
     @property
     def chunks(self) -> tuple[int, ...]:
         """Of the first channel; a piece that is sensible to read at once is one of a single file."""
@@ -65,11 +75,11 @@ class ChannelArray:
         return values
 
 
-def channel_paths(path: str | Path, names: Sequence[str]) -> list[Path]:
+def channel_paths(path: str | Path | ImagePath, names: Sequence[str]) -> list[Path] | list[ImagePath]:
     """Paths of all channels of an image: the first one's, with its name replaced by that of each channel.
 
     Args:
-        path: of the first channel.
+        path: of the first channel; of one image of several in its file those of the others are the same.
         names: what tells the channels' files apart, such as ``["T1", "T2"]``. The first one stands in the file's name
             once.
 
@@ -77,17 +87,18 @@ def channel_paths(path: str | Path, names: Sequence[str]) -> list[Path]:
         InputError: ``names`` are not different words; the file's name does not hold the first of them exactly once, or
             that of another channel; or a file is missing.
     """
-    path, names = Path(path), _checked(names)
+    place, names = ImagePath.of(path), _checked(names)
+    whole, path = place is path, place.path
     expected = f"{names[0]!r}, the first of the channels {names}, once in the file's name"
     expect(_is_first(path, names), path, "another name", expected)
     paths = [path.with_name(path.name.replace(names[0], name)) for name in names]
     for channel, name in zip(paths, names, strict=True):
         if not channel.exists():
             raise InputError(f"{channel}: no such file, expected channel {name!r} beside {path.name}")
-    return paths
+    return [replace(place, path=channel) for channel in paths] if whole else paths
 
 
-def open_channels(path: str | Path, names: Sequence[str], axes: str | None = None) -> Image:
+def open_channels(path: str | Path | ImagePath, names: Sequence[str], axes: str | None = None) -> Image:
     """Open an image whose channels are files of their own, as `open_image` opens a single one.
 
     Args:
@@ -114,7 +125,12 @@ def open_channels(path: str | Path, names: Sequence[str], axes: str | None = Non
     return replace(first, array=ChannelArray(tuple(image.array for image in images)), axes=first.axes + "C")
 
 
-def find_channel_images(patterns: str | Path | Sequence[str | Path], names: Sequence[str]) -> list[Path]:
+def find_channel_images(
+    patterns: str | Path | Sequence[str | Path],
+    names: Sequence[str],
+    series: int | str | None = None,
+    allow_missing: bool = False,
+) -> list[Path] | list[ImagePath]:
     """List images whose channels are files of their own: of the files that `find_images` finds, the first channels'.
 
     Whether the other channels are there is for `channel_paths` to check.
@@ -122,6 +138,7 @@ def find_channel_images(patterns: str | Path | Sequence[str | Path], names: Sequ
     Args:
         patterns: as for `find_images`.
         names: of the channels, see `channel_paths`.
+        series, allow_missing: of each file, as for `aeanet_tf.io.series.find_series`.
 
     Returns:
         The paths, each once, sorted.
@@ -136,7 +153,7 @@ def find_channel_images(patterns: str | Path | Sequence[str | Path], names: Sequ
         _check_first_beside(path, names)
     among = f"no first channel among the {len(images)} images"
     expect(first, images[0], among, f"{names[0]!r} once in a file's name")
-    return first
+    return series_paths(first, series, allow_missing)
 
 
 def _checked(names: Sequence[str]) -> list[str]:

@@ -1,9 +1,12 @@
 """Volumes of magnetic resonance imaging: NIfTI (.nii, .nii.gz) and Analyze (.hdr with .img), by nibabel."""
 
 import gzip
-from contextlib import ExitStack
+import math
+import struct
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, UnsupportedOperation
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,13 @@ import numpy as np
 from aeanet_tf.errors import InputError, expect, one_line
 from aeanet_tf.files import replacing
 from aeanet_tf.io.image import NIFTI_SUFFIXES, Image, check_finite, image_suffix
+from aeanet_tf.memory import DEFLATE_RATIO, check_claim, check_memory, in_words
 
 # NIfTI's names of units of length. Analyze states none; its voxels are in millimetres by convention.
 _UNITS = {"mm": "mm", "unknown": "mm", "micron": "um", "meter": "m"}
+# Bytes of the longest header, and where voxels may begin: in between are extensions, texts of some kilobytes.
+_HEADER, _FURTHEST_VOXELS = 540, 2**24
+_LARGEST_MATRIX = 2**17
 _ANALYZE_INTEGERS = ("uint8", "int16", "int32")
 
 
@@ -54,23 +61,113 @@ def read_nifti(path: str | Path) -> Volume:
     path = Path(path)
     nibabel = _nibabel(path, "reading")
     _check_there(path)
-    try:
-        image = nibabel.load(path)
+    with _faults(path), _quietly(), _opened(path, nibabel) as (image, stream):
         if not isinstance(image, nibabel.AnalyzeImage):
             raise InputError(f"{path}: is {type(image).__name__}, expected a volume of NIfTI or Analyze")
-        _check_volume(path, image.shape, image.get_data_dtype())
+        _check_volume(path, image)
         array = np.asanyarray(image.dataobj)
+        _check_end(stream)
+        sizes, unit = _calibration(image.header)
+        affine, header = np.array(image.affine, np.float64), image.header.copy()
+    stored = image.get_data_dtype()
+    dtype = np.float32 if array.dtype.kind == "f" and stored.kind != "f" else array.dtype.newbyteorder("=")
+    # What is beyond floats becomes infinite, which is refused.
+    with np.errstate(over="ignore"):
+        array = np.ascontiguousarray(array.reshape((*array.shape, 1, 1)[:3], order="F").T, dtype)
+    check_finite(path, array)
+    return Volume(array, "ZYX", sizes, unit, path, affine, header)
+
+
+@contextmanager
+def _faults(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (InputError, MemoryError):
         raise
     # nibabel and zlib raise whatever the damaged bytes lead them to.
     except Exception as error:
         raise InputError(f"{path}: not a readable NIfTI or Analyze volume ({one_line(error)})") from error
-    stored = image.get_data_dtype()
-    dtype = np.float32 if array.dtype.kind == "f" and stored.kind != "f" else array.dtype.newbyteorder("=")
-    array = np.ascontiguousarray(array.reshape((*array.shape, 1, 1)[:3], order="F").T, dtype)
-    check_finite(path, array)
-    sizes, unit = _calibration(image.header)
-    return Volume(array, "ZYX", sizes, unit, path, np.array(image.affine, np.float64), image.header.copy())
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Keep what nibabel logs of a header, and NumPy of its NaN, from the terminal: it is mended, or refused."""
+    from nibabel.imageglobals import logger
+
+    disabled, logger.disabled = logger.disabled, True
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    finally:
+        logger.disabled = disabled
+
+
+@contextmanager
+def _opened(path: Path, nibabel: Any) -> Iterator[tuple[Any, "_Stream | None"]]:
+    """nibabel's image, whose voxels can be read within the block, and, of a compressed one, what it is read from."""
+    suffix = image_suffix(path)
+    if suffix == ".hdr":
+        # SPM's affine of 4 x 4, which scipy would read whatever it were.
+        matrix = path.with_suffix(".mat")
+        size = matrix.stat().st_size if matrix.is_file() else 0
+        expect(size <= _LARGEST_MATRIX, matrix, in_words(size), f"an affine, at most {in_words(_LARGEST_MATRIX)}")
+        yield nibabel.load(path, mmap=False), None
+        return
+    with (gzip.open if suffix == ".nii.gz" else open)(path, "rb") as raw:
+        kind = _kind(raw.read(_HEADER), nibabel)
+        stream = _Stream(raw)
+        holder = nibabel.FileHolder(filename=str(path), fileobj=stream)
+        yield kind.from_file_map({"image": holder}, mmap=False), stream if suffix == ".nii.gz" else None
+
+
+def _kind(header: bytes, nibabel: Any) -> Any:
+    """nibabel's class for a file that begins so. What stands before its voxels has to be of a length to be read."""
+    for order in "<>":
+        for size, form, at, magic, where, kind in (
+            (348, "f", 108, b"n+1\0", 344, nibabel.Nifti1Image),
+            (540, "q", 168, b"n+2\0", 4, nibabel.Nifti2Image),
+        ):
+            begins = len(header) >= size and struct.unpack_from(f"{order}i", header)[0] == size
+            if begins and header[where : where + 4] == magic:
+                (offset,) = struct.unpack_from(order + form, header, at)
+                if not size + 4 <= offset <= _FURTHEST_VOXELS:
+                    raise ValueError(f"the voxels begin at byte {offset:.0f}")
+                return kind
+    raise ValueError("no header of NIfTI")
+
+
+class _Stream:
+    """A file for nibabel, which reads extensions of the header at once, however long they say that they are."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _FURTHEST_VOXELS:
+            raise ValueError(f"a part of {size} bytes in the header")
+        return self.raw.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        return self.raw.readinto(buffer)
+
+    def write(self, data: Any) -> int:
+        # By this nibabel knows a file from a name.
+        raise UnsupportedOperation("it is read")
+
+    def seek(self, place: int, whence: int = 0) -> int:
+        return self.raw.seek(place, whence)
+
+    def tell(self) -> int:
+        return self.raw.tell()
+
+
+def _check_end(stream: _Stream | None) -> None:
+    """Read a compressed file to its end, where the checksum stands; nibabel stops behind the last voxel."""
+    left = 0
+    while stream is not None and (block := stream.read(2**20)):
+        left += len(block)
+        if left > _FURTHEST_VOXELS:
+            raise ValueError(f"more than {in_words(_FURTHEST_VOXELS)} behind the voxels")
 
 
 def write_nifti(path: str | Path, array: np.ndarray, like: Volume) -> None:
@@ -109,7 +206,8 @@ def check_nifti(path: str | Path, shape: tuple[int, ...], like: Volume) -> None:
     """Check, before there are values, that `write_nifti` can write an array of this shape; arguments as there.
 
     Raises:
-        InputError: nibabel is not installed; the suffix or shape does not fit; or Analyze cannot hold the affine.
+        InputError: nibabel is not installed; the suffix or shape does not fit; Analyze cannot hold the affine, or the
+            affine means nothing (NaN).
     """
     path = Path(path)
     _nibabel(path, "writing")
@@ -117,8 +215,15 @@ def check_nifti(path: str | Path, shape: tuple[int, ...], like: Volume) -> None:
         raise InputError(f"{path}: volumes are written as NIfTI or Analyze, expected a name in .nii, .nii.gz or .hdr")
     fits = shape[:3] == like.array.shape and len(shape) <= 4 and 0 not in shape
     expect(fits, path, f"an array of shape {shape}", f"{like.array.shape} as {like.path} has, channels last")
-    # It holds a single number.
-    _image_like(path, np.broadcast_to(np.uint8(0), (*shape[2::-1], *shape[3:])), like)
+    try:
+        # It holds a single number.
+        with _quietly():
+            _image_like(path, np.broadcast_to(np.uint8(0), (*shape[2::-1], *shape[3:])), like)
+    except InputError:
+        raise
+    # nibabel's errors, by what is wrong with the header that was read.
+    except Exception as error:
+        raise InputError(f"{path}: the place of {like.path} cannot be written ({one_line(error)})") from error
 
 
 def check_same_place(first: str | Path | None, other: str | Path | None) -> None:
@@ -132,9 +237,13 @@ def check_same_place(first: str | Path | None, other: str | Path | None) -> None
     """
     if not all(path is not None and image_suffix(path) in NIFTI_SUFFIXES for path in (first, other)):
         return
-    volumes = [_nibabel(Path(path), "reading").load(path) for path in (first, other)]
-    # The header of Analyze says nothing of the orientation.
-    stated = [volume.affine for volume in volumes if hasattr(volume.header, "get_sform")]
+    stated = []
+    for path in map(Path, (first, other)):
+        _check_there(path)
+        nibabel = _nibabel(path, "reading")
+        with _faults(path), _quietly(), _opened(path, nibabel) as (volume, _):
+            # The header of Analyze says nothing of the orientation.
+            stated += [volume.affine] if hasattr(volume.header, "get_sform") else []
     same = len(stated) < 2 or np.allclose(*stated, rtol=0, atol=0.01)
     expect(same, other, f"another affine than {Path(first).name} has", "the same place and orientation; resample it")
 
@@ -161,12 +270,20 @@ def _beside(path: Path) -> Path:
     return path.with_suffix(".IMG" if path.suffix.isupper() else ".img")
 
 
-def _check_volume(path: Path, shape: tuple[int, ...], dtype: np.dtype) -> None:
+def _check_volume(path: Path, image: Any) -> None:
+    """Check what a header says, before there is an array of it."""
+    shape, dtype = tuple(map(int, image.shape)), image.get_data_dtype()
     expect(dtype.kind in "biuf", path, f"voxels of type {dtype}", "integers or floats")
-    if 0 in shape or not shape:
-        raise InputError(f"{path}: the volume is empty, its shape is {tuple(shape)}")
-    frames = int(np.prod(shape[3:]))
-    expect(frames <= 1, path, f"{frames} frames, shape {tuple(shape)}", "one volume of three dimensions")
+    if min(shape, default=0) < 1:
+        raise InputError(f"{path}: the volume is empty, its shape is {shape}")
+    frames = math.prod(shape[3:])
+    expect(frames <= 1, path, f"{frames} frames, shape {shape}", "one volume of three dimensions")
+    single = image_suffix(path) != ".hdr"
+    stored = (path if single else _beside(path)).stat().st_size
+    nbytes = math.prod(shape) * dtype.itemsize
+    check_claim(path, nbytes, stored, DEFLATE_RATIO if image_suffix(path) == ".nii.gz" else 1, "voxels")
+    # Scaled they are of 8 bytes for a time, then as floats.
+    check_memory(path, nbytes + math.prod(shape) * (8 if dtype.kind != "f" else dtype.itemsize), "voxels")
 
 
 def _calibration(header: Any) -> tuple[dict[str, float], str]:

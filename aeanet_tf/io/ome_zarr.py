@@ -1,18 +1,20 @@
-"""OME-Zarr folders: what their metadata says, their pixels read in parts, and new ones written in parts."""
+"""OME-Zarr folders: what their metadata says of their images, and the metadata of new ones."""
 
-import json
+import logging
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from aeanet_tf.errors import InputError, one_line
+from aeanet_tf.errors import InputError, expect, one_line, reading
+from aeanet_tf.io.image_path import ImagePath, Series, chosen_series
 from aeanet_tf.io.pixel_size import in_one_unit, normal_unit
-from aeanet_tf.io.tiff import Slices
+from aeanet_tf.io.zarr_array import ZarrArray, inside, is_zarr, read_table, zarr_shape
 
-_MARKERS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+_LOGGER = logging.getLogger("aeanet_tf")
 # Our name of a unit of length: its name in OME-Zarr.
 _LENGTHS = {
     "m": "meter",
@@ -34,52 +36,117 @@ _DEFAULT_CHUNKS = {"Z": 64, "Y": 256, "X": 256}
 class ZarrImage:
     """What an OME-Zarr folder holds: its pixels, a letter for each dimension (Q: not known), its calibration."""
 
-    array: "ZarrArray"
+    array: ZarrArray
     axes: str
     pixel_size: dict[str, float]
     unit: str | None
 
 
-def is_zarr(path: str | Path) -> bool:
-    """Whether ``path`` is a folder with the metadata of a zarr array or group (format 2 or 3)."""
-    return Path(path).is_dir() and any((Path(path) / name).is_file() for name in _MARKERS)
+@dataclass(frozen=True)
+class _Member:
+    """One of the images of a zarr: the group that describes it, and its entry of ``multiscales``, if it has one."""
+
+    group: Path
+    name: str
+    multiscale: dict[str, Any] | None
 
 
-def open_zarr(path: str | Path, axes: str | None = None) -> ZarrImage:
-    """Read the metadata of an OME-Zarr (0.1 to 0.5): its first image, at the highest resolution.
+def open_zarr(path: str | Path, axes: str | None = None, series: int | None = None) -> ZarrImage:
+    """Read the metadata of an OME-Zarr (0.1 to 0.5): of one of its images, at the highest resolution.
+
+    Nothing outside of the folder is read, and no codec that is not known (`aeanet_tf.io.codecs`).
 
     Args:
         path: the folder.
         axes: the axes that the user gave, if any; a zarr that names none is then accepted, if it is an array or
             a group with one array, "0".
+        series: which of several images, from 0, in the order of `zarr_series`; None for the only one.
 
     Returns:
         The image. Sizes are those with a unit, Y and Z in the unit of X, T in seconds.
 
     Raises:
-        InputError: there is no zarr, its metadata is damaged, it is a plate or a series of images, it names no
-            axes, or its array cannot be opened.
+        InputError: there is no zarr, its metadata is damaged or claims more than is there, it is a plate, there is
+            no such image or several of which none is chosen, it names no axes, or its array cannot be read.
     """
     path = Path(path)
-    kind, attributes = _node(path)
-    metadata = attributes.get("ome", attributes)
-    if not isinstance(metadata, dict):
-        raise InputError(f"{path}: the OME-Zarr metadata is damaged, expected a table, got {metadata!r:.60}")
+    with reading(path):
+        return _open_member(path, _chosen(path, series), axes)
+
+
+def _chosen(path: Path, series: int | None) -> _Member:
+    members = _members(path)
+    alone = len(members) == 1 and not series
+    return members[0 if alone else chosen_series(ImagePath(path, series), zarr_series(path))]
+
+
+def zarr_series(path: str | Path) -> list[Series]:
+    """The images of a zarr, in the order in which ``series`` counts them; the axes are Q where they are not known.
+
+    Raises:
+        InputError: as `open_zarr`.
+    """
+    path, listed = Path(path), []
+    with reading(path):
+        for number, member in enumerate(_members(path)):
+            # What names no axes is listed all the same.
+            image = _open_member(path, member, "")
+            kept = [d for d, size in enumerate(image.array.shape) if size > 1 or image.axes[d] in "YX"]
+            shape, axes = tuple(image.array.shape[d] for d in kept), "".join(image.axes[d] for d in kept)
+            listed.append(Series(number, member.name, shape, axes))
+    return listed
+
+
+def _members(path: Path) -> list[_Member]:
+    """The images of a zarr: its multiscales, those of the numbered groups of bioformats2raw, or its one array."""
+    metadata = _node(path)[1]
     if "plate" in metadata or "well" in metadata:
         raise InputError(f"{path}: the zarr is a plate or a well (HCS), expected one image, as {path / 'A/1/0'}")
     if "multiscales" in metadata:
+        return _multiscales(path, path, metadata)
+    if "bioformats2raw.layout" in metadata:
+        found = [
+            member for name in _numbered(path) for member in _multiscales(path, path / name, _node(path / name)[1])
+        ]
+        expect(found, path, "a series of no images", "groups of images, 0, 1, ...")
+        return found
+    return [_Member(path, path.name, None)]
+
+
+def _multiscales(path: Path, group: Path, metadata: dict[str, Any]) -> list[_Member]:
+    entries = metadata.get("multiscales")
+    if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
+        raise InputError(
+            f"{group}: the OME-Zarr multiscales are damaged, expected a list of tables, got {entries!r:.60}"
+        )
+    place = "" if group == path else group.name
+    names = [str(entry.get("name") or place or number)[:60] for number, entry in enumerate(entries)]
+    return [_Member(group, name, entry) for name, entry in zip(names, entries, strict=True)]
+
+
+def _numbered(path: Path) -> list[str]:
+    """Names of the groups of a series; bioformats2raw numbers them and, since its version 0.5, may list them."""
+    listed = _node(path / "OME")[1].get("series") if is_zarr(path / "OME") else None
+    if isinstance(listed, list) and listed and all(isinstance(name, str) for name in listed):
+        for name in listed:
+            inside(path, name)
+        return listed
+    names = [child.name for child in path.iterdir() if child.name.isdecimal() and is_zarr(child)]
+    return sorted(names, key=lambda name: (len(name), name))
+
+
+def _open_member(path: Path, member: _Member, axes: str | None) -> ZarrImage:
+    if member.multiscale is not None:
         try:
-            return _multiscale(path, metadata["multiscales"][0], axes)
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+            return _multiscale(path, member.group, member.multiscale, axes)
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError) as error:
             if isinstance(error, InputError):
                 raise
             reason = one_line(f"{type(error).__name__}: {error}")
             raise InputError(f"{path}: the OME-Zarr multiscales are damaged ({reason})") from error
-    if "bioformats2raw.layout" in metadata:
-        raise InputError(f"{path}: the zarr holds a series of images, expected one, as {path / '0'}")
     if axes is None:
         raise _no_axes(path, "no OME-Zarr multiscales")
-    array = ZarrArray(path, path if kind == "array" else _only_array(path))
+    array = ZarrArray(path, path if _node(path)[0] == "array" else _only_array(path))
     return ZarrImage(array, "Q" * len(array.shape), {}, None)
 
 
@@ -88,25 +155,20 @@ def _no_axes(path: Path, reason: str) -> InputError:
 
 
 def _node(folder: Path) -> tuple[str, dict[str, Any]]:
-    """Whether a folder is an array or a group, and its attributes."""
+    """Whether a folder is an array or a group, and its OME-Zarr metadata."""
     if not is_zarr(folder):
         raise InputError(f"{folder}: no zarr in the folder, expected zarr.json, .zgroup or .zarray")
     if (folder / "zarr.json").is_file():
-        document = _json(folder / "zarr.json")
-        attributes = document.get("attributes", {})
-        return document.get("node_type", "group"), attributes if isinstance(attributes, dict) else {}
-    attributes = _json(folder / ".zattrs") if (folder / ".zattrs").is_file() else {}
-    return "array" if (folder / ".zarray").is_file() else "group", attributes
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not readable as JSON ({one_line(error)})") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path}: expected a table, got {document!r:.60}")
-    return document
+        document = read_table(folder, "zarr.json")
+        kind, attributes = document.get("node_type", "group"), document.get("attributes", {})
+        attributes = attributes if isinstance(attributes, dict) else {}
+    else:
+        attributes = read_table(folder, ".zattrs") if (folder / ".zattrs").is_file() else {}
+        kind = "array" if (folder / ".zarray").is_file() else "group"
+    metadata = attributes.get("ome", attributes)
+    if not isinstance(metadata, dict):
+        raise InputError(f"{folder}: the OME-Zarr metadata is damaged, expected a table, got {metadata!r:.60}")
+    return kind, metadata
 
 
 def _only_array(path: Path) -> Path:
@@ -117,26 +179,49 @@ def _only_array(path: Path) -> Path:
     return path / "0"
 
 
-def _multiscale(path: Path, multiscale: dict[str, Any], given: str | None) -> ZarrImage:
-    dataset = multiscale["datasets"][0]
+def _multiscale(path: Path, group: Path, multiscale: dict[str, Any], given: str | None) -> ZarrImage:
+    dataset, array = _finest(path, group, multiscale["datasets"])
     if not multiscale.get("axes"):
         # as in the first versions, which meant TCZYX and were written with any order
         if given is None:
             raise _no_axes(path, "its OME-Zarr multiscales have none")
-        array = ZarrArray(path, path / dataset["path"])
         return ZarrImage(array, "Q" * len(array.shape), {}, None)
     named = [{"name": axis} if isinstance(axis, str) else axis for axis in multiscale["axes"]]
-    array = ZarrArray(path, path / dataset["path"])
     axes = "".join(_letter(axis) for axis in named)
     if len(axes) != len(array.shape):
         names = ", ".join(str(axis["name"]) for axis in named)
-        raise InputError(f"{path}: the array has shape {array.shape}, the multiscales name other axes ({names})")
+        raise InputError(f"{path}: the array has shape {array.shape}, the multiscales name other axes ({names:.80})")
     scale = np.ones(len(axes))
     transformations = dataset.get("coordinateTransformations", []) + multiscale.get("coordinateTransformations", [])
     for transformation in transformations:
         if transformation["type"] == "scale":
-            scale = scale * np.asarray(transformation["scale"], float)
+            factors = np.asarray(transformation["scale"], float)
+            if factors.shape != scale.shape:
+                raise ValueError(f"a scale of {factors.size} factors for {scale.size} axes")
+            scale = scale * factors
     return ZarrImage(array, axes, *_calibration(axes, named, scale))
+
+
+def _finest(path: Path, group: Path, datasets: list[dict[str, Any]]) -> tuple[dict[str, Any], ZarrArray]:
+    """The resolution with most pixels, which should be the first, but is not with every writer."""
+    first = datasets[0]
+    best = first, ZarrArray(path, _below(path, group, first["path"]))
+    for dataset in datasets[1:]:
+        folder = _below(path, group, dataset["path"])
+        # Of the others nothing is needed, and some have been deleted to save space.
+        if is_zarr(folder):
+            with suppress(InputError):
+                shape = zarr_shape(path, folder)
+                if math.prod(shape) > math.prod(best[1].shape):
+                    best = dataset, ZarrArray(path, folder)
+    if best[0] is not first:
+        _LOGGER.warning("%s: the resolution %s is read, which is higher than the first", path, best[0]["path"])
+    return best
+
+
+def _below(path: Path, group: Path, name: object) -> Path:
+    expect(isinstance(name, str) and name, path, f"the path {name!r:.40}", "the name of an array")
+    return inside(path, *(() if group == path else group.relative_to(path).parts), name)
 
 
 def _letter(axis: dict[str, Any]) -> str:
@@ -152,6 +237,7 @@ def _calibration(axes: str, named: list[dict[str, Any]], scale: np.ndarray) -> t
     lengths, seconds = {}, {}
     for letter in "XYZT":
         own = named[axes.index(letter)].get("unit") if letter in axes else None
+        own = own if isinstance(own, str) else None
         size = float(scale[axes.index(letter)]) if own else 0.0
         # Without a unit a scale is only relative.
         if not own or not 0 < size < math.inf:
@@ -162,40 +248,6 @@ def _calibration(axes: str, named: list[dict[str, Any]], scale: np.ndarray) -> t
             seconds["T"] = size * _SECONDS[own]
     sizes, unit = in_one_unit(lengths)
     return sizes | seconds, unit
-
-
-class ZarrArray:
-    """A zarr array on disk. Attributes: ``shape``, ``dtype`` (native), ``chunks``. It can be pickled."""
-
-    def __init__(self, path: Path, folder: Path) -> None:
-        """Open ``folder``; ``path`` is the image for messages. Raises `InputError` if it is not a readable array."""
-        self.folder = folder
-        self._opened: Any = None
-        try:
-            if not is_zarr(folder):
-                raise FileNotFoundError("it does not exist")
-            array = self._array()
-        # zarr raises whatever the damaged metadata leads it to.
-        except Exception as error:
-            raise InputError(f"{path}: the zarr array {folder.name!r} cannot be opened ({one_line(error)})") from error
-        self.shape = tuple(int(size) for size in array.shape)
-        self.chunks = tuple(min(part, max(size, 1)) for part, size in zip(array.chunks, self.shape, strict=True))
-        self.dtype = np.dtype(array.dtype).newbyteorder("=")
-
-    def _array(self) -> Any:
-        import zarr
-
-        if self._opened is None:
-            if (self.folder / "zarr.json").is_file() and int(zarr.__version__.split(".")[0]) < 3:
-                raise ValueError(f"it has zarr format 3, zarr {zarr.__version__} reads format 2; use Python 3.11")
-            self._opened = zarr.open_array(str(self.folder), mode="r")
-        return self._opened
-
-    def read(self, slices: Slices) -> np.ndarray:
-        return np.asarray(self._array()[slices], self.dtype)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_opened": None}
 
 
 def default_chunks(shape: tuple[int, ...], axes: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Pixel sizes out of the metadata of ImageJ and OME TIFF files."""
+"""Pixel sizes out of the metadata of TIFF files: of ImageJ, OME, Zeiss LSM and MetaMorph."""
 
 import re
 from contextlib import suppress
@@ -45,8 +45,8 @@ def imagej_pixel_size(metadata: dict[str, Any] | None, tags: Any) -> tuple[dict[
     return sizes, unit
 
 
-def ome_pixel_size(xml: str | None) -> tuple[dict[str, float], str | None]:
-    """Pixel size of the first image of an OME-XML description.
+def ome_pixel_size(xml: str | None, number: int = 0) -> tuple[dict[str, float], str | None]:
+    """Pixel size of an image of an OME-XML description, by its number among those that the description names.
 
     Returns:
         Size by axis and the unit, which is that of X; Y and Z are converted to it, and left out where their
@@ -55,7 +55,8 @@ def ome_pixel_size(xml: str | None) -> tuple[dict[str, float], str | None]:
     pixels = None
     # tifffile read the pixels without it; a missing calibration is no reason to refuse the image.
     with suppress(ElementTree.ParseError):
-        pixels = ElementTree.fromstring(xml or "").find(".//{*}Pixels")
+        images = ElementTree.fromstring(xml or "").findall(".//{*}Pixels")
+        pixels = images[number] if number < len(images) else None
     if pixels is None:
         return {}, None
     stated = {}
@@ -70,6 +71,33 @@ def ome_pixel_size(xml: str | None) -> tuple[dict[str, float], str | None]:
     if step and second:
         sizes["T"] = step["T"] * second
     return sizes, unit
+
+
+def lsm_pixel_size(metadata: dict[str, Any] | None) -> tuple[dict[str, float], str | None]:
+    """Pixel size from the metadata of Zeiss LSM files: size by axis, in um and seconds, and the unit."""
+    metadata = metadata or {}
+    sizes: dict[str, float] = {}
+    for axis in "ZYX":
+        for size in _positive(axis, metadata.get(f"VoxelSize{axis}")).values():
+            # In metres; a product of floats is not shown to more digits than it has.
+            sizes[axis] = float(f"{size * 1e6:.12g}")
+    # So it is spelled there.
+    sizes.update(_positive("T", metadata.get("TimeIntervall")))
+    return sizes, "um" if sizes.keys() & set("ZYX") else None
+
+
+def stk_pixel_size(metadata: dict[str, Any] | None) -> tuple[dict[str, float], str | None]:
+    """Pixel size from the metadata of MetaMorph stacks: size by axis, Z where all planes have one, and the unit."""
+    metadata = metadata or {}
+    unit = normal_unit(metadata.get("CalibrationUnits"))
+    sizes: dict[str, float] = {}
+    if unit is not None and metadata.get("SpatialCalibration", True):
+        for axis in "YX":
+            sizes.update(_positive(axis, metadata.get(f"{axis}Calibration")))
+        distances = {float(distance) for distance in metadata.get("ZDistance", ())}
+        if len(distances) == 1:
+            sizes.update(_positive("Z", distances.pop()))
+    return sizes, unit if sizes else None
 
 
 def in_one_unit(stated: dict[str, tuple[float, str]]) -> tuple[dict[str, float], str | None]:

@@ -1,15 +1,16 @@
 """Images found, read whole, or left where they are stored and read in parts."""
 
-import glob
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from aeanet_tf.errors import InputError, expect, one_line
+from aeanet_tf.errors import InputError, expect, one_line, reading
 from aeanet_tf.io.image import (
+    MAKER_SUFFIXES,
     NIFTI_SUFFIXES,
     SUFFIXES,
     TIFF_SUFFIXES,
@@ -20,10 +21,20 @@ from aeanet_tf.io.image import (
     check_finite,
     image_suffix,
     resolve_axes,
+    single_axes,
 )
+from aeanet_tf.io.image_path import ImagePath, check_series
+from aeanet_tf.io.makers import check_readable, open_maker
 from aeanet_tf.io.nifti import read_nifti
+from aeanet_tf.io.ome_sets import one_of_each_set
 from aeanet_tf.io.ome_zarr import is_zarr, open_zarr
-from aeanet_tf.io.tiff import Slices, tiff_calibration, tiff_file, tiff_pieces
+from aeanet_tf.io.pictures import read_picture
+from aeanet_tf.io.slices import open_slices
+from aeanet_tf.io.tiff import Slices
+from aeanet_tf.io.tiff_series import LoadedPixels, open_tiff
+from aeanet_tf.io.values import checked_values
+from aeanet_tf.memory import check_memory
+from aeanet_tf.paths import is_pattern, matching_paths, named_path
 
 
 def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -31,11 +42,12 @@ def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
 
     Args:
         patterns: an image, a folder (every image in it, not in its sub-folders), a glob pattern, or a list of
-            these. Folders and globs give what has a known extension (tif, tiff, png, bmp, jpg, jpeg, nii, nii.gz,
-            hdr, zarr).
+            these; what exists under exactly its name is no pattern. Folders and globs give what has a known
+            extension (tif, tiff, btf, tf8, tf2, lsm, stk, png, bmp, jpg, jpeg, czi, nd2, lif, oib, oif, nii, nii.gz,
+            hdr, zarr), in small letters or capitals.
 
     Returns:
-        The paths, each once, sorted.
+        The paths, each once, sorted. Of a set of OME-TIFFs that are one image the first file that was found.
 
     Raises:
         InputError: a pattern matches no image.
@@ -45,8 +57,48 @@ def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
     expect(patterns, "images", "an empty list", "a file, a folder or a pattern")
     images: set[Path] = set()
     for pattern in patterns:
-        images.update(_find(Path(pattern).expanduser()))
-    return sorted(images)
+        path = named_path(pattern)
+        with reading(path):
+            images.update(_find(path))
+    return one_of_each_set(sorted(images))
+
+
+def find_slice_folders(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
+    """List folders whose images are the slices of a volume.
+
+    Args:
+        patterns: a folder with slices, a folder of such folders, a glob pattern of folders, or a list of these.
+
+    Returns:
+        The folders, each once, sorted.
+
+    Raises:
+        InputError: a pattern matches no folder with images.
+    """
+    patterns = [patterns] if isinstance(patterns, str | Path) else patterns
+    expect(patterns, "images", "an empty list", "a folder of slices, or a pattern")
+    folders: set[Path] = set()
+    for pattern in patterns:
+        path = named_path(pattern)
+        with reading(path):
+            given = [path] if path.exists() or not is_pattern(path) else matching_paths(path)
+            found = [volume for folder in given if folder.is_dir() for volume in _volumes(folder)]
+        expect(found, path, "no folder with images", "a folder with the slices of a volume, or a folder of such")
+        folders.update(found)
+    return sorted(folders)
+
+
+def _volumes(folder: Path) -> list[Path]:
+    """The folder, or those in it, that have slices."""
+    inner = [child for child in folder.iterdir() if _has_images(child)]
+    own = _has_images(folder)
+    expect(not (own and inner), folder, "images, and folders with images", "one of both: slices, or folders of them")
+    return [folder] if own else inner
+
+
+def _has_images(folder: Path) -> bool:
+    hidden = folder.name.startswith(".") or not folder.is_dir() or is_zarr(folder)
+    return not hidden and any(_is_image(child) and not child.name.startswith(".") for child in folder.iterdir())
 
 
 def _find(path: Path) -> list[Path]:
@@ -58,8 +110,8 @@ def _find(path: Path) -> list[Path]:
         if not candidates:
             raise InputError(f"{path}: the folder is empty, expected images ({known})")
         complaint = f"{path}: the folder has no image in it, expected one of {known}"
-    elif glob.has_magic(str(path)):
-        candidates = [Path(name) for name in glob.glob(str(path), recursive=True)]
+    elif is_pattern(path):
+        candidates = matching_paths(path)
         complaint = f"{path}: the pattern matches no image ({known})"
     else:
         raise InputError(f"{path}: no such file or folder")
@@ -82,56 +134,54 @@ def _known() -> str:
     return ", ".join(suffix[1:] for suffix in (*SUFFIXES, *NIFTI_SUFFIXES, ZARR_SUFFIX))
 
 
-def read_image(path: str | Path, axes: str | None = None) -> Image:
-    """Read one image whole: TIFF (first series; ImageJ, OME or plain), OME-Zarr, PNG, BMP or JPEG; NIfTI or Analyze.
+def read_image(
+    path: str | Path | ImagePath, axes: str | None = None, series: int | None = None, allow_missing: bool = False
+) -> Image:
+    """Read one image: TIFF, PNG, BMP, JPEG, CZI, ND2, LIF, OIB, OIF, NIfTI, Analyze (.hdr with .img) or OME-Zarr.
 
-    Dimensions of size 1 are dropped unless ``axes`` names them.
+    Numbers are those that ImageJ shows: its calibration of TIFFs (signed 16 bit) is applied, lookup tables are not.
+
+    NIfTI and Analyze are read with axes ZYX: their scaling is applied, flips and rotations of their affine are not.
 
     Args:
-        path: the file, or the folder of an OME-Zarr.
-        axes: meaning of the dimensions in the order in which the file stores them, such as "ZYX". None takes
-            what the file says (ImageJ, OME, tifffile); a plain 2D image is YX, colour samples are C.
+        path: the file, the folder of an OME-Zarr, or a folder of slices: files whose names differ in one number.
+        axes: meaning of the stored dimensions in their order, such as "ZYX" or "YXC". None takes what the
+            file says. Dimensions of size 1 are dropped unless ``axes`` names them. Colours are channels, unless
+            ``axes`` has no C: they must be equal then, and are grey levels.
+        series: which of several images of a file (positions, scenes), from 0; see `aeanet_tf.io.series.series_of`.
+            None takes the only one.
+        allow_missing: fill planes that the file lacks, instead of refusing it; a warning says which and with what.
 
     Returns:
-        The image. Pixel size comes from ImageJ, OME or NIfTI metadata; the dots per inch of other files say nothing
-        about the sample and are ignored.
+        The image in the dtype of the file, its dimensions in the stored order.
 
     Raises:
-        InputError: the file is missing, unreadable, truncated or empty; its dtype is not a real number; it
-            holds NaN or infinity; its axes are not known; or ``axes`` does not fit its shape.
+        InputError: the file is missing, unreadable, truncated or empty; it holds several images and none is chosen; its
+            dtype is not a real number; it holds NaN or infinity; its axes are not known; or ``axes`` does not fit its
+            shape.
     """
-    path, axes = check_source(path, axes)
-    if path.is_dir():
-        image = open_image(path, axes)
-        image.array = image.array[tuple(slice(0, size) for size in image.array.shape)]
-        check_finite(path, image.array)
-        return image
-    if path.suffix.lower() in TIFF_SUFFIXES:
-        with tiff_file(path) as tif:
-            array, stored = tif.series[0].asarray(), tif.series[0].axes
-            pixel_size, unit = tiff_calibration(tif)
-    else:
-        array, stored, pixel_size, unit = read_whole(path)
-    keep, axes = resolve_axes(path, array.shape, array.dtype, stored, axes)
-    check_finite(path, array)
-    return calibrated(array.reshape([array.shape[dimension] for dimension in keep]), axes, pixel_size, unit, path)
+    image = open_image(path, axes, series, allow_missing)
+    check_memory(image.path, math.prod(image.array.shape) * image.array.dtype.itemsize)
+    image.array = image.array[tuple(slice(0, size) for size in image.array.shape)]
+    check_finite(image.path, image.array)
+    return image
 
 
-def check_source(path: str | Path, axes: str | None) -> tuple[Path, str | None]:
+def _check_source(path: Path, axes: str | None) -> str | None:
     """Check the arguments of `read_image`: that there is an image of a known format, and the given axes.
 
     Raises:
         InputError: there is none, or the axes mean nothing.
     """
-    path = Path(path)
     axes = None if axes is None else check_axes(axes)
-    if _is_zarr_image(path) or is_zarr(path):
-        return path, axes
+    if path.is_dir():
+        return axes
     if not path.is_file():
         raise InputError(f"{path}: no such file")
+    check_readable(path)
     if image_suffix(path) not in (*SUFFIXES, *NIFTI_SUFFIXES):
         raise InputError(f"{path}: unknown image format {path.suffix.lower()!r}, expected one of {_known()}")
-    return path, axes
+    return axes
 
 
 def read_whole(path: Path) -> tuple[np.ndarray, str, dict[str, float], str | None]:
@@ -145,12 +195,7 @@ def read_whole(path: Path) -> tuple[np.ndarray, str, dict[str, float], str | Non
     if image_suffix(path) in NIFTI_SUFFIXES:
         volume = read_nifti(path)
         return volume.array, volume.axes, volume.pixel_size, volume.unit
-    from skimage.io import imread
-
-    try:
-        array = np.asarray(imread(path))
-    except Exception as error:
-        raise InputError(f"{path}: not a readable image ({one_line(error)})") from error
+    array = read_picture(path)
     return array, "YX" if array.ndim == 2 else "YXS", {}, None
 
 
@@ -164,17 +209,6 @@ class _Source(Protocol):
     def read(self, slices: Slices) -> np.ndarray: ...
 
 
-class _Loaded:
-    """Pixels that could only be read whole."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self.array, self.shape, self.chunks = array, array.shape, array.shape
-        self.dtype = array.dtype.newbyteorder("=")
-
-    def read(self, slices: Slices) -> np.ndarray:
-        return np.array(self.array[slices], self.dtype)
-
-
 @dataclass(frozen=True)
 class StoredArray:
     """The pixels of an image, on disk until they are read; made by `open_image`.
@@ -185,16 +219,17 @@ class StoredArray:
     Attributes:
         path: the image.
         source: the stored array, with all its dimensions.
-        kept: which of them are dimensions of this array; the others have size 1.
+        kept: which of them are dimensions of this array, None for one of size 1 that is not stored; the others that are
+            stored have size 1.
     """
 
-    path: Path
+    path: Path | ImagePath
     source: _Source
-    kept: tuple[int, ...]
+    kept: tuple[int | None, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self.source.shape[dimension] for dimension in self.kept)
+        return tuple(1 if dimension is None else self.source.shape[dimension] for dimension in self.kept)
 
     @property
     def ndim(self) -> int:
@@ -209,7 +244,15 @@ class StoredArray:
     def chunks(self) -> tuple[int, ...]:
         """Shape of a piece that is sensible to read at once: what lies together, whole tiles, zarr's chunks."""
         chunks = self.source.chunks
-        return tuple(chunks[dimension] for dimension in self.kept)
+        return tuple(1 if dimension is None else chunks[dimension] for dimension in self.kept)
+
+    def squeeze(self, dimension: int) -> "StoredArray":
+        """The same without a dimension, which has size 1."""
+        return replace(self, kept=(*self.kept[:dimension], *self.kept[dimension + 1 :]))
+
+    def expanded(self) -> "StoredArray":
+        """The same with a first dimension of size 1."""
+        return replace(self, kept=(None, *self.kept))
 
     def __getitem__(self, slices: Slices) -> np.ndarray:
         """Read a part.
@@ -227,7 +270,8 @@ class StoredArray:
             return np.empty(shape, self.dtype)
         full = [slice(0, 1)] * len(self.source.shape)
         for dimension, part in zip(self.kept, wanted, strict=True):
-            full[dimension] = part
+            if dimension is not None:
+                full[dimension] = part
         try:
             return self.source.read(tuple(full)).reshape(shape)
         except (InputError, MemoryError):
@@ -251,8 +295,10 @@ def _checked(slices: Slices, shape: tuple[int, ...]) -> Slices:
     return tuple(checked)
 
 
-def open_image(path: str | Path, axes: str | None = None) -> Image:
-    """Open one image without reading its pixels: TIFF (first series) or OME-Zarr; others are read.
+def open_image(
+    path: str | Path | ImagePath, axes: str | None = None, series: int | None = None, allow_missing: bool = False
+) -> Image:
+    """Open one image without reading its pixels: TIFF or OME-Zarr; others are read.
 
     Uncompressed TIFFs without gaps are mapped for each read; of others only the pages and tiles that a read touches
     are decoded, and of an OME-Zarr (0.4 or 0.5, highest resolution) the chunks. The rare TIFFs that tifffile
@@ -260,7 +306,7 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
 
     Args:
         path: the file, or the folder of an OME-Zarr.
-        axes: as `read_image` takes them.
+        axes, series, allow_missing: as `read_image` takes them.
 
     Returns:
         The image as `read_image` describes it, its ``array`` a `StoredArray`. Whether the values are finite is
@@ -269,17 +315,36 @@ def open_image(path: str | Path, axes: str | None = None) -> Image:
     Raises:
         InputError: as `read_image`, but for values that are not finite; damage to a part may show at its read.
     """
-    path, axes = check_source(path, axes)
+    place = ImagePath.of(path)
+    if series is not None or allow_missing:
+        check_series("series", series, several=False)
+        place = ImagePath(place.path, place.series if series is None else series, allow_missing or place.allow_missing)
+    axes = _check_source(place.path, axes)
+    source, stored, pixel_size, unit = _open_source(place, axes)
+    source, stored = checked_values(place, source, stored, axes)
+    kept, axes = resolve_axes(place, source.shape, source.dtype, stored, axes)
+    single = single_axes(source.shape, stored, axes)
+    path = place if place.series is not None or isinstance(path, ImagePath) else place.path
+    return calibrated(StoredArray(path, source, tuple(kept)), axes, pixel_size, unit, path, single)
+
+
+def _open_source(place: ImagePath, axes: str | None) -> tuple[_Source, str, dict[str, float], str | None]:
+    """What reads the parts of an image, the letters of its dimensions, pixel sizes by axis, and their unit."""
+    path = place.path
+    if image_suffix(path) in TIFF_SUFFIXES and not path.is_dir():
+        return open_tiff(place)
+    if image_suffix(path) in MAKER_SUFFIXES and not path.is_dir():
+        return open_maker(place)
+    if _is_zarr_image(path) or is_zarr(path):
+        image = open_zarr(path, axes, place.series)
+        return image.array, image.axes, image.pixel_size, image.unit
+    # Of the others one image is read.
+    if place.series:
+        raise InputError(f"{path}: found no series {place.series}, of a file of this format one image is read")
     if path.is_dir():
-        image = open_zarr(path, axes)
-        source, stored, pixel_size, unit = image.array, image.axes, image.pixel_size, image.unit
-    elif path.suffix.lower() in TIFF_SUFFIXES:
-        source, stored, pixel_size, unit = _open_tiff(path)
-    else:
-        array, stored, pixel_size, unit = read_whole(path)
-        source = _Loaded(array)
-    kept, axes = resolve_axes(path, source.shape, source.dtype, stored, axes)
-    return calibrated(StoredArray(path, source, tuple(kept)), axes, pixel_size, unit, path)
+        return open_slices(place, find_images(path), axes, open_image)
+    array, stored, pixel_size, unit = read_whole(path)
+    return LoadedPixels(array), stored, pixel_size, unit
 
 
 def read_ordered(image: Image, axes: str, chosen: dict[str, int]) -> np.ndarray:
@@ -288,13 +353,3 @@ def read_ordered(image: Image, axes: str, chosen: dict[str, int]) -> np.ndarray:
     array = image.array[tuple(parts)].squeeze(tuple(i for i, a in enumerate(image.axes) if a in chosen))
     left = [axis for axis in image.axes if axis not in chosen]
     return array.transpose([left.index(axis) for axis in axes if axis in left])
-
-
-def _open_tiff(path: Path) -> tuple[_Source, str, dict[str, float], str | None]:
-    with tiff_file(path) as tif:
-        series = tif.series[0]
-        source = tiff_pieces(path, series) or _Loaded(series.asarray())
-        stored, (pixel_size, unit) = series.axes, tiff_calibration(tif)
-    # The segments are placed now: damage is found before hours of work.
-    source.chunks  # noqa: B018
-    return source, stored, pixel_size, unit

@@ -34,9 +34,9 @@ def streamed_percentiles(
     single percentile, as CSBDeep does: of 1e8 values in float32 that is wrong by a few ranks.
 
     The order statistics are found by radix selection on digits of 16 bits, which reads the image once for pixels of
-    1 or 2 bytes, twice for 4, four times for 8. It reads whole chunks (``array.chunks``, where there are such),
-    neighbours joined up to 64 MB. Beside such a piece it needs about 1 MB a channel in the first pass, and at most
-    twice that a percentile and channel in the others.
+    1 or 2 bytes, twice for 4, four times for 8; minimum and maximum (0 and 100) cost nothing. It reads
+    whole chunks (``array.chunks``, where there are such), neighbours joined up to 64 MB. Beside such a piece it needs
+    about 1 MB a channel in the first pass, and at most twice that a percentile and channel in the others.
 
     Args:
         array: with ``shape``, ``dtype`` (bool, integers, floats of at most 8 bytes) and ``array[slices]`` that gives
@@ -60,7 +60,7 @@ def streamed_percentiles(
     channels = 1 if axis is None else array.shape[axis]
     count = math.prod(array.shape) // channels
     positions = [(count - 1) * (float(q) / 100) for q in percentiles]
-    ranks = sorted({rank for position in positions for rank in _neighbours(position, count)})
+    ranks = sorted({rank for position in positions for rank in _neighbours(position, count)} - {0, count - 1})
     selections = [_RadixSelection(ranks, 8 * dtype.itemsize) for _ in range(channels)]
     pieces = _pieces(array)
     passes = selections[0].passes
@@ -82,6 +82,7 @@ class _RadixSelection:
         prefixes: for each rank the leading digits of its key as far as they are known, and its rank among the keys
             that share them.
         counts: of the next digit, for each of the leading digits in ``prefixes``.
+        least, most: keys of all that has passed.
     """
 
     def __init__(self, ranks, bits):
@@ -90,6 +91,7 @@ class _RadixSelection:
         self.passes = bits // self.digit
         self.bits = self.shift = bits
         self.prefixes = [(0, rank) for rank in ranks]
+        self.least = self.most = None
         self._begin_pass()
 
     def _begin_pass(self):
@@ -102,6 +104,10 @@ class _RadixSelection:
 
     def add(self, keys):
         number = keys.dtype.type
+        if self.in_first_pass:
+            least, most = int(keys.min()), int(keys.max())
+            self.least = least if self.least is None else min(least, self.least)
+            self.most = most if self.most is None else max(most, self.most)
         shift, mask = number(self.shift), number((1 << self.digit) - 1)
         leading = None if self.in_first_pass else keys >> number(self.shift + self.digit)
         for prefix, counts in self.counts.items():
@@ -119,7 +125,9 @@ class _RadixSelection:
         if self.shift:
             self._begin_pass()
 
-    def key(self, rank):
+    def key(self, rank, count):
+        if rank in (0, count - 1):
+            return self.most if rank else self.least
         return self.prefixes[self.ranks.index(rank)][0]
 
 
@@ -147,7 +155,9 @@ def _count(values, dtype, selection, path):
     for start in range(0, values.size, _BLOCK):
         selection.add(_keys(values[start : start + _BLOCK].astype(dtype, copy=False)))
     if dtype.kind == "f" and selection.in_first_pass:
-        _check_finite(selection.counts[0], dtype, path)
+        extremes = _value(selection.least, dtype), _value(selection.most, dtype)
+        if not all(map(math.isfinite, extremes)):
+            raise not_finite(path)
 
 
 def _keys(values):
@@ -178,12 +188,12 @@ def _value(key, dtype):
 
 def _neighbours(position, count):
     low = min(int(position), count - 1)
-    return low, min(low + 1, count - 1)
+    return low, low if position <= low else min(low + 1, count - 1)
 
 
 def _interpolated(selection, position, count, dtype):
     ranks = _neighbours(position, count)
-    low, high = (_value(selection.key(rank), dtype) for rank in ranks)
+    low, high = (_value(selection.key(rank, count), dtype) for rank in ranks)
     t, width = position - ranks[0], high - low
     # NumPy's, exact at both ends.
     return low + width * t if t < 0.5 else high - width * (1 - t)
@@ -197,14 +207,6 @@ def _check(array, path):
         raise InputError(f"{name}: the image is empty, its shape is {tuple(array.shape)}")
 
 
-def _check_finite(counts, dtype, path):
-    # The highest digit holds the whole exponent, and with it whether the value is finite.
-    infinity = int(np.array([np.inf], dtype).view(f"u{dtype.itemsize}")[0]) >> (8 * dtype.itemsize - 16)
-    highest = infinity | 0x8000
-    if counts[: (0xFFFF ^ highest) + 1].any() or counts[highest:].any():
-        raise not_finite(path)
-
-
 def streamed_mean_std(
     array: np.ndarray,
     axes: str,
@@ -214,7 +216,8 @@ def streamed_mean_std(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel of a lazy image, in float64, without ever holding the image.
 
-    As NumPy's of the channel in float64, to rounding. The image is read once, in whole chunks joined up to 64 MB.
+    As NumPy's of the channel in float64, to rounding; the deviation of a constant is 0. The image is read once, in
+    whole chunks joined up to 64 MB.
 
     Args:
         array: with ``shape``, ``dtype`` (bool, integers, floats) and ``array[slices]`` that gives a NumPy array for a
@@ -230,8 +233,8 @@ def streamed_mean_std(
         (divided by n).
 
     Raises:
-        InputError: NaN or infinite values, an empty image, a dtype that is none of these, another ``over``, or with
-            "nonzero" no position above 0.
+        InputError: NaN or infinite values, or such as float32 cannot hold, an empty image, a dtype that is none of
+            these, another ``over``, or with "nonzero" no position above 0.
     """
     check_choice("over", over, ("all", "nonzero"))
     _check(array, path)
@@ -240,19 +243,17 @@ def streamed_mean_std(
     pieces = _pieces(array, axis if over == "nonzero" else None)
     for piece in pieces:
         values, counted = array[piece], ...
+        # All of it, since what is not finite may lie where nothing counts.
+        check_finite(path, values)
         if over == "nonzero":
-            # Here, since what is not finite may lie where nothing counts.
-            check_finite(path, values)
             counted = (values > 0) if axis is None else (values > 0).any(axis=axis)
         for channel, moments in _by_channel(values, piece, axis, sums):
             moments.add(channel[counted])
-            if not math.isfinite(moments.mean):
-                raise not_finite(path)
         if progress is not None:
             progress("mean and standard deviation", len(pieces))
     if not sums[0].count:
         raise InputError(f"{path or 'image'}: no position is above 0, expected some: mean and deviation are theirs")
-    return np.array([m.mean for m in sums]), np.array([math.sqrt(m.squares / m.count) for m in sums])
+    return np.array([m.mean for m in sums]), np.array([m.deviation for m in sums])
 
 
 def _pieces(array, whole=None):
@@ -268,14 +269,22 @@ class _Moments:
 
     def __init__(self):
         self.count, self.mean, self.squares = 0, 0.0, 0.0
+        self.least, self.most = math.inf, -math.inf
+
+    @property
+    def deviation(self):
+        """Of the population; 0 for a constant, whose mean is rounded."""
+        largest = max(abs(self.least), abs(self.most))
+        deviation = math.sqrt(self.squares / self.count)
+        return deviation if deviation > 8 * np.finfo(np.float64).eps * largest and self.least < self.most else 0.0
 
     def add(self, values):
         values = values.reshape(-1)
         for start in range(0, values.size, _CONVERTED):
             block = values[start : start + _CONVERTED].astype(np.float64)
-            with np.errstate(invalid="ignore", over="ignore"):
-                mean = float(block.mean())
-                squares = float(np.square(block - mean).sum())
+            mean = float(block.mean())
+            squares = float(np.square(block - mean).sum())
+            self.least, self.most = min(self.least, float(block.min())), max(self.most, float(block.max()))
             count, difference = self.count + block.size, mean - self.mean
             self.squares += squares + difference**2 * self.count * block.size / count
             self.mean += difference * block.size / count

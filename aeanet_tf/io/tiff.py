@@ -1,9 +1,6 @@
-"""TIFF files: parts of their first series read without the rest, and images written as ImageJ TIFF."""
+"""TIFF files: parts of an image read without the rest, and images written as ImageJ TIFF."""
 
-import logging
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,8 +12,11 @@ import tifffile
 from aeanet_tf.errors import InputError, one_line
 from aeanet_tf.files import replacing
 from aeanet_tf.io.flat_file import read_region
-from aeanet_tf.io.image import TIFF_SUFFIXES, check_axes, check_pixel_size
-from aeanet_tf.io.pixel_size import imagej_pixel_size, imagej_unit, ome_pixel_size
+from aeanet_tf.io.image import WRITTEN_TIFF_SUFFIXES, check_axes, check_pixel_size
+from aeanet_tf.io.pixel_size import imagej_unit
+from aeanet_tf.io.tiff_claims import check_encoded, check_segments
+from aeanet_tf.io.tiff_file import codec_remedy, tiff_file
+from aeanet_tf.io.tiff_images import TiffImage, tiff_images
 
 Slices = tuple[slice, ...]
 
@@ -27,74 +27,37 @@ IMAGEJ_ORDER = "TZCYX"
 _CLASSIC_TIFF_BYTES = 2**32 - 2**25
 
 
-@contextmanager
-def _tifffile_complaints() -> Iterator[list[str]]:
-    """Collect what tifffile logs as an error: a truncated file gives fewer pages and no exception."""
-    complaints: list[str] = []
+def tiff_pieces(path: Path, image: TiffImage, number: int) -> "FlatTiff | PagedTiff | None":
+    """The reader of parts of an image of an open file; None where only the whole can be read.
 
-    def collect(record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        # An unreadable tag is no loss of pixels.
-        if record.levelno >= logging.ERROR and "TiffTag" not in message:
-            complaints.append(message)
-        return record.levelno < logging.ERROR
-
-    logger = logging.getLogger("tifffile")
-    logger.addFilter(collect)
-    try:
-        yield complaints
-    finally:
-        logger.removeFilter(collect)
-
-
-@contextmanager
-def tiff_file(path: str | Path) -> Iterator[tifffile.TiffFile]:
-    """Open a TIFF file for the block; what goes wrong in the block counts as a fault of the file.
-
-    Raises:
-        InputError: the file is not a TIFF, or damaged, or truncated.
-    """
-    with _tifffile_complaints() as complaints:
-        try:
-            with tifffile.TiffFile(path) as tif:
-                yield tif
-        except (InputError, MemoryError):
-            raise
-        # Codecs and the parser raise whatever the damaged bytes lead them to.
-        except Exception as error:
-            raise InputError(f"{path}: not a readable TIFF image ({one_line(error)})") from error
-    if complaints:
-        raise InputError(f"{path}: the TIFF file is damaged or truncated ({one_line(complaints[0])})")
-
-
-def tiff_calibration(tif: tifffile.TiffFile) -> tuple[dict[str, float], str | None]:
-    """Size by axis (Z, Y, X in the unit, T in seconds) and the unit, from OME or ImageJ metadata."""
-    if tif.is_ome:
-        return ome_pixel_size(tif.ome_metadata)
-    if tif.is_imagej:
-        return imagej_pixel_size(tif.imagej_metadata, tif.pages[0].tags)
-    return {}, None
-
-
-def tiff_pieces(path: Path, series: Any) -> "FlatTiff | PagedTiff | None":
-    """The reader of parts of a series of an open file; None where only the whole can be read.
+    Args:
+        path: of the file.
+        image: one of its `tiff_images`.
+        number: which of them.
 
     Raises:
         InputError: the file ends before its pixels do.
     """
+    series, keyframe, shape = image.series[0], image.keyframe, image.shape
     dtype = np.dtype(series.dtype)
-    if series.transform is not None or dtype.kind not in "biuf" or not math.prod(series.shape):
+    if series.transform is not None or dtype.kind not in "biuf" or not math.prod(shape):
         return None
-    if series.dataoffset is not None and not series.is_multifile:
-        stored = dtype.newbyteorder(series.keyframe.parent.byteorder)
-        _check_length(path, path.stat().st_size, series.dataoffset + series.nbytes)
-        return FlatTiff(path, series.dataoffset, stored, tuple(series.shape))
-    keyframe = series.keyframe
+    # Byte 0 is no place for pixels: such a page has none.
+    if len(image.series) == 1 and series.dataoffset and not series.is_multifile:
+        stored, file = dtype.newbyteorder(keyframe.parent.byteorder), file_of(path, keyframe)
+        _check_length(file, file.stat().st_size, series.dataoffset + series.nbytes)
+        return FlatTiff(file, series.dataoffset, stored, shape)
     # Predictors and bit orders of uncompressed pages are undone a page at a time.
     if (keyframe.is_contiguous and not keyframe.is_final) or keyframe.jpegheader is not None:
         return None
-    layout = _page_layout(tuple(series.shape), len(series), keyframe.shaped)
-    return None if layout is None else PagedTiff(path, dtype.newbyteorder("="), tuple(series.shape), layout)
+    layout = _page_layout(shape, sum(len(one) for one in image.series), keyframe.shaped)
+    return None if layout is None else PagedTiff(path, dtype.newbyteorder("="), shape, layout, number)
+
+
+def file_of(path: Path, page: Any) -> Path:
+    """The file that a page is in: ``path``, or another one of the same set."""
+    other = Path(page.parent.filehandle.path)
+    return path if other.name == path.name else path.with_name(other.name)
 
 
 def _check_length(path: Path, size: int, needed: int) -> None:
@@ -147,12 +110,14 @@ class PagedTiff:
         shape: of the series.
         layout: how many dimensions count pages, and for each of the others the dimension of a page in
             tifffile's five (separate samples, depth, length, width, samples), None where the size is 1.
+        number: of the image among those of the file.
     """
 
     path: Path
     dtype: np.dtype
     shape: tuple[int, ...]
     layout: tuple[int, tuple[int | None, ...]]
+    number: int = 0
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -176,9 +141,18 @@ class PagedTiff:
             pages.read(int(number), tuple(inside), plane)
         return out.reshape([part.stop - part.start for part in slices])
 
-    def _version(self) -> tuple[Path, int, int]:
+    def missing(self) -> list[int]:
+        """Numbers of the planes that the file lacks; they are read as `fill`."""
+        return _pages(*self._version()).missing
+
+    @property
+    def fill(self) -> float:
+        """What missing planes are read as."""
+        return _pages(*self._version()).nodata
+
+    def _version(self) -> tuple[Path, int, int, int]:
         status = self.path.stat()
-        return self.path, status.st_mtime_ns, status.st_size
+        return self.path, status.st_mtime_ns, status.st_size, self.number
 
 
 def _page_layout(
@@ -196,13 +170,17 @@ def _page_layout(
 class _Pages:
     """Where the segments of every page lie, and how they are decoded; the file is closed again."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, number: int) -> None:
         with tiff_file(path) as tif:
-            series = tif.series[0]
-            self.keyframe = series.keyframe
+            image = tiff_images(tif)[number]
+            self.keyframe = image.keyframe
             self.nodata = self.keyframe.nodata
             self._place_segments()
-            self._find_pages(path, series)
+            self._find_pages(path, image.pages())
+        self.path = path
+        if not self.keyframe.is_contiguous:
+            samples = self.keyframe.shaped[4] * self.keyframe.dtype.itemsize
+            check_segments(path, self.keyframe, self.sizes.astype(np.float64).prod(axis=1) * samples, self.counts)
 
     def _place_segments(self) -> None:
         keyframe = self.keyframe
@@ -218,27 +196,28 @@ class _Pages:
         self.sizes = np.array([shape[:3] for _, shape in places])
         self.segment = (1, *self.sizes[0], keyframe.shaped[4])
 
-    def _find_pages(self, path: Path, series: Any) -> None:
+    def _find_pages(self, path: Path, pages: list[Any]) -> None:
         count = len(self.starts)
-        self.offsets = np.zeros((len(series), count), np.int64)
+        self.offsets = np.zeros((len(pages), count), np.int64)
         self.counts = np.zeros_like(self.offsets)
         self.files: list[Path] = []
         self.tables: dict[int, bytes] = {}
         sizes: dict[Path, int] = {}
-        for number in range(len(series)):
-            page = series[number]
-            self.files.append(path if page is None or not series.is_multifile else Path(page.parent.filehandle.path))
+        for number, page in enumerate(pages):
+            self.files.append(path if page is None else file_of(path, page))
             if page is None:
                 continue
             if min(len(page.dataoffsets), len(page.databytecounts)) < count:
                 raise InputError(f"{path}: the TIFF file is damaged, page {number} lacks some of its {count} parts")
             self.offsets[number] = page.dataoffsets[:count]
             self.counts[number] = page.databytecounts[:count]
+            self.counts[number][self.offsets[number] == 0] = 0
             if page.jpegtables is not None:
                 self.tables[number] = page.jpegtables
             file = self.files[-1]
             sizes[file] = sizes.get(file) or file.stat().st_size
             _check_length(path, sizes[file], int((self.offsets[number] + self.counts[number]).max()))
+        self.missing = np.flatnonzero(~self.counts.any(axis=1)).tolist()
 
     def read(self, number: int, inside: Slices, out: np.ndarray) -> None:
         """Fill ``out`` with the part ``inside`` of a page, both in tifffile's five dimensions."""
@@ -256,10 +235,19 @@ class _Pages:
             for index in touched:
                 stream.seek(int(self.offsets[number, index]))
                 data = stream.read(int(self.counts[number, index]))
-                # Only JPEG decoders take tables; the others ignore them.
-                segment = keyframe.decode(data, int(index), jpegtables=self.tables.get(number))[0]
+                check_encoded(self.path, int(keyframe.compression), data, tuple(map(int, self.sizes[index][1:])))
+                segment = self._decoded(data, int(index), number)
                 if segment is not None:
                     _paste(segment, self.starts[index], inside, out)
+
+    def _decoded(self, data: bytes, index: int, number: int) -> np.ndarray | None:
+        try:
+            # Only JPEG decoders take tables; the others ignore them.
+            return self.keyframe.decode(data, index, jpegtables=self.tables.get(number))[0]
+        except Exception as error:
+            if remedy := codec_remedy(error):
+                raise InputError(f"{self.path}: not a readable TIFF image ({one_line(error)}){remedy}") from error
+            raise
 
 
 def _paste(segment: np.ndarray, start: np.ndarray, inside: Slices, out: np.ndarray) -> None:
@@ -273,9 +261,9 @@ def _paste(segment: np.ndarray, start: np.ndarray, inside: Slices, out: np.ndarr
 
 
 @lru_cache(maxsize=8)
-def _pages(path: Path, modified: int, size: int) -> _Pages:
+def _pages(path: Path, modified: int, size: int, number: int) -> _Pages:
     """Parsed once a process, and again when the file has changed."""
-    return _Pages(path)
+    return _Pages(path, number)
 
 
 def write_image(
@@ -305,7 +293,7 @@ def write_image(
     path = Path(path)
     array = np.asarray(array)
     axes = check_axes(axes)
-    if path.suffix.lower() not in TIFF_SUFFIXES:
+    if path.suffix.lower() not in WRITTEN_TIFF_SUFFIXES:
         raise InputError(f"{path}: images are written as TIFF, expected a name ending in .tif or .tiff")
     if len(axes) != array.ndim:
         raise InputError(f"{path}: axes {axes} do not fit the image's shape {array.shape}")

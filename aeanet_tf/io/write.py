@@ -67,8 +67,8 @@ class ImageTarget:
             chunks: shape of the chunks of a zarr, in the order of ``axes``, clipped to the shape; None is up to 256
                 along Y and X, 64 along Z, 1 along T and C. A TIFF has none.
             tag: part of the partial name, which tells apart what different runs write.
-            dtype: of the pixels: uint8, uint16 or float32 in a TIFF (what ImageJ knows), any integers or floats in
-                others; see `write_nifti` for what becomes of it there.
+            dtype: of the pixels: uint8, uint16, int16 or float32 in a TIFF (what ImageJ knows), any integers or floats
+                in others; see `write_nifti` for what becomes of it there.
             like: file of the NIfTI or Analyze volume whose place (affine, voxel size, header) the image takes over;
                 read again, as a whole, when it is finished.
 

@@ -14,14 +14,16 @@ import tifffile
 
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.flat_file import reserve, write_region
-from aeanet_tf.io.image import TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
+from aeanet_tf.io.image import WRITTEN_TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
 from aeanet_tf.io.nifti import check_nifti, read_nifti, write_nifti
 from aeanet_tf.io.ome_zarr import ZARR_ORDER, is_zarr, zarr_documents
 from aeanet_tf.io.pixel_size import normal_unit
-from aeanet_tf.io.tiff import IMAGEJ_ORDER, Slices, imagej_options, tiff_calibration, tiff_file
+from aeanet_tf.io.tiff import IMAGEJ_ORDER, Slices, imagej_options
+from aeanet_tf.io.tiff_file import tiff_calibration, tiff_file
+from aeanet_tf.paths import partial_path
 
-# What ImageJ knows.
-_TIFF_TYPES = ("uint8", "uint16", "float32")
+# What ImageJ knows; it shows signed ones as such.
+_TIFF_TYPES = ("uint8", "uint16", "int16", "float32")
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class Layout:
 
     @property
     def partial(self) -> Path:
-        name = f".partial-{self.tag}{'-' if self.tag else ''}{self.path.name}{'.npy' if self.like else ''}"
-        return self.path.with_name(name)
+        name = f"{self.path.name}{'.npy' if self.like else ''}"
+        return partial_path(self.path.with_name(name), self.tag)
 
     @property
     def nbytes(self) -> int:
@@ -143,7 +145,7 @@ class ZarrTarget:
         for file in partial.rglob("*"):
             if file.is_file():
                 _fsync(file)
-        old = path.with_name(f".replaced-{path.name}")
+        old = partial_path(path, kind="replaced")
         if is_zarr(path):
             # A folder cannot be replaced at once; never is half of the old one to be seen.
             shutil.rmtree(old, ignore_errors=True)
@@ -208,7 +210,7 @@ def target_format(path: Path, like: Path | None = None) -> type[TiffTarget] | ty
     suffix = path.suffix.lower()
     if like is not None:
         return NiftiTarget
-    if suffix not in (*TIFF_SUFFIXES, ZARR_SUFFIX):
+    if suffix not in (*WRITTEN_TIFF_SUFFIXES, ZARR_SUFFIX):
         raise InputError(f"{path}: written is TIFF or OME-Zarr, expected a name ending in .tif, .tiff or .zarr")
     return ZarrTarget if suffix == ZARR_SUFFIX else TiffTarget
 

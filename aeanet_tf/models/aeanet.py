@@ -1,12 +1,9 @@
 """AEANet: CSBDeep's CARE with the attention networks inside."""
 
 import logging
-import os
-import warnings
 from dataclasses import replace
 
-import numpy as np
-from csbdeep.data import PadAndCropResizer, PercentileNormalizer
+from csbdeep.data import PadAndCropResizer
 from csbdeep.internals.probability import ProbabilisticPrediction
 from csbdeep.models import Config
 
@@ -14,11 +11,15 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.models.care import PublicCARE
 from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.ensemble import predict_ensemble
-from aeanet_tf.models.fitting import default_optimizer, network_to_train, prepared_callbacks, run_callbacks
+from aeanet_tf.models.fitting import default_optimizer, network_to_train, prepared_callbacks
 from aeanet_tf.models.initial_weights import assign, common_weights, source_model
+from aeanet_tf.models.network_size import LOADED, check_size
+from aeanet_tf.models.percentiles import SafePercentileNormalizer
 from aeanet_tf.models.predict_arrays import predict_images
 from aeanet_tf.models.training_data import training_data
+from aeanet_tf.models.training_run import run_training
 from aeanet_tf.networks import build_network
+from aeanet_tf.paths import check_name
 from aeanet_tf.prediction.machine import EvaluationMemory, warn_if_emulated
 from aeanet_tf.prediction.options import PredictionOptions
 from aeanet_tf.prediction.stages import OwnAttention, Stages
@@ -68,6 +69,9 @@ class AEANet(PublicCARE):
             config = self.config_class.from_csbdeep(config)
         if isinstance(config, self.config_class):
             find_devices(config.train_devices, config.train_batch_size)
+            check_size(config.spec)
+        if name is not None and config is not None:
+            check_name(str(name), "name")
         self._from_disk = config is None
         self._stages, self._half, self.trained_network, self._steps = {}, None, None, None
         self.memory = EvaluationMemory()
@@ -84,6 +88,7 @@ class AEANet(PublicCARE):
         if self.config.train_seed is not None and not self._from_disk:
             seed_everything(self.config.train_seed)
         self.spec = self.config.spec
+        check_size(self.spec, LOADED)
         return build_network(self.spec)
 
     def take_weights(self, source):
@@ -139,18 +144,25 @@ class AEANet(PublicCARE):
         # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
         names = self.default_metrics if metrics is None else metrics
         metrics = [self._loss(name) for name in names]
-        self.trained_network.compile(optimizer, self._loss(config.train_loss), metrics=metrics, jit_compile=False)
+        self.losses = {"loss": self._loss(config.train_loss), **{metric.__name__: metric for metric in metrics}}
+        self.trained_network.compile(optimizer, self.losses["loss"], metrics=metrics, jit_compile=False)
         self.callbacks = prepared_callbacks(self)
-        self._best_weights = None
+        self.best_weights = None
         if self.basedir is not None and config.train_checkpoint is not None:
             # One for all calls of train: a second call does not overwrite better weights of the first.
-            self._best_weights = BestWeights(self.logdir / config.train_checkpoint, self.keras_model.save_weights)
+            self.best_weights = BestWeights(self.logdir / config.train_checkpoint, self.write_weights)
+
+    def make_ready(self, steps):
+        """Call `prepare_for_training` if that was not done; the steps of the training are what a schedule ends with."""
+        if self.trained_network is None:
+            self._steps = steps
+            self.prepare_for_training()
 
     def _loss(self, name):
         """The loss or metric called ``name``."""
         return get_loss(name)
 
-    def _measured(self, validation):
+    def measured(self, validation):
         """Callbacks that add to the logs of an epoch what is to be in the history."""
         return []
 
@@ -175,7 +187,12 @@ class AEANet(PublicCARE):
             Keras's ``History``; the network then has its best weights.
 
         Raises:
-            InputError: data whose shapes do not fit each other, the configuration or the network.
+            InputError: data whose shapes or channels do not fit each other, the configuration or the network, or that
+                are not finite in float32. The model is as it was.
+            BusyError: another process trains in the folder.
+            DivergedError: the loss, the validation or the weights became no finite numbers. The network then has its
+                best weights of the epochs before; ``weights_last.h5`` are those of the last good epoch.
+            MemoryError: memory ran out, with a line on what takes less.
         """
         data = self.prepared_data(self.config, X, Y, validation_data, steps_per_epoch, augmenter)
         return self.fit(*data, epochs, resume=resume, verbose=verbose)
@@ -207,67 +224,13 @@ class AEANet(PublicCARE):
         Returns:
             Keras's ``History``; see `train`.
         """
-        epochs = self.config.train_epochs if epochs is None else epochs
-        if self.trained_network is None:
-            # What `epochs` and `steps_per_epoch` come to, a schedule is to end with.
-            self._steps = epochs * sampler.steps
-            self.prepare_for_training()
-        measured = self._measured(validation)
-        callbacks, state = run_callbacks(self, self._best_weights, sampler, shown, measured)
-        report = None
-        if self.basedir is not None and self.config.train_report and os.environ.get("AEANET_REPORT") != "0":
-            # Matplotlib with it, which only training needs.
-            from aeanet_tf.models.training_report import TrainingReport
-
-            report = TrainingReport(self, sampler, validation, **(told or {}))
-            # The one that makes the run resumable is the last.
-            callbacks.insert(-1, report)
-        network, first = self.trained_network, 0
-        if network is not self.keras_model:
-            network.set_weights(self.keras_model.get_weights())
-        if state is not None:
-            if not resume:
-                state.clear()
-            first = state.restore(network, callbacks)
-            if first:
-                logger.info("resuming after epoch %d of %d", first, epochs)
-        # Batches are numbered by optimiser step, so a second call of train goes on in the sequence, too.
-        sampler.start = int(network.optimizer.iterations.numpy())
-        with warnings.catch_warnings(), sampler.surfacing():
-            # CSBDeep's remarks on its own calls: a file format, and a list of one input.
-            warnings.filterwarnings("ignore", message="Detected filename suffix")
-            warnings.filterwarnings("ignore", message="The structure of `inputs`")
-            history = network.fit(
-                **sampler.fit_arguments(),
-                validation_data=validation,
-                epochs=epochs,
-                initial_epoch=first,
-                callbacks=callbacks,
-                verbose=verbose,
-            )
-        if network is not self.keras_model:
-            # Also where no epoch was left to run, and after what callbacks do at the end.
-            self.keras_model.set_weights(network.get_weights())
-        losses = history.history.get("loss", [])
-        if losses and not np.isfinite(losses[-1]):
-            logger.error("training stopped in epoch %d: the loss is not a number", history.epoch[-1] + 1)
-        self.finish_training()
-        if self.config.train_baselines and self.config.restores:
-            # SciPy with it, which only training needs.
-            from aeanet_tf.models.filters import keep_filters
-
-            keep_filters(self, validation)
-        if report is not None:
-            report.finish()
-        if state is not None:
-            state.clear()
-        return history
+        return run_training(self, sampler, validation, shown, epochs, resume=resume, verbose=verbose, told=told)
 
     def predict(
         self,
         img,
         axes,
-        normalizer=PercentileNormalizer(),  # noqa: B008  CSBDeep's defaults, which it does not change
+        normalizer=SafePercentileNormalizer(),  # noqa: B008  CSBDeep's defaults, which it does not change
         resizer=PadAndCropResizer(),  # noqa: B008
         n_tiles=None,
         tiling="exact",
@@ -282,7 +245,8 @@ class AEANet(PublicCARE):
             img: an array; with an axis T that the model lacks, its frames are restored one by one. Or a list of
                 arrays with the same axes, of any sizes.
             axes: of ``img``, or of each array of the list.
-            normalizer, resizer: as in CSBDeep, applied to each image and frame by itself.
+            normalizer, resizer: as in CSBDeep, applied to each image and frame by itself. CSBDeep's percentiles, where
+                they coincide, give way to others (`SafePercentileNormalizer`).
             n_tiles: number of tiles along each axis of ``img``. By default the whole image where it fits into
                 ``max_memory``, and as many tiles as it takes where not. Tiles are halved when memory runs out.
             tiling: ``"exact"``, tiles give what the whole image would (`aeanet_tf.prediction.sweeps.run_job`);
@@ -305,8 +269,9 @@ class AEANet(PublicCARE):
             The restored image (the mean, for probabilistic models), axes as in CSBDeep; a list for a list.
 
         Raises:
-            InputError: an unknown ``tiling``, ``context``, ``precision`` or ``ensemble``, ``n_tiles`` that do not fit
-                the image, ``max_memory`` that does not suffice.
+            InputError: an image whose axes or channels the network does not take, that is empty, or not finite in
+                float32; a prediction that is not finite; an unknown ``tiling``, ``context``, ``precision`` or
+                ``ensemble``, ``n_tiles`` that do not fit the image, ``max_memory`` that does not suffice.
         """
         options = PredictionOptions(n_tiles, tiling, max_memory, context, precision, ensemble)
         results = self._predict(img, axes, normalizer, resizer, options, scale=False)
@@ -337,7 +302,7 @@ class AEANet(PublicCARE):
         self,
         img,
         axes,
-        normalizer=PercentileNormalizer(),  # noqa: B008
+        normalizer=SafePercentileNormalizer(),  # noqa: B008
         resizer=PadAndCropResizer(),  # noqa: B008
         n_tiles=None,
         **options,

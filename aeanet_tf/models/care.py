@@ -1,11 +1,21 @@
 """CSBDeep's CARE with public names for what the package needs of it; nothing else reads its private ones."""
 
+import io
+import json
+import os
 import warnings
+from pathlib import Path
 
+import h5py
+import numpy as np
 from csbdeep.models import CARE
+from csbdeep.models.base_model import save_weights_to_hdf5_group
 from csbdeep.utils import axes_check_and_normalize
 
+from aeanet_tf.errors import InputError, one_line
+from aeanet_tf.files import read_json, replacing, write_text
 from aeanet_tf.models.folder import weight_files
+from aeanet_tf.models.weights_file import load_weights
 
 
 class PublicCARE(CARE):
@@ -23,8 +33,6 @@ class PublicCARE(CARE):
     checked_normalizer = CARE._check_normalizer_resizer
     # A function of an array of axes that gives it the network's; and of a prediction, the image's again.
     permutation = CARE._make_permute_axes
-    # Saves the last weights and loads the best ones.
-    finish_training = CARE._training_finished
 
     def __init__(self, config, name, basedir):
         super().__init__(config, name, basedir)
@@ -35,7 +43,86 @@ class PublicCARE(CARE):
         """How far the convolutions of the network see, in pixels along each of its spatial axes."""
         return tuple(map(int, self.stages(None).stages[0].radius))
 
+    def load_weights(self, name="weights_best.h5"):
+        """Load the weights of a file in the model folder.
+
+        Raises:
+            InputError: there is none, it is damaged, its weights are those of another network, or some are NaN or
+                infinite. Of the latter the network takes none.
+        """
+        if self.basedir is None:
+            warnings.warn("load_weights: the model has no folder (basedir is None), nothing is loaded", stacklevel=2)
+            return
+        kept = self.keras_model.get_weights()
+        load_weights(self.keras_model, self.logdir / name)
+        for variable in self.keras_model.weights:
+            if not np.isfinite(np.asarray(variable)).all():
+                self.keras_model.set_weights(kept)
+                raise InputError(
+                    f"{self.logdir / name}: {variable.path}: found NaN or infinite weights, expected finite ones; the "
+                    "training diverged, or the file is damaged"
+                )
+
+    def write_weights(self, path):
+        """Write the weights of the network to a file in CSBDeep's format; in Keras's where the name ends in
+        ``.weights.h5``.
+
+        In memory first: HDF5 leaves tracebacks, and files open, where the disk is full.
+        """
+        if str(path).endswith(".weights.h5"):
+            self.keras_model.save_weights(str(path))
+            return
+        content = io.BytesIO()
+        with h5py.File(content, "w") as file:
+            save_weights_to_hdf5_group(file, self.keras_model)
+        Path(path).write_bytes(content.getbuffer())
+
+    def finish_training(self, last=True):
+        """Save the last weights, if there are any to save, and load the best ones; nothing without a folder.
+
+        Raises:
+            WriteError: the file cannot be written; an earlier one is as it was.
+        """
+        if self.basedir is None:
+            return
+        if last and self.config.train_checkpoint_last is not None:
+            with replacing(self.logdir / self.config.train_checkpoint_last) as partial:
+                self.write_weights(partial)
+        if self.config.train_checkpoint is not None and weight_files(self.logdir):
+            print()
+            self._find_and_load_weights(self.config.train_checkpoint)
+
     # What CSBDeep's own methods call.
+
+    def _set_logdir(self):
+        if self.basedir is None:
+            super()._set_logdir()
+            return
+        self.logdir = self.basedir / self.name
+        path = self.logdir / "config.json"
+        if self.config is None:
+            if not os.path.exists(path):
+                raise FileNotFoundError(f"{path.absolute()}: no such file, expected the configuration of a model")
+            self.config = self._read_config(path)
+            return
+        # CSBDeep's own leaves half a file behind where it is killed, or the disk is full.
+        if self.logdir.exists():
+            warnings.warn(f"output path for model already exists: {self.logdir}", stacklevel=4)
+        write_text(path, json.dumps(vars(self.config)))
+
+    def _read_config(self, path):
+        fields = read_json(path)
+        try:
+            config = self.config_class(**self.config_class.update_loaded_config(fields))
+            valid, invalid = config.is_valid(return_invalid=True)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        # CSBDeep does not look at what it is given.
+        except Exception as error:
+            raise InputError(f"{path}: not the configuration of this model ({one_line(error, 200)})") from error
+        if not valid:
+            raise InputError(f"{path}: found values that mean nothing for {', '.join(invalid)}")
+        return config
 
     @property
     def _config_class(self):

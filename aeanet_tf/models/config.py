@@ -4,7 +4,7 @@ from csbdeep.models import Config
 from csbdeep.utils import axes_dict
 from pydantic import ValidationError
 
-from aeanet_tf.errors import InputError, from_validation
+from aeanet_tf.errors import InputError, expect, from_validation, one_line, short
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.training_settings import (
     SCHEDULES,
@@ -15,6 +15,8 @@ from aeanet_tf.models.training_settings import (
     invalid_attributes,
 )
 from aeanet_tf.networks import as_spec
+from aeanet_tf.networks.attention_spec import DEEPEST
+from aeanet_tf.paths import is_file_name
 from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
 from aeanet_tf.training.losses import check_class_weights
 
@@ -23,6 +25,7 @@ _OTHER_MODELS = {
     "ssan": "interpolates slices, use SliceInterpolationNet",
 }
 _SCHEDULES = tuple(map(attribute, SCHEDULES))
+_CHECKPOINTS = ("train_checkpoint", "train_checkpoint_last", "train_checkpoint_epoch")
 _UNET_KEYS = ("unet_residual", "unet_n_depth", "unet_n_first", "unet_last_activation")
 # What label images hold: ImageJ shows labels of 8 and of 16 bits.
 LARGEST_LABEL = 2**16 - 1
@@ -90,10 +93,14 @@ class AEANetConfig(Config):
     ):
         preset, network = kwargs.pop("preset", None), kwargs.pop("network", None)
         unet = {key: kwargs.pop(key) for key in _UNET_KEYS if key in kwargs}
-        super().__init__(axes, n_channel_in, n_channel_out, probabilistic)
+        try:
+            super().__init__(axes, n_channel_in, n_channel_out, probabilistic)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise InputError(f"axes, channels: found {axes!r:.40}, expected YX or ZYX ({one_line(error)})") from None
         if self.n_dim not in self._default_presets:
             expected = " or ".join(map(str, self._default_presets))
             raise InputError(f"axes: {axes!r} are {self.n_dim} spatial axes, expected {expected}")
+        expect(preset is None or isinstance(preset, str), "preset", short(preset), "the name of one")
         self.preset = preset or self._default_presets[self.n_dim]
         self.network = self._resolve(network or {}, unet).model_dump(mode="json")
         self._check_agreement()
@@ -131,6 +138,11 @@ class AEANetConfig(Config):
     def restoration(self):
         """The spec of the U-Net: the network itself, or the one behind the projection."""
         return self.spec
+
+    @property
+    def target_channels(self):
+        """Channels of the images to train for."""
+        return self.n_channel_out
 
     @property
     def restores(self):
@@ -178,6 +190,8 @@ class AEANetConfig(Config):
             "train_match_targets": isinstance(self.train_match_targets, bool),
             "train_baselines": isinstance(self.train_baselines, bool),
             "train_report": isinstance(self.train_report, bool),
+            # Training writes them into the model folder.
+            **{name: getattr(self, name) is None or is_file_name(getattr(self, name)) for name in _CHECKPOINTS},
         }
         invalid += [*invalid_attributes(self.settings, self), *(key for key, good in ok.items() if not good)]
         invalid = tuple(dict.fromkeys(invalid))
@@ -308,6 +322,11 @@ class SegmentationAEANetConfig(AEANetConfig):
         self.labels = check_labels(labels, self.n_channel_out)
         self.train_class_weights = check_class_weights(self.train_class_weights, self.n_channel_out)
 
+    @property
+    def target_channels(self):
+        """One: the classes of a label image, whatever their number."""
+        return 1
+
     @classmethod
     def from_csbdeep(cls, config):
         """There is none: CARE's configurations know no classes.
@@ -363,7 +382,7 @@ def replaced(spec, changes):
     A ``depth`` fills in the blocks and up-samplings of the resolutions, which other fields may then change.
     """
     try:
-        if isinstance(changes.get("depth"), int) and changes["depth"] >= 2:
+        if isinstance(changes.get("depth"), int) and 2 <= changes["depth"] <= DEEPEST:
             spec = spec.with_depth(changes["depth"])
         inner = changes.get("restoration")
         if isinstance(inner, dict) and isinstance(inner.get("depth"), int):

@@ -5,10 +5,10 @@ import logging
 import numpy as np
 from csbdeep.data import PadAndCropResizer
 from csbdeep.internals.probability import ProbabilisticPrediction
-from csbdeep.utils import axes_check_and_normalize
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.folder import load_model, prediction_normalization
+from aeanet_tf.models.given_images import given_axes, given_image
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.predict_arrays import kept_axes, predict_images
 from aeanet_tf.models.preparation import NormalizationSection
@@ -248,7 +248,10 @@ def predict_ensemble(models, img, axes, each, scale=False, disagreement=False):
     images = list(img) if several else [img]
     if not images:
         return []
-    letters = axes_check_and_normalize(axes, images[0].ndim)
+    # Before it is turned.
+    for number, image in enumerate(images):
+        given_image(models[0], image, axes, f"image {number}" if several else "image", frames=not several)
+    letters = given_axes(axes, images[0].ndim)
     statistics = EnsembleStatistics(len(models), len(turns), scale, disagreement)
     states = [{} for _ in images]
     logger.info(

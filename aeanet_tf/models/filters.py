@@ -56,9 +56,13 @@ class Comparison:
             )
 
 
-def keep_filters(model, validation):
-    """Say what simple filters reach on the `ValidationSet` of an `AEANet`, and keep the filters in its folder."""
-    comparison = compare_with_filters(model.keras_model, validation, model.config.n_channel_out)
+def keep_filters(model, validation, tiled=None):
+    """Say what simple filters reach on the `ValidationSet` of an `AEANet`, and keep the filters in its folder.
+
+    ``tiled`` is the `TiledValidation` of images that do not fit into memory whole.
+    """
+    network = model.keras_model if tiled is None else tiled.predict
+    comparison = compare_with_filters(network, validation, model.config.n_channel_out)
     if comparison is None:
         return
     comparison.log()
@@ -70,7 +74,7 @@ def compare_with_filters(network, validation, channels):
     """Score a network's predictions beside filters on validation images, up to `MOST_PIXELS`, spread over all.
 
     Args:
-        network: the Keras model.
+        network: the Keras model, or what gives the same when it is called.
         validation: a `ValidationSet`.
         channels: of the images, without the scale of probabilistic models.
 

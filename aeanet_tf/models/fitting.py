@@ -72,15 +72,16 @@ def prepared_callbacks(model):
     return callbacks
 
 
-def run_callbacks(model, best_weights, sampler, images=None, measured=()):
+def run_callbacks(model, sampler, images, measured, divergence):
     """All callbacks of a run in their order, and the one that makes it resumable (``None`` without a folder).
 
     Args:
-        model, best_weights, sampler: an `AEANet` prepared for training, its `BestWeights` or ``None``, its batches.
-        images: validation data that TensorBoard shows predictions of.
+        model, sampler: an `AEANet` prepared for training, its batches.
+        images: validation data that TensorBoard shows predictions of; ``None`` for none.
         measured: callbacks that add to the logs of an epoch what is to be in the history.
+        divergence: a `StopAtDivergence`.
     """
-    config, callbacks, replicas = model.config, [*measured, *model.callbacks], 1
+    config, callbacks, replicas = model.config, [*measured, divergence, *model.callbacks], 1
     trained = model.trained_network
     if trained is not model.keras_model:
         callbacks.insert(0, CollectWeights(model.keras_model))
@@ -102,8 +103,8 @@ def run_callbacks(model, best_weights, sampler, images=None, measured=()):
         folder = str(model.logdir / "logs" / "images")
         shown = CARETensorBoardImage(model.keras_model, images, folder, n_images=3, prob_out=config.probabilistic)
         callbacks.append(shown)
-    if best_weights is not None:
-        callbacks.append(best_weights)
+    if model.best_weights is not None:
+        callbacks.append(model.best_weights)
     callbacks.append(CSVHistory(model.logdir / "history.csv"))
     state = ResumableState(model.logdir / "resume")
     return [*callbacks, state], state

@@ -1,14 +1,15 @@
 """Model folders: the unit a user moves around."""
 
-import json
 import logging
+import os
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from aeanet_tf.errors import InputError, from_validation, one_line
-from aeanet_tf.files import read_fields, write_text
+from aeanet_tf.errors import InputError, expect, from_validation, one_line, reading, short
+from aeanet_tf.files import read_fields, read_json, write_text
 from aeanet_tf.models.preparation import NormalizationSection
+from aeanet_tf.paths import named_path
 from aeanet_tf.sections.triplet_options import TripletOptions
 
 logger = logging.getLogger("aeanet_tf")
@@ -38,26 +39,29 @@ def model_kind(folder):
     Raises:
         InputError: no such folder, no configuration in it or one of another program, or no weights.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such model folder")
-    path = folder / "config.json"
-    if not path.is_file():
-        raise InputError(f"{folder}: the model folder has no {path.name}")
-    try:
-        network = json.loads(path.read_text(encoding="utf-8"))["network"]
-        kind = "segmentation" if network.get("last_activation") == "softmax" else network["kind"]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: not the configuration of an AEANet (no network in it)") from None
-    if not weight_files(folder):
-        raise InputError(f"{folder}: the model folder has no weights (*.h5), expected those of a finished training")
-    if kind not in MODEL_CLASSES:
-        raise InputError(f"{path}: network.kind {kind!r}, expected one of {', '.join(MODEL_CLASSES)}")
+    folder = named_path(folder)
+    with reading(folder):
+        if not folder.is_dir():
+            raise InputError(f"{folder}: no such model folder")
+        path = folder / "config.json"
+        if not os.path.lexists(path):
+            raise InputError(f"{folder}: the model folder has no {path.name}")
+        fields = read_json(path)
+        network = fields.get("network") if isinstance(fields, dict) else None
+        if not isinstance(network, dict) or "kind" not in network:
+            raise InputError(f"{path}: not the configuration of an AEANet (no network in it)")
+        if not weight_files(folder):
+            raise InputError(f"{folder}: the model folder has no weights (*.h5), expected those of a finished training")
+    kind = "segmentation" if network.get("last_activation") == "softmax" else network["kind"]
+    if not isinstance(kind, str) or kind not in MODEL_CLASSES:
+        raise InputError(f"{path}: network.kind {short(kind)}, expected one of {', '.join(MODEL_CLASSES)}")
     return kind
 
 
 def load_model(folder, weights="best"):
     """The trained model of a folder.
+
+    This is where folders become models: whatever is wrong with what is in one, it is an `InputError` here.
 
     Args:
         folder: of the model.
@@ -68,8 +72,9 @@ def load_model(folder, weights="best"):
         InputError: as `model_kind` and `chosen_weights`, which is told before TensorFlow is loaded; or a model that
             cannot be loaded.
     """
-    folder, kind = Path(folder), model_kind(folder)
+    folder, kind = named_path(folder), model_kind(folder)
     file = None if weights == "best" else chosen_weights(folder, weights)
+    _check_files(folder)
     try:
         # Resolved, because "." has no name.
         model = model_class(kind)(None, folder.resolve().name, str(folder.resolve().parent))
@@ -78,7 +83,23 @@ def load_model(folder, weights="best"):
             model.load_weights(file.name)
         return model
     except (ValueError, OSError) as error:
-        raise InputError(f"{folder}: the model cannot be loaded ({one_line(error, 200)})") from error
+        raise InputError(f"{folder}: the model cannot be loaded ({one_line(error, 500)})") from error
+
+
+def _check_files(folder):
+    """Refuse a configuration whose network has many more weights than the files of weights hold, before it is built."""
+    from aeanet_tf.networks import as_spec
+    from aeanet_tf.networks.size import kernel_weights
+
+    path = folder / "config.json"
+    try:
+        count = kernel_weights(as_spec(read_json(path)["network"]))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    largest = max(file.stat().st_size for file in weight_files(folder))
+    # Four bytes each; less where somebody has compressed them.
+    if count > largest + 10**6:
+        raise InputError(f"{path}: a network of {count:.3g} weights, expected what a file of {largest} bytes can hold")
 
 
 def chosen_weights(folder, weights):
@@ -97,7 +118,8 @@ def chosen_weights(folder, weights):
 
 def weight_files(folder):
     """The weights in a model folder, newest last, without the hidden file that a killed run was writing."""
-    files = [path for pattern in ("*.h5", "*.hdf5") for path in Path(folder).glob(pattern)]
+    entries = Path(folder).iterdir() if os.path.isdir(folder) else ()
+    files = [path for path in entries if path.suffix in (".h5", ".hdf5") and path.is_file()]
     return sorted((path for path in files if path.name[0] != "."), key=lambda path: path.stat().st_mtime)
 
 
@@ -116,9 +138,9 @@ def prediction_normalization(folder):
         InputError: a file in the folder that says it is not valid.
     """
     own = Path(folder) / NORMALIZATION_FILE
-    if own.is_file():
+    if os.path.lexists(own):
         try:
-            return NormalizationSection.model_validate_json(own.read_text(encoding="utf-8"))
+            return NormalizationSection.model_validate(read_json(own))
         except ValidationError as error:
             raise from_validation(error, str(own)) from None
     data = _data_section(folder)
@@ -129,7 +151,7 @@ def prediction_normalization(folder):
 
 def known_normalization(folder):
     """`prediction_normalization`, but ``None`` where it is unknown: of a model that was trained from Python."""
-    known = any((Path(folder) / name).is_file() for name in (NORMALIZATION_FILE, RUN_FILE))
+    known = any(os.path.lexists(Path(folder) / name) for name in (NORMALIZATION_FILE, RUN_FILE))
     return prediction_normalization(folder) if known else None
 
 
@@ -144,7 +166,7 @@ def triplet_preparation(folder):
 
 def _prepared(folder, data, name, section):
     try:
-        return TypeAdapter(section).validate_python(data.get(name) or {})
+        return TypeAdapter(section).validate_python({} if data.get(name) is None else data[name])
     except ValidationError as error:
         raise from_validation(error, f"{Path(folder) / RUN_FILE}: data.{name}") from None
 
@@ -152,5 +174,6 @@ def _prepared(folder, data, name, section):
 def _data_section(folder):
     """The fields of the section ``data`` that a model was trained with; empty where they are unknown."""
     path = Path(folder) / RUN_FILE
-    data = read_fields(path).get("data") if path.is_file() else None
-    return data if isinstance(data, dict) else {}
+    data = read_fields(path).get("data", {}) if os.path.lexists(path) else {}
+    expect(isinstance(data, dict), f"{path}: data", short(data), "an object")
+    return data

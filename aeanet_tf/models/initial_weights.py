@@ -1,12 +1,12 @@
 """Weights that a network starts from: those of another model, as far as names and shapes are the same."""
 
 import logging
-from pathlib import Path
 
 import keras
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.folder import load_model, weight_files
+from aeanet_tf.paths import named_path
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -24,7 +24,7 @@ def source_model(source):
     Raises:
         InputError: as `load_model`.
     """
-    path = Path(source)
+    path = named_path(source)
     if path.suffix in (".h5", ".hdf5") and path.parent.is_dir() and path in weight_files(path.parent):
         return load_model(path.parent, path.name)
     return load_model(path)

@@ -1,11 +1,18 @@
 """CSBDeep normalisers from the configuration of a run, the same for training and prediction."""
 
-import numpy as np
-from csbdeep.data import NoNormalizer, Normalizer, PercentileNormalizer
-from csbdeep.utils import move_image_axes, normalize_mi_ma
+import logging
 
-from aeanet_tf.io.statistics import streamed_mean_std, streamed_percentiles
+import numpy as np
+from csbdeep.data import NoNormalizer, Normalizer
+from csbdeep.utils import move_image_axes
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.io.statistics import streamed_mean_std
+from aeanet_tf.io.value_range import streamed_range
 from aeanet_tf.models.folder import prediction_normalization
+from aeanet_tf.models.percentiles import FittedPercentileNormalizer, SafePercentileNormalizer
+
+logger = logging.getLogger("aeanet_tf")
 
 
 class _NoWayBack(Normalizer):
@@ -37,9 +44,9 @@ class OneWayNormalizer(_NoWayBack):
     def __init__(self, normalizer):
         self.normalizer = normalizer
 
-    def before(self, x, axes):
+    def before(self, x, axes, name=None):
         """That of the other; see ``csbdeep.data.Normalizer``."""
-        return self.normalizer.before(x, axes)
+        return normalized(self.normalizer, x, axes, name)
 
 
 class RangeNormalizer(Normalizer):
@@ -93,16 +100,23 @@ class StandardNormalizer(_NoWayBack):
     def __init__(self, over="all"):
         self.over = over
 
-    def before(self, x, axes):
+    def before(self, x, axes, name=None):
         """``(x - mean) / std`` in float32, mean and std in float64; see ``csbdeep.data.Normalizer``.
+
+        Args:
+            x, axes: see there.
+            name: of the image, for messages.
 
         Raises:
             InputError: with "nonzero", no position is above 0, or a value is not finite.
         """
         if self.over != "all":
-            return FittedStandardNormalizer(*streamed_mean_std(x, axes, over=self.over), axes).before(x, axes)
+            return FittedStandardNormalizer(*streamed_mean_std(x, axes, name, over=self.over), axes).before(x, axes)
         own = tuple(i for i, axis in enumerate(axes) if axis != "C")
         mean, std = (function(x, axis=own, dtype=np.float64, keepdims=True) for function in (np.mean, np.std))
+        # The mean of a constant is rounded, and so its deviation is not 0.
+        std = np.where(x.min(own, keepdims=True) < x.max(own, keepdims=True), std, 0)
+        _warn_of_constants(std, name)
         return _standardised(x, mean, std)
 
 
@@ -119,46 +133,50 @@ class FittedStandardNormalizer(StandardNormalizer):
         self.axes_before = axes
         self.mean, self.std = (np.asarray(values, np.float64).reshape(shape) for values in (mean, std))
 
-    def before(self, x, axes):
+    def before(self, x, axes, name=None):
         """``(x - mean) / std`` of a piece, in float32; see ``csbdeep.data.Normalizer``."""
         mean, std = (move_image_axes(values, self.axes_before, axes, True) for values in (self.mean, self.std))
         return _standardised(x, mean, std)
+
+
+def _warn_of_constants(std, name):
+    if not np.all(std > 0):
+        logger.warning("%s: constant, in some channel at least; it is taken as 0", name or "image")
 
 
 def _standardised(x, mean, std):
     return ((x - mean) / np.where(std > 0, std, 1)).astype(np.float32)
 
 
-class FittedPercentileNormalizer(PercentileNormalizer):
-    """A ``PercentileNormalizer`` that knows the percentiles of the image and takes it in pieces, in any order.
-
-    Args:
-        pmin, pmax: the percentiles, as in CSBDeep, which also takes the further ``kwargs``.
-        mi, ma: their values, one a channel.
-        axes: of the pieces, such as "YXC"; ``before`` and ``after`` also take them in another order.
-    """
-
-    def __init__(self, pmin, pmax, mi, ma, axes, **kwargs):
-        super().__init__(pmin, pmax, **kwargs)
-        shape = [-1 if axis == "C" else 1 for axis in axes]
-        self.axes_before = axes
-        self.mi, self.ma = (np.asarray(values, self.dtype).reshape(shape) for values in (mi, ma))
-
-    def before(self, x, axes):
-        """``(x - mi) / (ma - mi)`` of a piece, in float32; see ``csbdeep.data.Normalizer``."""
-        mi, ma = (move_image_axes(values, self.axes_before, axes, True) for values in (self.mi, self.ma))
-        return normalize_mi_ma(x, mi, ma, dtype=self.dtype, **self.kwargs)
-
-
 def make_normalizer(section):
     """The CSBDeep ``Normalizer`` of a `NormalizationSection`."""
     if section.kind == "percentile":
-        return PercentileNormalizer(section.low, section.high)
+        return SafePercentileNormalizer(section.low, section.high)
     if section.kind == "range":
         return RangeNormalizer(section.low, section.high)
     if section.kind == "standard":
         return StandardNormalizer(section.over)
     return NoNormalizer()
+
+
+def normalized(normalizer, x, axes, name):
+    """What a normaliser makes of an image, checked.
+
+    Args:
+        normalizer: a CSBDeep ``Normalizer``; those of this package are told the name.
+        x, axes: the image, or a piece of it for one that was fitted.
+        name: of the image, in warnings and errors.
+
+    Raises:
+        InputError: values that cannot be normalised, or are not finite when they are.
+    """
+    named = isinstance(normalizer, (SafePercentileNormalizer, StandardNormalizer, OneWayNormalizer))
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        normal = normalizer.before(x, axes, name) if named else normalizer.before(x, axes)
+    if normal.dtype.kind == "f" and normal.size and not np.isfinite([normal.min(), normal.max()]).all():
+        facts = f"{float(x.min()):.3g} to {float(x.max()):.3g}"
+        raise InputError(f"{name or 'image'}: values of {facts} are not finite once they are normalised")
+    return normal
 
 
 def own_normalizer(model):
@@ -179,14 +197,15 @@ def fit_normalizer(section, image, net_axes, progress=None):
         progress: as in `streamed_percentiles` and `streamed_mean_std`; other kinds do not read the image.
 
     Raises:
-        InputError: the image holds NaN or infinite values (where it is read), its dtype is not a real number, or it
-            has no position above 0 where the section is over "nonzero".
+        InputError: the image holds values that are not finite or that float32 cannot hold (where it is read), its dtype
+            is not a real number, or it has no position above 0 where the section is over "nonzero".
     """
     if section.kind == "standard":
-        moments = streamed_mean_std(image.array, image.axes, image.path, progress, section.over)
-        return FittedStandardNormalizer(*moments, net_axes)
+        mean, std = streamed_mean_std(image.array, image.axes, image.path, progress, section.over)
+        _warn_of_constants(std, image.path)
+        return FittedStandardNormalizer(mean, std, net_axes)
     if section.kind != "percentile":
         return make_normalizer(section)
-    limits = [section.low, section.high]
-    mi, ma = streamed_percentiles(image.array, image.axes, limits, image.path, progress)
-    return FittedPercentileNormalizer(section.low, section.high, mi, ma, net_axes)
+    limits = section.low, section.high
+    mi, ma = streamed_range(image.array, image.axes, limits, image.path, progress)
+    return FittedPercentileNormalizer(*limits, mi, ma, net_axes)

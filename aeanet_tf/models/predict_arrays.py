@@ -16,6 +16,9 @@ from csbdeep.utils import axes_check_and_normalize
 from tqdm import tqdm
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.models.given_images import check_predicted, given_axes, given_image
+from aeanet_tf.models.normalizers import normalized
+from aeanet_tf.models.percentiles import SafePercentileNormalizer
 from aeanet_tf.prediction.job import Frame, Job, cut_evenly
 from aeanet_tf.prediction.kept import Features
 from aeanet_tf.prediction.machine import RESERVE
@@ -30,23 +33,27 @@ logger = logging.getLogger("aeanet_tf")
 def predict_images(model, img, axes, normalizer, resizer, options):
     """As `predict_arrays`, of an image or a list of them; along an axis T that the model lacks, frame by frame."""
     if isinstance(img, (list, tuple)):
-        return predict_arrays(model, list(img), axes, normalizer, resizer, options)
-    letters, n_tiles = axes_check_and_normalize(axes, img.ndim), options.n_tiles
+        names = [f"image {i}" for i in range(len(img))]
+        images = [given_image(model, image, axes, name) for image, name in zip(img, names, strict=True)]
+        return predict_arrays(model, images, axes, normalizer, resizer, options, names)
+    img = given_image(model, img, axes, frames=True)
+    letters, n_tiles = given_axes(axes, img.ndim), options.n_tiles
     if "T" not in letters or "T" in model.config.axes:
-        return predict_arrays(model, [img], letters, normalizer, resizer, options)[0]
+        return predict_arrays(model, [img], letters, normalizer, resizer, options, ["image"])[0]
     time = letters.index("T")
     if isinstance(n_tiles, (list, tuple)) and len(n_tiles) == img.ndim:
         if n_tiles[time] != 1:
             raise InputError(f"n_tiles: {n_tiles[time]} along T, expected 1: frames are predicted one by one")
         options = replace(options, n_tiles=[*n_tiles[:time], *n_tiles[time + 1 :]])
     frames = list(np.moveaxis(img, time, 0))
-    results = predict_arrays(model, frames, letters.replace("T", ""), normalizer, resizer, options)
+    names = [f"frame {i}" for i in range(len(frames))]
+    results = predict_arrays(model, frames, letters.replace("T", ""), normalizer, resizer, options, names)
     # An axis that is projected may have stood before T.
     time = len(kept_axes(letters[:time], model.config.axes, model.axes_out))
     return [None if part[0] is None else np.stack(part, time) for part in zip(*results, strict=True)]
 
 
-def predict_arrays(model, images, axes, normalizer, resizer, options):
+def predict_arrays(model, images, axes, normalizer, resizer, options, names):
     """Mean and scale (``None`` for models without) of images, as CSBDeep's models return them.
 
     Normalisation and padding are those of CSBDeep, over each whole image. If memory runs out, the tiles are halved
@@ -54,23 +61,28 @@ def predict_arrays(model, images, axes, normalizer, resizer, options):
 
     Args:
         model: an `AEANet`.
-        images: list of arrays.
+        images: list of arrays that `given_image` gave.
         axes, normalizer, resizer: as in ``csbdeep.models.CARE.predict``; ``axes`` of each image.
         options: `PredictionOptions` that `AEANet.decided` gave; ``n_tiles`` may be one number for the longest axis.
+        names: what messages call the images.
 
     Returns:
         List of ``(mean, scale)``.
 
     Raises:
         InputError: ``n_tiles`` of another length, below 1, more than an axis has steps, or more than 1 along an axis
-            that cannot be cut; ``max_memory`` that does not suffice.
+            that cannot be cut; ``max_memory`` that does not suffice; an image or a prediction that is not finite when
+            it is normalised or predicted.
         MemoryError: the smallest tiles do not fit.
     """
     if not images:
         return []
     # A normaliser remembers the range of its image; the caller's own is used where there is one image.
     own = (lambda x: x) if len(images) == 1 else copy.deepcopy
-    prepared = (_PreparedImage(model, image, axes, own(normalizer), own(resizer)) for image in images)
+    prepared = (
+        _PreparedImage(model, image, axes, own(normalizer), own(resizer), name)
+        for image, name in zip(images, names, strict=True)
+    )
     if isinstance(options.tiling, Patches):
         return [_predict_in_patches(image, options) for image in prepared]
     groups = [list(prepared)] if options.context == "group" else _alike(prepared)
@@ -96,13 +108,14 @@ def _alike(images, most=None):
 class _PreparedImage:
     """An image, normalised, padded and in the network's axes, and the way back for its prediction."""
 
-    def __init__(self, model, image, axes, normalizer, resizer):
-        self.model, self.shape = model, image.shape
+    def __init__(self, model, image, axes, normalizer, resizer, name):
+        self.model, self.shape, self.name = model, image.shape, name
+        normalizer = SafePercentileNormalizer.of(normalizer)
         self.normalizer, self.resizer = model.checked_normalizer(normalizer, resizer)
         self.axes = axes_check_and_normalize(axes, image.ndim)
         net_in, net_out = model.config.axes, model.axes_out
         self.permute = model.permutation(self.axes, net_in, net_out, kept_axes(self.axes, net_in, net_out))
-        x = self.normalizer.before(self.permute(image), net_in)
+        x = normalized(self.normalizer, self.permute(image), net_in, name)
         self.x = self.resizer.before(x, net_in, (*model.spec.divisor, 1))
 
     def finish(self, y):
@@ -110,6 +123,7 @@ class _PreparedImage:
         config, axes = self.model.config, self.model.axes_out
         y = self.resizer.after(y, axes)
         parts = mapped_back(y, config.probabilistic, config.n_channel_in, self.normalizer, axes)
+        check_predicted(self.name, *parts)
         return [self.permute(part, undo=True) for part in parts]
 
 

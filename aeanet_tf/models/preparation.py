@@ -1,8 +1,14 @@
 """How images are prepared for a network: what training and prediction share, and model folders keep."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+"""What is counted: steps, patches, channels, pixels along an axis."""
+
+# The least and the largest difference, in which images are normalised.
+_FLOAT32 = 1.1754944e-38, 3.4028234e38
 
 
 class Section(BaseModel):
@@ -32,6 +38,10 @@ class NormalizationSection(Section):
             raise ValueError(f"over: {self.over!r} does not fit kind {self.kind!r}, only 'standard' knows it")
         if self.kind in ("percentile", "range") and not self.low < self.high:
             raise ValueError(f"low: {self.low} is not below high = {self.high}")
+        if self.kind == "range" and not (
+            max(abs(self.low), abs(self.high)) <= _FLOAT32[1] and _FLOAT32[0] <= self.high - self.low <= _FLOAT32[1]
+        ):
+            raise ValueError(f"low, high: {self.low} and {self.high} are no range that float32 holds")
         if self.kind == "percentile" and not (self.low >= 0 and self.high <= 100):
             raise ValueError(f"low, high: {self.low} and {self.high} are not percentiles from 0 to 100")
         return self

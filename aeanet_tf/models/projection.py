@@ -31,13 +31,14 @@ class ProjectionAEANet(AEANet, ProjectionCARE):
     def prepared_data(cls, config, X, Y, validation_data, steps=None, augmenter=None):
         """See `AEANet.prepared_data`; ``Y`` has length 1 along the projected axis, or lacks it."""
         if isinstance(validation_data, (list, tuple)) and len(validation_data) == 2:
-            validation_data = validation_data[0], _without_projected_axis(config, validation_data[1], X)
-        Y = _without_projected_axis(config, Y, X)
+            validation_data = validation_data[0], _without_projected_axis(config, validation_data[1])
+        Y = _without_projected_axis(config, Y)
         return super().prepared_data(config, X, Y, validation_data, steps, augmenter)
 
 
-def _without_projected_axis(config, Y, X):
-    if not isinstance(Y, np.ndarray) or Y.ndim < X.ndim:
+def _without_projected_axis(config, Y):
+    # Axes of an image, and that of the images.
+    if not isinstance(Y, np.ndarray) or Y.ndim != len(config.axes) + 1:
         return Y
     axis = 1 + axes_dict(config.axes)[config.proj_axis]
     if Y.shape[axis] != 1:

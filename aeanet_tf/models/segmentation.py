@@ -3,7 +3,7 @@
 from itertools import product
 
 import numpy as np
-from csbdeep.data import Normalizer, PadAndCropResizer, PercentileNormalizer
+from csbdeep.data import Normalizer, PadAndCropResizer
 from csbdeep.utils import axes_check_and_normalize
 
 from aeanet_tf.errors import InputError
@@ -11,12 +11,13 @@ from aeanet_tf.io.labels import to_classes, to_labels
 from aeanet_tf.models.aeanet import AEANet
 from aeanet_tf.models.config import SegmentationAEANetConfig
 from aeanet_tf.models.normalizers import OneWayNormalizer
-from aeanet_tf.models.training_data import checked_pair
+from aeanet_tf.models.percentiles import SafePercentileNormalizer
+from aeanet_tf.models.training_data import check_images, checked_pair
 from aeanet_tf.prediction.options import Patches, PredictionOptions
 from aeanet_tf.prediction.patch_average import patch_starts
 from aeanet_tf.prediction.stages import attends, can_be_swept
 from aeanet_tf.training.losses import get_segmentation_loss
-from aeanet_tf.training.pairs import ImagePairs
+from aeanet_tf.training.pairs import ImagePairs, PairError
 
 STEP = 8
 """Published distance of overlapping patches (Wang et al. 2020), in pixels."""
@@ -74,7 +75,7 @@ class SegmentationAEANet(AEANet):
         self,
         img,
         axes,
-        normalizer=PercentileNormalizer(),  # noqa: B008  CSBDeep's defaults, as of AEANet
+        normalizer=SafePercentileNormalizer(),  # noqa: B008  CSBDeep's defaults, as of AEANet
         resizer=PadAndCropResizer(),  # noqa: B008
         n_tiles=None,
         tiling=None,
@@ -113,7 +114,7 @@ class SegmentationAEANet(AEANet):
         self,
         img,
         axes,
-        normalizer=PercentileNormalizer(),  # noqa: B008
+        normalizer=SafePercentileNormalizer(),  # noqa: B008
         resizer=PadAndCropResizer(),  # noqa: B008
         n_tiles=None,
         **options,
@@ -171,14 +172,19 @@ def _validation_patches(config, X, Y):
     Y, size = _class_indices(config, "validation_data", Y), config.train_patch_size
     if size is None:
         return X, Y
+    # While they have the numbers that they were given.
+    check_images(X, config.n_channel_in, "validation_data", "X")
     try:
         pairs = ImagePairs(X, Y)
+    except PairError as error:
+        raise error.of("validation_data") from None
     except InputError as error:
         raise InputError(f"validation_data: {error}") from None
     patches = [], []
     for i, (x, y, shape) in enumerate(zip(pairs.x, pairs.y, pairs.shapes, strict=True)):
         if len(shape) != len(size) or any(n < p for n, p in zip(shape, size, strict=True)):
-            raise InputError(f"validation_data: X[{i}] has {shape}, expected at least train_patch_size {tuple(size)}")
+            reason = f"found size {shape}, expected at least train_patch_size {tuple(size)}"
+            raise PairError(i, reason, "validation_data")
         for corner in product(*(patch_starts(n, p, p) for n, p in zip(shape, size, strict=True))):
             box = tuple(slice(start, start + p) for start, p in zip(corner, size, strict=True))
             patches[0].append(x[box])

@@ -6,13 +6,15 @@ from dataclasses import replace
 import numpy as np
 from csbdeep.data import NoNormalizer, PadAndCropResizer
 
-from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import Image
+from aeanet_tf.errors import InputError, expect
+from aeanet_tf.io.image import Image, check_finite
 from aeanet_tf.layers.sparse_attention import LARGEST_SIZE
 from aeanet_tf.models.aeanet import AEANet
 from aeanet_tf.models.config import SliceInterpolationConfig
 from aeanet_tf.models.folder import prediction_normalization, triplet_preparation
-from aeanet_tf.models.normalizers import fit_normalizer
+from aeanet_tf.models.given_images import check_predicted
+from aeanet_tf.models.normalizers import fit_normalizer, normalized
+from aeanet_tf.models.percentiles import SafePercentileNormalizer
 from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.sections.alignment import to_common_histogram, to_midpoint
 from aeanet_tf.sections.triplet_options import TripletOptions
@@ -56,7 +58,7 @@ class SliceInterpolationNet(AEANet):
         self._trained_loss = InterpolationLoss(name, self.config.train_vgg_weights)
         return self._trained_loss
 
-    def _measured(self, validation):
+    def measured(self, validation):
         return [InterpolationProgress(self.keras_model, self._trained_loss, validation)]
 
     def interpolate(
@@ -94,7 +96,7 @@ class SliceInterpolationNet(AEANet):
         Raises:
             InputError: slices of different or wrong shape, and as `AEANet.predict`.
         """
-        before, after = self._check(before), self._check(after)
+        before, after = self._check(before, "before"), self._check(after, "after")
         if before.shape != after.shape:
             raise InputError(f"after: shape {after.shape}, expected {before.shape} as of the slice before")
         prepared = self.preparation(before.shape)
@@ -104,23 +106,28 @@ class SliceInterpolationNet(AEANet):
         pair = prepare_pair(before, after, shift, matched)
         if normalizer is None:
             section = NormalizationSection() if self.basedir is None else prediction_normalization(self.logdir)
-            normalizer = pair_normalizer(section, *pair)
-        x = np.moveaxis(normalizer.before(np.stack(pair), "ZYX"), 0, -1)
+            normalizer = pair_normalizer(section, *pair, "the two slices")
+        normalizer = SafePercentileNormalizer.of(normalizer)
+        x = np.moveaxis(normalized(normalizer, np.stack(pair), "ZYX", "the two slices"), 0, -1)
         tiles = None if n_tiles is None else [*n_tiles, 1]
         # A U-Net takes sides that it can halve.
         options = {"tiling": tiling, "max_memory": max_memory, "precision": precision}
         y = self.predict(x, "YXC", NoNormalizer(), PadAndCropResizer(), tiles, **options)[None, ..., 0]
         if normalizer.do_after:
             y, _ = normalizer.after(y, None, "ZYX")
+            check_predicted("the two slices", y)
         return y[0].astype(np.float32)
 
-    def _check(self, image):
+    def _check(self, image, name):
         image = np.asarray(image)
         if self.config.n_channel_out != 1:
             raise InputError(f"n_channel_out: {self.config.n_channel_out}, slices with channels are for `predict` only")
         if image.ndim != 2:
             raise InputError(f"slice: shape {image.shape}, expected (y, x)")
-        return image
+        expect(image.dtype.kind in "biuf", name, f"values of type {image.dtype}", "integers or floats")
+        expect(image.size, name, f"an empty slice, its shape is {image.shape}", "pixels")
+        check_finite(name, image)
+        return image.astype(np.uint8) if image.dtype.kind == "b" else image
 
     def _check_size(self, shape, n_tiles):
         sides = [-(-n // count) for n, count in zip(shape, n_tiles or (1, 1), strict=True)]
@@ -152,6 +159,7 @@ def prepare_pair(before, after, max_shift, match_histograms):
     return to_common_histogram(before, after) if match_histograms else (before, after)
 
 
-def pair_normalizer(section, before, after):
-    """The normaliser of a `NormalizationSection` for a pair, by the values of both slices, and for what is between."""
-    return fit_normalizer(section, Image(np.stack([before, after]), "ZYX"), "ZYX")
+def pair_normalizer(section, before, after, name=None):
+    """The normaliser of a `NormalizationSection` for a pair, by the values of both slices, and for what is between;
+    messages call the pair ``name``."""
+    return fit_normalizer(section, Image(np.stack([before, after]), "ZYX", path=name), "ZYX")

@@ -7,8 +7,9 @@ from csbdeep.utils import axes_check_and_normalize
 
 from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import check_finite
 from aeanet_tf.prediction.machine import on_accelerator
-from aeanet_tf.training.pairs import MatchError
+from aeanet_tf.training.pairs import PairError
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -29,9 +30,13 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
         ``(sampler, validation)``, a `PatchSampler` and a `ValidationSet`. Nothing is copied.
 
     Raises:
-        InputError: shapes that do not fit each other, the configuration or the network.
+        InputError: shapes or channels that do not fit each other, the configuration or the network; images in memory
+            that hold values that are not finite or that float32 cannot hold. Where it is one image of many, a
+            `PairError`.
     """
-    checked_pair(validation_data)
+    for data, images in (("", (X, Y)), ("validation_data", checked_pair(validation_data))):
+        for side, channels in zip("XY", (config.n_channel_in, config.target_channels), strict=True):
+            check_images(images["XY".index(side)], channels, data, side)
     spec = config.spec
     if config.train_match_targets and not config.restores:
         raise InputError(
@@ -69,8 +74,8 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
             match_targets=config.train_match_targets,
             at_most=largest,
         )
-    except MatchError as error:
-        raise MatchError(error.index, error.reason, "validation_data") from None
+    except PairError as error:
+        raise error.of("validation_data") from None
     sizes = [" x ".join(map(str, size)) for size in (sampler.patch_size, validation.size)]
     facts = (len(X), sizes[0], len(validation_data[0]), sizes[1], seed)
     logger.info("training on %d images in patches of %s, validating on %d of %s, seed %d", *facts)
@@ -89,6 +94,39 @@ def checked_pair(validation_data):
     if not (isinstance(validation_data, (list, tuple)) and len(validation_data) == 2):
         raise InputError("validation_data: expected a pair (X, Y) of arrays or lists of images")
     return validation_data
+
+
+def check_images(images, channels, data, side):
+    """Check channels and values of images; whether they are images, and fit each other, is for `ImagePairs`.
+
+    Keras would broadcast a target of other channels than the network's output. Images that are not in memory are not
+    read.
+    """
+    if isinstance(images, (str, dict)) or not hasattr(images, "__len__"):
+        return
+    for index, image in enumerate(images):
+        image = image if hasattr(image, "shape") else np.asarray(image)
+        if not image.shape or not image.size:
+            continue
+        if image.shape[-1] != channels:
+            shape, what = tuple(image.shape), "takes" if side == "X" else "is trained for"
+            reason = f"found {shape[-1]} channels (shape {shape}), expected {channels}, which the model {what}"
+            raise PairError(index, reason, data, side)
+        if not isinstance(image, np.ndarray) or _is_mapped(image):
+            continue
+        if image.dtype.kind not in "biuf":
+            raise PairError(index, f"found values of type {image.dtype}, expected integers or floats", data, side)
+        try:
+            check_finite("image", image)
+        except InputError as error:
+            raise PairError(index, str(error).removeprefix("image: "), data, side) from None
+
+
+def _is_mapped(array):
+    """Whether an array, or what it is a view of, lies in a file."""
+    while array is not None and not isinstance(array, np.memmap):
+        array = getattr(array, "base", None)
+    return array is not None
 
 
 def _warn_of_small_batches(config):

@@ -6,23 +6,22 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
-    PositiveInt,
     ValidationError,
     field_validator,
     model_validator,
 )
 
 from aeanet_tf.device_names import PRECISIONS, count_devices
-from aeanet_tf.models.preparation import Section
+from aeanet_tf.errors import from_validation
+from aeanet_tf.models.preparation import Count, Section
 
 
 class DecaySection(Section):
     """``rate`` multiplies the learning rate every ``steps`` steps."""
 
     rate: Annotated[float, Field(gt=0, le=1)]
-    steps: PositiveInt
+    steps: Count
 
 
 class CosineSection(Section):
@@ -31,6 +30,20 @@ class CosineSection(Section):
 
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     final: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+
+class PlateauSection(Section):
+    """The arguments of Keras's ``ReduceLROnPlateau``; ``epsilon`` is an earlier name of ``min_delta``."""
+
+    monitor: Annotated[str, Field(min_length=1)] = "val_loss"
+    factor: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    patience: Annotated[int, Field(ge=0, lt=2**31)] = 10
+    verbose: bool | int = True
+    mode: Literal["auto", "min", "max"] = "auto"
+    min_delta: NonNegativeFloat = 0.0
+    epsilon: NonNegativeFloat = 0.0
+    cooldown: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    min_lr: NonNegativeFloat = 0.0
 
 
 class TrainingSettings(Section):
@@ -67,7 +80,7 @@ class TrainingSettings(Section):
             the first steps (docs/networks.md); 0 for off.
     """
 
-    patch_size: tuple[PositiveInt, ...] | None = None
+    patch_size: tuple[Count, ...] | None = None
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     learning_rate_decay: DecaySection | None = None
@@ -78,17 +91,27 @@ class TrainingSettings(Section):
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
     kernel_l2: NonNegativeFloat = 0.0
     augment: bool = False
-    seed: NonNegativeInt | None = None
-    devices: PositiveInt | list[str] | None = None
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    devices: Count | list[str] | None = None
     synchronized_batch_norm: bool = False
     precision: Literal[PRECISIONS] = "float32"
-    batch_norm_batches: NonNegativeInt = 16
+    batch_norm_batches: Annotated[int, Field(ge=0, lt=2**31)] = 16
 
     @field_validator("devices", mode="before")
     @classmethod
     def _named(cls, devices):
         count_devices(devices)
         return devices
+
+    @field_validator("reduce_learning_rate")
+    @classmethod
+    def _of_the_callback(cls, arguments):
+        if arguments is not None:
+            try:
+                PlateauSection.model_validate(arguments)
+            except ValidationError as error:
+                raise ValueError(str(from_validation(error, "reduce_learning_rate"))) from None
+        return arguments
 
     @model_validator(mode="after")
     def _one_schedule(self):

@@ -2,18 +2,40 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from aeanet_tf.errors import expect
+from aeanet_tf.errors import expect, short
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Activation = Literal["relu6", "relu"]
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+"""Channels and the like: what a tensor can have along an axis."""
+DEEPEST, MOST_BLOCKS = 16, 64
+"""Resolutions of a network, and blocks at one of them: far beyond what has a use, and built in seconds."""
+Depth = Annotated[int, Field(ge=2, le=DEEPEST)]
+Blocks = Annotated[int, Field(ge=0, le=MOST_BLOCKS)]
+
+# Those of Keras that draw a kernel of any rank.
+INITIALIZERS = (
+    *(f"{name}_{law}" for name in ("glorot", "he", "lecun") for law in ("uniform", "normal")),
+    *("random_uniform", "random_normal", "truncated_normal", "variance_scaling", "orthogonal", "zeros", "ones"),
+)
+
+
+def _known_initializer(name):
+    # Keras takes the names of the classes, too.
+    known = {*INITIALIZERS, *(one.title().replace("_", "") for one in INITIALIZERS)}
+    expect(name in known, "kernel_initializer", short(name), f"one of {', '.join(INITIALIZERS)}")
+    return name
+
+
+Initializer = Annotated[str, AfterValidator(_known_initializer)]
 
 
 class Spec(BaseModel):
     """Validated fields that are never changed in place."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @property
     def model_kind(self):
@@ -55,15 +77,15 @@ class AttentionSpec(Spec):
         4
     """
 
-    num_heads: PositiveInt = 2
-    shared_references: Annotated[int, Field(ge=0)] = 0
+    num_heads: Count = 2
+    shared_references: Annotated[int, Field(ge=0, lt=2**31)] = 0
     batch_aware: bool = False
     normalization: Literal["key_length", "query_length", "softmax"] = "query_length"
     query: Literal["input", "learned"] = "input"
     residual: Literal["v1", "v2"] = "v2"
     dropout: Share = 0.0
-    key_filters: PositiveInt | None = None
-    value_filters: PositiveInt | None = None
+    key_filters: Count | None = None
+    value_filters: Count | None = None
 
     @field_validator("dropout")
     @classmethod

@@ -38,7 +38,8 @@ def as_spec(spec):
     try:
         return _adapter.validate_python(spec.model_dump() if isinstance(spec, BaseModel) else spec)
     except ValidationError as error:
-        raise from_validation(error, "network") from None
+        # The first name is the tag of the kind.
+        raise from_validation(error, "network", tagged=(None,)) from None
 
 
 def check_precision(precision):

@@ -1,11 +1,24 @@
 """Network specifications: validated data from which a network is built, with nothing of Keras in them."""
 
+import math
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Discriminator, Field, PositiveInt, Tag, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from aeanet_tf.errors import expect
-from aeanet_tf.networks.attention_spec import Activation, AttentionSpec, Share, Spec, check_heads
+from aeanet_tf.networks.attention_spec import (
+    DEEPEST,
+    MOST_BLOCKS,
+    Activation,
+    AttentionSpec,
+    Blocks,
+    Count,
+    Depth,
+    Initializer,
+    Share,
+    Spec,
+    check_heads,
+)
 from aeanet_tf.networks.ssan_spec import SSANSpec
 
 Block = Literal["attention", "residual"]
@@ -19,6 +32,9 @@ DownSamplings = Annotated[
 UpSamplings = Annotated[
     Annotated[UpSampling, Tag("all")] | Annotated[tuple[UpSampling, ...], Tag("each")], _all_or_each
 ]
+
+
+_MOST_IN_ALL = 4 * MOST_BLOCKS
 
 
 class Operator(NamedTuple):
@@ -73,18 +89,18 @@ class UNetSpec(Spec):
 
     kind: Literal["unet"] = "unet"
     dimension: Literal[2, 3] = 2
-    in_channels: PositiveInt = 1
-    out_channels: PositiveInt = 1
-    depth: Annotated[int, Field(ge=2)] = 3
-    first_filters: PositiveInt = 32
-    encoding_blocks: tuple[Annotated[int, Field(ge=0)], ...] = (1, 1, 0)
-    decoding_blocks: tuple[Annotated[int, Field(ge=0)], ...] = (1, 1)
+    in_channels: Count = 1
+    out_channels: Count = 1
+    depth: Depth = 3
+    first_filters: Count = 32
+    encoding_blocks: Annotated[tuple[Blocks, ...], Field(max_length=DEEPEST)] = (1, 1, 0)
+    decoding_blocks: Annotated[tuple[Blocks, ...], Field(max_length=DEEPEST)] = (1, 1)
     first_shortcut: Literal["identity", "convolution"] = "identity"
     downsampling: DownSamplings = "convolution"
     upsampling: UpSamplings = "transposed_convolution"
     upsampling_kernel: Annotated[int, Field(ge=2, le=5)] = 3
-    upsampling_heads: PositiveInt | None = None
-    bottom: tuple[Block, ...] = ("attention",)
+    upsampling_heads: Count | None = None
+    bottom: Annotated[tuple[Block, ...], Field(max_length=MOST_BLOCKS)] = ("attention",)
     skip: Literal["concat", "add"] = "concat"
     attention: AttentionSpec = AttentionSpec()
     batch_norm: bool = True
@@ -97,8 +113,8 @@ class UNetSpec(Spec):
     output_offset: bool = False
     probabilistic: bool = False
     last_activation: Literal["linear", "relu", "softmax"] = "linear"
-    kernel_initializer: str = "glorot_uniform"
-    input_size: tuple[PositiveInt, ...] | None = None
+    kernel_initializer: Initializer = "glorot_uniform"
+    input_size: tuple[Count, ...] | None = None
 
     def filters(self, level):
         """Channels at resolution ``level``, 0 the finest."""
@@ -106,6 +122,7 @@ class UNetSpec(Spec):
 
     def with_depth(self, depth):
         """The same network with another number of resolutions: the inner ones are repeated or left out."""
+        expect(2 <= depth <= DEEPEST, "depth", depth, f"2 to {DEEPEST} resolutions")
 
         def resized(blocks, length):
             if isinstance(blocks, str):
@@ -166,6 +183,8 @@ class UNetSpec(Spec):
             ("upsampling", self.upsamplings, self.depth - 1),
         ):
             expect(len(blocks) == entries, field, f"{len(blocks)} entries", f"{entries} for this depth")
+        blocks = sum(self.encoding_blocks) + sum(self.decoding_blocks)
+        expect(blocks <= _MOST_IN_ALL, "encoding_blocks, decoding_blocks", blocks, f"at most {_MOST_IN_ALL} in all")
         _check_offset(self)
         self._check_softmax()
         self._check_attention()
@@ -199,6 +218,7 @@ class UNetSpec(Spec):
             return
         entries = len(self.input_size)
         expect(entries == self.dimension, "input_size", f"{entries} entries", f"one for each of {self.dimension} axes")
+        expect(math.prod(self.input_size) < 2**31, "input_size", self.input_size, "less than 2^31 positions")
         for size, divisor in zip(self.input_size, self.divisor, strict=True):
             expect(size % divisor == 0, "input_size", size, f"a multiple of {divisor}")
 
@@ -221,9 +241,9 @@ class ProjectionSpec(Spec):
     """
 
     kind: Literal["projection"] = "projection"
-    in_channels: PositiveInt = 1
-    filters: PositiveInt = 8
-    levels: Annotated[int, Field(ge=1)] = 2
+    in_channels: Count = 1
+    filters: Count = 8
+    levels: Annotated[int, Field(ge=1, le=DEEPEST // 2)] = 2
     operators: Block = "attention"
     attention: AttentionSpec = AttentionSpec()
     activation: Activation = "relu6"
@@ -282,16 +302,16 @@ class FNetSpec(Spec):
 
     kind: Literal["fnet"] = "fnet"
     dimension: Literal[2, 3] = 3
-    in_channels: PositiveInt = 1
-    out_channels: PositiveInt = 1
-    depth: Annotated[int, Field(ge=2)] = 5
-    first_filters: PositiveInt = 32
+    in_channels: Count = 1
+    out_channels: Count = 1
+    depth: Depth = 5
+    first_filters: Count = 32
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     epsilon: Annotated[float, Field(gt=0)] = 1e-5
     output_offset: bool = False
     probabilistic: Literal[False] = False
     last_activation: Literal["linear", "relu"] = "linear"
-    kernel_initializer: str = "glorot_uniform"
+    kernel_initializer: Initializer = "glorot_uniform"
 
     @property
     def batch_norm(self):

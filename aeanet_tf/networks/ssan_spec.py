@@ -2,10 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from aeanet_tf.errors import expect
-from aeanet_tf.networks.attention_spec import Activation, AttentionSpec, Spec, check_heads
+from aeanet_tf.networks.attention_spec import (
+    MOST_BLOCKS,
+    Activation,
+    AttentionSpec,
+    Count,
+    Depth,
+    Initializer,
+    Spec,
+    check_heads,
+)
 
 
 class SSANSpec(Spec):
@@ -44,15 +53,15 @@ class SSANSpec(Spec):
 
     kind: Literal["ssan"] = "ssan"
     dimension: Literal[2] = 2
-    in_channels: PositiveInt = 2
-    out_channels: PositiveInt = 1
-    filters: PositiveInt = 64
+    in_channels: Count = 2
+    out_channels: Count = 1
+    filters: Count = 64
     extractor: Literal["residual_dense", "unet"] = "residual_dense"
     siamese: bool = True
-    blocks: PositiveInt = 3
-    convolutions: PositiveInt = 3
-    growth: PositiveInt = 16
-    resolutions: Annotated[int, Field(ge=2)] = 3
+    blocks: Annotated[Count, Field(le=MOST_BLOCKS)] = 3
+    convolutions: Annotated[Count, Field(le=MOST_BLOCKS)] = 3
+    growth: Count = 16
+    resolutions: Depth = 3
     attention: Literal["sparse", "interlaced", "long", "short", "dense", "aea", "none"] = "sparse"
     aea: AttentionSpec = AttentionSpec(shared_references=64, batch_aware=True, normalization="key_length")
     symmetric: bool = True
@@ -60,7 +69,7 @@ class SSANSpec(Spec):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.997
     epsilon: Annotated[float, Field(gt=0)] = 1e-5
     activation: Activation = "relu6"
-    kernel_initializer: str = "glorot_uniform"
+    kernel_initializer: Initializer = "glorot_uniform"
     probabilistic: Literal[False] = False
 
     @property

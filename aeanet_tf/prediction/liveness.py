@@ -87,6 +87,12 @@ def tile_bytes(graph, stage, size, overlapped=False):
     return inputs * peak.inputs + outputs * peak.outputs + max(POOL * peak.between, peak.columns) + FIXED
 
 
+def all_bytes(graph, stage, size):
+    """Bytes of all that the operations of ``stage`` give on a tile of spatial size ``size``, none of it let go: what
+    training keeps for the gradients."""
+    return sum(operation.size for operation in _Program(graph, stage, size).operations)
+
+
 def stage_peak(graph, stage, size):
     """The `Peak` of evaluating ``stage`` on a tile of spatial size ``size``, halo included.
 

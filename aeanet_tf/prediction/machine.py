@@ -6,14 +6,11 @@ import re
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 from aeanet_tf.errors import InputError
+from aeanet_tf.memory import SHARE, available_bytes, resident_bytes
 
 logger = logging.getLogger("aeanet_tf")
 
-# Of the memory that is available, what a prediction takes for itself.
-SHARE = 0.8
 # TensorFlow's start and the tracing of stages, once for a process, and copies of pieces being read and written.
 RESERVE = 250e6
 # Instructions that multiply bfloat16; without them it is computed in float32, with conversions.
@@ -93,67 +90,6 @@ def parse_bytes(value):
         if 1 <= count < math.inf:
             return int(count)
     raise InputError(f"max_memory: {value!r}, expected bytes or a number with a unit, such as 4GB")
-
-
-def resident_bytes():
-    """Bytes of main memory that this process holds."""
-    return psutil.Process().memory_info().rss
-
-
-def available_bytes(root="/"):
-    """Bytes that this process may still take: the least of what the machine has available, what its control groups
-    allow, and what is left of the process's own limits (``ulimit -v``, ``ulimit -d``); 0 if that is nothing.
-
-    Args:
-        root: of the file system with ``proc`` and ``sys``, from which the control groups are read.
-    """
-    return max(0, min([psutil.virtual_memory().available, *_group_limits(Path(root)), *_process_limits()]))
-
-
-def _process_limits():
-    try:
-        import resource
-    except ImportError:  # Windows has none.
-        return
-    used = psutil.Process().memory_info()
-    for name, taken in (("RLIMIT_AS", used.vms), ("RLIMIT_DATA", getattr(used, "data", 0))):
-        limit = resource.getrlimit(getattr(resource, name))[0] if hasattr(resource, name) else resource.RLIM_INFINITY
-        if limit != resource.RLIM_INFINITY:
-            yield limit - taken
-
-
-def _group_limits(root):
-    """What the process's control group and those above leave, for versions 1 and 2."""
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            places, names = ("", "unified"), ("memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            places = ("memory", controllers)
-            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        else:
-            continue
-        for mount in {root / "sys/fs/cgroup" / place for place in places}:
-            # A container may see its own group as the root, under a path that is not there.
-            group = mount / path.lstrip("/")
-            for folder in (group, *group.parents):
-                if folder.is_relative_to(mount):
-                    yield from _left(folder, *names)
-
-
-def _left(folder, limit, usage, cached):
-    """What a group leaves, if it has a limit. File caches are given back when memory is short."""
-    limit, usage = (_read(folder / name).strip() for name in (limit, usage))
-    if limit.isdigit() and usage.isdigit():
-        match = re.search(rf"^{cached} (\d+)$", _read(folder / "memory.stat"), re.MULTILINE)
-        yield int(limit) - int(usage) + (int(match[1]) if match else 0)
-
-
-def _read(path):
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
 
 
 def on_accelerator():

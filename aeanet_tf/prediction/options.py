@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from aeanet_tf.device_names import PRECISIONS
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import check_axes
+from aeanet_tf.io.image_path import check_series
 from aeanet_tf.prediction.machine import parse_bytes
 
 TILINGS = ("exact", "overlap", "whole")
@@ -102,6 +103,10 @@ class FileOptions(PredictionOptions):
         probabilities: also write the probabilities of a segmentation model's classes, as ``<name>_probabilities``.
         channels: names of the channels where each is a file of its own, such as ("T1", "T2"): see
             `aeanet_tf.io.channels`. Results have the names of the first.
+        series: of files that hold several images the number of one, from 0, or "all"; results are then called
+            ``<name>_s<number>``. ``None`` refuses such files.
+        allow_missing: whether planes that a file lacks are filled, see `aeanet_tf.io.read.read_image`.
+        slices: whether each folder is one volume, whose slices are its files.
     """
 
     axes: str | None = None
@@ -109,9 +114,15 @@ class FileOptions(PredictionOptions):
     file_format: str | None = None
     probabilities: bool = False
     channels: tuple[str, ...] | None = None
+    series: int | str | None = None
+    allow_missing: bool = False
+    slices: bool = False
 
     def __post_init__(self):
         super().__post_init__()
+        check_series("series", self.series)
+        if self.slices and self.channels:
+            raise InputError("--slices: given with --channels, expected one of both")
         if self.axes is not None:
             object.__setattr__(self, "axes", check_axes(self.axes))
 

@@ -8,7 +8,6 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     PositiveFloat,
-    PositiveInt,
     ValidationError,
     field_validator,
     model_validator,
@@ -16,12 +15,13 @@ from pydantic import (
 
 from aeanet_tf.device_names import check_share
 from aeanet_tf.errors import from_validation
-from aeanet_tf.files import apply_override, read_fields, write_text
+from aeanet_tf.files import apply_override, read_fields, restore_texts, write_text
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.folder import RUN_FILE
-from aeanet_tf.models.preparation import Section
+from aeanet_tf.models.preparation import Count, Section
 from aeanet_tf.models.training_settings import DecaySection, InterpolationSettings, SegmentationSettings, attribute
-from aeanet_tf.runs.data_sections import DataSection, FoldersSection
+from aeanet_tf.paths import check_name
+from aeanet_tf.runs.data_sections import DataSection, FoldersSection, PathText
 from aeanet_tf.runs.length import (
     Decay,
     EpochDecaySection,
@@ -41,21 +41,27 @@ class ModelSection(Section):
     """
 
     name: Annotated[str, Field(min_length=1)]
-    basedir: str = "models"
+    basedir: PathText = "models"
     preset: str = "aeanet-care"
     axes: str = "YX"
-    n_channel_in: PositiveInt = 1
-    n_channel_out: PositiveInt = 1
+    n_channel_in: Count = 1
+    n_channel_out: Count = 1
     probabilistic: bool = False
     network: dict[str, Any] = Field(default_factory=dict)
     labels: list[int] | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _inside_basedir(cls, name):
+        return check_name(name, "name of the folder")
 
     @field_validator("axes")
     @classmethod
     def _known_axes(cls, axes):
         spatial = axes.upper().removesuffix("C")
-        if spatial not in {"".join(letters) for n in (2, 3) for letters in permutations("TZYX", n)}:
-            raise ValueError(f"{axes!r}, expected 2 or 3 different letters of TZYX, such as YX or ZYX")
+        known = {"".join(letters) for n in (2, 3) for letters in permutations("TZYX", n)}
+        if spatial not in known or not {*"YX"} <= {*spatial}:
+            raise ValueError(f"{axes!r}, expected 2 or 3 different letters of TZYX with Y and X, such as YX or ZYX")
         return axes.upper()
 
 
@@ -74,18 +80,18 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
     (`aeanet_tf.models.initial_weights`).
     """
 
-    steps: PositiveInt | None = None
+    steps: Count | None = None
     epochs: Epochs | None = None
-    steps_per_epoch: PositiveInt | None = None
+    steps_per_epoch: Count | None = None
     learning_rate_decay: Decay | None = None
-    batch_size: PositiveInt = 16
+    batch_size: Count = 16
     loss: Literal[RESTORATION_LOSSES + INTERPOLATION_LOSSES + SEGMENTATION_LOSSES] = "mae"
-    learning_rate: PositiveFloat = 4e-4
+    learning_rate: Annotated[PositiveFloat, Field(le=3e38)] = 4e-4
     tensorboard: bool = False
     kernel_l2: NonNegativeFloat | None = None
     augment: bool = True
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    initial_weights: str | None = None
+    initial_weights: PathText | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -199,9 +205,8 @@ def load_run_config(path, overrides=()):
     """
     path = find_config(path)
     data = read_fields(path)
-    for text in overrides:
-        override(data, text)
-    return as_run_config(data, path)
+    given = dict(override(data, text) for text in overrides)
+    return as_run_config(data, path, given)
 
 
 def override(data, text):
@@ -211,20 +216,29 @@ def override(data, text):
 
     Args:
         data: the dicts.
-        text: ``section.key=value``; the value is JSON, or a string if it is no JSON.
+        text: ``section.key=value``; the value is JSON, or a string if it is no JSON or the field is a string.
+
+    Returns:
+        The dotted key and the text of the value, for `as_run_config`.
 
     Raises:
         InputError: a text that is none, or leads through a value.
     """
-    apply_override(data, text)
-    key = text.partition("=")[0].strip()
+    key, given = apply_override(data, text)
     other = {"training.steps": "epochs", "training.epochs": "steps"}.get(key)
     if other and data["training"][key.removeprefix("training.")] is not None:
         data["training"].pop(other, None)
+    return key, given
 
 
-def as_run_config(data, path):
+def as_run_config(data, path, given=None):
     """The `RunConfig` of nested dicts, which come from the file ``path``.
+
+    Args:
+        data: the dicts.
+        path: for messages.
+        given: dotted key -> text of its value, of what was overridden: ``model.name=2024`` names a model, although
+            2024 is a number elsewhere.
 
     Raises:
         InputError: a field that is wrong.
@@ -232,6 +246,11 @@ def as_run_config(data, path):
     try:
         return RunConfig.model_validate(data)
     except ValidationError as error:
+        places = (item["loc"] for item in error.errors() if item["type"] == "string_type")
+        # Behind "data" pydantic names the kind of the section.
+        names = [".".join(map(str, place[:1] + place[2:] if place[0] == "data" else place)) for place in places]
+        if given and restore_texts(data, given, names):
+            return as_run_config(data, path)
         raise from_validation(error, str(path), tagged=("data", "learning_rate_decay")) from None
 
 
@@ -254,4 +273,4 @@ def save_run(folder, config):
 def load_run(folder):
     """The `RunConfig` that a model was trained with, ``None`` for models trained from Python."""
     path = Path(folder) / RUN_FILE
-    return load_run_config(path) if path.is_file() else None
+    return load_run_config(path) if path.exists() else None

@@ -8,11 +8,12 @@ import os
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, PositiveFloat, TypeAdapter, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, TypeAdapter, model_validator
 
 from aeanet_tf.datasets.catalogue import get_dataset
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.preparation import NormalizationSection, Section
+from aeanet_tf.paths import check_path, named_path
 from aeanet_tf.sections.triplet_options import TripletOptions
 
 
@@ -23,6 +24,19 @@ def _as_text(value):
 
 Numbers = Annotated[str | None, BeforeValidator(_as_text)]
 """Numbers of slices or subjects, such as "0-19,22"."""
+
+
+def _as_path(value):
+    check_path(value, "path")
+    return value
+
+
+PathText = Annotated[str, AfterValidator(_as_path)]
+"""The name of a file or folder, or a pattern, that a file system takes."""
+
+
+Series = Annotated[int, Field(strict=True, ge=0)] | Literal["all"] | None
+"""Which image of a file that holds several: a number from 0, or all."""
 
 
 class CommonSection(Section):
@@ -42,8 +56,8 @@ class CommonSection(Section):
         whole_images: whether patches are cropped at random from whole images; otherwise they are given.
     """
 
-    root: str = "."
-    download: str | None = None
+    root: PathText = "."
+    download: PathText | None = None
     match_targets: bool = False
 
     needed: ClassVar[tuple[str, ...]] = ()
@@ -84,7 +98,7 @@ class CommonSection(Section):
         Raises:
             InputError: it is in none of these places.
         """
-        root = Path(self.root).expanduser()
+        root = named_path(self.root)
         given = [Path(p) for p in os.environ.get("AEANET_DATA", "").split(os.pathsep) if p]
         bases = [Path(), *given, Path("data")]
         places = [root] if root.is_absolute() else [base / root for base in bases]
@@ -92,7 +106,7 @@ class CommonSection(Section):
             # An archive unpacked into a folder of its own has one of the owner's name in it.
             places += [base / self.download / root for base in bases]
         for place in places:
-            if place.is_dir():
+            if os.path.isdir(place):
                 return place
         looked = dict.fromkeys(str(place.parent.absolute()) for place in places)
         raise InputError(f"data.root: no folder {root}; looked in {', '.join(looked)}{self._remedy()}")
@@ -127,8 +141,8 @@ class _PairsSection(_ImagesSection):
     """
 
     axes: str | None = None
-    validation_low: str | None = None
-    validation_GT: str | None = None
+    validation_low: PathText | None = None
+    validation_GT: PathText | None = None
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
     @model_validator(mode="after")
@@ -143,11 +157,20 @@ class _PairsSection(_ImagesSection):
 
 
 class FoldersSection(_PairsSection):
-    """Folders ``low`` and ``GT`` of paired images, matched by file name."""
+    """Folders ``low`` and ``GT`` of paired images, matched by file name.
+
+    Attributes:
+        series: of files that hold several images the number of one, from 0, or "all"; ``None`` refuses them.
+        allow_missing: whether planes that a file lacks are filled with 0, or else the file is refused.
+        slices: whether ``low`` and ``GT`` hold a folder for each volume, with a file for each of its slices.
+    """
 
     kind: Literal["folders"] = "folders"
-    low: str = "train/low"
-    GT: str = "train/GT"
+    low: PathText = "train/low"
+    GT: PathText = "train/GT"
+    series: Series = None
+    allow_missing: bool = False
+    slices: bool = False
 
 
 class NpzSection(CommonSection):
@@ -160,7 +183,7 @@ class NpzSection(CommonSection):
     """
 
     kind: Literal["npz"] = "npz"
-    npz: str = "train_data/*.npz"
+    npz: PathText = "train_data/*.npz"
     axes: str | None = None
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
 
@@ -189,8 +212,11 @@ class PairedEMSection(_PairsSection):
     """
 
     kind: Literal["paired_em"] = "paired_em"
-    prepared: Annotated[str, Field(min_length=1)] = "prepared"
-    pair: str | None = None
+    prepared: Annotated[PathText, Field(min_length=1)] = "prepared"
+    pair: PathText | None = None
+
+
+_Factor = Annotated[PositiveFloat, Field(le=16)]
 
 
 class LabelFreeSection(_PairsSection):
@@ -203,7 +229,7 @@ class LabelFreeSection(_PairsSection):
 
     kind: Literal["label_free"] = "label_free"
     structure: str | None = None
-    resize: tuple[PositiveFloat, PositiveFloat, PositiveFloat] | None = None
+    resize: tuple[_Factor, _Factor, _Factor] | None = None
 
     needed = ("structure",)
     targets = "another unit"
@@ -212,6 +238,12 @@ class LabelFreeSection(_PairsSection):
 def _mapped_back(self):
     if self.normalization.kind == "standard":
         raise ValueError("normalization.kind: 'standard' cannot be mapped back, which slices have to be")
+    return self
+
+
+def _of_one_stack(self):
+    if self.stack and self.series == "all":
+        raise ValueError("series: 'all', expected the number of one stack")
     return self
 
 
@@ -224,11 +256,15 @@ class SlicesSection(_ImagesSection):
         dataset: in an HDF5 file; by default ``volumes/raw``, as CREMI has it.
         train_slices, validation_slices: counted from 0, such as "0-19,22"; a triplet is of one of both.
         triplets: how they are made.
+        series: number of the stack in a file that holds several.
+        allow_missing: whether planes that the file lacks are filled with 0, or else it is refused.
     """
 
     kind: Literal["slices"] = "slices"
     axes: str | None = None
-    stack: str | None = None
+    stack: PathText | None = None
+    series: Series = None
+    allow_missing: bool = False
     dataset: str | None = None
     train_slices: Numbers = None
     validation_slices: Numbers = None
@@ -239,6 +275,7 @@ class SlicesSection(_ImagesSection):
     interpolates = True
 
     _can_be_mapped_back = model_validator(mode="after")(_mapped_back)
+    _one_stack = model_validator(mode="after")(_of_one_stack)
 
 
 class TripletsSection(_ImagesSection):
@@ -252,8 +289,8 @@ class TripletsSection(_ImagesSection):
     """
 
     kind: Literal["triplets"] = "triplets"
-    train: str = "train"
-    validation: str | None = None
+    train: PathText = "train"
+    validation: PathText | None = None
     validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
     match_histograms: bool = False
 
@@ -276,17 +313,22 @@ class LabelsSection(_PairsSection):
             ["T1", "T2"]; GT has the names of the first.
         stack: in place of folders; as of `SlicesSection`, and so are ``dataset`` and the numbers of slices.
         label_stack: the label images of the slices of ``stack``.
+        series, allow_missing: of each file, as of `FoldersSection`; of stacks only a number.
     """
 
     kind: Literal["labels"] = "labels"
-    low: str = "train/low"
-    GT: str = "train/GT"
+    low: PathText = "train/low"
+    GT: PathText = "train/GT"
     channels: list[str] | None = None
-    stack: str | None = None
-    label_stack: str | None = None
+    stack: PathText | None = None
+    label_stack: PathText | None = None
     dataset: str | None = None
     train_slices: Numbers = None
     validation_slices: Numbers = None
+    series: Series = None
+    allow_missing: bool = False
+
+    _one_stack = model_validator(mode="after")(_of_one_stack)
 
     needed = ("stack", "label_stack", "train_slices", "validation_slices")
     optional = True

@@ -7,6 +7,8 @@ from csbdeep.utils import move_image_axes
 
 from aeanet_tf.io.image import check_finite
 from aeanet_tf.io.labels import to_labels
+from aeanet_tf.models.given_images import check_predicted
+from aeanet_tf.models.normalizers import normalized
 from aeanet_tf.models.predict_arrays import kept_axes, mapped_back
 from aeanet_tf.prediction.orientations import mirrored
 
@@ -53,7 +55,7 @@ class FrameSource:
         pad: ``(before, after)`` along each of them.
 
     Raises:
-        InputError: on reading, NaN or infinite values.
+        InputError: on reading, values that are not finite or that float32 cannot hold, before or after normalisation.
     """
 
     dtype = np.dtype("float32")
@@ -75,7 +77,7 @@ class FrameSource:
     def __getitem__(self, slices):
         shown = [index[part] for index, part in zip(self._shown, slices, strict=True)]
         box = {a: slice(index.min(), index.max() + 1) for a, index in zip(self._spatial, shown, strict=True)}
-        x = self.normalizer.before(self._read(box), self.net_axes)
+        x = normalized(self.normalizer, self._read(box), self.net_axes, self.image.path)
         for axis, index in enumerate(shown):
             if x.shape[axis] != len(index) or (np.diff(index) < 0).any():
                 x = x.take(index - index.min(), axis)
@@ -129,6 +131,7 @@ class FrameTarget:
     def __init__(self, source, net_out_axes, mean, scale=None, probabilistic=False):
         self.mean, self.scale, self.probabilistic = mean, scale, probabilistic
         self.frame, self.image_axes, self.net_axes = source.frame, source.image_axes, source.net_axes
+        self.path = source.image.path
         self.net_out_axes, self.normalizer, self.n_channel_in = net_out_axes, source.normalizer, source.shape[-1]
         spatial = source.net_axes.replace("C", "")
         self._sizes = dict(zip(spatial, zip(source.size, source.pad, strict=True), strict=True))
@@ -139,6 +142,9 @@ class FrameTarget:
         Args:
             slices: one of each spatial axis of the source, or of the output; that of a projected axis is ignored.
             y: ``(*spatial, channels)`` in the network's output axes.
+
+        Raises:
+            InputError: the output is not finite, or not when it is mapped back.
         """
         spatial, out = self.net_axes.replace("C", ""), self.net_out_axes.replace("C", "")
         region = dict(zip(spatial if len(slices) == len(spatial) else out, slices, strict=True))
@@ -151,7 +157,9 @@ class FrameTarget:
                 return
             places[a] = slice(first - before, last - before)
             inner.append(slice(first - start, last - start))
-        self._write_cropped(places, y[tuple(inner)])
+        y = y[tuple(inner)]
+        check_predicted(self.path, y)
+        self._write_cropped(places, y)
 
     def _write_cropped(self, places, y):
         """Write the output without its padding; ``places`` are slices of the image by axis."""
@@ -161,7 +169,9 @@ class FrameTarget:
             self._put(self.scale, places, scale)
 
     def _restored(self, y):
-        return mapped_back(y, self.probabilistic, self.n_channel_in, self.normalizer, self.net_out_axes)
+        parts = mapped_back(y, self.probabilistic, self.n_channel_in, self.normalizer, self.net_out_axes)
+        check_predicted(self.path, *parts)
+        return parts
 
     def _put(self, writer, places, values, without=""):
         writer.write(*self._as_stored(places, values, without))

@@ -1,6 +1,6 @@
 """The training and validation images of a run, read, checked and normalised."""
 
-import glob
+import logging
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,9 +11,16 @@ from aeanet_tf.datasets.paired_em import prepare_paired_em, sub_images
 from aeanet_tf.datasets.pairs import pair_folders, read_npz, read_pair
 from aeanet_tf.datasets.samples import as_channels, load_sample_pairs
 from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import check_fits
-from aeanet_tf.models.normalizers import make_normalizer
+from aeanet_tf.io.image import check_fits, with_axes
+from aeanet_tf.io.image_path import ImagePath
+from aeanet_tf.io.ome_zarr import is_zarr
+from aeanet_tf.io.read import find_images
+from aeanet_tf.io.value_range import LEAST_SHARE
+from aeanet_tf.models.normalizers import make_normalizer, normalized
+from aeanet_tf.paths import matching_paths
 from aeanet_tf.sections.stack import parse_slices
+
+logger = logging.getLogger("aeanet_tf")
 
 
 class TrainingImages(NamedTuple):
@@ -23,8 +30,9 @@ class TrainingImages(NamedTuple):
         X, Y: to train on: arrays of patches from an ``.npz``, otherwise lists of whole images; of label images the
             values of the classes.
         validation: ``(X, Y)`` to validate on.
-        names: what messages call the pairs to train on, and those to validate on; empty where they are never told.
+        names: what messages call the pairs to train on, and those to validate on.
         triplets: the `TripletRecord` of every candidate, for slices of a stack.
+        files: what was read, files and folders of OME-Zarrs.
     """
 
     X: Any
@@ -32,6 +40,7 @@ class TrainingImages(NamedTuple):
     validation: tuple
     names: tuple = ((), ())
     triplets: list | None = None
+    files: tuple = ()
 
 
 def pairs_of_epoch(section, images):
@@ -49,8 +58,8 @@ def pairs_of_epoch(section, images):
 
 def load_npz(section, network):
     """Patches of a `NpzSection`."""
-    pattern = str(section.folder() / section.npz)
-    files = sorted(glob.glob(pattern))
+    pattern = section.folder() / section.npz
+    files = [str(path) for path in matching_paths(pattern)]
     if len(files) != 1:
         raise InputError(f"data.npz: {pattern} matches {len(files)} files, expected one")
     (X, Y), validation, axes = read_npz(files[0], section.validation_split, axes=section.axes)
@@ -60,7 +69,15 @@ def load_npz(section, network):
         if array.shape[-1] != n:
             raise InputError(f"{files[0]}: {name} has {array.shape[-1]} channels, the model is configured for {n}")
     names = [f"{files[0]}: patch {i}" for i in range(len(X) + len(validation[0]))]
-    return TrainingImages(X, Y, validation, (names[: len(X)], names[len(X) :]))
+    largest = max(max(-float(array.min()), float(array.max())) for array in (X, Y, *validation))
+    if largest > 1 / LEAST_SHARE:
+        logger.warning(
+            "%s: holds values up to %.3g, expected about 0 to 1; were they cut from images whose percentiles coincide? "
+            "`aeanet patches` normalises those by others",
+            files[0],
+            largest,
+        )
+    return TrainingImages(X, Y, validation, (names[: len(X)], names[len(X) :]), files=(files[0],))
 
 
 def load_sample(section, network):
@@ -74,7 +91,7 @@ def load_sample(section, network):
 def load_folders(section, network):
     """Images of a `FoldersSection`."""
     root = section.folder()
-    return _load_pairs(section, network, pair_folders(root / section.low, root / section.GT))
+    return _load_pairs(section, network, pair_folders(root / section.low, root / section.GT, **chosen_images(section)))
 
 
 def load_paired_em(section, network):
@@ -95,7 +112,12 @@ def _load_pairs(section, network, pairs, spread=False):
     """Read pairs of paths, or each `LabelFreeImage`, one by one."""
     parts, normalizer = held_out_pairs(section, pairs, spread=spread), make_normalizer(section.normalization)
     (X, Y, names), (*validation, others) = (_read(part, section.axes, network, normalizer) for part in parts)
-    return TrainingImages(X, Y, tuple(validation), (names, others))
+    files = tuple(file for part in parts for pair in part for file in _files_of(pair))
+    return TrainingImages(X, Y, tuple(validation), (names, others), files=files)
+
+
+def _files_of(pair):
+    return [pair.signal[0], pair.target[0]] if isinstance(pair, LabelFreeImage) else pair
 
 
 def held_out_pairs(section, pairs, channels=None, spread=False):
@@ -109,12 +131,25 @@ def held_out_pairs(section, pairs, channels=None, spread=False):
     """
     if section.validation_low is not None:
         root = section.folder()
-        return pairs, pair_folders(root / section.validation_low, root / section.validation_GT, channels)
+        folders = root / section.validation_low, root / section.validation_GT
+        return pairs, pair_folders(*folders, channels, **chosen_images(section))
     n = round(len(pairs) * section.validation_split)
     if not 0 < n < len(pairs):
         split = f"{section.validation_split} of {len(pairs)} pairs"
         raise InputError(f"data.validation_split: {split} leaves no image for training or for validation")
     return _split(pairs, n, spread)
+
+
+def chosen_images(section):
+    """Which images of files that hold several a section names, whether planes may be missing, and whether folders are
+    volumes; as keywords, those that the section has."""
+    return {name: getattr(section, name) for name in ("series", "allow_missing", "slices") if hasattr(section, name)}
+
+
+def stack_files(stack):
+    """The files of a `SerialStack`: one, or those of its slices."""
+    path = ImagePath.of(stack.path).path
+    return [path] if path.is_file() or is_zarr(path) else find_images(path)
 
 
 def chosen_numbers(section, kind, count=None, what="slices counted from 0"):
@@ -159,13 +194,10 @@ def network_image(image, axes, n_channel, normalizer):
     Raises:
         InputError: axes or channels that the network does not take; values that cannot be normalised.
     """
+    image = with_axes(image, axes)
     check_fits(image, axes, n_channel)
     array = move_image_axes(image.array, image.axes, axes, True)
-    try:
-        return normalizer.before(array, axes)
-    except InputError as error:
-        # A normaliser is not told the name.
-        raise InputError(f"{image.path}: {str(error).removeprefix('image: ')}") from error
+    return normalized(normalizer, array, axes, image.path)
 
 
 def _normalised(pair, network, normalizer):
@@ -174,4 +206,4 @@ def _normalised(pair, network, normalizer):
         pair = map(as_channels, pair)
     else:
         pair = ([image[..., None] for image in images] for images in pair)
-    return tuple([normalizer.before(image, network.axes) for image in images] for images in pair)
+    return tuple([normalized(normalizer, image, network.axes, "sample") for image in images] for images in pair)

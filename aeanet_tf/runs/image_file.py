@@ -6,7 +6,7 @@ from math import ceil, prod
 import numpy as np
 
 from aeanet_tf.errors import InputError, UnfinishedError
-from aeanet_tf.io.image import NIFTI_SUFFIXES, check_fits, image_suffix
+from aeanet_tf.io.image import NIFTI_SUFFIXES, check_fits, image_suffix, with_axes
 from aeanet_tf.io.labels import label_dtype
 from aeanet_tf.io.write import ImageTarget
 from aeanet_tf.models.normalizers import fit_normalizer
@@ -38,8 +38,9 @@ class ImageRun:
     """
 
     def __init__(self, model, image, targets):
-        self.model, self.image, self.path, self.targets = model, image, image.path, targets
         config = model.config
+        image = with_axes(image, config.axes)
+        self.model, self.image, self.path, self.targets = model, image, image.path, targets
         check_fits(self.image, config.axes, config.n_channel_in, frames=True)
         self.frames = frames_of(self.image, config.axes)
         by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))

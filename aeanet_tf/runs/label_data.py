@@ -13,7 +13,14 @@ from aeanet_tf.io.labels import to_classes, to_labels
 from aeanet_tf.io.nifti import check_same_place
 from aeanet_tf.io.read import read_image
 from aeanet_tf.models.normalizers import make_normalizer
-from aeanet_tf.runs.image_data import TrainingImages, chosen_numbers, held_out_pairs, network_image
+from aeanet_tf.runs.image_data import (
+    TrainingImages,
+    chosen_images,
+    chosen_numbers,
+    held_out_pairs,
+    network_image,
+    stack_files,
+)
 from aeanet_tf.sections.stack import open_stack
 
 logger = logging.getLogger("aeanet_tf")
@@ -36,21 +43,24 @@ def load_iseg(section, network):
 
 
 def _loaded(section, network, source):
-    parts, read = source(section, network)
-    normalizer, loaded = make_normalizer(section.normalization), []
+    parts, read, files = source(section, network)
+    normalizer, loaded, names = make_normalizer(section.normalization), [], []
     for part in parts:
-        pairs = [_prepared(read(item), network, normalizer) for item in part]
-        loaded.append(tuple(map(list, zip(*pairs, strict=True))))
+        prepared = [_prepared(read(item), network, normalizer) for item in part]
+        *images, own = map(list, zip(*prepared, strict=True))
+        loaded.append(tuple(images))
+        names.append(own)
     (X, Y), validation = loaded
     found = set().union(*(np.unique(image).tolist() for image in Y))
     missing = [value for value in network.labels if value not in found]
     if missing:
         logger.warning("model.labels: no training image has the class %s", ", ".join(map(str, missing)))
-    return TrainingImages(X, Y, validation)
+    return TrainingImages(X, Y, validation, tuple(names), files=tuple(files))
 
 
 def _prepared(pair, network, normalizer):
-    """A pair of `Image` in the network's axes, the first normalised, the second checked and with one channel."""
+    """A pair of `Image` in the network's axes, the first normalised, the second checked and with one channel; and the
+    name of the first."""
     image, labels = pair
     spatial = network.axes.replace("C", "")
     x = network_image(image, network.axes, network.n_channel_in, normalizer)
@@ -63,13 +73,16 @@ def _prepared(pair, network, normalizer):
         raise InputError(
             f"{labels.path}: shape {y.shape[:-1]} ({spatial}), expected {x.shape[:-1]} as {image.path} has"
         )
-    return x, y
+    return x, y, str(image.path)
 
 
 def _slices(section, network):
-    """Numbers of slices to train and to validate on, and how a slice and its labels are read."""
+    """Numbers of slices to train and to validate on, how a slice and its labels are read, and the files."""
     root = section.folder()
-    stacks = [open_stack(root / path, section.axes, section.dataset) for path in (section.stack, section.label_stack)]
+    stacks = [
+        open_stack(root / path, section.axes, section.dataset, **chosen_images(section))
+        for path in (section.stack, section.label_stack)
+    ]
     images, labels = stacks
     if (len(images), images.shape) != (len(labels), labels.shape):
         found, expected = (f"{len(s)} slices of {s.shape}" for s in (labels, images))
@@ -80,13 +93,13 @@ def _slices(section, network):
     def read(number):
         return tuple(Image(s.read(number), "YX", path=f"{s.path}, slice {number}") for s in stacks)
 
-    return chosen_numbers(section, "slices", len(images)), read
+    return chosen_numbers(section, "slices", len(images)), read, [file for s in stacks for file in stack_files(s)]
 
 
 def _files(section, network):
-    """Pairs of files to train and to validate on, and how a pair is read."""
+    """Pairs of files to train and to validate on, how a pair is read, and the files."""
     root = section.folder()
-    pairs = pair_folders(root / section.low, root / section.GT, section.channels)
+    pairs = pair_folders(root / section.low, root / section.GT, section.channels, **chosen_images(section))
     chosen = held_out_pairs(section, pairs, section.channels)
     both = set.intersection(*({low.resolve() for low, _ in pairs} for pairs in chosen))
     if both:
@@ -104,11 +117,14 @@ def _files(section, network):
         # Labels have no channels.
         return image, read_image(labels, section.axes and section.axes.replace("C", ""))
 
-    return chosen, read
+    files = []
+    for path, labels in (pair for part in chosen for pair in part):
+        files += [*(channel_paths(path, section.channels) if section.channels else [path]), labels]
+    return chosen, read, files
 
 
 def _subjects(section, network):
-    """Numbers of subjects to train and to validate on, and how one is read, cropped to its brain."""
+    """Numbers of subjects to train and to validate on, how one is read, cropped to its brain, and the files."""
     if tuple(network.labels) != LABELS or sorted(network.axes) != sorted("ZYXC"):
         raise InputError(
             f"model.labels, model.axes: {network.labels} and {network.axes}, expected {list(LABELS)} and ZYX for iSeg"
@@ -130,4 +146,8 @@ def _subjects(section, network):
             Image(to_labels(subject.labels[subject.crop], LABELS), "ZYX", path=path),
         )
 
-    return chosen, read
+    return (
+        chosen,
+        read,
+        [file for part in chosen for number in part for file in sorted(root.glob(f"subject-{number}-*"))],
+    )

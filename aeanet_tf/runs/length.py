@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, PositiveFloat, Tag
 from aeanet_tf.models.preparation import Section
 from aeanet_tf.models.training_settings import DecaySection
 
-Epochs = PositiveFloat
+Epochs = Annotated[PositiveFloat, Field(le=1e9)]
 """A number of passes over the data, which need not be whole."""
 
 FEWEST_VALIDATIONS = 10

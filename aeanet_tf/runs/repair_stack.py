@@ -16,11 +16,12 @@ from tqdm import tqdm
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import folder_made
-from aeanet_tf.io.image import SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
+from aeanet_tf.io.image import SUFFIXES, WRITTEN_TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
 from aeanet_tf.io.ome_zarr import is_zarr
 from aeanet_tf.io.write import ImageTarget, as_dtype
 from aeanet_tf.io.write_formats import target_format
-from aeanet_tf.sections.stack import HDF5_SUFFIXES, check_slice, is_pattern
+from aeanet_tf.paths import is_pattern
+from aeanet_tf.sections.stack import HDF5_SUFFIXES, check_slice
 from aeanet_tf.sections.triplets import TripletOptions, aligned_triplet
 
 logger = logging.getLogger("aeanet_tf")
@@ -42,16 +43,16 @@ def output_path(stack, output):
 
     Raises:
         InputError: another kind of file; the file is the input or would be one of its slices; it is a TIFF and does
-            not hold the stack's dtype: integers and floats other than uint8, uint16 and float32 are not converted,
-            since the slices that are there would change.
+            not hold the stack's dtype: integers and floats other than uint8, uint16, int16 and float32 are not
+            converted, since the slices that are there would change.
     """
     output = Path(output)
     source = Path(stack.path)
     suffix = output.suffix.lower()
-    if suffix in (*TIFF_SUFFIXES, ZARR_SUFFIX):
+    if suffix in (*WRITTEN_TIFF_SUFFIXES, ZARR_SUFFIX):
         path = output
     elif output.is_dir() or suffix not in (*SUFFIXES, *HDF5_SUFFIXES):
-        path = output / f"{_stem(source)}{ZARR_SUFFIX if _is_zarr(source) else '.tif'}"
+        path = output / f"{_stem(stack.path)}{ZARR_SUFFIX if _is_zarr(source) else '.tif'}"
     else:
         raise InputError(f"--output: {output}, expected a folder or a name ending in .tif, .tiff or .zarr")
     check_apart(stack, path)
@@ -59,11 +60,12 @@ def output_path(stack, output):
     return path
 
 
-def _stem(source):
+def _stem(place):
+    source = Path(place)
     if is_pattern(source):
-        source = source.parent
+        source = place = source.parent
     folder = source.is_dir() and not _is_zarr(source)
-    return source.resolve().name if folder else image_stem(source.resolve())
+    return source.resolve().name if folder else image_stem(place.resolve())
 
 
 def _is_zarr(source):
@@ -97,7 +99,7 @@ def _check_dtype(stack, path):
             raise
         instead = path.with_suffix(ZARR_SUFFIX)
         raise InputError(
-            f"{path}: the pixels of {stack.path} are {dtype}, ImageJ's TIFF holds uint8, uint16 and float32; "
+            f"{path}: the pixels of {stack.path} are {dtype}, ImageJ's TIFF holds uint8, uint16, int16 and float32; "
             f"write an OME-Zarr: --output {instead}"
         ) from error
 

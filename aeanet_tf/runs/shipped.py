@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.paths import named_path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 """Their folder."""
@@ -29,7 +30,7 @@ def find_config(name):
     Raises:
         InputError: there is neither.
     """
-    path = Path(name)
+    path = named_path(name)
     # A folder may well have the name of a data set and so of its configuration.
     if path.is_file() or path.is_absolute():
         return path

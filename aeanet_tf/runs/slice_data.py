@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.models.normalizers import normalized
 from aeanet_tf.models.slice_interpolation import pair_normalizer
-from aeanet_tf.runs.image_data import TrainingImages, chosen_numbers
+from aeanet_tf.runs.image_data import TrainingImages, chosen_images, chosen_numbers, stack_files
 from aeanet_tf.sections.alignment import to_common_histogram
 from aeanet_tf.sections.stack import open_stack
-from aeanet_tf.sections.triplet_folders import find_triplets, read_triplet
+from aeanet_tf.sections.triplet_folders import find_triplets, read_triplet, triplet_files
 from aeanet_tf.sections.triplets import make_triplets, summary, write_report
 from aeanet_tf.training.interpolation_losses import InterpolationLoss
 
@@ -32,21 +33,26 @@ def load_slices(section, network):
     """
     # Before the stack is read, since VGG-16 may be missing.
     InterpolationLoss(network.train_loss, network.train_vgg_weights)
-    stack = open_stack(section.folder() / section.stack, section.axes, section.dataset)
+    stack = open_stack(section.folder() / section.stack, section.axes, section.dataset, **chosen_images(section))
     slices = chosen_numbers(section, "slices", len(stack))
-    loaded, records = [], []
+    loaded, records, names = [], [], []
     for name, chosen in zip(("train_slices", "validation_slices"), slices, strict=True):
         try:
             triplets, candidates = make_triplets(stack, chosen, section.triplets)
         except InputError as error:
             raise InputError(f"data.{name}: {error}") from None
         logger.info("data.%s: %s", name, summary(candidates))
-        pairs = (_normalised(section.normalization, triplet.images) for triplet in triplets)
+        own = [f"{stack.path}, slice {triplet.slice}" for triplet in triplets]
+        pairs = (
+            _normalised(section.normalization, triplet.images, name)
+            for triplet, name in zip(triplets, own, strict=True)
+        )
+        names.append(own)
         loaded.append(tuple(map(list, zip(*pairs, strict=True))))
         records += candidates
     (X, Y), validation = loaded
     _check_range(Y)
-    return TrainingImages(X, Y, validation, triplets=records)
+    return TrainingImages(X, Y, validation, tuple(names), triplets=records, files=tuple(stack_files(stack)))
 
 
 def load_triplets(section, network):
@@ -74,11 +80,13 @@ def load_triplets(section, network):
     loaded = []
     for folders in (train, validation):
         images = (ready_made(folder, section.match_histograms) for folder in folders)
-        pairs = (_normalised(section.normalization, triplet) for triplet in images)
+        pairs = (_normalised(section.normalization, *item) for item in zip(images, folders, strict=True))
         loaded.append(tuple(map(list, zip(*pairs, strict=True))))
     (X, Y), held_out = loaded
     _check_range(Y)
-    return TrainingImages(X, Y, held_out)
+    names = tuple([str(folder) for folder in folders] for folders in (train, validation))
+    files = tuple(file for folder in (*train, *validation) for file in triplet_files(folder))
+    return TrainingImages(X, Y, held_out, names, files=files)
 
 
 def ready_made(folder, match_histograms):
@@ -104,9 +112,9 @@ def save_triplets(folder, records):
     write_report(Path(folder) / TRIPLETS_FILE, records)
 
 
-def _normalised(section, images):
+def _normalised(section, images, name):
     """Input and target of a triplet ``(3, y, x)``, normalised by the neighbours, as in prediction."""
     before, middle, after = images
-    normalizer = pair_normalizer(section, before, after)
-    neighbours = normalizer.before(np.stack([before, after]), "ZYX")
-    return np.moveaxis(neighbours, 0, -1), normalizer.before(middle[None], "ZYX")[0, ..., None]
+    normalizer = pair_normalizer(section, before, after, name)
+    neighbours = normalized(normalizer, np.stack([before, after]), "ZYX", name)
+    return np.moveaxis(neighbours, 0, -1), normalized(normalizer, middle[None], "ZYX", name)[0, ..., None]

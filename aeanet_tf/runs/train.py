@@ -6,8 +6,11 @@ from pathlib import Path
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.baselines import FILTERS_FILE
-from aeanet_tf.models.folder import known_normalization, model_class, weight_files
+from aeanet_tf.files import folder_made
+from aeanet_tf.models.folder import known_normalization, load_model, model_class, weight_files
 from aeanet_tf.models.initial_weights import assign, common_weights, differing_fields, source_model
+from aeanet_tf.models.network_size import check_size
+from aeanet_tf.models.training_run import locked_for_training
 from aeanet_tf.networks import as_spec, build_network
 from aeanet_tf.runs.config import is_same_run, load_run, save_run
 from aeanet_tf.runs.image_data import (
@@ -20,9 +23,11 @@ from aeanet_tf.runs.image_data import (
 )
 from aeanet_tf.runs.label_data import load_iseg, load_labels
 from aeanet_tf.runs.slice_data import TRIPLETS_FILE, load_slices, load_triplets, save_triplets
-from aeanet_tf.training import ResumableState, reduce_on_plateau
+from aeanet_tf.runs.split_check import warn_of_shared_images
+from aeanet_tf.runs.training_files import check_images, images_remark, save_images
+from aeanet_tf.training import DIVERGED_FILE, ResumableState, noted_divergence, reduce_on_plateau
 from aeanet_tf.training.devices import find_devices
-from aeanet_tf.training.pairs import MatchError
+from aeanet_tf.training.pairs import MatchError, PairError
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -54,7 +59,9 @@ def load_data(section, network):
         InputError: files that cannot be read or do not fit each other or the network; no image to train or to
             validate on; images that are to train and to validate on.
     """
-    return LOADERS[section.kind](section, network)
+    images = LOADERS[section.kind](section, network)
+    warn_of_shared_images(images, targets=not section.segments)
+    return images
 
 
 def model_config(config, pairs=None):
@@ -118,38 +125,50 @@ def _model_class(config):
     return trained
 
 
-def train_run(config, overwrite=False, verbose=1):
+def train_run(config, overwrite=False, verbose=1, wait=False):
     """Train the model of a `RunConfig`, or go on with its interrupted training.
 
     Args:
         config: the run.
         overwrite: train anew although the model folder holds a trained model or another run.
         verbose: Keras's.
+        wait: whether to wait where another process trains in the model folder.
 
     Returns:
         The trained model, with its best weights.
 
     Raises:
         InputError: wrong configuration or data; nothing has been written then.
+        BusyError: another process trains in the model folder, and ``wait`` is not set.
+        DivergedError: the training diverged, now or when it was run before; see `AEANet.train`.
     """
     folder = Path(config.model.basedir) / config.model.name
+    with folder_made(folder), locked_for_training(folder, wait) as killed:
+        if not overwrite and was_finished(folder, config, killed):
+            return _finished(folder)
+        return _train(folder, config, overwrite, verbose)
+
+
+def _train(folder, config, overwrite, verbose):
+    """`train_run` in a folder that no other process trains in."""
     resume = _may_resume(folder, config, overwrite)
     network = model_config(config)
+    check_size(network.spec)
     # A run that goes on has weights of its own, and no need of the model that it began with.
     start = {} if resume else _initial_weights(config, network)
     find_devices(config.training.devices, config.training.batch_size, "training.")
     images, trained = load_data(config.data, network), _model_class(config)
+    if resume:
+        check_images(folder, config.data, images.files)
     if config.training.epochs is not None:
         network = _of_length(config, pairs_of_epoch(config.data, images))
     data = _prepared(trained, network, images)
-    # Built only now: making the model writes its folder.
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder}: the model folder cannot be made ({error.strerror or error})") from error
+    # Built only now: making the model writes to its folder.
     if overwrite:
         _remove_training(folder)
     save_run(folder, config)
+    if not resume:
+        save_images(folder, config.data, images.files)
     if images.triplets is not None:
         save_triplets(folder, images.triplets)
     with warnings.catch_warnings():
@@ -193,18 +212,19 @@ def _prepared(trained, network, images):
     """What a class of models is trained on; images that it cannot be trained on are refused, by the names of files."""
     try:
         return trained.prepared_data(network, images.X, images.Y, images.validation)
-    except MatchError as error:
-        names = images.names[bool(error.data)]
-        raise InputError(
-            f"{names[error.index]}: {error.reason}; data.match_targets=false leaves them as they are"
-        ) from None
+    except PairError as error:
+        name = images.names[bool(error.data)][error.index] + ", its target" * (error.side == "Y")
+        help = "; data.match_targets=false leaves them as they are" * isinstance(error, MatchError)
+        raise InputError(f"{name}: {error.reason}{help}") from None
 
 
 def _remove_training(folder):
     """Remove what a former training left, lest its weights pass for those of the new one if that is killed early."""
     ResumableState(folder / "resume").clear()
-    for path in (*weight_files(folder), folder / "history.csv", folder / TRIPLETS_FILE, folder / FILTERS_FILE):
+    for path in weight_files(folder):
         path.unlink(missing_ok=True)
+    for name in ("history.csv", TRIPLETS_FILE, FILTERS_FILE, DIVERGED_FILE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def count_parameters(model):
@@ -212,9 +232,37 @@ def count_parameters(model):
     return sum(int(v.shape.num_elements()) for v in model.keras_model.trainable_variables)
 
 
+def is_unfinished(folder, config):
+    """Whether a model folder holds a training of this very run that the same command goes on with, or finishes."""
+    state = ResumableState(Path(folder) / "resume")
+    there = state.path.is_file() or was_finished(folder, config)
+    return there and is_same_run(load_run(folder), config)
+
+
+def was_finished(folder, config, killed=None):
+    """Whether a training of this very run was killed in its last operations, or diverged: all it left is there.
+
+    ``killed`` is who left a lock behind. The last thing that a training does is to remove it.
+    """
+    folder = Path(folder)
+    state, diverged = ResumableState(folder / "resume"), noted_divergence(folder)
+    ended = state.half_cleared or (killed and not state.path.exists()) or (diverged and diverged.kept)
+    return bool(ended and (folder / "weights_last.h5").exists() and is_same_run(load_run(folder), config))
+
+
+def _finished(folder):
+    """The model of a training that has come to its end, whose state is still to be removed."""
+    ResumableState(folder / "resume").clear()
+    diverged = noted_divergence(folder)
+    if diverged:
+        raise diverged
+    logger.info("%s: the training was finished, and stopped while it cleaned up", folder)
+    return load_model(folder)
+
+
 def _may_resume(folder, config, overwrite):
     """Whether an interrupted training of this very run can go on; an error where something else is in the way."""
-    if overwrite or not folder.exists():
+    if overwrite:
         return False
     if (folder / "resume" / "state.json").is_file():
         if is_same_run(load_run(folder), config):
@@ -225,5 +273,8 @@ def _may_resume(folder, config, overwrite):
         )
     killed_at_once = is_same_run(load_run(folder), config) and not (folder / "weights_last.h5").exists()
     if weight_files(folder) and not killed_at_once:
-        raise InputError(f"{folder}: holds a trained model; --overwrite replaces it, another model.name keeps it")
+        remark = images_remark(folder, config.data)
+        raise InputError(
+            f"{folder}: holds a trained model{remark}; --overwrite replaces it, another model.name keeps it"
+        )
     return False

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.errors import writing
-from aeanet_tf.files import write_text
+from aeanet_tf.files import read_json, write_text
+from aeanet_tf.locks import locked
 from aeanet_tf.prediction.kept import Features, Journal
 from aeanet_tf.prediction.plan import Plan
 
@@ -33,13 +34,19 @@ class RunState:
     def __init__(self, output, facts):
         self.digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
         self.folder = Path(output) / f"{PREFIX}{self.digest}"
-        others = [p.name for p in Path(output).glob(f"{PREFIX}*") if p != self.folder]
+        others = [p.name for p in Path(output).glob(f"{PREFIX}*") if p.is_dir() and p != self.folder]
         if others:
             logger.warning(
                 "%s holds what other, unfinished runs have done (%s); delete it if it is not wanted",
                 output,
                 ", ".join(sorted(others)),
             )
+
+    def locked(self, wait=False):
+        """Hold the run for this process, see `aeanet_tf.locks.locked`; workers of a cluster need no lock."""
+        hint = "--wait waits for its end, another --output predicts beside it"
+        path = self.folder.with_name(f"{self.folder.name}.lock")
+        return locked(path, "this prediction is being made", hint, wait)
 
     def finished(self, paths):
         """Whether these results are complete, and still what this run has written."""
@@ -61,7 +68,7 @@ class RunState:
         path = self._of(group) / "plan.json"
         if not path.exists():
             return None
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = read_json(path)
         return Plan(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
     def enter_plan(self, group, plan):

@@ -1,6 +1,5 @@
 """Serial sections: images of slices that follow each other, read one at a time."""
 
-import glob
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,16 +8,21 @@ from pathlib import Path
 import numpy as np
 
 from aeanet_tf.errors import InputError, expect
+from aeanet_tf.io.hdf5 import open_hdf5
 from aeanet_tf.io.image import ZARR_SUFFIX, check_axes, check_finite, resolve_axes
+from aeanet_tf.io.image_path import ImagePath, check_series
 from aeanet_tf.io.ome_zarr import is_zarr
 from aeanet_tf.io.read import StoredArray, find_images, open_image, read_image
-from aeanet_tf.io.tiff import Slices
+from aeanet_tf.io.series import series_paths
+from aeanet_tf.paths import is_pattern, named_path
 
 HDF5_SUFFIXES = (".h5", ".hdf", ".hdf5")
 # Where the CREMI volumes keep their images.
 HDF5_DATASET = "volumes/raw"
 # A slice between two others takes two others.
 _LEAST_SLICES = 3
+# Of a range that is not checked against what there is.
+_MOST_NUMBERS = 10**6
 
 
 def parse_slices(
@@ -40,7 +44,7 @@ def parse_slices(
     """
     numbers: set[int] = set()
     for part in str(text).split(","):
-        match = re.fullmatch(r"\s*([0-9]+)\s*(?:-\s*([0-9]+)\s*)?", part)
+        match = re.fullmatch(r"\s*([0-9]{1,18})\s*(?:-\s*([0-9]{1,18})\s*)?", part)
         expect(match is not None, field, repr(text), f"{what}, such as 7,12-13")
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
@@ -48,6 +52,7 @@ def parse_slices(
         # Before the range is listed, which may be long.
         if count is not None:
             check_slice(last, count, field)
+        expect(last - first < _MOST_NUMBERS, field, f"{part.strip()}, {last - first + 1} of them", "fewer")
         numbers.update(range(first, last + 1))
     return sorted(numbers)
 
@@ -74,7 +79,7 @@ class SerialStack:
         reader: gives the pixels of a slice, unchecked, Y and X in the order of ``axes``.
     """
 
-    path: Path
+    path: Path | ImagePath
     axes: str
     pixel_size: dict[str, float]
     unit: str | None
@@ -98,7 +103,13 @@ class SerialStack:
         return pixels if self.axes.index("Y") < self.axes.index("X") else np.ascontiguousarray(pixels.T)
 
 
-def open_stack(source: str | Path, axes: str | None = None, dataset: str | None = None) -> SerialStack:
+def open_stack(
+    source: str | Path,
+    axes: str | None = None,
+    dataset: str | None = None,
+    series: int | None = None,
+    allow_missing: bool = False,
+) -> SerialStack:
     """Open serial sections without reading all of them; one slice at a time is in memory.
 
     Args:
@@ -108,6 +119,8 @@ def open_stack(source: str | Path, axes: str | None = None, dataset: str | None 
             and for a folder Z followed by the axes of its files.
         dataset: path in the HDF5 file; None is "volumes/raw", as CREMI ships. Its attribute ``resolution``, one
             number in nm for each dimension, gives the pixel size.
+        series: number of the stack in a file that holds several; None takes the only one.
+        allow_missing: whether planes that the file lacks are filled, see `aeanet_tf.io.read.read_image`.
 
     Returns:
         The stack. A C axis of size 1 is dropped.
@@ -117,10 +130,12 @@ def open_stack(source: str | Path, axes: str | None = None, dataset: str | None 
             slices; the dataset is missing, or one is given for what is no HDF5 file; files of a folder differ in
             size or dtype.
     """
-    path = Path(source).expanduser()
+    path = named_path(source)
     axes = None if axes is None else check_axes(axes)
     zarr = path.suffix.lower() == ZARR_SUFFIX or is_zarr(path)
     several = path.is_dir() or is_pattern(path)
+    if series and (path.suffix.lower() in HDF5_SUFFIXES or (several and not zarr)):
+        raise InputError(f"{path}: series {series} was given, expected a file that holds several stacks")
     if path.suffix.lower() in HDF5_SUFFIXES and not several:
         stack = _open_hdf5(path, axes, HDF5_DATASET if dataset is None else dataset)
     elif dataset is not None:
@@ -128,18 +143,14 @@ def open_stack(source: str | Path, axes: str | None = None, dataset: str | None 
     elif several and not zarr:
         stack = _open_folder(path, axes)
     else:
-        image = open_image(path, axes)
-        stack = _stack(path, image.array, image.axes, image.pixel_size, image.unit)
+        (place,) = series_paths([path], check_series("series", series, several=False), allow_missing)
+        image = open_image(place, axes)
+        stack = _stack(place, image.array, image.axes, image.pixel_size, image.unit)
     expect(len(stack) >= _LEAST_SLICES, path, f"{len(stack)} slices", f"at least {_LEAST_SLICES}")
     return stack
 
 
-def is_pattern(path: Path) -> bool:
-    """Whether a source is a pattern of files, and no file or folder of that name."""
-    return glob.has_magic(str(path)) and not path.exists()
-
-
-def _stack(path: Path, array, axes: str, pixel_size: dict[str, float], unit: str | None) -> SerialStack:
+def _stack(path: Path | ImagePath, array, axes: str, pixel_size: dict[str, float], unit: str | None) -> SerialStack:
     """A stack from an array that is indexed with one slice a dimension."""
     kept = [dimension for dimension, axis in enumerate(axes) if axis != "C" or array.shape[dimension] > 1]
     letters = "".join(axes[dimension] for dimension in kept)
@@ -161,42 +172,12 @@ def _stack(path: Path, array, axes: str, pixel_size: dict[str, float], unit: str
     return SerialStack(path, letters, pixel_size, unit, array.dtype, shape, array.shape[serial], reader)
 
 
-@dataclass(frozen=True)
-class _Hdf5Dataset:
-    """A dataset of an HDF5 file, which is open only while it is read."""
-
-    path: Path
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    chunks: tuple[int, ...]
-
-    def read(self, slices: Slices) -> np.ndarray:
-        import h5py
-
-        with h5py.File(self.path) as file:
-            return file[self.name][slices].astype(self.dtype, copy=False)
-
-
 def _open_hdf5(path: Path, axes: str | None, dataset: str) -> SerialStack:
-    import h5py
-
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        with h5py.File(path) as file:
-            entry = file.get(dataset)
-            if not isinstance(entry, h5py.Dataset):
-                raise InputError(f"{path}: no dataset {dataset!r} in it, expected one of: {_datasets(file)}")
-            # A dataset without a value has no shape.
-            shape, dtype, chunks = entry.shape or (), entry.dtype, entry.chunks or entry.shape or ()
-            resolution = np.ravel(entry.attrs.get("resolution", ()))
-    except OSError as error:
-        raise InputError(f"{path}: not a readable HDF5 file ({error})") from error
+    source, resolution = open_hdf5(path, dataset)
+    shape = source.shape
     # HDF5 does not name its dimensions, so those that a user gave cannot contradict the file.
     stored = "Q" * max(0, len(shape) - 3) + "ZYX"[-len(shape) :] if axes is None else "Q" * len(shape)
-    kept, axes = resolve_axes(path, shape, dtype, stored, axes)
-    source = _Hdf5Dataset(path, dataset, shape, dtype.newbyteorder("="), chunks)
+    kept, axes = resolve_axes(path, shape, source.dtype, stored, axes)
     array = StoredArray(path, source, tuple(kept))
     return _stack(path, array, axes, _nanometres(resolution, len(shape), kept, axes), "nm")
 
@@ -207,15 +188,6 @@ def _nanometres(resolution: np.ndarray, dimensions: int, kept: list[int], axes: 
         return {}
     sizes = {axis: float(resolution[dimension]) for axis, dimension in zip(axes, kept, strict=True) if axis in "ZYX"}
     return sizes if all(np.isfinite(size) and size > 0 for size in sizes.values()) else {}
-
-
-def _datasets(file) -> str:
-    """The datasets of an open HDF5 file, in words."""
-    import h5py
-
-    names: list[str] = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    return ", ".join(names) or "none, the file has no datasets"
 
 
 def _open_folder(path: Path, axes: str | None) -> SerialStack:

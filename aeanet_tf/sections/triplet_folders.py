@@ -8,6 +8,7 @@ import numpy as np
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image import SUFFIXES
 from aeanet_tf.io.read import read_image
+from aeanet_tf.paths import named_path
 from aeanet_tf.sections.stack import by_number
 
 # Beside a list, where the paths in it begin.
@@ -28,7 +29,7 @@ def find_triplets(source: str | Path) -> list[Path]:
     Raises:
         InputError: the source is missing or names none, or a folder has images, but not three.
     """
-    source = Path(source).expanduser()
+    source = named_path(source)
     if source.is_file():
         return _listed(source)
     expect(source.is_dir(), source, "neither a folder nor a list of triplets", "one of both")
@@ -63,6 +64,11 @@ def _check(folder: Path) -> list[Path]:
     files = _images(folder)
     expect(len(files) == _TRIPLET, folder, f"{len(files)} images", "three: the slices before, in the middle and after")
     return files
+
+
+def triplet_files(folder: Path) -> list[Path]:
+    """The images of the folder of a triplet, in the order of the numbers in their names."""
+    return _images(folder)
 
 
 def holds_triplets(source: Path) -> bool:

@@ -7,18 +7,21 @@ load_backend()
 # ruff: noqa: E402  the backend comes first
 from aeanet_tf.training.batch_norm import ReestimateBatchNorm, reestimate
 from aeanet_tf.training.callbacks import AveragedWeights, BestWeights, CSVHistory, StopAtNaN, read_history
+from aeanet_tf.training.divergence import DIVERGED_FILE, StopAtDivergence, noted_divergence
 from aeanet_tf.training.losses import charbonnier, get_loss, laplace, mae, mse
 from aeanet_tf.training.optimisation import adam, reduce_on_plateau, seed_everything, staircase, warmup_cosine
 from aeanet_tf.training.patches import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
 from aeanet_tf.training.resume import ResumableState
 
 __all__ = [
+    "DIVERGED_FILE",
     "AveragedWeights",
     "BestWeights",
     "CSVHistory",
     "PatchSampler",
     "ReestimateBatchNorm",
     "ResumableState",
+    "StopAtDivergence",
     "StopAtNaN",
     "TripletSampler",
     "TripletValidationSet",
@@ -29,6 +32,7 @@ __all__ = [
     "laplace",
     "mae",
     "mse",
+    "noted_divergence",
     "read_history",
     "reduce_on_plateau",
     "reestimate",

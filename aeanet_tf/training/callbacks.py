@@ -9,6 +9,7 @@ import keras
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing, write_rows
 from aeanet_tf.networks.keras_internals import holds_average, set_holds_average
+from aeanet_tf.training.divergence import not_finite
 
 
 class StopAtNaN(keras.callbacks.TerminateOnNaN):
@@ -41,7 +42,7 @@ class BestWeights(keras.callbacks.Callback):
     """Callback: save the weights whenever the monitored loss reaches a new minimum.
 
     Without a validation in ``fit`` the training ``loss`` is monitored; an epoch that is not validated
-    (``validation_freq``) does not count once one has been.
+    (``validation_freq``) does not count once one has been. An epoch that diverged (`not_finite`) never counts.
 
     Args:
         path: file to write, replaced atomically: it always holds complete weights.
@@ -60,6 +61,8 @@ class BestWeights(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         name = self.monitor if self.monitor in logs else "loss"
+        if not_finite(self.model, logs):
+            return
         if self.monitored == self.monitor != name:
             return
         if self.monitored != name:
@@ -123,6 +126,6 @@ def read_history(path):
         try:
             rows = [{k: float(v) for k, v in row.items() if v != ""} for row in csv.DictReader(file)]
             return [{**row, "epoch": int(row["epoch"])} for row in rows]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, csv.Error) as error:
             reason = f"{type(error).__name__}: {error}"
             raise InputError(f"{path}: found no training history ({reason}), expected its CSV table") from None

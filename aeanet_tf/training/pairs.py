@@ -41,8 +41,8 @@ class ImagePairs:
         target_has_axis: whether Y keeps the projected axis with length 1.
         matches: the `Match` of each pair, None where targets are as given.
 
-    Raises ``InputError`` for empty data, lengths, ranks, channels or spatial shapes that do not agree; ``MatchError``
-    for a pair that cannot be matched.
+    Raises ``InputError`` for empty data, or lengths that do not agree; ``PairError`` for the first image whose rank,
+    channels or spatial shape do not fit; ``MatchError`` for a pair that cannot be matched.
     """
 
     def __init__(self, X, Y, projected_axis=None, match_targets=False):
@@ -66,9 +66,10 @@ class ImagePairs:
     def _check(self, i, x, y):
         channels = self.x[0].shape[-1]
         if len(x) != self.ndim + 1 or x[-1] != channels or min(x) == 0:
-            raise InputError(f"X[{i}]: found shape {x}, expected {self.ndim} spatial axes and {channels} channels")
+            raise PairError(i, f"found shape {x}, expected {self.ndim} spatial axes and {channels} channels")
         expected = self.target_shape(x[:-1]) + tuple(self.y[0].shape[-1:])
-        expect(tuple(y) == expected, f"Y[{i}]", f"shape {tuple(y)}", f"{expected} to go with X[{i}] of shape {x}")
+        if tuple(y) != expected:
+            raise PairError(i, f"found shape {tuple(y)}, expected {expected} to go with X[{i}] of shape {x}", side="Y")
 
     def __len__(self):
         return len(self.x)
@@ -91,18 +92,33 @@ class ImagePairs:
         return x, y if self.matches is None else self.matches[i].apply(y)
 
 
-class MatchError(InputError):
-    """A pair of images whose targets cannot be matched.
+class PairError(InputError):
+    """A pair of images that cannot be trained on.
 
     Attributes:
         index: of the pair.
         reason: in words that follow the name of the pair.
         data: which images, ``""`` for those to train on.
+        side: "X" or "Y", the one of the pair that is meant.
     """
 
-    def __init__(self, index, reason, data=""):
-        super().__init__(f"{data and data + ', '}pair {index} (X[{index}], Y[{index}]): {reason}")
-        self.index, self.reason, self.data = index, reason, data
+    def __init__(self, index, reason, data="", side="X"):
+        super().__init__(f"{data and data + ', '}{self._named(index, side)}: {reason}")
+        self.index, self.reason, self.data, self.side = index, reason, data, side
+
+    def _named(self, index, side):
+        return f"{side}[{index}]"
+
+    def of(self, data):
+        """The same of other images, such as "validation_data"."""
+        return type(self)(self.index, self.reason, data, self.side)
+
+
+class MatchError(PairError):
+    """A pair of images whose targets cannot be matched."""
+
+    def _named(self, index, side):
+        return f"pair {index} (X[{index}], Y[{index}])"
 
 
 class Match(NamedTuple):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from aeanet_tf.errors import InputError, expect
-from aeanet_tf.training.pairs import ImagePairs
+from aeanet_tf.training.pairs import ImagePairs, PairError
 from aeanet_tf.training.prefetching import ahead, default_workers, prefetched
 
 logger = logging.getLogger("aeanet_tf")
@@ -87,16 +87,17 @@ class PatchSampler(keras.utils.PyDataset):
     def _check_patch_size(self, patch_size):
         shapes = self._pairs.shapes
         if patch_size is None:
-            expected = "patches of one shape, or a patch_size to crop them to"
             for i, shape in enumerate(shapes):
-                expect(shape == shapes[0], f"X[{i}]", f"spatial shape {shape} where X[0] has {shapes[0]}", expected)
+                if shape != shapes[0]:
+                    expected = "expected patches of one shape, or a patch_size to crop them to"
+                    raise PairError(i, f"found spatial shape {shape} where X[0] has {shapes[0]}, {expected}")
             return shapes[0]
         fits = isinstance(patch_size, list | tuple | np.ndarray) and len(patch_size) == self._pairs.ndim
         expect(fits, "patch_size", repr(patch_size), f"{self._pairs.ndim} numbers, as X has axes")
         patch_size = tuple(_whole("patch_size", n, 1) for n in patch_size)
         for i, shape in enumerate(shapes):
-            fits = all(p <= n for p, n in zip(patch_size, shape, strict=True))
-            expect(fits, "patch_size", patch_size, f"at most {shape}, the size of X[{i}]")
+            if any(p > n for p, n in zip(patch_size, shape, strict=True)):
+                raise PairError(i, f"patch_size: found {patch_size}, expected at most {shape}, its size")
         return patch_size
 
     @property
@@ -210,7 +211,10 @@ def _stack(images):
     for target, image in zip(batch, images, strict=True):
         if image.shape != target.shape:
             raise InputError(f"augment: found a patch of shape {image.shape}, expected {target.shape} as of the first")
-        target[...] = image
+        with np.errstate(over="ignore"):
+            target[...] = image
+    finite = bool(np.isfinite([batch.min(), batch.max()]).all())
+    expect(finite, "training images", "values that are not finite in float32", "finite ones, also from an augmenter")
     return batch
 
 
@@ -244,11 +248,18 @@ class ValidationSet(keras.utils.PyDataset):
         expect(len(div_by) == ndim, "div_by", div_by, f"one number, or {ndim} as X has spatial axes")
         smallest = np.min(self._pairs.shapes, axis=0)
         self.size = tuple(int(n) // _whole("div_by", d, 1) * d for n, d in zip(smallest, div_by, strict=True))
-        expect(0 not in self.size, "X", f"a validation image of {tuple(map(int, smallest))}", f"at least {div_by}")
+        for i, shape in enumerate(self._pairs.shapes if 0 in self.size else ()):
+            if any(n < d for n, d in zip(shape, div_by, strict=True)):
+                raise PairError(i, f"found size {shape}, expected at least {div_by} to validate on")
         if at_most is not None:
             self.size = tuple(min(n, most) for n, most in zip(self.size, at_most, strict=True))
-        limit = 0 if max_positions is None else _whole("max_positions", max_positions, 1)
-        self.batch_size = min(len(self._pairs), max(1, limit // math.prod(self.size)))
+        self._limit = 0 if max_positions is None else _whole("max_positions", max_positions, 1)
+        self.batch_size = min(len(self._pairs), max(1, self._limit // math.prod(self.size)))
+
+    def crop(self, at_most):
+        """Crop images to no more than a size from now on, a multiple of ``div_by``."""
+        self.size = tuple(min(n, most) for n, most in zip(self.size, at_most, strict=True))
+        self.batch_size = min(len(self._pairs), max(1, self._limit // math.prod(self.size)))
 
     @property
     def image_count(self):

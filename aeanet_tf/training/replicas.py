@@ -69,12 +69,15 @@ class ReplicatedModel(keras.Model):
 
         Args:
             x: a `prefetched` data set, as of `PatchSampler.fit_arguments`; the number of replicas divides its batches.
-            validation_data: a `ValidationSet`, each of whose batches goes to one replica.
+            validation_data: a `ValidationSet`, each of whose batches goes to one replica; ``None`` for none.
             kwargs: of ``keras.Model.fit``.
 
         Returns:
             Keras's ``History``.
         """
+        if validation_data is None:
+            with self.strategy.scope():
+                return super().fit(x, **kwargs)
         batches = -(-len(validation_data) // self.replicas)
         with self.strategy.scope():
             return super().fit(
@@ -133,7 +136,8 @@ class ReplicatedModel(keras.Model):
 class CollectWeights(keras.callbacks.Callback):
     """Callback: give the weights of what is trained to a network, after each epoch and its validation.
 
-    Statistics of replicas are merged before the validation. Put it before callbacks that save that network.
+    Statistics of replicas are merged before the validation, or at the end of the epoch. Put it before callbacks that
+    save that network.
 
     Args:
         network: the same network on one device, in float32.
@@ -148,6 +152,8 @@ class CollectWeights(keras.callbacks.Callback):
             self.model.merge_statistics()
 
     def on_epoch_end(self, epoch, logs=None):
+        # Merged already where Keras has validated, which changes nothing.
+        self.on_test_begin()
         self._network.set_weights(self.model.get_weights())
 
 

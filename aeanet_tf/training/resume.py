@@ -1,17 +1,21 @@
 """Stop a training anywhere, go on as if nothing had happened."""
 
 import contextlib
+import io
 import json
-import math
 import uuid
+import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.files import replacing, write_text
+from aeanet_tf.files import read_json, replacing, write_text
+from aeanet_tf.training.divergence import not_finite
 
+# Files of a state; Keras's format is that of earlier versions.
+_PATTERNS = ("state-*.npz", "state-*.weights.h5", ".partial-state*")
 # What the callbacks of Keras (plateau, early stopping, checkpoint) and of this package carry on.
 _CARRIED = ("best", "monitored", "wait", "cooldown_counter", "best_epoch", "stopped_epoch", "averaged")
 
@@ -32,8 +36,8 @@ class ResumableState(keras.callbacks.Callback):
 
     In ``folder`` stand ``state.json`` and the weights file that it names. The weights are written first,
     under a name never used before, then the JSON is replaced in one step, then older weights go: at
-    whichever point the process is killed, the JSON names a complete file of the same epoch. An epoch whose
-    loss is not finite is not saved. Best weights kept in memory by ``EarlyStopping`` are not saved either.
+    whichever point the process is killed, the JSON names a complete file of the same epoch. An epoch that
+    diverged (`not_finite`) is not saved. Best weights kept in memory by ``EarlyStopping`` are not saved either.
 
     Args:
         folder: where to save; made if absent.
@@ -67,12 +71,12 @@ class ResumableState(keras.callbacks.Callback):
         if not self.path.exists():
             return 0
         try:
-            saved = json.loads(self.path.read_text(encoding="utf-8"))
-            epoch, weights, states = saved["epoch"], self.folder / saved["weights"], saved["callbacks"]
-            seeds, step = saved["seeds"], saved["step"]
-        except (ValueError, KeyError, TypeError) as error:
+            epoch, step, weights, seeds, states = _fields(read_json(self.path, constants=True))
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"{self.path}: found no training state ({error}), expected one of a training") from None
-        self._load(model, weights, seeds, step)
+        self._load(model, self.folder / weights, seeds, step)
         # Keras resets its callbacks when training begins, so theirs waits until then.
         self._pending = states
         self._set_others()
@@ -82,14 +86,14 @@ class ResumableState(keras.callbacks.Callback):
         model.optimizer.build(model.trainable_variables)
         variables = _seed_states(model)
         try:
-            model.load_weights(str(path))
+            _read_variables(model, path)
             for variable, value in zip(variables, seeds, strict=True):
                 variable.assign(np.array(value, "uint32"))
             # Keras loads what it can of another optimiser and only warns.
             if int(model.optimizer.iterations.numpy()) != step:
                 raise ValueError(f"another optimiser than {type(model.optimizer).__name__}")
-        except (ValueError, OSError) as error:
-            reason = str(error).strip().splitlines()[0]
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise InputError(f"{path}: found weights of another model ({reason}), expected those of this one") from None
 
     def on_train_begin(self, logs=None):
@@ -99,15 +103,14 @@ class ResumableState(keras.callbacks.Callback):
         self._pending = []
 
     def on_epoch_end(self, epoch, logs=None):
-        if math.isfinite((logs or {}).get("loss", 0.0)):
+        if not not_finite(self.model, logs):
             self.save(epoch + 1)
 
     def save(self, epoch):
         """Save the state after ``epoch`` epochs. ``on_epoch_end`` calls it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        weights = self.folder / f"state-{epoch:04d}-{uuid.uuid4().hex[:8]}.weights.h5"
+        weights = self.folder / f"state-{epoch:04d}-{uuid.uuid4().hex[:8]}.npz"
         with replacing(weights) as partial:
-            self.model.save_weights(str(partial))
+            partial.write_bytes(_packed(self.model))
         state = {
             "epoch": epoch,
             "weights": weights.name,
@@ -125,11 +128,20 @@ class ResumableState(keras.callbacks.Callback):
         with contextlib.suppress(OSError):  # absent, or with something of the user's in it
             self.folder.rmdir()
 
+    @property
+    def half_cleared(self):
+        """Whether a run was killed in `clear`: the folder is there, and nothing in it to go on with."""
+        if not self.folder.is_dir() or self.path.exists():
+            return False
+        return set(self.folder.iterdir()) == set(self._files())
+
+    def _files(self):
+        return [path for pattern in _PATTERNS for path in self.folder.glob(pattern)]
+
     def _remove(self, keep=None):
-        for pattern in ("state-*.weights.h5", ".partial-state*"):
-            for path in self.folder.glob(pattern):
-                if path != keep:
-                    path.unlink(missing_ok=True)
+        for path in self._files():
+            if path != keep:
+                path.unlink(missing_ok=True)
 
     def _set_others(self):
         """Give the saved values to the callbacks, matched by class and by their order within it."""
@@ -143,11 +155,55 @@ class ResumableState(keras.callbacks.Callback):
                     setattr(callback, attribute, value)
 
 
+def _fields(saved):
+    """The fields of a state; `ValueError`, `KeyError` or another where one is not what was saved."""
+    epoch, step, weights, seeds, states = (saved[name] for name in ("epoch", "step", "weights", "seeds", "callbacks"))
+    numbers = [type(n) is int and n >= 0 for n in (epoch, step)]
+    # What callbacks carry is set as their attributes: no others than those.
+    carried = [item for state in states for item in state["values"].items()]
+    fit = [
+        name in _CARRIED and (value is None or isinstance(value, str if name == "monitored" else (int, float)))
+        for name, value in carried
+    ]
+    named = [isinstance(state["class"], str) for state in states]
+    if not all((*numbers, *fit, *named)) or Path(weights).name != weights:
+        raise ValueError("values of another kind")
+    return epoch, step, weights, seeds, states
+
+
 def _state(callback):
     values = {name: getattr(callback, name) for name in _CARRIED if hasattr(callback, name)}
     # Keras leaves NumPy and backend scalars here and there; JSON keeps a float to the last bit.
     values = {k: v if v is None or isinstance(v, str | int) else float(v) for k, v in values.items()}
     return {"class": type(callback).__name__, "values": values}
+
+
+def _variables(model):
+    return [*model.weights, *model.optimizer.variables]
+
+
+def _packed(model):
+    """The weights and the optimiser's variables as the bytes of an ``.npz``.
+
+    In memory first: what is written at once fails at once on a full disk, where Keras's HDF5 leaves tracebacks.
+    """
+    file = io.BytesIO()
+    np.savez(file, *(keras.ops.convert_to_numpy(variable) for variable in _variables(model)))
+    return file.getbuffer()
+
+
+def _read_variables(model, path):
+    if path.suffix == ".h5":
+        model.load_weights(str(path))
+        return
+    variables = _variables(model)
+    with np.load(path, allow_pickle=False) as file:
+        arrays = [file[f"arr_{i}"] for i in range(len(file.files))]
+    found, expected = ([(tuple(v.shape), str(v.dtype)) for v in group] for group in (arrays, variables))
+    if found != expected:
+        raise ValueError("variables of other shapes")
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
 
 
 def _seed_states(model):

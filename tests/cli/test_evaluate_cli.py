@@ -366,3 +366,38 @@ def test_the_parser_is_light_and_knows_every_protocol():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_images_of_a_file_are_matched_by_their_numbers(tmp_path, capsys):
+    for name in ("pred", "GT", "low"):
+        (tmp_path / name).mkdir()
+    for name, first in (("GT", 0), ("low", 20)):
+        with tifffile.TiffWriter(tmp_path / name / "p.ome.tif", ome=True) as tif:
+            for number in range(2):
+                tif.write(image(number + first), metadata={"axes": "YX"})
+    for number in range(2):
+        write_image(tmp_path / "pred" / f"p_s{number}.tif", image(number + 10), "YX")
+    output = tmp_path / "scores.csv"
+    for series, numbers in (("all", [0, 1]), ("1", [1])):
+        prediction = tmp_path / "pred" if series == "all" else tmp_path / "pred" / "p_s1.tif"
+        given = [
+            "--prediction",
+            prediction,
+            "--gt",
+            tmp_path / "GT",
+            "--input",
+            tmp_path / "low",
+            "--protocol",
+            "plain",
+        ]
+        run(*given, "--series", series, "--output", output)
+        with open(output, newline="") as file:
+            lines = list(csv.DictReader(file))
+        assert [line["file"] for line in lines] == [f"p_s{number}.tif" for number in numbers]
+        for line, number in zip(lines, numbers, strict=True):
+            truth = image(number)
+            for name, other in (("psnr", number + 10), ("input_psnr", number + 20)):
+                expected = get_protocol("plain")(truth, image(other))["psnr"]
+                assert float(line[name]) == pytest.approx(expected)
+    with pytest.raises(InputError, match="holds 2 images"):
+        run("--prediction", tmp_path / "GT", "--gt", tmp_path / "GT")

@@ -80,6 +80,7 @@ def test_bioimageio_package_from_a_real_file(folder, tmp_path):
         (["--format", "fiji", "--target", "tf2.3"], "target: 'tf2.3' is unknown, expected one of tf1.12, tf1.15"),
         (["--format", "keras", "--target", "tf1.15"], "--target: belongs to --format fiji, found keras"),
         (["--format", "onnx", "--license", "MIT"], "--license: belongs to --format bioimageio, found onnx"),
+        (["--format", "fiji", "--series", "1"], "--series: chooses the --test-image, found none"),
         (["--format", "bioimageio", "--license", "MIT"], "--author missing"),
         (["--format", "bioimageio"], "--author and --license missing"),
         (["--format", "keras", "--output", "m.h5"], "m.h5: ends with .h5, expected .keras"),

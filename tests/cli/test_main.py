@@ -1,7 +1,9 @@
 """The command answers at once, says what is wrong in one line, and keeps TensorFlow's chatter to itself."""
 
+import contextlib
 import resource
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -158,3 +160,18 @@ def test_scripts_exit_with_the_code_of_the_command(monkeypatch, capfd, tmp_path)
     assert exit.value.code == 2
     assert capfd.readouterr().err == f"aeanet: error: {tmp_path}: the folder is empty, expected images " \
         "(tif, tiff, png, bmp, jpg, jpeg, nii, nii.gz, hdr, zarr)\n"  # fmt: skip
+
+
+def test_an_interruption_that_was_swallowed_is_none_of_the_programs_errors(monkeypatch, capfd):
+    """Keras catches everything in places, and goes on with what is wrong then."""
+
+    def run(args):
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        raise ValueError("None values not supported")
+
+    monkeypatch.setattr("aeanet_tf.cli.configs.run", run)
+    before = signal.getsignal(signal.SIGINT)
+    assert cli.main(["configs"]) == 130
+    assert capfd.readouterr().err.splitlines()[-1] == "aeanet: interrupted"
+    assert signal.getsignal(signal.SIGINT) is before

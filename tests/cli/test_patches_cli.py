@@ -88,7 +88,7 @@ def test_reduce_writes_a_target_of_one_plane(folder):
     [
         ({"source": ["low", "none"]}, "none: no such folder"),
         ({"pattern": ["*.czi"]}, r"no image matches \*\.czi"),
-        ({"axes": ["ZYX"], "patch-size": [4, 8, 8]}, r"0\.tif: shape \(24, 32\) does not fit axes ZYX"),
+        ({"axes": ["ZYX"], "patch-size": [4, 8, 8]}, r"0\.tif: shape \(1, 24, 32\) \(ZYX\), smaller"),
         ({"axes": ["YY"]}, "axes: found 'YY'"),
         ({"patch-size": [8]}, "expected 2 sizes for the axes YX"),
         ({"patch-size": [8, 64]}, r"smaller than a patch of \(8, 64\)"),
@@ -114,3 +114,19 @@ def test_unpaired_and_unequal_images_are_named(folder):
     with pytest.raises(InputError, match=r"GT.2\.tif: shape \(24, 31\).*low.2\.tif has \(24, 32\)"):
         run(*arguments(folder))
     assert not (folder / "out").exists()
+
+
+def test_every_image_of_a_file_and_endings_in_capitals(folder):
+    rng = np.random.default_rng(1)
+    for name in ("low", "GT"):
+        (folder / name / "0.tif").rename(folder / name / "0.TIF")
+        with tifffile.TiffWriter(folder / name / "p.ome.btf", ome=True, bigtiff=True) as tif:
+            for _ in range(2):
+                tif.write(rng.random((24, 32)).astype(np.float32), metadata={"axes": "YX"})
+    with pytest.raises(InputError, match=r"p\.ome\.btf: holds 2 images"):
+        run(*arguments(folder))
+    run(*arguments(folder, series=["all"]))
+    assert len(np.load(folder / "out" / "train.npz")["X"]) == 4 * 5
+    (folder / "GT" / "p.ome.btf").write_bytes((folder / "GT" / "0.TIF").read_bytes())
+    with pytest.raises(InputError, match=r"GT/p\.ome\.btf: found 1 images in it, expected 2 as .*low/p\.ome\.btf has"):
+        run(*arguments(folder, series=["all"]))

@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from aeanet_tf import downloads
 from aeanet_tf.datasets.catalogue import DATASETS, Dataset, get_dataset
 from aeanet_tf.datasets.download import download
 from aeanet_tf.errors import InputError, UnfinishedError
@@ -301,3 +302,22 @@ def test_the_catalogue_is_in_order():
         assert bool(each.url) == bool(each.file) != bool(each.layout)
         assert each.url is None or each.url.startswith(("https://", "http://csbdeep."))
         assert each.sha256 is None or (len(each.sha256) == 64 and int(each.sha256, 16))
+
+
+def test_a_file_that_the_disk_does_not_hold_is_not_begun(server, tmp_path, monkeypatch):
+    usage = downloads.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    with pytest.raises(
+        UnfinishedError, match=r"set\.zip: found 500 kB to download, 1 kB free, expected more of the disk"
+    ):
+        download(dataset(server.url), tmp_path / "data")
+    assert names(tmp_path / "data") == []
+
+
+@pytest.mark.parametrize(
+    "state", [{"total": "5", "mark": '"a"'}, {"total": 10**30, "mark": 5}, {"total": [], "mark": {}}]
+)
+def test_a_note_of_a_part_that_is_damaged_begins_anew(server, tmp_path, state):
+    (tmp_path / "set.zip.part").write_bytes(b"part")
+    (tmp_path / "set.zip.part.json").write_text(json.dumps({"url": f"{server.url}/set.zip", **state}))
+    assert contents(download(dataset(server.url), tmp_path).folder) == ENTRIES

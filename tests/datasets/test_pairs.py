@@ -42,6 +42,21 @@ def test_pairs_match_by_name_whatever_the_extension(folders):
     assert [image.array[0, 0] for image in lows] == [image.array[0, 0] for image in gts] == [1, 0, 2]
 
 
+def test_volumes_in_folders_of_slices_match_by_the_folders_names(tmp_path):
+    volumes = np.random.default_rng(0).integers(0, 99, (2, 2, 4, 8, 9)).astype(np.uint8)
+    for side, volume in zip(("low", "GT"), volumes, strict=True):
+        for name, slices in zip(("one", "two"), volume, strict=True):
+            (tmp_path / side / name).mkdir(parents=True)
+            for z, plane in enumerate(slices):
+                tifffile.imwrite(tmp_path / side / name / f"{side}{z + 8}.tif", plane)
+    pairs = pair_folders(tmp_path / "low", tmp_path / "GT", slices=True)
+    assert [[path.name for path in pair] for pair in pairs] == [["one", "one"], ["two", "two"]]
+    for number, pair in enumerate(pairs):
+        for image, expected in zip(read_pair(*pair), volumes[:, number], strict=True):
+            assert image.axes == "ZYX"
+            np.testing.assert_array_equal(image.array, expected)
+
+
 def test_names_without_partner_are_counted_on_either_side(folders):
     low, gt = folders
     for number in range(6):

@@ -183,7 +183,7 @@ def test_filters_are_kept_as_json(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "found no JSON"),
+        ("{", "not valid JSON, line 1"),
         ("[1]", r"filters: found \[1\], expected an object with sigma and strength"),
         ('{"strength": 1}', "expected an object with sigma"),
         ('{"sigma": "2"}', "filters.sigma: found '2', expected a number"),
@@ -191,7 +191,7 @@ def test_filters_are_kept_as_json(tmp_path):
         ('{"sigma": NaN}', "filters.sigma: found nan, expected a number"),
         ('{"sigma": 1, "strength": 0}', "filters.strength: found 0.0, expected a positive number or null"),
         ('{"sigma": 1, "gaussian_score": true}', "filters.gaussian_score: found True"),
-        ("\xff", "found no JSON"),
+        ("\xff", "cannot be read"),
     ],
 )
 def test_other_files_are_refused(tmp_path, text, message):

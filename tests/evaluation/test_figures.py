@@ -33,6 +33,12 @@ def drawn(tmp_path, monkeypatch):
     return draw
 
 
+def test_names_are_no_formulas(drawn):
+    for name in ("a$\\frac$b", "$x$", "latin-\udcfc", "two\nlines"):
+        axes = drawn(title=name, images={**IMAGES, "input": GT})
+        assert axes["input"].figure.get_suptitle().startswith(name[0])
+
+
 def _spy(init, seen):
     def wrapped(self, *args, **kwargs):
         seen.append(self)

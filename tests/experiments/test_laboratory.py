@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import DivergedError, InputError
 from aeanet_tf.experiments import laboratory as laboratory_module
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.laboratory import Case, Laboratory, Method
@@ -236,5 +236,5 @@ def test_wrong_configurations_are_one_line(data, tmp_path):
 
 def test_a_training_that_diverges_at_once_says_so(data, tmp_path):
     lab = laboratory(data, tmp_path, overrides=(*SMALL, "training.learning_rate=1e30"))
-    with pytest.raises(InputError, match="diverged in its first epoch"):
+    with pytest.raises(DivergedError, match=r"diverged in epoch 1 of .*nothing was learned before"):
         lab.model(lab.config("small", METHOD, 0))

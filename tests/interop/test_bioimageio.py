@@ -215,9 +215,37 @@ def test_normalisation_becomes_processing(core, tmp_path):
     assert (after.kwargs.gain, after.kwargs.offset) == (250, 20)
     # CSBDeep does not map back where the channels differ in number.
     assert len(steps(to_two, RANGE)[0]) == 1 and steps(to_two, RANGE)[1] == []
-    (before,), after = steps(model, NormalizationSection(low=1, high=99))
+    (before, bound), after = steps(model, NormalizationSection(low=1, high=99))
     assert (before.kwargs.min_percentile, before.kwargs.max_percentile) == (1, 99)
+    assert (bound.kwargs.min, bound.kwargs.max) == (-1e6, 1e6)
     assert list(before.kwargs.axes) == ["y", "x"] and after == []
+
+
+def test_a_package_gives_finite_values_of_images_whose_percentiles_coincide(packages, core, in_tmp_path):
+    """Of a constant what the model itself gives. Of sparse signal something else, which the documentation says."""
+    model, _, path = packages["em"]
+    constant = np.full((56, 52, 2), 300, "float32")
+    expected = model.predict(np.zeros_like(constant), "YXC", None)
+    assert np.abs(run(core, path, constant) - expected).max() < 1e-4 * np.ptp(expected)
+    sparse = constant.copy()
+    sparse[20, 30:33] = 4e9
+    assert np.isfinite(run(core, path, sparse)).all()
+    with zipfile.ZipFile(path) as archive:
+        assert "Where they coincide (sparse signal, saturation)" in archive.read("README.md").decode()
+
+
+def test_a_test_image_whose_percentiles_coincide_is_refused(core, tmp_path):
+    image = np.zeros((68, 68))
+    image[30, 30:33] = 7
+    for wrong, expected in (
+        (image, "an image whose percentiles 2 and 99.8 coincide"),
+        (np.where(image > 0, np.inf, 0), "NaN or inf"),
+    ):
+        with pytest.raises(InputError, match=f"test_image: .*{expected}"):
+            export_bioimageio(
+                make_model("unet"), tmp_path / "m", normalization=NormalizationSection(), test_image=wrong, **FACTS
+            )
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

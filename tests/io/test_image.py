@@ -153,7 +153,7 @@ def test_colour_is_a_channel_axis(tmp_path):
         assert image.axes == "YXC"
         np.testing.assert_array_equal(image.array, colour)
     assert read_image(tmp_path / "grey.png").axes == "YX"
-    with pytest.raises(InputError, match=r"a\.png.*\(9, 8, 3\).*YX"):
+    with pytest.raises(InputError, match=r"a\.png: found colours, expected grey levels"):
         read_image(tmp_path / "a.png", "YX")
 
 
@@ -210,9 +210,9 @@ def test_complex_pixels_and_unknown_formats_are_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", numbered("YX").astype(np.complex64))
     with pytest.raises(InputError, match="complex64"):
         read_image(tmp_path / "a.tif")
-    (tmp_path / "a.czi").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"'\.czi'"):
-        read_image(tmp_path / "a.czi")
+    (tmp_path / "a.xyz").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"'\.xyz'"):
+        read_image(tmp_path / "a.xyz")
     (tmp_path / "text.tif").write_text("not an image")
     with pytest.raises(InputError, match=r"text\.tif: not a readable TIFF"):
         read_image(tmp_path / "text.tif")

@@ -172,6 +172,21 @@ def test_what_does_not_fit_is_not_written(tmp_path):
     assert not [path for path in tmp_path.iterdir() if "out" in path.name]
 
 
+def test_a_place_that_means_nothing_is_not_written_and_no_log_shows(tmp_path, capfd):
+    image = nibabel.Nifti1Image(voxels(), None)
+    image.header["pixdim"][1:4] = np.nan, np.inf, -1
+    (tmp_path / "v.nii").write_bytes(bytes(image.header.binaryblock) + bytes(4) + voxels().tobytes(order="F"))
+    content = bytearray((tmp_path / "v.nii").read_bytes())
+    content[108:112], content[344:348] = np.float32(352).tobytes(), b"n+1\0"
+    (tmp_path / "v.nii").write_bytes(content)
+    like = read_nifti(tmp_path / "v.nii")
+    np.testing.assert_array_equal(like.array, voxels().T)
+    assert like.pixel_size == {"Z": 1.0}
+    assert capfd.readouterr().err == ""
+    with pytest.raises(InputError, match=r"out\.nii: the place of .*v\.nii cannot be written \([^\n]+\)$"):
+        write_nifti(tmp_path / "out.nii", like.array, like)
+
+
 def test_without_nibabel_one_line_says_what_to_install(tmp_path, monkeypatch):
     like = read_nifti(save(tmp_path / "x.nii"))
     monkeypatch.setitem(sys.modules, "nibabel", None)

@@ -9,8 +9,9 @@ import zarr
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import image_stem
-from aeanet_tf.io.ome_zarr import is_zarr, open_zarr, zarr_documents
+from aeanet_tf.io.ome_zarr import is_zarr, open_zarr, zarr_documents, zarr_series
 from aeanet_tf.io.read import find_images, open_image, read_image
+from aeanet_tf.io.series import find_series, series_of
 from aeanet_tf.io.write import ImageTarget
 
 ZARR3 = int(zarr.__version__.split(".")[0]) >= 3
@@ -107,7 +108,7 @@ def test_axes_follow_the_rules_of_other_images(tmp_path):
     assert open_image(path).axes == "ZYX" and open_image(path).array.shape == (20, 70, 90)
     assert open_image(path, "CZYX"[1:]).axes == "ZYX"
     np.testing.assert_array_equal(open_image(path).array[3:5, 0:9, 80:90], STACK[0, 0, 3:5, :9, 80:])
-    with pytest.raises(InputError, match=r"shape \(1, 1, 20, 70, 90\) does not fit axes YX"):
+    with pytest.raises(InputError, match=r"shape \(20, 70, 90\) does not fit axes YX"):
         open_image(path, "YX")
     full = image_zarr(tmp_path / "b.zarr", STACK, TCZYX, [1] * 5)
     with pytest.raises(InputError, match="stores its axes as TCZYX, got axes TZCYX"):
@@ -142,8 +143,8 @@ def test_what_is_no_single_image_is_refused(tmp_path):
     good = multiscales([axis("z"), axis("y"), axis("x")], [1, 1, 1])["multiscales"][0]
     cases = {
         "plate": ({"plate": {"rows": []}}, r"a plate or a well \(HCS\), expected one image, as .*plate\.zarr/A/1/0"),
-        "series": ({"bioformats2raw.layout": 3}, "a series of images, expected one, as .*/0"),
-        "empty": ({"multiscales": []}, r"multiscales are damaged \(IndexError"),
+        "series": ({"bioformats2raw.layout": 3}, "a series of no images, expected groups of images, 0, 1"),
+        "empty": ({"multiscales": []}, r"multiscales are damaged, expected a list of tables, got \[\]"),
         "text": ({"multiscales": [good | {"datasets": "no"}]}, r"multiscales are damaged \(TypeError"),
         "scale": (multiscales(good["axes"], [1, 1]), r"multiscales are damaged \(ValueError"),
         "axes": ({"multiscales": [good | {"axes": [axis("y"), axis("x")]}]}, r"shape \(20, 70, 90\).*axes \(y, x\)"),
@@ -156,7 +157,7 @@ def test_what_is_no_single_image_is_refused(tmp_path):
             open_image(tmp_path / f"{name}.zarr")
         assert "\n" not in str(error.value)
     (tmp_path / "text.zarr" / ".zattrs").write_text("{")
-    with pytest.raises(InputError, match=r"text\.zarr.*\.zattrs: not readable as JSON"):
+    with pytest.raises(InputError, match=r"text\.zarr.*\.zattrs: not valid JSON, line 1"):
         open_image(tmp_path / "text.zarr")
     (tmp_path / "none.zarr").mkdir()
     with pytest.raises(InputError, match=r"none\.zarr: no zarr in the folder"):
@@ -169,12 +170,104 @@ def test_what_is_no_single_image_is_refused(tmp_path):
         open_image(tmp_path / "complex.zarr", "YX")
 
 
-@pytest.mark.skipif(ZARR3, reason="zarr 3 reads both formats")
-def test_zarr_2_says_that_it_does_not_read_format_3(tmp_path):
+@pytest.mark.parametrize("layout", ["plain", "sharded", "big-endian, transposed"])
+def test_format_3_is_read_with_either_version_of_zarr(tmp_path, layout):
+    # Written byte by byte from the specification of zarr 3: one chunk of 4 x 6, or two of 2 x 6 in a shard.
+    values = np.arange(24, dtype=np.uint16).reshape(4, 6)
+    little = {"name": "bytes", "configuration": {"endian": "little"}}
+    codecs, chunk = [little], values.astype("<u2").tobytes()
+    if layout == "sharded":
+        inner = {"chunk_shape": [2, 6], "codecs": [little], "index_codecs": [little], "index_location": "start"}
+        codecs = [{"name": "sharding_indexed", "configuration": inner}]
+        chunk = np.array([32 + 24, 24, 32, 24], "<u8").tobytes() + chunk[24:] + chunk[:24]
+    elif layout != "plain":
+        big = {"name": "bytes", "configuration": {"endian": "big"}}
+        codecs = [{"name": "transpose", "configuration": {"order": [1, 0]}}, big]
+        chunk = values.T.astype(">u2").tobytes()
+    array = {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [4, 5],
+        "data_type": "uint16",
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [4, 6]}},
+        "chunk_key_encoding": {"name": "default"},
+        "fill_value": 0,
+        "codecs": codecs,
+    }
     attributes(tmp_path / "a.zarr", multiscales(["y", "x"], [1, 1]), 3)
-    attributes(tmp_path / "a.zarr" / "full", {}, 3)
-    with pytest.raises(InputError, match=r"a\.zarr: .*zarr format 3.*Python 3\.11"):
-        open_image(tmp_path / "a.zarr")
+    (tmp_path / "a.zarr" / "full" / "c" / "0").mkdir(parents=True)
+    (tmp_path / "a.zarr" / "full" / "zarr.json").write_text(json.dumps(array))
+    (tmp_path / "a.zarr" / "full" / "c" / "0" / "0").write_bytes(chunk)
+    image = open_image(tmp_path / "a.zarr")
+    assert image.array.dtype == np.uint16 and image.axes == "YX"
+    np.testing.assert_array_equal(image.array[0:4, 0:5], values[:, :5])
+    np.testing.assert_array_equal(image.array[1:3, 2:5], values[1:3, 2:5])
+
+
+@pytest.mark.parametrize("layout", ["bioformats2raw", "bioformats2raw with a list", "two multiscales"])
+def test_of_several_images_one_is_chosen(tmp_path, layout):
+    path, planes = tmp_path / "a.zarr", [STACK[0, 0], STACK[1, 1, :5]]
+    axes = [axis(name) for name in "zyx"]
+    if layout == "two multiscales":
+        entries = [multiscales(axes, [1, 1, 1], name=name)["multiscales"][0] for name in ("first", "second")]
+        for number, entry in enumerate(entries):
+            entry["datasets"] = [{"path": str(number)}]
+            zarr_array(path / str(number), planes[number])
+        attributes(path, {"multiscales": entries})
+        names = ["first", "second"]
+    else:
+        attributes(path, {"bioformats2raw.layout": 3})
+        for number, values in enumerate(planes):
+            image_zarr(path / str(number), values, axes, [1, 1, 1])
+        names = ["0", "1"]
+        if layout != "bioformats2raw":
+            attributes(path / "OME", {"series": ["1", "0"]})
+            planes, names = planes[::-1], names[::-1]
+    listed = [(0, names[0], planes[0].shape, "ZYX"), (1, names[1], planes[1].shape, "ZYX")]
+    assert zarr_series(path) == series_of(path) == listed
+    with pytest.raises(
+        InputError, match=rf"a\.zarr: holds 2 images \(0 .*{names[0]}.*; 1 .*{names[1]}.*choose with --series N"
+    ):
+        read_image(path)
+    for number, values in enumerate(planes):
+        np.testing.assert_array_equal(read_image(path, series=number).array, values)
+    assert [image.series for image in find_series(path, "all")] == [0, 1]
+    with pytest.raises(InputError, match=r"a\.zarr: found no series 2, the file holds 2 images, 0 to 1"):
+        open_image(path, series=2)
+
+
+def test_the_only_image_of_a_series_needs_no_choice(tmp_path):
+    attributes(tmp_path / "a.zarr", {"bioformats2raw.layout": 3})
+    image_zarr(tmp_path / "a.zarr" / "0", STACK[0, 0], [axis(name) for name in "zyx"], [1, 1, 1])
+    np.testing.assert_array_equal(read_image(tmp_path / "a.zarr").array, STACK[0, 0])
+
+
+def test_the_highest_resolution_is_read_in_whichever_order_they_stand(tmp_path, caplog):
+    path = image_zarr(tmp_path / "a.zarr", STACK[0, 0], [axis(name, unit="micrometer") for name in "zyx"], [1, 2, 2])
+    metadata = json.loads((path / ".zattrs").read_text())
+    metadata["multiscales"][0]["datasets"].reverse()
+    (path / ".zattrs").write_text(json.dumps(metadata))
+    image = read_image(path)
+    np.testing.assert_array_equal(image.array, STACK[0, 0])
+    assert image.pixel_size == {"Z": 1, "Y": 2, "X": 2}
+    assert "a.zarr: the resolution full is read, which is higher than the first" in caplog.text
+
+
+@pytest.mark.parametrize("separator", [".", "/"])
+def test_chunks_that_are_not_stored_are_counted(tmp_path, separator, caplog):
+    path = tmp_path / "a.zarr"
+    zarr_array(path, np.full((20, 30), 7, np.uint8), (5, 10), **({"dimension_separator": separator}))
+    stored = [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    assert len(stored) == 12
+    for name in ("0.1", "3.2") if separator == "." else ("0/1", "3/2"):
+        (path / name).unlink()
+    expected = np.full((20, 30), 7, np.uint8)
+    expected[:5, 10:20] = expected[15:, 20:] = 0
+    for _ in range(2):
+        np.testing.assert_array_equal(read_image(path, "YX").array, expected)
+    assert [record.getMessage() for record in caplog.records if "stored" in record.getMessage()] == [
+        f"{path}: 2 of 12 chunks are not stored; they are read as 0, the fill value"
+    ]
 
 
 def test_values_that_are_not_finite_are_refused_where_all_are_read(tmp_path):

@@ -232,12 +232,12 @@ def test_a_damaged_tile_and_a_file_cut_later_are_refused_at_the_read(tmp_path):
 
 
 def test_what_cannot_be_opened_is_named(tmp_path):
-    (tmp_path / "a.czi").touch()
+    (tmp_path / "a.xyz").touch()
     tifffile.imwrite(tmp_path / "complex.tif", STACK[0, 0, 0].astype(np.complex64))
     tifffile.imwrite(tmp_path / "plain.tif", STACK[0, :, 0])
     (tmp_path / "text.tif").write_text("not an image")
     for name, message in {
-        "a.czi": r"unknown image format '\.czi', expected one of tif, .*, zarr",
+        "a.xyz": r"unknown image format '\.xyz', expected one of tif, .*, zarr",
         "none.tif": "no such file",
         "none.zarr": "no such file",
         "complex.tif": "found pixels of type complex64",

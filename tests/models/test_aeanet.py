@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from csbdeep.models import CARE, Config
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import DivergedError, InputError
 from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.prediction.stages import OwnAttention
 
@@ -223,8 +223,15 @@ def test_a_users_optimiser_callbacks_and_augmenter_are_used(tiny, patches):
 def test_a_loss_that_is_no_number_ends_training(tiny, patches):
     X, Y = patches
     model = AEANet(tiny(train_epochs=3), basedir=None)
-    history = model.train(np.full_like(X, np.nan), Y, validation_data=(X[:8], Y[:8]), verbose=0)
-    assert len(history.epoch) == 1
+    before = model.keras_model.get_weights()
+    with pytest.raises(DivergedError) as error:
+        model.train(np.full_like(X, np.nan), Y, validation_data=(X[:8], Y[:8]), verbose=0)
+    assert (error.value.epoch, error.value.kept, error.value.history.epoch) == (1, 0, [0])
+    for one, other in zip(before, model.keras_model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    # The same model takes right data.
+    history = model.train(X[8:], Y[8:], validation_data=(X[:8], Y[:8]), verbose=0)
+    assert np.isfinite(history.history["val_loss"]).all() and len(history.epoch) == 3
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,29 @@ def test_the_last_weights_are_loaded_where_they_are_asked_for(model, tmp_path):
         np.testing.assert_array_equal(own + 1, loaded)
 
 
+def test_weights_in_keras_own_format_are_loaded(model, tmp_path):
+    (tmp_path / "m" / "weights_best.h5").unlink()
+    model.keras_model.compile("adam", "mse")
+    model.keras_model.optimizer.build(model.keras_model.trainable_variables)
+    model.keras_model.save_weights(str(tmp_path / "m" / "weights_best.weights.h5"))
+    for own, loaded in zip(model.keras_model.weights, load_model(tmp_path / "m").keras_model.weights, strict=True):
+        np.testing.assert_array_equal(own, loaded)
+
+
+def test_a_model_made_in_python_is_as_careful(model, tmp_path):
+    """`AEANet` loads folders by itself, too, as CARE's scripts do."""
+    with pytest.raises(FileNotFoundError, match=r"config\.json: no such file"):
+        AEANet(None, "none", str(tmp_path))
+    with pytest.raises(InputError, match=r"weights_last\.h5: found no such file"):
+        model.load_weights("weights_last.h5")
+    for name in ("../evil", "/tmp/evil", "a/../../evil"):
+        with pytest.raises(InputError, match=r"^name: found"):
+            AEANet(model.config, name, str(tmp_path))
+    with pytest.raises(InputError, match=r"network: .* weights take .* GB, expected at most"):
+        AEANet(AEANetConfig("YX", network={"first_filters": 20_000}), "huge", str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
 def _without_weights(folder):
     (folder / "weights_best.h5").unlink()
 
@@ -97,11 +120,11 @@ def _wrong_field(folder):
         (_without_weights, r"m: the model folder has no weights \(\*\.h5\)"),
         (_only_half_written_weights, r"m: the model folder has no weights \(\*\.h5\)"),
         (_damaged_weights, "m: the model cannot be loaded"),
-        (_weights_of_another_network, "m: the model cannot be loaded"),
+        (_weights_of_another_network, "m: the model cannot be loaded .*not the weights of this network"),
         (_without_configuration, r"m: the model folder has no config\.json"),
         (_configuration_of_care, r"config\.json: not the configuration of an AEANet"),
-        (_no_json, r"config\.json: not the configuration of an AEANet"),
-        (_wrong_field, r"m: the model cannot be loaded .*depht: unknown key"),
+        (_no_json, r"config\.json: not valid JSON, line 1"),
+        (_wrong_field, r"config\.json: network: depht: unknown key"),
     ],
 )
 def test_folders_that_hold_no_model(model, tmp_path, spoil, message):

@@ -183,3 +183,9 @@ def test_only_percentiles_and_moments_read_the_image():
     array[0, 0] = np.inf
     with pytest.raises(InputError, match=r"^a\.tif: the image holds NaN or infinite values"):
         fit_normalizer(NormalizationSection(), Image(array, "YX", path="a.tif"), "YXC")
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1e39), (-1e39, 0), (-3e38, 3e38), (0, 1e-39), (1e300, 2e300)])
+def test_a_range_is_one_that_float32_holds(low, high):
+    with pytest.raises(ValueError, match="are no range that float32 holds"):
+        NormalizationSection(kind="range", low=low, high=high)

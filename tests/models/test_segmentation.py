@@ -190,9 +190,9 @@ def test_validation_images_and_labels_that_do_not_fit_are_told():
     x, y = stripes(2)
     for held_out, message in (
         # As many patches, but from other places.
-        ((x, y[:, :, :20]), r"validation_data: Y\[0\]: found shape \(24, 20, 1\), expected \(24, 24, 1\)"),
-        ((x[..., 0], y), r"validation_data: X.*found (an image of )?shape \(24, 24\)"),
-        ((x[:, :12], y[:, :12]), r"validation_data: X\[0\] has \(12, 24\), expected at least train_patch_size"),
+        ((x, y[:, :, :20]), r"validation_data, Y\[0\]: found shape \(24, 20, 1\), expected \(24, 24, 1\)"),
+        ((x[..., 0], y), r"validation_data, X\[0\]: found 24 channels \(shape \(24, 24\)\), expected 1"),
+        ((x[:, :12], y[:, :12]), r"validation_data, X\[0\]: found size \(12, 24\), expected at least train_patch_size"),
         ((x, None), "validation_data: found NoneType, expected label images"),
     ):
         with pytest.raises(InputError, match=message):

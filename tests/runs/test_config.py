@@ -148,6 +148,25 @@ def test_overrides_reach_every_kind_of_field(path):
     assert config.training.batch_size == 2, "what is not overridden stays"
 
 
+def test_configurations_as_windows_editors_save_them(tmp_path):
+    text = '{"model": {"name": "Größe"}, "data": {"kind": "npz"}}'
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "c.json").write_text(text, encoding=encoding)
+        assert load_run_config(tmp_path / "c.json").model.name == "Größe"
+
+
+@pytest.mark.parametrize("text", ["2024", "007", "1.10", "1e3", "true", "[1]", '{"a": 1}', "NaN", "null2", "a=b"])
+def test_a_value_is_a_text_where_the_field_is_one(path, text):
+    config = load_run_config(path, [f"model.name={text}", f"data.low={text}", "training.steps=7"])
+    assert (config.model.name, config.data.low, config.training.steps) == (text, text, 7)
+
+
+def test_texts_can_be_quoted_and_messages_say_so(path):
+    assert load_run_config(path, ['model.name="null"', "data.axes=null"]).model.name == "null"
+    with pytest.raises(InputError, match=r"model\.name: Input should be a valid string, in quotes, received None"):
+        load_run_config(path, ["model.name=null"])
+
+
 def test_a_later_override_wins_and_sections_may_be_missing(tmp_path):
     (tmp_path / "c.json").write_text('{"model": {"name": "m"}}')
     config = load_run_config(tmp_path / "c.json", ["data.kind=sample", "data.kind=npz"])
@@ -178,9 +197,20 @@ def test_a_later_override_wins_and_sections_may_be_missing(tmp_path):
         ("training.devices=GPU:0", r"training\.devices: found 'GPU:0', expected"),
         ("training.devices=3", r"training\.devices: found 3 devices, expected a number that divides the batch size 2"),
         ("training.learning_rate_decay=0.5", r"training\.learning_rate_decay"),
+        ('training.reduce_learning_rate={"patence": 3}', r"training\.reduce_learning_rate: .*patence: unknown key"),
+        ('training.reduce_learning_rate={"factor": 2}', r"training\.reduce_learning_rate: .*factor"),
+        ("training.reduce_learning_rate.monitor=5", r"training\.reduce_learning_rate: .*monitor: .*received 5"),
+        (f"training.batch_size={10**30}", r"training\.batch_size: Input should be less than"),
+        ("training.devices=1000000000", r"training\.devices: found 1000000000, expected"),
+        ("model.axes=TX", r"model\.axes: 'TX', expected 2 or 3 different letters of TZYX with Y and X"),
+        ("model.name=../evil", r"model\.name: .*found '\.\./evil', expected a name inside"),
+        ("model.name=/tmp/evil", r"model\.name: .*expected a name inside"),
+        ("model.name=a/../../evil", r"model\.name: .*expected a name inside"),
+        ("model.name=\0", r"model\.name: .*NUL"),
+        (f"data.low={'x' * 300}", r"data\.low: .*a name of 300 bytes"),
         ("model.name=", r"model\.name"),
         ("model.name=null", r"model\.name"),
-        ("model.axes=QX", r"model\.axes: 'QX', expected 2 or 3 different letters of TZYX"),
+        ("model.axes=QX", r"model\.axes: 'QX', expected 2 or 3 different letters of TZYX with Y and X"),
         ("model.axes=TZYX", r"model\.axes"),
         ("model.axes=CYX", r"model\.axes"),
         ("model.network=big", r"model\.network"),
@@ -378,7 +408,7 @@ GIVEN = {
     "iseg": {"train_subjects": "1-2", "validation_subjects": 3},
 }
 # Fields of kinds that came later.
-LATER = {"train", "validation", "match_histograms"}
+LATER = {"train", "validation", "match_histograms", "series", "allow_missing", "slices"}
 
 
 @pytest.mark.parametrize("section", DATA_SECTIONS, ids=lambda section: section.__name__)
@@ -436,8 +466,6 @@ def test_settings_of_a_training_have_one_definition():
         ("model.network.attention.heads=4", r"network: .*attention\.heads: unknown key"),
         ("model.network.attention.num_heads=3", "found 3, expected a divisor"),
         ("model.preset=aeanet-flywing model.network={}", "axes: 'YX' are 2 spatial axes, expected 3"),
-        ('training.reduce_learning_rate={"patence": 3}', r"training\.reduce_learning_rate: .*patence"),
-        ('training.reduce_learning_rate={"factor": 2}', r"training\.reduce_learning_rate: .*factor"),
     ],
 )
 def test_what_only_the_network_knows_is_checked_before_anything_is_built(path, override, message):

@@ -12,6 +12,7 @@ from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionA
 from aeanet_tf.models.normalizers import RangeNormalizer
 from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.runs.predict_files import predict_files
+from tests.io.maker_files import write_czi, write_lif, write_nd2
 from tests.models import NETWORK, contents
 
 VOXEL = {"Z": 0.5, "Y": 0.125, "X": 0.125}
@@ -77,6 +78,53 @@ def test_the_normalisation_is_the_one_given(model, tmp_path, image, section, nor
     predict_files(model, str(tmp_path / "*.tif"), tmp_path / "out", section)
     expected = model.predict(image, "YX", normalizer)
     np.testing.assert_allclose(tifffile.imread(tmp_path / "out" / "a.tif"), expected, rtol=1e-5)
+
+
+def test_values_are_those_that_imagej_shows(model, tmp_path, image):
+    """Signed pixels, which ImageJ stores as unsigned with a calibration; the result is signed and does not wrap."""
+    signed = np.rint(image - 150).astype(np.int16)
+    stored = (signed.astype(np.int32) + 32768).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", stored, imagej=True, metadata={"cf": 0, "c0": -32768.0, "c1": 1.0})
+    (written,) = predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES)
+    expected = model.predict(signed, "YX", PercentileNormalizer(2, 99.8))
+    found = read_image(written).array
+    assert found.min() < 0 < found.max()
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_a_folder_of_slices_is_one_image(model, tmp_path, image):
+    frames = np.stack([image, image[::-1], 2 * image])
+    for number, frame in enumerate(frames, start=9):
+        save(tmp_path / "in" / "day.1" / f"t{number}.tif", frame, "YX")
+    with pytest.raises(InputError, match="no image in it"):
+        predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES, axes="TYX")
+    (written,) = predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES, axes="TYX", slices=True)
+    assert written.name == "day.1.tif"
+    found = read_image(written)
+    assert found.axes == "TYX" and found.pixel_size == pytest.approx({"Y": 0.125, "X": 0.125})
+    expected = [model.predict(frame, "YX", PercentileNormalizer(2, 99.8)) for frame in frames]
+    np.testing.assert_allclose(found.array, np.stack(expected), rtol=1e-4)
+    with pytest.raises(InputError, match="--slices: given with --channels"):
+        predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES, slices=True, channels=("a", "b"))
+
+
+@pytest.mark.parametrize("kind", ["czi", "nd2", "lif"])
+def test_all_images_of_a_file_of_a_microscope(model, tmp_path, image, kind):
+    pytest.importorskip({"czi": "pylibCZIrw", "nd2": "nd2", "lif": "liffile"}[kind])
+    path, pixels = tmp_path / f"a.{kind}", np.stack([image, image[::-1]]).astype(np.uint16)
+    if kind == "czi":
+        write_czi(path, pixels[:, None, None, None], scale=(0.125, 0.125, 0.5))
+    elif kind == "nd2":
+        write_nd2(path, pixels[:, None], "P", calibration=0.125)
+    else:
+        lengths = {"X": 17 * 0.125e-6, "Y": 19 * 0.125e-6}
+        write_lif(path, {str(i): (plane, "YX") for i, plane in enumerate(pixels)}, lengths)
+    written = predict_files(model, path, tmp_path / "out", PERCENTILES, series="all")
+    assert [one.name for one in written] == ["a_s0.tif", "a_s1.tif"]
+    for one, plane in zip(written, pixels, strict=True):
+        found = read_image(one)
+        assert (found.axes, found.unit) == ("YX", "um") and found.pixel_size == pytest.approx({"Y": 0.125, "X": 0.125})
+        np.testing.assert_allclose(found.array, model.predict(plane, "YX", PercentileNormalizer(2, 99.8)), rtol=1e-4)
 
 
 def test_volumes_channels_and_axes_in_another_order(tmp_path):
@@ -188,3 +236,50 @@ def test_an_interrupted_write_leaves_no_half_image(model, tmp_path, image, monke
     assert read_image(tmp_path / "out" / "a.tif").array.shape == image.shape
     predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES)
     assert sorted(contents(tmp_path / "out")) == ["a.tif", "b.tif", "c.tif"]
+
+
+def test_sparse_files_are_restored_as_arrays_are(model, tmp_path, caplog):
+    sparse = np.full((64, 48), 100, "uint16")
+    sparse[30, 20:23] = 3000
+    stack = np.stack([sparse, np.full_like(sparse, 7), sparse[::-1]])
+    for name, array, axes in (("a", sparse, "YX"), ("b", np.full((20, 18), 500, "uint16"), "YX"), ("c", stack, "TYX")):
+        save(tmp_path / "in" / f"{name}.tif", array, axes)
+    predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES)
+    said = [message for message in caplog.messages if "coincide" in message or "constant" in message]
+    named = [message.split(":")[0].rpartition("/")[2] for message in said]
+    assert named == ["a.tif", "b.tif", "c.tif", "c.tif", "c.tif"]
+    results = {name: read_image(tmp_path / "out" / f"{name}.tif").array for name in "abc"}
+    # By hand: 3 of 3072 pixels, percentile 99.98 is one of them, of 0.2 the background.
+    network = np.asarray(model.keras_model(((sparse - 100.0) / 2900)[None, ..., None].astype("float32")))[0, ..., 0]
+    for found in (results["a"], results["c"][0], model.predict(sparse, "YX")):
+        np.testing.assert_allclose(found, 100 + 2900 * network, rtol=1e-4, atol=1)
+    assert (results["b"] == 500).all() and (results["c"][1] == 7).all()
+    predict_files(model, tmp_path / "in" / "a.tif", tmp_path / "tiles", PERCENTILES, n_tiles=(2, 2))
+    np.testing.assert_allclose(read_image(tmp_path / "tiles" / "a.tif").array, results["a"], atol=1)
+
+
+@pytest.mark.parametrize("tiles", [None, (2, 1)])
+def test_a_prediction_that_is_not_finite_is_not_written(tmp_path, image, tiles):
+    model = make()
+    kernel = model.keras_model.weights[0]
+    kernel.assign(np.full(kernel.shape, np.inf))
+    save(tmp_path / "in" / "a.tif", image, "YX")
+    with pytest.raises(InputError, match=r"in/a\.tif: the prediction holds NaN or infinite values"):
+        predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES, n_tiles=tiles)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_float32_cannot_hold_is_refused_of_every_normalisation(model, tmp_path, image):
+    large = image.astype("float64")
+    large[3, 4] = 1e39
+    tifffile.imwrite(tmp_path / "a.tif", large)
+    sections = [PERCENTILES, NormalizationSection(kind="standard"), NormalizationSection(kind="none")]
+    for section in (*sections, NormalizationSection(kind="range", low=0, high=255)):
+        with pytest.raises(InputError, match=r"a\.tif: found values up to 1e\+39, expected at most 3\.4e\+38"):
+            predict_files(model, tmp_path / "a.tif", tmp_path / "out", section)
+    assert not (tmp_path / "out").exists()
+    tifffile.imwrite(tmp_path / "b.tif", np.full((20, 18), 1e30, "float32"))
+    with pytest.raises(InputError, match=r"b\.tif: values of 1e\+30 to 1e\+30 are not finite once they are normalised"):
+        predict_files(
+            model, tmp_path / "b.tif", tmp_path / "out", NormalizationSection(kind="range", high=1e-30, low=0)
+        )

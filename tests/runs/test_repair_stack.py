@@ -230,10 +230,10 @@ def not_called(before, after):
         ("tif", "uint8", [3], "out.png", r"--output: .*out\.png, expected a folder or a name ending in \.tif"),
         (
             "zarr",
-            "int16",
+            "int32",
             [3],
             "out.tif",
-            r"out\.tif: the pixels of .* are int16, .*: --output .*out\.zarr$",
+            r"out\.tif: the pixels of .* are int32, .*: --output .*out\.zarr$",
         ),
         (
             "hdf",
@@ -242,7 +242,7 @@ def not_called(before, after):
             "out",
             r"stack\.tif: .*stack\.hdf are float64, .* --output .*stack\.zarr$",
         ),
-        ("hdf", "bool", [3], "out", "are bool, .*uint8, uint16 and float32"),
+        ("hdf", "bool", [3], "out", "are bool, .*uint8, uint16, int16 and float32"),
     ],
 )
 def test_what_cannot_be_done_is_told_before_anything_is(tmp_path, kind, dtype, missing, output, message):

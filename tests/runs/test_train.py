@@ -180,7 +180,7 @@ def test_a_trained_model_is_only_replaced_on_demand(finished, workplace):
     with interrupted(1, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
         train(workplace, "training.seed=1", overwrite=True)
     # The old weights beside the new configuration would pass for a trained model.
-    assert set(contents(workplace / "models" / "m")) == {"config.json", "run.json"}
+    assert set(contents(workplace / "models" / "m")) == {"config.json", "run.json", "training_images.json"}
     train(workplace, "training.seed=1")
     assert len(read_history(workplace / "models" / "m" / "history.csv")) == 2
 
@@ -191,7 +191,7 @@ def test_a_file_where_the_model_folder_should_be(workplace, name):
     (workplace / "models" / "taken").write_text("mine")
     overrides = {"basedir": f"model.basedir={workplace / 'models' / 'taken'}", "name": "model.name=taken"}
     for overwrite in (False, True):
-        with pytest.raises(InputError, match=r"taken.*: the model folder cannot be made"):
+        with pytest.raises(InputError, match=r"taken.*: cannot be written"):
             train(workplace, overrides[name], overwrite=overwrite)
     assert (workplace / "models" / "taken").read_text() == "mine"
 
@@ -344,3 +344,68 @@ def test_an_interruption_has_its_own_exit_code(workplace, capfd):
     assert capfd.readouterr().err.splitlines()[-1] == "aeanet: interrupted"
     assert main(arguments) == 0
     assert not (workplace / "models" / "m" / "resume").exists()
+
+
+def other_pixels(path):
+    write_image(path, np.random.default_rng(9).random((24, 20)).astype("float32"), "YX")
+
+
+def test_images_that_changed_are_not_gone_on_with(finished, workplace):
+    with interrupted(3, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+        train(workplace)
+    image = workplace / "data" / "train" / "low" / "b.tif"
+    kept = image.read_bytes()
+    other_pixels(image)
+    before = contents(workplace)
+    with pytest.raises(InputError, match=r"holds an unfinished training of other images: train/low/b\.tif has changed"):
+        train(workplace)
+    assert contents(workplace) == before
+    # The old pixels, at another time.
+    image.write_bytes(kept)
+    train(workplace)
+    assert_same_weights(*(place / "models" / "m" / "weights_last.h5" for place in (finished, workplace)), 1e-5)
+    other_pixels(image)
+    with pytest.raises(InputError, match=r"a trained model of other images \(train/low/b\.tif has changed\); --ov"):
+        train(workplace)
+    train(workplace, overwrite=True)
+    with pytest.raises(InputError, match=r"holds a trained model; --overwrite"):
+        train(workplace)
+
+
+def test_a_sparse_image_is_named_and_trained_on(workplace, caplog):
+    for name, value in (("a", 0), ("c", 9)):
+        constant = np.full((24, 20), value, "uint16")
+        write_image(workplace / "data" / "train" / "low" / f"{name}.tif", constant, "YX")
+    image = np.zeros((60, 50), "uint16")
+    image[30, 20:24] = 4000
+    for side in ("low", "GT"):
+        write_image(workplace / "data" / "train" / side / "b.tif", image, "YX")
+    config = load_run_config("run.json", [f"data.root={workplace / 'data'}"])
+    images = load_data(config.data, model_config(config))
+    np.testing.assert_allclose(images.X[1][..., 0], image / 4000, atol=1e-6)
+    assert not images.X[0].any() and not images.validation[0][0].any()
+    for name, what in (("low/a", "constant, 0"), ("low/b", "coincide"), ("GT/b", "coincide"), ("low/c", "constant, 9")):
+        assert any(f"{name}.tif: " in message and what in message for message in caplog.messages), name
+    model = train(workplace)
+    assert all(np.isfinite(weights).all() for weights in model.keras_model.get_weights())
+
+
+@pytest.mark.parametrize(
+    ("shape", "changed", "expected"),
+    [
+        ((10, 40), {}, r"low/b\.tif: patch_size: found \(16, 16\), expected at most \(10, 40\), its size"),
+        ((1, 40), {"validation": True}, r"low/d\.tif: found size \(1, 40\), expected at least \(2, 2\) to validate on"),
+    ],
+)
+def test_an_image_that_is_too_small_is_named(workplace, shape, changed, expected):
+    overrides = []
+    if changed:
+        write_pairs(workplace / "data" / "val" / "low", workplace / "data" / "val" / "GT", "de", seed=1)
+        overrides = ["data.validation_low=val/low", "data.validation_GT=val/GT"]
+    for side in ("low", "GT"):
+        path = workplace / "data" / ("val" if changed else "train") / side / ("d.tif" if changed else "b.tif")
+        imageio.imwrite(path, np.random.default_rng(0).random(shape).astype("float32"))
+    before = contents(workplace)
+    with pytest.raises(InputError, match=expected):
+        train(workplace, "data.axes=YX", *overrides)
+    assert contents(workplace) == before

@@ -43,7 +43,7 @@ def test_slices_are_numbers_and_ranges(text, expected):
     assert parse_slices(text, 20) == parse_slices(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "a", "1,,2", "1.5", "-1", "1-2-3", "3;4"])
+@pytest.mark.parametrize("text", ["", "a", "1,,2", "1.5", "-1", "1-2-3", "3;4", "9" * 5000])
 def test_other_texts_are_no_slices(text):
     with pytest.raises(InputError, match=r"--test: found .*, expected slices counted from 0, such as 7,12-13"):
         parse_slices(text, field="--test")
@@ -56,6 +56,8 @@ def test_ranges_are_within_the_stack_and_ascend():
         parse_slices("30", 30)
     with pytest.raises(InputError, match="no slice 99999999999"):
         parse_slices("0-99999999999", 30)
+    with pytest.raises(InputError, match="100000000000 of them, expected fewer"):
+        parse_slices("0-99999999999")
     assert parse_slices("29", 30) == [29]
 
 
@@ -218,3 +220,19 @@ class Watched:
     def __getitem__(self, slices):
         self.read.append(slices)
         return self.array[slices]
+
+
+def test_one_of_several_stacks_is_chosen(tmp_path):
+    stacks = [STACK, STACK[::-1]]
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as tif:
+        for one in stacks:
+            tif.write(one, metadata={"axes": "ZYX"}, photometric="minisblack")
+    for number, expected in enumerate(stacks):
+        check(open_stack(tmp_path / "a.ome.tif", series=number), expected)
+    with pytest.raises(InputError, match="holds 2 images"):
+        open_stack(tmp_path / "a.ome.tif")
+    with pytest.raises(InputError, match=r"series: found 'all', expected a number from 0$"):
+        open_stack(tmp_path / "a.ome.tif", series="all")
+    folder(tmp_path / "slices", {f"{i}.png": one for i, one in enumerate(STACK)})
+    with pytest.raises(InputError, match="series 1 was given, expected a file that holds several stacks"):
+        open_stack(tmp_path / "slices", series=1)

@@ -144,26 +144,25 @@ class _Kill(ResumableState):
 
         if epoch <= self.epoch:
             return super().save(epoch)
-        original = module.write_text, self._remove, self.model.save_weights
+        original = module.write_text, self._remove, module.replacing
 
         def die(*args, **kwargs):
             raise _Killed
 
         def half(path):
-            with open(path, "w") as file:
-                file.write("half")
+            path.with_name(f".partial-{path.name}").write_text("half")
             raise _Killed
 
         try:
             if self.moment == "weights":
-                self.model.save_weights = half
+                module.replacing = half
             elif self.moment == "json":
                 module.write_text = die
             else:
                 self._remove = die
             super().save(epoch)
         finally:
-            module.write_text, self._remove, self.model.save_weights = original
+            module.write_text, self._remove, module.replacing = original
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,59 @@
+"""Files of weights, where they become those of a network: the border that damaged and foreign files stop at."""
+
+from pathlib import Path
+
+from aeanet_tf.errors import InputError, expect, one_line
+
+# Optimisers keep some values for each weight, and HDF5 a little of its own.
+_COPIES, _SLACK = 8, 2**20
+_DEEPEST = 64
+
+
+def load_weights(network, path):
+    """Give a network the weights of a file, Keras's (``.weights.h5``) or CSBDeep's (any other ``.h5``).
+
+    Args:
+        network: Keras model.
+        path: of the file.
+
+    Raises:
+        InputError: no file, a damaged one, or weights of another network. The network then has no weights to use.
+    """
+    import h5py
+
+    path = Path(path)
+    expect(path.is_file(), path, "no such file", "the weights of a model")
+    room = _COPIES * sum(4 * variable.shape.num_elements() for variable in network.weights) + _SLACK
+    try:
+        with h5py.File(path, "r") as file:
+            _check_claims(file, room)
+        network.load_weights(str(path))
+    # HDF5 and Keras raise whatever the damaged bytes lead them to.
+    except Exception as error:
+        raise InputError(f"{path}: damaged, or not the weights of this network ({one_line(error, 200)})") from error
+
+
+def _check_claims(file, room):
+    """Refuse a file whose arrays claim more than ``room`` bytes in all, before one is read, and links in it.
+
+    Keras makes none: links to other files would be followed, those in a circle without an end.
+    """
+    import h5py
+
+    seen, waiting = {file["/"]}, [("", file, 0)]
+    while waiting:
+        place, group, depth = waiting.pop()
+        expect(depth < _DEEPEST, place, "groups nested too deeply", f"at most {_DEEPEST}")
+        for name in group:
+            inner = f"{place}/{name}"
+            expect(isinstance(group.get(name, getlink=True), h5py.HardLink), inner, "a link", "a group or an array")
+            found = group[name]
+            expect(found not in seen, inner, "what stands elsewhere in the file, too", "it once")
+            seen.add(found)
+            if isinstance(found, h5py.Group):
+                waiting.append((inner, found, depth + 1))
+                continue
+            plain = isinstance(found, h5py.Dataset) and found.dtype.kind in "fiu" and not found.is_virtual
+            expect(plain and not found.external, inner, "something else", "an array of numbers")
+            room -= found.nbytes
+            expect(room >= 0, inner, f"an array of {found.nbytes} bytes", "no more than the network has")

@@ -1,0 +1,133 @@
+"""How large a network will be, from its spec alone, before anything is reserved for it."""
+
+import math
+
+
+def kernel_weights(spec):
+    """Number of weights in the kernels and learned vectors of the network of a spec; all of it but biases and norms.
+
+    Args:
+        spec: a `UNetSpec`, `ProjectionSpec`, `SSANSpec` or `FNetSpec`.
+
+    Example:
+        >>> from aeanet_tf.networks import presets
+        >>> kernel_weights(presets["aeanet-em"])
+        570688
+    """
+    return _COUNTS[spec.kind](spec)
+
+
+def _residual(n, channels, filters, projected):
+    """A residual block in n dimensions: two convolutions of 3, and 1x1 on the shortcut where something changes."""
+    return 3**n * filters * (channels + filters) + channels * filters * projected
+
+
+def _attention(n, options, channels, filters, size, positions=0):
+    """An attention operator with ``options`` as of `AttentionSpec.arguments`; ``positions`` of a learned query."""
+    key, value = options["key_filters"] or filters, options["value_filters"] or filters
+    count = channels * (key + value) + value * filters + options["shared_references"] * channels
+    if options["query"] == "learned":
+        count += positions * key
+    elif size != "up4":
+        count += channels * key * (1 if size == "same" else 3**n)
+    if size in ("down", "up") and options["residual"] == "v1":
+        count += 3**n * channels * filters
+    return count
+
+
+def _unet(spec):
+    n, first = spec.dimension, spec.filters(0)
+    count, channels, skips = 3**n * spec.in_channels * first, first, []
+    positions = math.prod(spec.input_size or (0,))
+
+    def attention(kind, filters, size, level):
+        options = spec.attention_arguments(size, kind)
+        return _attention(n, options, channels, filters, size, positions // 2 ** (n * level))
+
+    for level in range(spec.depth):
+        filters = spec.filters(level)
+        if level:
+            skips.append(channels)
+            kind = spec.downsamplings[level - 1]
+            if kind.startswith("attention"):
+                count += attention(kind, filters, "down", level)
+            elif kind == "residual":
+                count += _residual(n, channels, filters, True)
+            else:
+                count += 3**n * channels * filters
+            channels = filters
+        count += spec.encoding_blocks[level] * _residual(n, filters, filters, False)
+        if not level and spec.encoding_blocks[0] and spec.first_shortcut == "convolution":
+            count += filters * filters
+    bottom = spec.depth - 1
+    for kind in spec.bottom:
+        attends = kind == "attention"
+        count += attention(kind, channels, "same", bottom) if attends else _residual(n, channels, channels, False)
+    for level, blocks, kind in zip(reversed(range(bottom)), spec.decoding_blocks, spec.upsamplings, strict=True):
+        filters = spec.filters(level)
+        if kind.startswith("attention"):
+            count += attention(kind, filters, "up", level)
+        else:
+            count += spec.upsampling_kernel**n * channels * filters
+        skipped = skips.pop()
+        channels = filters + skipped if spec.skip == "concat" else filters
+        if blocks:
+            count += _residual(n, channels, filters, channels != filters)
+            count += (blocks - 1) * _residual(n, filters, filters, False)
+            channels = filters
+    count += spec.output_kernel**n * channels * spec.out_channels
+    return count + spec.probabilistic * channels * spec.out_channels
+
+
+def _projection(spec):
+    filters, kernel = spec.filters, 3 * 5 * 5
+    count = kernel * filters * (spec.in_channels + 2 * spec.levels * filters) + 5**3 * filters
+    if spec.operators == "attention":
+        for size in ("same", *("up4",) * spec.levels):
+            count += _attention(3, spec.attention.arguments(size, residual="v2"), filters, filters, size)
+    else:
+        count += _residual(3, filters, filters, False)
+    return count + _unet(spec.restoration)
+
+
+def _fnet(spec):
+    n, count, channels = spec.dimension, 0, spec.in_channels
+    for level in range(spec.depth):
+        filters = spec.first_filters * 2**level
+        count += 3**n * filters * (channels + filters)
+        if level < spec.depth - 1:
+            # Down, up, and the two convolutions behind the skip.
+            count += 2**n * filters * filters + 2**n * 2 * filters * filters + 3**n * filters * 3 * filters
+        channels = filters
+    return count + 3**n * spec.first_filters * spec.out_channels
+
+
+def _ssan(spec):
+    filters = spec.filters
+    if spec.extractor == "unet":
+        count, channels = 0, spec.in_channels
+        for level in range(spec.resolutions):
+            own = filters * 2**level
+            count += 9 * own * (channels + own)
+            if level < spec.resolutions - 1:
+                count += 4 * 2 * own * own + 9 * own * 3 * own
+            channels = own
+    else:
+        dense = sum(9 * (filters + i * spec.growth) * spec.growth for i in range(spec.convolutions))
+        dense += (filters + spec.convolutions * spec.growth) * filters
+        count = 9 * filters * (spec.in_channels + filters)
+        count += spec.blocks * (dense + filters * filters) + 9 * filters * filters
+    if spec.attention == "aea":
+        count += _attention(2, spec.aea.arguments("same"), filters, filters, "same")
+    elif spec.attends_by_softmax:
+        # Each step has keys and queries of an eighth of the channels, and values of a half that are led back.
+        count += _STEPS.get(spec.attention, 1) * filters * filters * 5 // 4
+    ends = spec.out_channels + 1 if spec.symmetric else 2 * spec.out_channels + 1 + spec.siamese
+    return count + 9 * filters * ends
+
+
+# Of a slice's attention, by its kind; one of the others.
+_STEPS = {"sparse": 3, "interlaced": 2, "long": 2}
+
+
+_COUNTS = {"unet": _unet, "projection": _projection, "fnet": _fnet, "ssan": _ssan}
