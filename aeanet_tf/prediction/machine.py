@@ -110,6 +110,11 @@ def available_bytes(root="/"):
     return max(0, min([psutil.virtual_memory().available, *_group_limits(Path(root)), *_process_limits()]))
 
 
+def limited_bytes():
+    """What is left of the process's own limits (``ulimit -v``, ``ulimit -d``); infinite without any."""
+    return min(_process_limits(), default=math.inf)
+
+
 def _process_limits():
     try:
         import resource
