@@ -6,9 +6,10 @@ from math import prod
 
 from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
+from aeanet_tf.memory import SHARE, available_bytes, limited_bytes
 from aeanet_tf.models.tiled_validation import TiledValidation, validation_bytes
 from aeanet_tf.prediction.liveness import POOL, all_bytes
-from aeanet_tf.prediction.machine import RESERVE, SHARE, available_bytes, on_accelerator
+from aeanet_tf.prediction.machine import RESERVE, on_accelerator
 from aeanet_tf.training.prefetching import ahead
 
 logger = logging.getLogger("aeanet_tf")
@@ -56,7 +57,8 @@ def check_memory(model, sampler):
         return None
     left = available_bytes() + model.memory.pool
     logger.info("training takes about %.2f GB by estimate, %.2f GB are available", needed / 1e9, left / 1e9)
-    if needed > CERTAIN * left:
+    # Threads reserve address space that they do not use, and TensorFlow ends the process where one gets none.
+    if needed > CERTAIN * left or needed + 3 * RESERVE > limited_bytes():
         raise MemoryError(
             f"training takes about {needed / 1e9:.2f} GB by estimate, and {left / 1e9:.2f} GB are available; {LESS}"
         )
