@@ -17,6 +17,7 @@ logger = logging.getLogger("aeanet_tf")
 # Measured by benchmarks/training_memory.py on Linux, x86: a step takes about what its layers give in all. What is more
 # than so many times the memory there is is refused: estimates were up to 1.42 times what was measured.
 CERTAIN = 1.5
+_THREADS = 3 * RESERVE
 LESS = "a smaller training.patch_size, training.batch_size or network.first_filters takes less"
 
 
@@ -57,10 +58,16 @@ def check_memory(model, sampler):
         return None
     left = available_bytes() + model.memory.pool
     logger.info("training takes about %.2f GB by estimate, %.2f GB are available", needed / 1e9, left / 1e9)
-    # Threads reserve address space that they do not use, and TensorFlow ends the process where one gets none.
-    if needed > CERTAIN * left or needed + 3 * RESERVE > limited_bytes():
+    if needed > CERTAIN * left:
         raise MemoryError(
             f"training takes about {needed / 1e9:.2f} GB by estimate, and {left / 1e9:.2f} GB are available; {LESS}"
+        )
+    # Threads reserve address space that they do not use, and TensorFlow ends the process where one gets none.
+    limit = limited_bytes()
+    if needed + _THREADS > limit:
+        raise MemoryError(
+            f"training takes about {needed / 1e9:.2f} GB by estimate and {_THREADS / 1e9:g} GB for TensorFlow's "
+            f"threads, and the limit of the process (ulimit -v, -d) leaves {limit / 1e9:.2f} GB; raise it, or {LESS}"
         )
     # Beside what a step takes, which stays in TensorFlow's pool, two functions are traced and threads started.
     return max(0, SHARE * left - POOL * needed - 2 * RESERVE)
