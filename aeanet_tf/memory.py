@@ -1,5 +1,6 @@
 """How much memory there is, and whether what a file says that it holds fits into it, before any of it is reserved."""
 
+import math
 import re
 from pathlib import Path
 
@@ -28,6 +29,11 @@ def available_bytes(root="/"):
         root: of the file system with ``proc`` and ``sys``, from which the control groups are read.
     """
     return max(0, min([psutil.virtual_memory().available, *_group_limits(Path(root)), *_process_limits()]))
+
+
+def limited_bytes():
+    """What is left of the process's own limits (``ulimit -v``, ``ulimit -d``); infinite without any."""
+    return min(_process_limits(), default=math.inf)
 
 
 def check_memory(path, nbytes, what="pixels"):

@@ -60,7 +60,7 @@ def run(args):
         seed=args.seed,
     )
     # Before the work, not after it.
-    if not args.pattern or Path(args.pattern).name != args.pattern:
+    if args.pattern is not None and Path(args.pattern).name != (args.pattern or None):
         raise InputError(f"--pattern: got {args.pattern!r}, expected one of names of files, such as *.tif")
     if args.output.suffix != ".npz":
         raise InputError(f"--output: got {args.output}, expected a name ending in .npz")

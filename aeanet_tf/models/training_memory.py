@@ -6,9 +6,10 @@ from math import prod
 
 from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
+from aeanet_tf.memory import SHARE, available_bytes, limited_bytes
 from aeanet_tf.models.tiled_validation import TiledValidation, validation_bytes
 from aeanet_tf.prediction.liveness import POOL, all_bytes
-from aeanet_tf.prediction.machine import RESERVE, SHARE, available_bytes, on_accelerator
+from aeanet_tf.prediction.machine import RESERVE, on_accelerator
 from aeanet_tf.training.prefetching import ahead
 
 logger = logging.getLogger("aeanet_tf")
@@ -16,6 +17,7 @@ logger = logging.getLogger("aeanet_tf")
 # Measured by benchmarks/training_memory.py on Linux, x86: a step takes about what its layers give in all. What is more
 # than so many times the memory there is is refused: estimates were up to 1.42 times what was measured.
 CERTAIN = 1.5
+_THREADS = 3 * RESERVE
 LESS = "a smaller training.patch_size, training.batch_size or network.first_filters takes less"
 
 
@@ -59,6 +61,13 @@ def check_memory(model, sampler):
     if needed > CERTAIN * left:
         raise MemoryError(
             f"training takes about {needed / 1e9:.2f} GB by estimate, and {left / 1e9:.2f} GB are available; {LESS}"
+        )
+    # Threads reserve address space that they do not use, and TensorFlow ends the process where one gets none.
+    limit = limited_bytes()
+    if needed + _THREADS > limit:
+        raise MemoryError(
+            f"training takes about {needed / 1e9:.2f} GB by estimate and {_THREADS / 1e9:g} GB for TensorFlow's "
+            f"threads, and the limit of the process (ulimit -v, -d) leaves {limit / 1e9:.2f} GB; raise it, or {LESS}"
         )
     # Beside what a step takes, which stays in TensorFlow's pool, two functions are traced and threads started.
     return max(0, SHARE * left - POOL * needed - 2 * RESERVE)

@@ -12,6 +12,7 @@ from aeanet_tf.locks import locked
 from aeanet_tf.models.fitting import run_callbacks
 from aeanet_tf.models.traced import released_with
 from aeanet_tf.models.training_memory import LESS, check_memory, prepared_validation
+from aeanet_tf.prediction.machine import RESERVE, available_bytes
 from aeanet_tf.training import DIVERGED_FILE, StopAtDivergence
 from aeanet_tf.training.divergence import diverged_error, note_divergence
 
@@ -70,15 +71,23 @@ def _run(model, sampler, validation, shown, epochs, resume, verbose, told):
         model.keras_model.set_weights(network.get_weights())
     model.finish_training()
     if model.config.train_baselines and model.config.restores:
-        # SciPy with it, which only training needs.
-        from aeanet_tf.models.filters import keep_filters
-
-        keep_filters(model, validation, tiled)
+        _compare(model, validation, tiled)
     if report is not None:
         report.finish()
     if state is not None:
         state.clear()
     return history
+
+
+def _compare(model, validation, tiled):
+    """Score the model beside filters, where there is memory for the libraries that have them."""
+    if available_bytes() < 2 * RESERVE:
+        logger.warning("too little memory is left to compare the model with filters")
+        return
+    # SciPy with it, which only training needs.
+    from aeanet_tf.models.filters import keep_filters
+
+    keep_filters(model, validation, tiled)
 
 
 def _restore(model, state, callbacks, resume):

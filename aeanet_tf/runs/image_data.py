@@ -33,6 +33,7 @@ class TrainingImages(NamedTuple):
         names: what messages call the pairs to train on, and those to validate on.
         triplets: the `TripletRecord` of every candidate, for slices of a stack.
         files: what was read, files and folders of OME-Zarrs.
+        calibration: pixel size by axis and unit, of the first input; empty and None where they are not known.
     """
 
     X: Any
@@ -41,6 +42,7 @@ class TrainingImages(NamedTuple):
     names: tuple = ((), ())
     triplets: list | None = None
     files: tuple = ()
+    calibration: tuple = ({}, None)
 
 
 def pairs_of_epoch(section, images):
@@ -111,9 +113,10 @@ def load_label_free(section, network):
 def _load_pairs(section, network, pairs, spread=False):
     """Read pairs of paths, or each `LabelFreeImage`, one by one."""
     parts, normalizer = held_out_pairs(section, pairs, spread=spread), make_normalizer(section.normalization)
-    (X, Y, names), (*validation, others) = (_read(part, section.axes, network, normalizer) for part in parts)
+    read = [_read(part, section.axes, network, normalizer) for part in parts]
+    (X, Y, names, calibration), (*validation, others, _) = read
     files = tuple(file for part in parts for pair in part for file in _files_of(pair))
-    return TrainingImages(X, Y, tuple(validation), (names, others), files=files)
+    return TrainingImages(X, Y, tuple(validation), (names, others), files=files, calibration=calibration)
 
 
 def _files_of(pair):
@@ -176,16 +179,18 @@ def _split(pairs, n, spread):
 
 
 def _read(pairs, axes, network, normalizer):
-    """Inputs, targets, and the names of the inputs: read, checked and normalised one by one, so that only what training
+    """Inputs, targets, names of the inputs and the first one's calibration: read, checked and normalised one by one, so that only what training
     needs stays in memory."""
-    X, Y, names = [], [], []
+    X, Y, names, calibration = [], [], [], ({}, None)
     reduced = getattr(network, "proj_axis", None)
     for pair in pairs:
         low, gt = pair.read_images() if isinstance(pair, LabelFreeImage) else read_pair(*pair, axes, reduced)
         X.append(network_image(low, network.axes, network.n_channel_in, normalizer))
         Y.append(network_image(gt, network.axes.replace(reduced or "", ""), network.n_channel_out, normalizer))
+        if not names:
+            calibration = low.pixel_size, low.unit
         names.append(str(low.path))
-    return X, Y, names
+    return X, Y, names, calibration
 
 
 def network_image(image, axes, n_channel, normalizer):

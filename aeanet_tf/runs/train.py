@@ -177,7 +177,9 @@ def _train(folder, config, overwrite, verbose):
         model = trained(network, config.model.name, config.model.basedir)
     logger.info("%s: %d trainable parameters, %s", folder, count_parameters(model), config.model.preset)
     assign(model.keras_model, start)
-    model.fit(*data, resume=resume, verbose=verbose, told={"names": images.names})
+    pixel_size, unit = images.calibration
+    told = {"names": images.names, "pixel_size": pixel_size, "unit": unit}
+    model.fit(*data, resume=resume, verbose=verbose, told=told)
     return model
 
 

@@ -182,7 +182,7 @@ def _sizes():
 
 
 def _signed():
-    tifffile.imwrite("in/signed.tif", VALUES.astype(np.int16))
+    tifffile.imwrite("in/signed.tif", VALUES.astype(np.int32))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def _signed():
         (
             _signed,
             ["--missing", "3", "--input", "in/signed.tif", "--axes", "ZYX"],
-            r"out/signed\.tif: the pixels of in/signed\.tif are int16, .*: --output out/signed\.zarr",
+            r"out/signed\.tif: the pixels of in/signed\.tif are int32, .*: --output out/signed\.zarr",
         ),
         (_nothing, ["--missing", "3", "--max-shift", "-1"], "--max-shift: -1, expected at least 0"),
         (_nothing, ["--missing", "3", "--n-tiles", "0", "2"], r"n_tiles: \[0, 2\], expected numbers of at least 1"),

@@ -39,7 +39,9 @@ def test_sparse_and_constant_images_have_patches_of_finite_values(tmp_path, capl
         settings = PatchSettings("YX", (100, 100), 2, percentiles=percentiles, threshold=None)
         x, y, _ = cut_patches(tmp_path, ["low"], "GT", settings, verbose=False)
         assert np.isfinite(x).all() and np.isfinite(y).all() and np.abs(x).max() < 10
-        named = {message.split(":")[0].removeprefix(f"{tmp_path}/") for message in caplog.messages}
+        # Of the third it is said that its integers are beyond those of float32.
+        ranges = [message for message in caplog.messages if "integers beyond" not in message]
+        named = {message.split(":")[0].removeprefix(f"{tmp_path}/") for message in ranges}
         assert named == {f"{side}/{number}.tif" for side in ("low", "GT") for number in (0, 1, 3)}
         # Whichever order they were shuffled into: 0 and 1 of both sparse ones, 0 of the constant.
         values = [np.unique(patch) for patch in x]

@@ -112,7 +112,7 @@ def test_mistakes_are_told(data, tmp_path):
         write_image(tmp_path / f"{name}.tif", array.astype("float32"), axes)
     for name, message in (
         ("none", "none.tif: no such file"),
-        ("plane", "plane.tif"),
+        ("plane", "found 1 x 64 x 88 voxels"),
         ("dark", "found values from 0 to 0, expected light"),
         ("negative", "negative.tif: found values from -0.4"),
         ("shallow", "found 7 x 64 x 88 voxels, of which a part is 7 wide, expected at least 8"),
