@@ -179,7 +179,7 @@ def _split(pairs, n, spread):
 
 
 def _read(pairs, axes, network, normalizer):
-    """Inputs, targets, names of the inputs and the calibration of the first: read, checked and normalised one by one, so
+    """Inputs, targets, names of the inputs and the calibration of the first: read, checked, normalised one by one, so
     that only what training needs stays in memory."""
     X, Y, names, calibration = [], [], [], ({}, None)
     reduced = getattr(network, "proj_axis", None)
