@@ -127,7 +127,7 @@ def _fail(error, code=2):
 def _print_any_name():
     """Let names that are not UTF-8 be printed, escaped."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):
+        with contextlib.suppress(AttributeError, ValueError, OSError):
             stream.reconfigure(errors="backslashreplace")
 
 

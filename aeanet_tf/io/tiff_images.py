@@ -2,6 +2,7 @@
 
 import logging
 import math
+import numbers
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,9 @@ def _dimensions(series: Any) -> tuple[tuple[int, ...], str]:
     Samples take the place of a single channel. A page of which nothing else is known may be one of a stack.
     """
     shape, axes = _with_singles(series)
+    # A tag may be of any type.
+    if not all(isinstance(n, numbers.Integral) for n in shape):
+        raise ValueError(f"its size is {shape}, expected whole numbers")
     sizes = dict(zip(axes, shape, strict=False))
     colours = sizes.get("S", 1) > 1
     dropped = "C" if colours and sizes.get("C") == 1 else "" if colours else "S"

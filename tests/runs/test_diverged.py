@@ -113,7 +113,7 @@ def test_nothing_is_called_best_where_nothing_was_learned(workplace, monkeypatch
             assert main(["train", "--config", "run.json"]) == 1
             assert "diverged in epoch 1 of 3 (loss is nan); nothing was learned before" in capfd.readouterr().err
             files = set(contents(workplace / "models" / "m"))
-            assert files == {"config.json", "run.json", "history.csv", "diverged.json"}
+            assert files == {"config.json", "run.json", "training_images.json", "history.csv", "diverged.json"}
     assert main(["predict", "--model", "models/m", "--input", "run.json", "--output", "out"]) == 2
     assert "has no weights" in capfd.readouterr().err
     # With another learning rate the folder is free: nothing is lost.
