@@ -448,7 +448,7 @@ def test_settings_of_a_training_have_one_definition():
         arguments = training.arguments(config_type.settings)
         known = {name for name in vars(config_type()) if name.startswith("train_")}
         # Those of the data, of the kind of model, and CSBDeep's names of files.
-        others = {"train_match_targets", "train_baselines", "train_kernel_l2"}
+        others = {"train_match_targets", "train_baselines", "train_report", "train_kernel_l2"}
         assert {name for name in known - arguments.keys() if "checkpoint" not in name} == others
         assert arguments.keys() <= known and own <= known
         assert (arguments["train_epochs"], arguments["train_reduce_lr"]) == (3, {"patience": 3})
