@@ -35,6 +35,7 @@ KINDS = {
     "TensorFlow 1 checkpoints": "makers_checkpoints",
     "names and places": "makers_names",
 }
+_SMALL = {"first_filters": 4, "depth": 2}
 ENDS = ("right", "refused", "fault")
 
 
@@ -63,9 +64,7 @@ def make_models(folder):
         slices.keras_model.save_weights(slices.logdir / "weights_best.h5")
 
         for axes in ("YX", "ZYX"):
-            model = AEANet(
-                AEANetConfig(axes, network={"first_filters": 4, "depth": 2}, train_seed=0), axes, str(folder)
-            )
+            model = AEANet(AEANetConfig(axes, network=_SMALL, train_seed=0), axes, str(folder))
             model.keras_model.save_weights(model.logdir / "weights_best.h5")
         return 0
 
@@ -113,7 +112,7 @@ def _unpacked(path, output):
 def _training(path, output):
     """A command that trains on patches for a step."""
     config = {
-        "model": {"name": "m", "basedir": str(output), "network": {"first_filters": 4, "depth": 2}},
+        "model": {"name": "m", "basedir": str(output), "n_channel_in": 2, "n_channel_out": 2, "network": _SMALL},
         "data": {"kind": "npz", "root": str(path.parent), "npz": path.name, "validation_split": 0.25},
         "training": {"steps": 1, "steps_per_epoch": 1, "batch_size": 1, "batch_norm_batches": 0},
     }
