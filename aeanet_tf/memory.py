@@ -4,8 +4,6 @@ import math
 import re
 from pathlib import Path
 
-import psutil
-
 from aeanet_tf.errors import expect
 
 # Of the memory that is available, what is taken.
@@ -18,7 +16,7 @@ DEFLATE_RATIO = 1032
 
 def resident_bytes():
     """Bytes of main memory that this process holds."""
-    return psutil.Process().memory_info().rss
+    return _psutil().Process().memory_info().rss
 
 
 def available_bytes(root="/"):
@@ -28,7 +26,7 @@ def available_bytes(root="/"):
     Args:
         root: of the file system with ``proc`` and ``sys``, from which the control groups are read.
     """
-    return max(0, min([psutil.virtual_memory().available, *_group_limits(Path(root)), *_process_limits()]))
+    return max(0, min([_psutil().virtual_memory().available, *_group_limits(Path(root)), *_process_limits()]))
 
 
 def limited_bytes():
@@ -65,12 +63,19 @@ def in_words(nbytes):
     return f"{int(nbytes)} bytes"
 
 
+def _psutil():
+    # Layers, networks and training on another backend do without it.
+    import psutil
+
+    return psutil
+
+
 def _process_limits():
     try:
         import resource
     except ImportError:  # Windows has none.
         return
-    used = psutil.Process().memory_info()
+    used = _psutil().Process().memory_info()
     for name, taken in (("RLIMIT_AS", used.vms), ("RLIMIT_DATA", getattr(used, "data", 0))):
         limit = resource.getrlimit(getattr(resource, name))[0] if hasattr(resource, name) else resource.RLIM_INFINITY
         if limit != resource.RLIM_INFINITY:
