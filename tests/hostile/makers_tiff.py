@@ -102,10 +102,14 @@ def _flipped(folder, seed, **options):
 
 
 def _bomb(folder, size=2 << 30):
-    packer, blocks, zeros = zlib.compressobj(9), [], bytes(1 << 24)
+    zeros, packer = bytes(1 << 24), zlib.compressobj(9)
+    head = packer.compress(b"") + packer.flush(zlib.Z_FULL_FLUSH)
+    # After a full flush nothing depends on what came before: the same bytes again are as many zeros again.
+    block = packer.compress(zeros) + packer.flush(zlib.Z_FULL_FLUSH)
+    end, check = zlib.compressobj(9, wbits=-15).flush(), 1
     for _ in range(size >> 24):
-        blocks.append(packer.compress(zeros))
-    return raw(folder, tags(compression=8), b"".join([*blocks, packer.flush()]))
+        check = zlib.adler32(zeros, check)
+    return raw(folder, tags(compression=8), head + block * (size >> 24) + end + struct.pack(">I", check))
 
 
 def _cyclic(folder):
