@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from aeanet_tf.errors import expect
+from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image import MAKER_SUFFIXES, TIFF_SUFFIXES, image_suffix
 from aeanet_tf.io.image_path import ALL, ImagePath, Series, check_series, chosen_series
 from aeanet_tf.io.makers import maker_series
@@ -39,6 +39,7 @@ def find_series(
     series: int | str | None = None,
     allow_missing: bool = False,
     slices: bool = False,
+    keep_bad: bool = False,
 ) -> list[Path] | list[ImagePath]:
     """List images as `find_images` does, and of files that hold several the chosen ones.
 
@@ -48,6 +49,8 @@ def find_series(
             several to be refused when they are read.
         allow_missing: whether planes that are missing are filled, see `read_image`.
         slices: whether each folder is one volume, its files the slices, see `find_slice_folders`.
+        keep_bad: whether files that cannot be read, or have no image of that number, are listed, too, for their
+            reader to refuse.
 
     Returns:
         Paths of files where nothing is chosen, else an `ImagePath` for each image, sorted; it is without a number where
@@ -60,17 +63,26 @@ def find_series(
     if slices:
         expect(series is None, "series", repr(series), "none with slices: a folder is one volume")
         return series_paths(find_slice_folders(patterns), None, allow_missing)
-    return series_paths(find_images(patterns), series, allow_missing)
+    return series_paths(find_images(patterns), series, allow_missing, keep_bad)
 
 
 def series_paths(
-    paths: Sequence[Path], series: int | str | None = None, allow_missing: bool = False
+    paths: Sequence[Path], series: int | str | None = None, allow_missing: bool = False, keep_bad: bool = False
 ) -> list[Path] | list[ImagePath]:
     """The chosen images of files that were found; as `find_series` has it."""
     check_series("series", series)
     if series is None:
         return [ImagePath(path, None, True) for path in paths] if allow_missing else list(paths)
-    return [ImagePath(path, number, allow_missing) for path in paths for number in _numbers(path, series)]
+    return [ImagePath(path, number, allow_missing) for path in paths for number in _listed(path, series, keep_bad)]
+
+
+def _listed(path: Path, series: int | str, keep_bad: bool) -> list[int | None]:
+    try:
+        return _numbers(path, series)
+    except InputError:
+        if not keep_bad:
+            raise
+        return [None if isinstance(series, str) else series]
 
 
 def _numbers(path: Path, series: int | str) -> list[int | None]:

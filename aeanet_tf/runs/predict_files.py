@@ -54,7 +54,7 @@ def predict_files(
         BusyError: another process makes the same prediction in the same folder, and ``wait`` is not set.
     """
     options = FileOptions(**kwargs) if options is None else options
-    output, paths = Path(output), _images(inputs, options)
+    output, paths = Path(output), _images(inputs, options, skip_bad)
     _check_folder(output)
     model, client = (value() if callable(value) else value for value in (model, client))
     # Not before: it takes TensorFlow.
@@ -121,11 +121,11 @@ def _report(bad, count, written):
     raise SkippedError(message, bad, written) if written else InputError(f"{message}; {next(iter(bad.values()))}")
 
 
-def _images(inputs, options):
+def _images(inputs, options, skip_bad):
     """The image files, or the first of each set of files for channels; all of the set are looked for."""
     channels, chosen = options.channels, (options.series, options.allow_missing)
     if not channels:
-        return find_series(inputs, *chosen, options.slices)
+        return find_series(inputs, *chosen, options.slices, skip_bad)
     paths = find_channel_images(inputs, list(channels), *chosen)
     for path in paths:
         channel_paths(path, list(channels))

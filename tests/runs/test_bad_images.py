@@ -107,3 +107,21 @@ def test_damage_inside_stops_a_run_that_skips_nothing(model, folder, image):
     with pytest.raises(InputError, match=r"b\.tif: damaged"):
         predict_files(model, folder, folder.parent / "out", PERCENTILES)
     assert sorted(contents(folder.parent / "out")) == ["a.tif"]
+
+
+@pytest.mark.parametrize("series", ["all", 1])
+def test_a_bad_file_among_those_that_hold_several_images(model, folder, image, series):
+    for path in folder.iterdir():
+        path.unlink()
+    for name in "ac":
+        with tifffile.TiffWriter(folder / f"{name}.ome.tif", ome=True) as tif:
+            for number in range(2):
+                tif.write(image + number, metadata={"axes": "YX"})
+    _no_tiff(folder / "b.ome.tif", image)
+    output = folder.parent / "out"
+    with pytest.raises(InputError, match=r"b\.ome\.tif: not a readable TIFF"):
+        predict_files(model, folder, output, PERCENTILES, series=series)
+    with pytest.raises(SkippedError, match=r"1 of .* images were left out: b.ome.tif"):
+        predict_files(model, folder, output, PERCENTILES, series=series, skip_bad=True)
+    numbers = (0, 1) if series == "all" else (1,)
+    assert set(contents(output)) == {f"{name}_s{number}.tif" for name in "ac" for number in numbers}
