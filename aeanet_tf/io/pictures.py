@@ -30,14 +30,15 @@ def read_picture(path: str | Path) -> np.ndarray:
     """Read a PNG, BMP or JPEG as (y, x) or (y, x, sample); the pixels of a palette become its colours.
 
     Raises:
-        InputError: it is none of these, or damaged; it is animated; it has colours of 16 bits; or it claims more
-            pixels than its bytes, or memory, can hold.
+        InputError: it is none of these, or damaged; it is animated; it has colours of 16 bits, or for print; or it claims
+            more pixels than its bytes, or memory, can hold.
     """
     path = Path(path)
     try:
         with _opened(path) as picture:
             # Cameras write other pictures behind that of a JPEG.
             expect(picture.format == "MPO" or getattr(picture, "n_frames", 1) == 1, path, "several frames", "one")
+            expect(picture.mode != "CMYK", path, "colours for print (CMYK)", "grey levels or RGB")
             nbytes = math.prod(picture.size) * _BYTES.get(picture.mode, 8)
             check_claim(path, nbytes, path.stat().st_size, _RATIO)
             check_memory(path, 2 * nbytes)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from aeanet_tf.errors import writing
+from aeanet_tf.errors import InputError, expect, one_line, writing
 from aeanet_tf.files import read_json, write_text
 from aeanet_tf.locks import locked
 from aeanet_tf.prediction.kept import Features, Journal
@@ -52,7 +52,7 @@ class RunState:
         """Whether these results are complete, and still what this run has written."""
         path = self.folder / "finished.txt"
         # A last line without its end was cut off by a kill.
-        lines = set(path.read_text(encoding="utf-8").split("\n")[:-1]) if path.exists() else set()
+        lines = set(path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]) if path.exists() else set()
         return lines.issuperset(json.dumps(file_facts(p)) for p in paths)
 
     def enter_finished(self, paths):
@@ -64,12 +64,18 @@ class RunState:
                 file.writelines(f"{json.dumps(file_facts(p))}\n" for p in paths)
 
     def plan(self, group):
-        """The `Plan` that a group of images was begun with, ``None`` if it was not."""
+        """The `Plan` that a group of images was begun with, ``None`` if it was not, or if nobody can tell any more."""
         path = self._of(group) / "plan.json"
         if not path.exists():
             return None
-        fields = read_json(path)
-        return Plan(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        try:
+            plan = Plan(**{k: tuple(v) if isinstance(v, list) else v for k, v in read_json(path).items()})
+            numbers = [*plan.n_tiles, *plan.size, *plan[2:]]
+            expect(all(isinstance(n, (int, float)) for n in numbers), "plan", "other values", "numbers")
+            return plan
+        except (InputError, AttributeError, TypeError) as error:
+            logger.warning("%s: damaged (%s); these images are begun anew", path, one_line(error))
+            return None
 
     def enter_plan(self, group, plan):
         """Keep the `Plan` of a group."""

@@ -119,7 +119,7 @@ CASES = [
     ("JPEG", saved("JPEG"), "either"),
     ("JPEG of colours", saved("JPEG", COLOURS), "either"),
     ("JPEG, progressive", saved("JPEG", COLOURS, progressive=True), "either"),
-    ("JPEG of four inks", saved("JPEG", COLOURS, "CMYK"), "either"),
+    ("JPEG of four inks", saved("JPEG", COLOURS, "CMYK"), "refused"),
     ("a palette", saved("PNG", COLOURS, "P"), "either"),
     ("two colours", saved("PNG", mode="1"), "either"),
     # Code from data

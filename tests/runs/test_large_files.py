@@ -139,6 +139,22 @@ def folder_killed_in_the_third(model, image, tmp_path, monkeypatch):
     monkeypatch.undo()
 
 
+@pytest.mark.parametrize("text", ["", "[1, 2]", '{"n_tiles": "many"}', '{"n_tiles": [1, 3, "2"]}', "{" * 5000])
+def test_a_run_whose_plan_is_damaged_begins_anew(volumes, volume, tmp_path, monkeypatch, text, caplog):
+    as_zarr(tmp_path / "a.zarr", volume, "ZYX")
+    options = {"n_tiles": (1, 3, 2)}
+    stop_after(monkeypatch, 7)
+    with pytest.raises(Killed):
+        predict_files(volumes, tmp_path / "a.zarr", tmp_path / "out", PERCENTILES, **options)
+    monkeypatch.undo()
+    (plan,) = (tmp_path / "out").glob(".partial-run-*/group0/plan.json")
+    plan.write_text(text)
+    second = stop_after(monkeypatch, -1)
+    predict_files(volumes, tmp_path / "a.zarr", tmp_path / "out", PERCENTILES, **options)
+    assert len(second) == 24 and "these images are begun anew" in caplog.text
+    assert not [name for name in contents(tmp_path / "out") if name.startswith(".")]
+
+
 def test_finished_images_of_a_killed_run_are_not_predicted_again(model, image, tmp_path, monkeypatch):
     folder_killed_in_the_third(model, image, tmp_path, monkeypatch)
     again = stop_after(monkeypatch, -1)
