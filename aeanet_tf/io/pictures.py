@@ -30,7 +30,7 @@ def read_picture(path: str | Path) -> np.ndarray:
     """Read a PNG, BMP or JPEG as (y, x) or (y, x, sample); the pixels of a palette become its colours.
 
     Raises:
-        InputError: it is none of these, or damaged; it is animated; it has colours of 16 bits, or for print; or it claims
+        InputError: it is none of these, or damaged; it is animated; it has colours of 16 bits, or for print; it claims
             more pixels than its bytes, or memory, can hold.
     """
     path = Path(path)
