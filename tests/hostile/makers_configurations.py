@@ -218,7 +218,7 @@ SECTIONS = [
     ("npz outside", partial(field, data__npz="../../../etc/passwd"), "refused"),
     ("npz a pattern of nothing", partial(field, data__npz="[z]*.npz"), "refused"),
     ("download unknown", partial(field, data__download="nothing", data__root="nowhere"), "refused"),
-    ("kind a list", partial(field, data__kind=["npz"]), "refused"),
+    ("another kind a list", partial(field, data__kind=["npz"]), "refused"),
     ("kind unknown", partial(field, data__kind="hdf5"), "refused"),
     ("field of another kind", partial(field, data__stack="s.tif"), "refused"),
     ("validation_split 0", partial(field, data__validation_split=0), "refused"),
