@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import platform
 import time
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from aeanet_tf.reports.facts import (
     SEGMENTATION,
     Example,
     TrainingFacts,
+    baseline_scores,
     restoration_scores,
     segmentation_scores,
 )
@@ -25,8 +27,8 @@ from aeanet_tf.training import read_history
 logger = logging.getLogger("aeanet_tf")
 
 EXAMPLES, SHOWN = 8, 3
-# Of a side, and of a whole image: what is predicted beside the validation itself.
-_SIDE, _POSITIONS = {2: 512, 3: 128}, 1 << 20
+# Of a side.
+_SIDE = {2: 512, 3: 128}
 # Share of the time of the training that reports may take before its end.
 _SHARE = 0.05
 _CROPS = 4
@@ -51,14 +53,14 @@ class TrainingReport(keras.callbacks.Callback):
         self.owner, self.sampler, self.validation, self.names = model, sampler, validation, names
         self.pixel_size, self.unit = dict(pixel_size or {}), unit
         self.started, self.spent, self.lowest = time.monotonic(), 0.0, math.inf
-        self.examples = self.shown = self.findings = None
+        self.examples = self.shown = self.findings = self.baselines = None
 
     def on_train_begin(self, logs=None):
         """Look at the data, once."""
         if self.examples is None:
             started = time.monotonic()
             self.examples = _training_examples(self.owner.config, self.sampler.pairs, self.names[0])
-            self.shown = _ShownImages(self.owner, self.validation, self.names[1])
+            self.shown = _ShownImages(self.owner, self.validation, self.names[1], self.sampler.positions)
             self.spent += time.monotonic() - started
 
     def on_epoch_end(self, epoch, logs=None):
@@ -89,7 +91,12 @@ class TrainingReport(keras.callbacks.Callback):
 
     def _write(self, running):
         facts = self._facts(running)
-        facts.scores = (segmentation_scores if facts.kind == SEGMENTATION else restoration_scores)(facts.shown)
+        if facts.kind == SEGMENTATION:
+            facts.scores = segmentation_scores(facts.shown)
+        else:
+            # Which no epoch changes.
+            self.baselines = baseline_scores(facts.shown) if self.baselines is None else self.baselines
+            facts.scores = restoration_scores(facts.shown, self.baselines)
         try:
             self.findings = write_report(self.owner.logdir, facts)
         except WriteError as error:
@@ -155,8 +162,6 @@ def _hardware():
 
 
 def _usable_cores():
-    import os
-
     return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
 
 
@@ -185,8 +190,8 @@ def _first(image):
 class _ShownImages:
     """Validation images with predictions of them, cut where they are large."""
 
-    def __init__(self, model, validation, names):
-        self.model, self.examples, self.inputs = model, [], []
+    def __init__(self, model, validation, names, positions):
+        self.model, self.positions, self.examples, self.inputs = model, positions, [], []
         fixed = getattr(model.spec, "input_size", None) or getattr(model.spec, "is_dense", False)
         known = len(names) == validation.image_count
         for number in np.unique(np.linspace(0, len(validation) - 1, SHOWN).astype(int)).tolist():
@@ -200,7 +205,12 @@ class _ShownImages:
 
     def _cut(self, x, y):
         """The middle of a pair, of a size that the network takes."""
-        size = [max(d, n // d * d) for n, d in zip(_most(x.shape[:-1]), self.model.spec.divisor, strict=False)]
+        divisor = self.model.spec.divisor[: x.ndim - 1]
+        size = [max(d, n // d * d) for n, d in zip(_most(x.shape[:-1]), divisor, strict=True)]
+        # What training has memory for, prediction has.
+        while math.prod(size) > self.positions and size != list(divisor):
+            longest = max(range(len(size)), key=lambda i: size[i] / divisor[i])
+            size[longest] = max(divisor[longest], size[longest] // 2 // divisor[longest] * divisor[longest])
         box = [slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(x.shape[:-1], size, strict=True)]
         # Of a projection's truth the first axis is missing.
         return x[tuple(box)], y[tuple(box[-(y.ndim - 1) :])]

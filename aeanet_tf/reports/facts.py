@@ -71,22 +71,38 @@ class TrainingFacts:
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
-def restoration_scores(shown: Sequence[Example]) -> dict[str, float]:
+def restoration_scores(shown: Sequence[Example], baselines: Mapping[str, float] | None = None) -> dict[str, float]:
     """Mean PSNR (dB, care protocol) of inputs, of the best Gaussian filter, and of predictions by best, last weights.
 
     Images whose truth has no contrast do not count; without any other the scores are none.
+
+    Args:
+        shown: validation images.
+        baselines: scores of inputs and filter where they are known, of `baseline_scores`.
     """
-    there = [example for example in shown if np.ptp(np.percentile(example.truth, (0.1, 99.9))) > 0]
+    there = _with_contrast(shown)
+    scores = dict(baseline_scores(shown) if baselines is None else baselines)
+    for label, name in (("best weights", "best"), ("last weights", "last")):
+        predictions = [(example.truth, getattr(example, name)) for example in there]
+        if there and all(prediction is not None for _, prediction in predictions):
+            scores[label] = _mean([care_psnr(truth, prediction) for truth, prediction in predictions])
+    return scores
+
+
+def baseline_scores(shown: Sequence[Example]) -> dict[str, float]:
+    """Those of `restoration_scores` that no training changes: of the inputs and of the best Gaussian filter."""
+    there = _with_contrast(shown)
     if not there:
         return {}
     filters = choose_filters([(example.flat_input, example.truth) for example in there], strengths=())
-    scores = {"input": _mean([care_psnr(example.truth, example.flat_input) for example in there])}
-    scores[f"Gaussian filter (sigma {filters.sigma:g})"] = filters.gaussian_score
-    for label, name in (("best weights", "best"), ("last weights", "last")):
-        predictions = [(example.truth, getattr(example, name)) for example in there]
-        if all(prediction is not None for _, prediction in predictions):
-            scores[label] = _mean([care_psnr(truth, prediction) for truth, prediction in predictions])
-    return scores
+    return {
+        "input": _mean([care_psnr(example.truth, example.flat_input) for example in there]),
+        f"Gaussian filter (sigma {filters.sigma:g})": filters.gaussian_score,
+    }
+
+
+def _with_contrast(shown):
+    return [example for example in shown if np.ptp(np.percentile(example.truth, (0.1, 99.9))) > 0]
 
 
 def segmentation_scores(shown: Sequence[Example]) -> dict[str, float]:

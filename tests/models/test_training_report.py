@@ -123,3 +123,14 @@ def test_none_is_written_where_none_is_wanted(tmp_path, monkeypatch):
         monkeypatch.setenv("AEANET_REPORT", "1" if name == "told" else "0")
         AEANet(config, name, str(tmp_path)).train(X, X, (X, X), verbose=0)
         assert not (tmp_path / name / "report.html").exists()
+
+
+def test_no_more_is_predicted_than_training_has_memory_for(tmp_path, monkeypatch):
+    shown, write = [], training_report.write_report
+    monkeypatch.setattr(training_report, "write_report", lambda *args: shown.append(args[1].shown) or write(*args))
+    config = AEANetConfig("YX", train_patch_size=(16, 16), **SMALL, **{**SHORT, "train_epochs": 1})
+    images = list(np.random.default_rng(0).random((3, 200, 72, 1), dtype="float32"))
+    AEANet(config, "m", str(tmp_path)).train(images, images, (images, images), verbose=0)
+    sizes = {example.truth.shape for examples in shown for example in examples}
+    # Two patches of 16 x 16 are 512 pixels.
+    assert len(sizes) == 1 and 128 <= np.prod(next(iter(sizes))) <= 512
