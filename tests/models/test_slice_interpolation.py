@@ -193,7 +193,7 @@ def triplet_folders(workplace):
 
 
 def test_ready_made_triplets_are_taken_as_they_are(triplet_folders):
-    X, Y, (X_val, Y_val), _, records, _ = loaded(load_run_config("ready.json"))
+    X, Y, (X_val, Y_val), _, records, *_ = loaded(load_run_config("ready.json"))
     assert (len(X), len(X_val), records) == (3, 2, None)
     stack = triplet_folders / 255
     for number, (x, y) in enumerate(zip([*X, *X_val], [*Y, *Y_val], strict=True)):
@@ -221,7 +221,7 @@ def loaded(config):
 def test_what_the_network_is_given_of_a_stack(workplace):
     """The neighbours aligned to the slice between, all in the neighbours' common histogram, 255 as 1."""
     config = load_run_config("run.json")
-    X, Y, (X_val, _), _, records, _ = loaded(config)
+    X, Y, (X_val, _), _, records, *_ = loaded(config)
     assert (len(X), len(X_val), len(records)) == (3, 2, 5)
     for x, y, record in zip(X, Y, records, strict=False):
         shifts = record.before_y, record.before_x, record.after_y, record.after_x

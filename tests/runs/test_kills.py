@@ -77,7 +77,7 @@ def check_images(whole, folder):
 
 def check_loads(folder):
     """Weights under their final names are whole, whenever a training was stopped; so are the images."""
-    for path in (folder / "models").glob("m/*.h5"):
+    for path in (folder / "models").glob("m/[!.]*.h5"):
         assert model_kind(path.parent) == "unet"
         with h5py.File(path) as file:
             assert file
