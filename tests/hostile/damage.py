@@ -19,46 +19,42 @@ def file_of(path, rng):
     return files[rng.integers(len(files))]
 
 
-def flipped(make, seed):
-    """A case of which one bit is turned."""
+def _changed(make, seed, change):
+    """A case of which one file is another; ``change`` makes its bytes of those that it has."""
 
     def damaged(folder):
         path, rng = make(folder), np.random.default_rng(seed)
         file = file_of(path, rng)
-        content = bytearray(file.read_bytes())
-        content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
-        file.write_bytes(content)
+        file.write_bytes(change(bytearray(file.read_bytes()), rng))
         return path
 
     return damaged
+
+
+def flipped(make, seed):
+    """A case of which one bit is turned."""
+
+    def change(content, rng):
+        content[rng.integers(len(content))] ^= 1 << int(rng.integers(8))
+        return content
+
+    return _changed(make, seed, change)
 
 
 def overwritten(make, seed):
     """A case of which eight bytes in a row are others."""
 
-    def damaged(folder):
-        path, rng = make(folder), np.random.default_rng(seed)
-        file = file_of(path, rng)
-        content = bytearray(file.read_bytes())
+    def change(content, rng):
         start = int(rng.integers(max(1, len(content) - 8)))
         content[start : start + 8] = rng.bytes(min(8, len(content) - start))
-        file.write_bytes(content)
-        return path
+        return content
 
-    return damaged
+    return _changed(make, seed, change)
 
 
 def cut(make, seed):
     """A case of which the end is missing."""
-
-    def damaged(folder):
-        path, rng = make(folder), np.random.default_rng(seed)
-        file = file_of(path, rng)
-        content = file.read_bytes()
-        file.write_bytes(content[: rng.integers(len(content))])
-        return path
-
-    return damaged
+    return _changed(make, seed, lambda content, rng: content[: rng.integers(len(content))])
 
 
 def damaged(name, make, flips=10, overwrites=5, cuts=6, after_cut="refused"):
