@@ -2,7 +2,6 @@
 
 import logging
 import math
-import os
 import platform
 import time
 from importlib.metadata import version
@@ -23,6 +22,7 @@ from aeanet_tf.reports.facts import (
 )
 from aeanet_tf.reports.page import PAGE, write_report
 from aeanet_tf.training import read_history
+from aeanet_tf.training.prefetching import usable_cores
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -158,11 +158,7 @@ def _hardware():
     devices = tf.config.list_physical_devices("GPU")
     if devices:
         return ", ".join(tf.config.experimental.get_device_details(d).get("device_name", d.name) for d in devices)
-    return f"processor ({platform.machine()}, {len(_usable_cores())} cores), no GPU"
-
-
-def _usable_cores():
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+    return f"processor ({platform.machine()}, {usable_cores()} cores), no GPU"
 
 
 def _training_examples(config, pairs, names):

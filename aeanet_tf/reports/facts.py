@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ class Example:
         input: ``(*spatial)``; of a projection with the axis that the truth lacks; of slices the one before.
         truth: of class indices where the model segments.
         best, last: predictions by the best weights and by those at the end, None where there are none.
+        agreement: of input and truth, once it has been measured: no epoch changes it.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Example:
     truth: np.ndarray
     best: np.ndarray | None = None
     last: np.ndarray | None = None
+    agreement: Any = None
 
     @property
     def flat_input(self) -> np.ndarray:

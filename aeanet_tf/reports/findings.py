@@ -159,7 +159,7 @@ def _of_truths(pairs) -> Iterator[Finding]:
             "network learns to change nothing. Are the folders the right ones?",
         )
         return
-    agreements = [agreement(pair.flat_input, pair.truth) for pair in pairs]
+    agreements = [_measured(pair) for pair in pairs]
     shift = np.median([found.shift for found in agreements], axis=0)
     # Of images that show different things the best places are anywhere.
     agreeing = [found for found in agreements if np.abs(found.shift - shift).max() <= _SPREAD]
@@ -184,6 +184,12 @@ def _of_truths(pairs) -> Iterator[Finding]:
         )
         return
     yield from _of_scales(pairs)
+
+
+def _measured(pair):
+    if pair.agreement is None:
+        pair.agreement = agreement(pair.flat_input, pair.truth)
+    return pair.agreement
 
 
 def _better(after, before):

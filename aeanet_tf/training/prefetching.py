@@ -4,14 +4,18 @@ import os
 import weakref
 
 
+def usable_cores():
+    """Number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_workers():
     """Number of threads that make batches: one for every four cores that this process may use, 1 to 4.
 
     One makes thousands of patches a second. More are for augmenters and images that take longer; they take turns in
     Python's interpreter with each other and with the training itself, so a multitude would slow it down.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(4, max(1, cores // 4))
+    return min(4, max(1, usable_cores() // 4))
 
 
 def prefetched(batch, workers=1):
