@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from aeanet_tf.device_names import PRECISIONS, count_devices
-from aeanet_tf.errors import from_validation
+from aeanet_tf.field_errors import from_validation
 from aeanet_tf.models.preparation import Count, Section
 
 
@@ -110,7 +110,7 @@ class TrainingSettings(Section):
             try:
                 PlateauSection.model_validate(arguments)
             except ValidationError as error:
-                raise ValueError(str(from_validation(error, "reduce_learning_rate"))) from None
+                raise ValueError(str(from_validation(error, "reduce_learning_rate", model=PlateauSection))) from None
         return arguments
 
     @model_validator(mode="after")

@@ -6,7 +6,8 @@ import keras
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from aeanet_tf.device_names import PRECISIONS
-from aeanet_tf.errors import expect, from_validation
+from aeanet_tf.errors import expect
+from aeanet_tf.field_errors import from_validation
 from aeanet_tf.layers.attention import GlobalAttention, start_small
 from aeanet_tf.layers.convolution import TRANSPOSED, start_phases_alike
 from aeanet_tf.networks.fnet import fnet
@@ -39,7 +40,7 @@ def as_spec(spec):
         return _adapter.validate_python(spec.model_dump() if isinstance(spec, BaseModel) else spec)
     except ValidationError as error:
         # The first name is the tag of the kind.
-        raise from_validation(error, "network", tagged=(None,)) from None
+        raise from_validation(error, "network", (None,), NetworkSpec) from None
 
 
 def check_precision(precision):

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from aeanet_tf.device_names import check_share
-from aeanet_tf.errors import from_validation
+from aeanet_tf.field_errors import from_validation
 from aeanet_tf.files import apply_override, read_fields, restore_texts, write_text
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.folder import RUN_FILE
@@ -251,7 +251,7 @@ def as_run_config(data, path, given=None):
         names = [".".join(map(str, place[:1] + place[2:] if place[0] == "data" else place)) for place in places]
         if given and restore_texts(data, given, names):
             return as_run_config(data, path)
-        raise from_validation(error, str(path), tagged=("data", "learning_rate_decay")) from None
+        raise from_validation(error, str(path), ("data", "learning_rate_decay"), RunConfig) from None
 
 
 def is_same_run(found, config):

@@ -13,6 +13,7 @@ from aeanet_tf.models.network_size import check_size
 from aeanet_tf.models.training_run import locked_for_training
 from aeanet_tf.networks import as_spec, build_network
 from aeanet_tf.runs.config import is_same_run, load_run, save_run
+from aeanet_tf.runs.held_out import held_out_files, say_held_out
 from aeanet_tf.runs.image_data import (
     load_folders,
     load_label_free,
@@ -60,6 +61,8 @@ def load_data(section, network):
             validate on; images that are to train and to validate on.
     """
     images = LOADERS[section.kind](section, network)
+    if section.holds_out:
+        say_held_out(section, images)
     warn_of_shared_images(images, targets=not section.segments)
     return images
 
@@ -168,7 +171,7 @@ def _train(folder, config, overwrite, verbose):
         _remove_training(folder)
     save_run(folder, config)
     if not resume:
-        save_images(folder, config.data, images.files)
+        save_images(folder, config.data, images.files, held_out_files(images))
     if images.triplets is not None:
         save_triplets(folder, images.triplets)
     with warnings.catch_warnings():
