@@ -142,9 +142,20 @@ def field_names(model, parents=()):
     return list(dict.fromkeys(name for one in level for name in _annotations(one)))
 
 
-def _all_fields(model, before=()):
+def inner_classes(model):
+    """All classes of sections in a class or an annotation, itself first, each once."""
+    found, waiting = {}, _classes(model)
+    while waiting:
+        one = waiting.pop(0)
+        if one not in found:
+            found[one] = None
+            waiting += [inner for annotation in _annotations(one).values() for inner in _classes(annotation)]
+    return list(found)
+
+
+def _all_fields(model):
     """Dotted names of all fields, the outer ones first."""
-    level = [(before, one) for one in _classes(model)]
+    level = [((), one) for one in _classes(model)]
     found = {}
     while level:
         inner = []
@@ -164,6 +175,8 @@ def _classes(annotation):
 
 
 def _annotations(one):
+    if not isinstance(one, type):
+        return {}
     fields = getattr(one, "model_fields", None) or getattr(one, "__dataclass_fields__", {})
     return {name: getattr(field, "annotation", None) or field.type for name, field in fields.items()}
 

@@ -126,7 +126,11 @@ class CommonSection(Section):
 
 
 class _ImagesSection(CommonSection):
-    """Images, which are normalised."""
+    """Images, which are normalised.
+
+    Attributes:
+        normalization: how, each image (and channel) by itself; prediction does the same.
+    """
 
     normalization: NormalizationSection = NormalizationSection()
 
@@ -136,8 +140,9 @@ class _PairsSection(_ImagesSection):
 
     Attributes:
         axes: of the image files; by default those that the files name.
-        validation_low, validation_GT: folders of validation images; without them ``validation_split`` of the training
-            pairs are held out.
+        validation_low, validation_GT: folders of validation images, or patterns.
+        validation_split: share of the training pairs that is held out where there are no such folders: the last ones by
+            name, at least one; of a single image its end.
     """
 
     axes: str | None = None
@@ -305,7 +310,8 @@ class TripletsSection(_ImagesSection):
 
     Attributes:
         train: a folder of such folders, or a text file that lists them (`aeanet_tf.sections.triplet_folders`).
-        validation: the same; without it ``validation_split`` of those to train on, the last ones, are held out.
+        validation: the same, to validate on.
+        validation_split: share of those to train on, the last ones, that is held out without ``validation``.
         match_histograms: whether the three are given the mean of the two neighbours' histograms, as those that are made
             of a stack.
     """
@@ -332,9 +338,10 @@ class LabelsSection(_NamedPairsSection):
     Attributes:
         channels: where the channels of an image are files of their own: what tells their names apart, such as
             ["T1", "T2"]; GT has the names of the first.
-        stack: in place of folders; as of `SlicesSection`, and so are ``dataset`` and the numbers of slices.
+        stack: in place of folders: a TIFF, OME-Zarr or HDF5 file, or a pattern of images of one slice each. ``series``
+            is then a number.
         label_stack: the label images of the slices of ``stack``.
-        series, allow_missing: of each file, as of `FoldersSection`; of stacks only a number.
+        dataset, train_slices, validation_slices: as of `SlicesSection`.
     """
 
     kind: Literal["labels"] = "labels"

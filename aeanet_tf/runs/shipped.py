@@ -10,10 +10,13 @@ from aeanet_tf.paths import named_path
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 """Their folder."""
 
+SCHEMA = CONFIGS / "schema.json"
+"""The schema of configurations, for editors (`aeanet_tf.runs.schema`)."""
+
 
 def shipped_configs():
     """Name, such as ``"label_free/dna"`` -> path, in alphabetical order."""
-    paths = sorted(CONFIGS.rglob("*.json"))
+    paths = sorted(path for path in CONFIGS.rglob("*.json") if path != SCHEMA)
     return {path.relative_to(CONFIGS).with_suffix("").as_posix(): path for path in paths}
 
 
