@@ -126,7 +126,15 @@ def _affixes(first: Sequence[str], second: Sequence[str], may: Callable[[str, st
                 sides = [_cut(names, cut, at_end) for names, cut in ((first, one), (second, other))]
                 pairs = unique_match(*sides) if all(map(all, sides)) else None
                 if pairs:
-                    yield Affixes(*(("", cut) if at_end else (cut, "") for cut in (one, other)), pairs)
+                    mark = _separator(sides[0], at_end)
+                    cuts = ((f"{mark}{cut}" if at_end else f"{cut}{mark}") for cut in (one, other))
+                    yield Affixes(*(("", cut) if at_end else (cut, "") for cut in cuts), pairs)
+
+
+def _separator(names: Sequence[str], at_end: bool) -> str:
+    """The sign, no letter or digit, that all names have at their end or beginning, and not alone."""
+    (mark, *others) = {name[-1 if at_end else 0] for name in names}
+    return "" if others or mark.isalnum() or any(len(name) == 1 for name in names) else mark
 
 
 def _cut(names: Sequence[str], cut: str, at_end: bool) -> list[str]:

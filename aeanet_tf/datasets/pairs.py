@@ -260,7 +260,7 @@ def read_npz(
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected training data (.npz)")
     expect(0 <= validation_split < 1, "validation_split", validation_split, "0 <= fraction < 1")
-    axes, shapes = _npz_header(path, axes)
+    axes, shapes = npz_header(path, axes)
     _check_npz(path, axes, shapes, validation_split)
     with npz_faults(path), np.load(path, allow_pickle=False) as content:
         arrays = [content["X"], content["Y"]]
@@ -273,8 +273,16 @@ def read_npz(
     return training, held_out if validation_split else None, axes.replace("C", "") + "C"
 
 
-def _npz_header(path: Path, axes: str | None) -> tuple[str, dict[str, tuple[int, ...]]]:
-    """Axes and shapes without reading the patches, which may take gigabytes."""
+def npz_header(path: Path, axes: str | None) -> tuple[str, dict[str, tuple[int, ...]]]:
+    """Axes and shapes of a .npz of training patches without reading these, which may take gigabytes.
+
+    Args:
+        path: the file.
+        axes: those of X, for files that do not have them.
+
+    Raises:
+        InputError: the file is damaged, or lacks an entry.
+    """
     members = npz_members(path, ("X", "Y", "axes"))
     missing = {"X", "Y", *(["axes"] if axes is None else [])} - members.keys()
     if missing:

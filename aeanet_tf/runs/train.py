@@ -61,8 +61,6 @@ def load_data(section, network):
             validate on; images that are to train and to validate on.
     """
     images = LOADERS[section.kind](section, network)
-    if section.holds_out:
-        say_held_out(section, images)
     warn_of_shared_images(images, targets=not section.segments)
     return images
 
@@ -166,6 +164,8 @@ def _train(folder, config, overwrite, verbose):
     if config.training.epochs is not None:
         network = _of_length(config, pairs_of_epoch(config.data, images))
     data = _prepared(trained, network, images)
+    if config.data.holds_out:
+        say_held_out(config.data, images)
     # Built only now: making the model writes to its folder.
     if overwrite:
         _remove_training(folder)

@@ -154,7 +154,7 @@ def test_names_that_differ_by_a_word_pair_and_it_is_said(folders, caplog, low, g
     ("low", "gt", "patterns", "in_order"),
     [
         # Two specimens, or two channels: nobody knows.
-        ("plate1_a plate1_b", "plate2_a plate2_b", ("plate1*", "plate2*"), ("plate1_a.tif", "plate2_a.tif")),
+        ("plate1_a plate1_b", "plate2_a plate2_b", ("plate1_*", "plate2_*"), ("plate1_a.tif", "plate2_a.tif")),
         ("a_c1 b_c1", "a_c2 b_c2", ("*1", "*2"), ("a_c1.tif", "a_c2.tif")),
         # Other frames whose last digits are the same.
         ("t10 t11 t12", "t20 t21 t22", None, ("t10.tif", "t20.tif")),
