@@ -55,7 +55,8 @@ def run(args):
     from aeanet_tf.paths import check_path
     from aeanet_tf.runs.config import as_run_config, override
     from aeanet_tf.runs.find_data import find_data
-    from aeanet_tf.runs.new_config import Wishes, as_text, propose
+    from aeanet_tf.runs.new_config import propose
+    from aeanet_tf.runs.proposal import Wishes, as_text
     from aeanet_tf.runs.shipped import SCHEMA
 
     path = with_suffix(check_path(args.name, "NAME"), ".json")

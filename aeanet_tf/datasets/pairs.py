@@ -261,7 +261,7 @@ def read_npz(
         raise InputError(f"{path}: no such file, expected training data (.npz)")
     expect(0 <= validation_split < 1, "validation_split", validation_split, "0 <= fraction < 1")
     axes, shapes = npz_header(path, axes)
-    _check_npz(path, axes, shapes, validation_split)
+    check_npz(path, axes, shapes, validation_split)
     with npz_faults(path), np.load(path, allow_pickle=False) as content:
         arrays = [content["X"], content["Y"]]
     for name, array in zip("XY", arrays, strict=True):
@@ -300,7 +300,8 @@ def npz_header(path: Path, axes: str | None) -> tuple[str, dict[str, tuple[int, 
     return check_axes(axes, "STCZYX"), {name: members[name].shape for name in "XY"}
 
 
-def _check_npz(path: Path, axes: str, shapes: dict[str, tuple[int, ...]], validation_split: float) -> None:
+def check_npz(path: Path, axes: str, shapes: dict[str, tuple[int, ...]], validation_split: float) -> None:
+    """Check that patches, as `npz_header` describes them, fit each other, and that there is one to hold out."""
     x, y = shapes["X"], shapes["Y"]
     if len(x) != len(axes) or not axes.startswith("S") or "C" not in axes:
         raise InputError(f"{path}: X has shape {x} and axes {axes}, expected axes such as SCYX that fit it")

@@ -1,6 +1,7 @@
 """Run configurations say what is wrong with them: the file, the field, what was found."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -369,6 +370,16 @@ def test_pairs_of_an_epoch_are_all_that_the_data_have_to_train_on():
 def test_a_configuration_survives_json(path):
     config = load_run_config(path, ["training.learning_rate_decay.rate=0.7", "training.learning_rate_decay.steps=3"])
     assert RunConfig.model_validate(json.loads(config.model_dump_json())) == config
+
+
+def test_the_network_of_no_preset_is_one_everywhere():
+    from aeanet_tf.models import AEANetConfig
+
+    defaults = {AEANetConfig(axes).preset for axes in ("YX", "ZYX")}
+    assert defaults == {RunConfig.model_validate({"model": {"name": "m", "axes": "ZYX"}, "data": {"kind": "sample"},
+                                                  "training": {"patch_size": [8, 8, 8]}}).model.preset}  # fmt: skip
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"| `{defaults.pop()}` | images and volumes (default for `YX` and `ZYX`)" in readme
 
 
 # The fields of the section as every configuration had them whatever its kind.
