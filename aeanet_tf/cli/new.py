@@ -59,7 +59,8 @@ def run(args):
     from aeanet_tf.runs.proposal import Wishes, as_text
     from aeanet_tf.runs.shipped import SCHEMA
 
-    path = with_suffix(check_path(args.name, "NAME"), ".json")
+    expect(check_path(args.name, "NAME").name, "NAME", repr(args.name), "the name of a file to write")
+    path = with_suffix(args.name, ".json")
     expect(args.overwrite or not path.exists(), path, "a file", "none, or --overwrite to replace it")
     for flag in ("steps", "batch_size"):
         value = getattr(args, flag)

@@ -17,6 +17,7 @@ from aeanet_tf.models.training_settings import (
 )
 from aeanet_tf.networks import as_spec
 from aeanet_tf.networks.attention_spec import DEEPEST
+from aeanet_tf.networks.spec import TAGGED
 from aeanet_tf.paths import is_file_name
 from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
 from aeanet_tf.training.losses import check_class_weights
@@ -408,7 +409,7 @@ def replaced(spec, changes):
             changes = {**changes, "restoration": replaced(spec.restoration, inner).model_dump()}
         return spec.replace(**changes)
     except ValidationError as error:
-        raise from_validation(error, "network", model=type(spec)) from None
+        raise from_validation(error, "network", TAGGED, type(spec)) from None
 
 
 def check_labels(labels, classes):

@@ -33,6 +33,8 @@ UpSamplings = Annotated[
     Annotated[UpSampling, Tag("all")] | Annotated[tuple[UpSampling, ...], Tag("each")], _all_or_each
 ]
 
+TAGGED = ("downsampling", "upsampling")
+"""Fields that are a name or a tuple of them, which pydantic's errors name behind the field."""
 
 _MOST_IN_ALL = 4 * MOST_BLOCKS
 

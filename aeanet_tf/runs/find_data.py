@@ -50,15 +50,18 @@ def find_data(data: str | None, low: str | None = None, gt: str | None = None) -
 
     Args:
         data: a folder, an ``.npz`` or an image file; ``None`` where ``low`` is given.
-        low, gt: folders, patterns or files, relative to ``data`` where that is given.
+        low, gt: folders, patterns or files, relative to ``data`` where that is given. Beside ``gt`` alone ``data`` are
+            the inputs, unless ``gt`` is one of two folders in it.
 
     Raises:
         InputError: there is nothing; or it is not clear what is the input, and what the ground truth: the message says
             which arguments would tell.
     """
+    if low is None and gt is not None and data is not None:
+        data, low = _beside(data, gt)
     if low is not None:
         return _named(data, low, gt)
-    expect(gt is None, "--gt", repr(gt), "--low beside it")
+    expect(gt is None, "--gt", repr(gt), "--low or --data beside it")
     expect(data is not None, "--data", "nothing", "a folder of images, or --low and --gt")
     path = named_path(data)
     if path.suffix.lower() == ".npz" and path.is_file():
@@ -67,6 +70,16 @@ def find_data(data: str | None, low: str | None = None, gt: str | None = None) -
         return Found("stack", str(path.parent), path.name)
     expect(path.is_dir(), "--data", f"no file or folder {data}", "a folder of images, an image or an .npz")
     return _of_folder(path)
+
+
+def _beside(data: str, gt: str) -> tuple[str | None, str]:
+    """Where a ground truth alone is named: the folder that both are in, if there is one, and the inputs."""
+    path = named_path(data)
+    if path.is_dir() and (path / gt).is_dir():
+        others = [name for name in _image_folders(path) if name != Path(gt).name]
+        expect(len(others) == 1, "--gt", f"{len(others)} other folders in {path}", "--low to name one of them")
+        return data, others[0]
+    return None, data
 
 
 def _named(data: str | None, low: str, gt: str | None) -> Found:

@@ -150,6 +150,17 @@ def test_everything_is_a_flag():
     assert (config.data.low, config.data.GT) == ("data/a", "data/b")
 
 
+def test_a_ground_truth_is_named_beside_the_inputs_or_among_them(capsys):
+    two_folders("a", "b")
+    run("--data", "data/a", "--gt", "data/b")
+    assert load_run_config("trial.json").data.GT == "data/b"
+    run("--data", "data", "--gt", "a", "--overwrite")
+    data = load_run_config("trial.json").data
+    assert (data.root, data.low, data.GT) == ("data", "b", "a")
+    run("--gt", "data/b", "--overwrite", code=2)
+    assert "--data" in capsys.readouterr().err
+
+
 def test_validation_folders_are_found():
     two_folders("train/low", "train/GT")
     two_folders("val/low", "val/GT", n=2)
