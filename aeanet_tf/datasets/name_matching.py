@@ -119,12 +119,14 @@ def _same_numbers(one: str, other: str) -> bool:
 def _affixes(first: Sequence[str], second: Sequence[str], may: Callable[[str, str], bool]) -> Iterator[Affixes]:
     """Ways to match names one to one by a suffix, then by a prefix, the shortest first."""
     for at_end in (True, False):
+        known = {other: {*_cut(second, other, at_end)} for other in _common(second, at_end)}
         for one in _common(first, at_end):
-            for other in _common(second, at_end):
-                if one == other or not may(one, other):
+            for other, texts in known.items():
+                # Most fail at the first name, before all are gone through.
+                if one == other or not may(one, other) or "" in texts or _cut(first[:1], one, at_end)[0] not in texts:
                     continue
                 sides = [_cut(names, cut, at_end) for names, cut in ((first, one), (second, other))]
-                pairs = unique_match(*sides) if all(map(all, sides)) else None
+                pairs = unique_match(*sides)
                 if pairs:
                     mark = _separator(sides[0], at_end)
                     cuts = ((f"{mark}{cut}" if at_end else f"{cut}{mark}") for cut in (one, other))

@@ -194,24 +194,24 @@ def _two_patterns(images: Sequence[Path]) -> tuple[str, str] | None:
     names = {image_stem(image): image for image in images}
     if len(names) != len(images) or len(images) % 2:
         return None
-    words = {stem: re.findall(r"\d+|[^\W\d_]+|.", stem, re.DOTALL) for stem in names}
-    ends = {one for own in words.values() for one in (own[-1], own[0], "".join(own[-2:]))}
-    for end in sorted(ends):
-        for has in (str.endswith, str.startswith):
-            first = [stem for stem in names if has(stem, end)]
-            second = [stem for stem in names if stem not in first]
-            if len(first) != len(second):
-                continue
-            found = differing_word(first, second) or differing_number(first, second)
-            if found is None or not all(map("".join, (found.first, found.second))):
-                continue
-            extensions = [{names[stem].name[len(stem) :] for stem in side} for side in (first, second)]
-            patterns = tuple(
-                pattern + (own.pop() if len(own) == 1 else ".*")
-                for pattern, own in zip(found.patterns(), extensions, strict=True)
-            )
-            if _split_cleanly(images[0].parent, patterns, len(first)):
-                return patterns
+    groups: dict[tuple[bool, str], list[str]] = {}
+    for stem in names:
+        words = re.findall(r"\d+|[^\W\d_]+|.", stem, re.DOTALL)
+        for end in {(True, words[-1]), (True, "".join(words[-2:])), (False, words[0])}:
+            groups.setdefault(end, []).append(stem)
+    for end in sorted(end for end, stems in groups.items() if 2 * len(stems) == len(images)):
+        first, chosen = groups[end], {*groups[end]}
+        second = [stem for stem in names if stem not in chosen]
+        found = differing_word(first, second) or differing_number(first, second)
+        if found is None or not all(map("".join, (found.first, found.second))):
+            continue
+        extensions = [{names[stem].name[len(stem) :] for stem in side} for side in (first, second)]
+        patterns = tuple(
+            pattern + (own.pop() if len(own) == 1 else ".*")
+            for pattern, own in zip(found.patterns(), extensions, strict=True)
+        )
+        if _split_cleanly(images[0].parent, patterns, len(first)):
+            return patterns
     return None
 
 

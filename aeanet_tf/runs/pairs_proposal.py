@@ -43,7 +43,9 @@ def of_pairs(found: Found, wishes: Wishes, ask: Ask) -> Proposal:
     )
     plan = wishes.plan(task, lows.spatial, _sizes(lows, len(pairs) == 1 and not found.validation))
     data = {**_files(found, wishes), "normalization": plan.normalization}
-    proposal = Proposal(task, {}, data, plan.section(), seen, input=str(root / found.low))
+    test = root / "test" / Path(found.low).name
+    images = str(test if test.is_dir() else root / found.low)
+    proposal = Proposal(task, {}, data, plan.section(), seen, input=images)
     if task == "segmentation":
         add_classes(proposal, plan, lows, truths, wishes.axes)
     else:

@@ -161,10 +161,12 @@ def test_a_ground_truth_is_named_beside_the_inputs_or_among_them(capsys):
     assert "--data" in capsys.readouterr().err
 
 
-def test_validation_folders_are_found():
+def test_folders_to_validate_and_to_test_on_are_found(capsys):
     two_folders("train/low", "train/GT")
     two_folders("val/low", "val/GT", n=2)
+    two_folders("test/low", "test/GT", n=1)
     run("--data", "data")
+    assert "--input data/test/low --output restored" in capsys.readouterr().out
     data = load_run_config("trial.json").data
     assert (data.low, data.validation_low, data.validation_GT) == ("train/low", "val/low", "val/GT")
 
