@@ -9,8 +9,6 @@ LONGEST_MESSAGE = 900
 
 # What would begin a new line, move a terminal's cursor, or cannot be encoded: control characters, halves of surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# Wrong fields that are told, the first ones.
-_MOST_FIELDS = 10
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 80
 _short.maxdict = _short.maxlist = _short.maxtuple = 12
@@ -121,32 +119,3 @@ def check_choice(field, value, choices):
 def one_line(error, limit=160):
     """The text of an exception on one line, at most ``limit`` characters of it; its type where it has none."""
     return " ".join(str(error).split())[:limit] or type(error).__name__
-
-
-def from_validation(error, where, tagged=()):
-    """An `InputError` for a pydantic ``ValidationError``: every offending field, what is wrong, what was given.
-
-    Args:
-        error: the ``pydantic.ValidationError``.
-        where: what was being validated, for instance a file name.
-        tagged: names of fields that are of one class or another by a tag, which pydantic names behind the field.
-    """
-    parts, wrong = [], error.errors(include_url=False)
-    for item in wrong[:_MOST_FIELDS]:
-        path = [
-            str(part) for before, part in zip((None, *item["loc"]), item["loc"], strict=False) if before not in tagged
-        ]
-        message = item["msg"].removeprefix("Value error, ")
-        given = "" if item["type"] in ("missing", "value_error") else f", received {short(item['input'])}"
-        if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            message, given = "unknown key", ""
-        elif item["type"] == "union_tag_invalid":
-            path.append(item["ctx"]["discriminator"].strip("'"))
-            message, given = f"found {item['ctx']['tag']!r}, expected one of {item['ctx']['expected_tags']}", ""
-        elif item["type"] == "string_type":
-            message += ", in quotes"
-        field = ".".join(path) or "(whole)"
-        parts.append(message if item["type"] == "value_error" and not path else f"{field}: {message}{given}")
-    if len(wrong) > _MOST_FIELDS:
-        parts.append(f"and {len(wrong) - _MOST_FIELDS} more")
-    return InputError(f"{where}: {'; '.join(parts)}")

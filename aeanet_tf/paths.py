@@ -74,7 +74,7 @@ def is_file_name(name: object) -> bool:
 
 def is_pattern(path: str | Path) -> bool:
     """Whether there is a pattern in a path: ``*``, ``?`` or ``[ ]`` behind the parts that exist by these names."""
-    rest = _split(Path(path))[1]
+    rest = split_pattern(Path(path))[1]
     return any(map(glob.has_magic, rest))
 
 
@@ -84,11 +84,11 @@ def matching_paths(pattern: str | Path) -> list[Path]:
     Every part that exists under exactly its name is that name, whatever characters are in it; others are patterns, as
     of the module ``glob``, with ``**`` for folders at any depth.
     """
-    return sorted(set(_follow(*_split(Path(pattern)))))
+    return sorted(set(_follow(*split_pattern(Path(pattern)))))
 
 
-def _split(path: Path) -> tuple[Path, Sequence[str]]:
-    """The beginning of a path that exists, and the parts behind it."""
+def split_pattern(path: Path) -> tuple[Path, Sequence[str]]:
+    """The beginning of a path that exists, and the parts behind it, which may be patterns."""
     found, parts = (Path(path.anchor), path.parts[1:]) if path.anchor else (Path(), path.parts)
     for number, part in enumerate(parts):
         if not os.path.lexists(found / part):

@@ -38,7 +38,7 @@ from aeanet_tf.experiments.laboratory import Case, Laboratory
 from aeanet_tf.experiments.scores import scorer
 from aeanet_tf.experiments.step_times import steps_in
 from aeanet_tf.io.image import image_stem
-from aeanet_tf.runs.image_data import held_out_pairs
+from aeanet_tf.runs.held_out import held_out_pairs
 from aeanet_tf.runs.train import train_run
 from aeanet_tf.training import read_history
 

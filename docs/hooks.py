@@ -58,29 +58,34 @@ def _wide(formatter):
 
 
 def settings() -> str:
-    """The fields of run configurations with types and defaults, from the models that validate them."""
-    from aeanet_tf.runs.config import RunConfig
+    """The fields of run configurations with types, defaults and meaning, from the schema that editors use."""
+    from aeanet_tf.runs.shipped import SCHEMA
 
-    schema = RunConfig.model_json_schema()
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
     pages = [
-        "# Fields of a configuration\n\nTypes and defaults, from the models that check a configuration; what they "
-        "mean is in [Configuration](configuration.md).\n"
+        "# Fields of a configuration\n\nTypes, defaults and meaning, from the models that check a configuration. "
+        "[Configuration](configuration.md) says more. `model` has the fields of *Model*, `training` those of "
+        "*Training*, `data` those of its `kind`, and `model.network` those of the preset's network: *UNet*, "
+        "*Projection*, *SSAN* or *FNet* ([Networks](networks.md)).\n"
     ]
-    for name, section in sorted(schema["$defs"].items()):
-        title = re.sub(r"Section$", "", name)
-        intro = section.get("description", "").split("\n\n")[0]
-        pages.append(f"## {title}\n\n{intro}\n\n| field | type | default |\n| --- | --- | --- |")
-        required = section.get("required", ())
-        for field, facts in section.get("properties", {}).items():
-            default = "required" if field in required else f"`{json.dumps(facts.get('default'))}`"
-            pages.append(f"| `{field}` | {_type(facts)} | {default} |")
-        pages.append("")
+    for name, section in sorted(schema["$defs"].items(), key=lambda item: (item[0].endswith("Spec"), item[0])):
+        lines = [f"## {_section(name)}", "", section["description"], "", "| field | type | default | meaning |"]
+        lines.append("| --- | --- | --- | --- |")
+        for field, facts in section["properties"].items():
+            default = "required" if field in section.get("required", ()) else ""
+            default = f"`{json.dumps(facts['default'])}`" if "default" in facts else default
+            lines.append(f"| `{field}` | {_type(facts)} | {default} | {facts['description'].replace('|', ' ')} |")
+        pages.append("\n".join((*lines, "")))
     return "\n".join(pages)
+
+
+def _section(name: str) -> str:
+    return re.sub(r"(Section|Spec)$", "", name)
 
 
 def _type(facts: dict[str, Any]) -> str:
     if "$ref" in facts:
-        return facts["$ref"].rpartition("/")[2].removesuffix("Section")
+        return _section(facts["$ref"].rpartition("/")[2])
     if "enum" in facts or "const" in facts:
         return ", ".join(f"`{json.dumps(value)}`" for value in facts.get("enum", [facts.get("const")]))
     for several in ("anyOf", "oneOf"):

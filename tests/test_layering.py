@@ -11,7 +11,18 @@ import aeanet_tf
 
 PACKAGE = Path(aeanet_tf.__file__).parent
 # Of the package's root, for all.
-COMMON = {"errors", "paths", "files", "locks", "memory", "downloads", "startup", "device_names", "loss_names"}
+COMMON = {
+    "errors",
+    "field_errors",
+    "paths",
+    "files",
+    "locks",
+    "memory",
+    "downloads",
+    "startup",
+    "device_names",
+    "loss_names",
+}
 ARRAYS = {"layers", "networks", "training", "prediction", "io"}
 ALLOWED = {
     "layers": set(),
@@ -29,6 +40,7 @@ ALLOWED = {
     "experiments": {*ARRAYS, "models", "evaluation", "datasets", "sections", "runs", "interop"},
     "cli": {*ARRAYS, "models", "evaluation", "datasets", "sections", "runs", "interop", "experiments"},
     "errors": set(),
+    "field_errors": set(),
     "paths": set(),
     "files": set(),
     "memory": set(),
@@ -41,7 +53,7 @@ ALLOWED = {
 # CSBDeep's name for the export is a method of the model, which imports it when it is called.
 EXCEPTIONS = {("models/aeanet.py", "interop")}
 # What runs on any Keras backend.
-PORTABLE = {"layers", "networks", "training.losses", "errors", "startup", "device_names", "loss_names"}
+PORTABLE = {"layers", "networks", "training.losses", "errors", "field_errors", "startup", "device_names", "loss_names"}
 # Faster kernels where TensorFlow is the backend, imported only there.
 OPTIONAL = {"layers.fast_paths": {"tensorflow"}}
 

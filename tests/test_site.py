@@ -39,9 +39,12 @@ def test_references_are_made_from_the_code(site):
         name = command.__name__.rpartition(".")[2].replace("_", "-")
         assert f"<code>aeanet {name}</code>" in commands and f"usage: aeanet {name} " in commands
     fields = (site / "settings" / "index.html").read_text(encoding="utf-8")
+    from aeanet_tf.networks.spec import SSANSpec, UNetSpec
     from aeanet_tf.runs.config import TrainingSection
 
-    assert all(f"<code>{field}</code>" in fields for field in TrainingSection.model_fields)
+    for section in (TrainingSection, UNetSpec, SSANSpec):
+        assert all(f"<code>{field}</code>" in fields for field in section.model_fields)
+    assert "Largest norm of all gradients together; null for no limit." in fields
     python = (site / "python" / "index.html").read_text(encoding="utf-8")
     assert all(name in python for name in ("take_weights", "predict_probabilities", "SliceInterpolationNet", "GVTO"))
 

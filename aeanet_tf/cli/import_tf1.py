@@ -1,6 +1,7 @@
 """``aeanet import-tf1``: a model folder from a checkpoint of the original programs."""
 
-from aeanet_tf.errors import InputError, from_validation
+from aeanet_tf.errors import InputError
+from aeanet_tf.field_errors import from_validation
 
 # How many numbers may follow a kind of normalisation.
 _NUMBERS = {"none": (0,), "standard": (0,), "percentile": (0, 2), "range": (2,)}
@@ -68,4 +69,4 @@ def parse_normalization(words):
     try:
         return NormalizationSection(kind=kind, **dict(zip(("low", "high"), numbers, strict=False)))
     except ValidationError as error:
-        raise from_validation(error, "--normalization") from None
+        raise from_validation(error, "--normalization", model=NormalizationSection) from None

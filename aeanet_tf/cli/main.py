@@ -19,6 +19,7 @@ from aeanet_tf.cli import (
     export,
     import_tf1,
     interpolate,
+    new,
     patches,
     predict,
     quickstart,
@@ -27,6 +28,7 @@ from aeanet_tf.cli import (
 from aeanet_tf.errors import DivergedError, InputError, SkippedError, bounded, escaped
 
 COMMANDS = (
+    new,
     train,
     predict,
     interpolate,

@@ -8,7 +8,7 @@ def add_series_arguments(group, several=True):
     metavar, how = ("N|all", "one of them, from 0, or all") if several else ("N", "one of them, from 0")
     group.add_argument(
         "--series",
-        type=_several if several else _one,
+        type=series_number if several else _one,
         metavar=metavar,
         help=f"of files that hold several images (positions, scenes): {how} (default: they are refused)",
     )
@@ -23,7 +23,8 @@ def _one(text):
     return int(text)
 
 
-def _several(text):
+def series_number(text):
+    """A number from 0, or ``"all"``, of an argument."""
     try:
         return "all" if text == "all" else _one(text)
     except argparse.ArgumentTypeError as error:

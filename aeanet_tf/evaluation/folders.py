@@ -156,7 +156,7 @@ def _compare_folders(
     """
     if filters and input is None:
         raise InputError("filters: found no input, expected the images to filter")
-    inputs = {} if input is None else {image_stem(path): path for path, _ in pairs(input, gt)}
+    inputs = {} if input is None else {image_stem(truth): path for path, truth in pairs(input, gt)}
     results: dict[str, dict[str, T]] = {}
     for prediction_path, gt_path in pairs(prediction, gt):
         truth = read_image(gt_path, axes)

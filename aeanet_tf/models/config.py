@@ -4,7 +4,8 @@ from csbdeep.models import Config
 from csbdeep.utils import axes_dict
 from pydantic import ValidationError
 
-from aeanet_tf.errors import InputError, expect, from_validation, one_line, short
+from aeanet_tf.errors import InputError, expect, one_line, short
+from aeanet_tf.field_errors import did_you_mean, from_validation
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.training_settings import (
     SCHEDULES,
@@ -16,6 +17,7 @@ from aeanet_tf.models.training_settings import (
 )
 from aeanet_tf.networks import as_spec
 from aeanet_tf.networks.attention_spec import DEEPEST
+from aeanet_tf.networks.spec import TAGGED
 from aeanet_tf.paths import is_file_name
 from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
 from aeanet_tf.training.losses import check_class_weights
@@ -117,7 +119,20 @@ class AEANetConfig(Config):
         for derived in ("n_dim", "unet_input_shape", "unet_kern_size"):
             kwargs.pop(derived, None)
         self._mirror(self.restoration)
+        if not allow_new_parameters:
+            self._check_names(kwargs)
         self.update_parameters(allow_new_parameters, **kwargs)
+        size = self.train_patch_size
+        expect(size is None or hasattr(size, "__len__"), "train_patch_size", short(size), _patch_size(size, self.axes))
+
+    def _check_names(self, kwargs):
+        """Refuse attributes that there are none of; CSBDeep's message names no other."""
+        known = [name for name in vars(self) if not name.startswith("_")]
+        for name in kwargs:
+            if name not in known:
+                setting = attribute(name)
+                hint = f", did you mean {setting}?" if setting in known else did_you_mean(name, known)
+                raise InputError(f"{type(self).__name__}: {name}: unknown key{hint}")
 
     @classmethod
     def from_csbdeep(cls, config):
@@ -357,6 +372,11 @@ class SegmentationAEANetConfig(AEANetConfig):
         self.unet_last_activation = "linear"
 
 
+def _patch_size(size, axes):
+    axes = axes.removesuffix("C")
+    return f"a list with a number for each of the axes {axes}, such as {[size] * len(axes)}"
+
+
 def customised(spec, config, dimension, network, unet):
     """``spec`` for the images of ``config``, with CSBDeep's ``unet_*`` values and the user's fields applied."""
     changes = {
@@ -389,7 +409,7 @@ def replaced(spec, changes):
             changes = {**changes, "restoration": replaced(spec.restoration, inner).model_dump()}
         return spec.replace(**changes)
     except ValidationError as error:
-        raise from_validation(error, "network") from None
+        raise from_validation(error, "network", TAGGED, type(spec)) from None
 
 
 def check_labels(labels, classes):

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from aeanet_tf.errors import InputError, expect, from_validation, one_line, reading, short
+from aeanet_tf.errors import InputError, expect, one_line, reading, short
+from aeanet_tf.field_errors import from_validation
 from aeanet_tf.files import read_fields, read_json, write_text
 from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.paths import named_path
@@ -142,7 +143,7 @@ def prediction_normalization(folder):
         try:
             return NormalizationSection.model_validate(read_json(own))
         except ValidationError as error:
-            raise from_validation(error, str(own)) from None
+            raise from_validation(error, str(own), model=NormalizationSection) from None
     data = _data_section(folder)
     if data.get("kind") == "npz":
         return NormalizationSection()
@@ -168,7 +169,7 @@ def _prepared(folder, data, name, section):
     try:
         return TypeAdapter(section).validate_python({} if data.get(name) is None else data[name])
     except ValidationError as error:
-        raise from_validation(error, f"{Path(folder) / RUN_FILE}: data.{name}") from None
+        raise from_validation(error, f"{Path(folder) / RUN_FILE}: data.{name}", model=section) from None
 
 
 def _data_section(folder):

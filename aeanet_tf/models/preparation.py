@@ -25,6 +25,12 @@ class NormalizationSection(Section):
     stay normalised, since the target of such a model (label-free prediction) has another unit than its input. With
     ``over`` "nonzero" mean and deviation are those of the positions where any channel is above 0 (what skull stripping
     has left), and all positions are mapped alike. ``none``: images are taken as they are.
+
+    Attributes:
+        kind: "percentile", "range", "standard" or "none".
+        low: the percentile, or the value, that becomes 0.
+        high: the percentile, or the value, that becomes 1.
+        over: for "standard": "all" positions, or those where any channel is above 0, "nonzero".
     """
 
     kind: Literal["percentile", "range", "standard", "none"] = "percentile"

@@ -13,12 +13,17 @@ from pydantic import (
 )
 
 from aeanet_tf.device_names import PRECISIONS, count_devices
-from aeanet_tf.errors import from_validation
+from aeanet_tf.field_errors import from_validation
 from aeanet_tf.models.preparation import Count, Section
 
 
 class DecaySection(Section):
-    """``rate`` multiplies the learning rate every ``steps`` steps."""
+    """``rate`` multiplies the learning rate every ``steps`` steps.
+
+    Attributes:
+        rate: what the learning rate is multiplied by.
+        steps: how often, in steps of the optimiser.
+    """
 
     rate: Annotated[float, Field(gt=0, le=1)]
     steps: Count
@@ -26,7 +31,12 @@ class DecaySection(Section):
 
 class CosineSection(Section):
     """The learning rate rises over ``warmup``, a share of all steps, and falls as half a cosine to ``final``, a share
-    of itself."""
+    of itself.
+
+    Attributes:
+        warmup: share of all steps over which the learning rate rises.
+        final: what is left of it at the end, as a share of its highest value.
+    """
 
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     final: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -110,7 +120,7 @@ class TrainingSettings(Section):
             try:
                 PlateauSection.model_validate(arguments)
             except ValidationError as error:
-                raise ValueError(str(from_validation(error, "reduce_learning_rate"))) from None
+                raise ValueError(str(from_validation(error, "reduce_learning_rate", model=PlateauSection))) from None
         return arguments
 
     @model_validator(mode="after")

@@ -66,6 +66,12 @@ class AttentionSpec(Spec):
     """Options of every attention operator of a network; the names are those of `layers.GlobalAttention`.
 
     Attributes:
+        num_heads: heads, which divide the channels.
+        shared_references: learned references beside the positions of the image, 0 for none.
+        batch_aware: whether positions of the first half of a batch are attended to as well.
+        normalization: what products of query and key are divided by, or "softmax".
+        query: of the "input", or "learned", for images of one size.
+        dropout: share of the weights of a softmax that is set to 0 in training.
         residual: path of the operators that change the size, see `layers.GVTO`; an operator of a `UNetSpec` may name
             its own.
         key_filters: channels of query and key; ``None`` for the operator's output channels. Operators that add their

@@ -6,13 +6,14 @@ import keras
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from aeanet_tf.device_names import PRECISIONS
-from aeanet_tf.errors import expect, from_validation
+from aeanet_tf.errors import expect
+from aeanet_tf.field_errors import from_validation
 from aeanet_tf.layers.attention import GlobalAttention, start_small
 from aeanet_tf.layers.convolution import TRANSPOSED, start_phases_alike
 from aeanet_tf.networks.fnet import fnet
 from aeanet_tf.networks.keras_internals import flattened_layers
 from aeanet_tf.networks.presets import presets
-from aeanet_tf.networks.spec import NetworkSpec, ProjectionSpec
+from aeanet_tf.networks.spec import TAGGED, NetworkSpec, ProjectionSpec
 from aeanet_tf.networks.ssan import ssan
 from aeanet_tf.networks.unet import projection, unet
 
@@ -39,7 +40,7 @@ def as_spec(spec):
         return _adapter.validate_python(spec.model_dump() if isinstance(spec, BaseModel) else spec)
     except ValidationError as error:
         # The first name is the tag of the kind.
-        raise from_validation(error, "network", tagged=(None,)) from None
+        raise from_validation(error, "network", (None, *TAGGED), NetworkSpec) from None
 
 
 def check_precision(precision):

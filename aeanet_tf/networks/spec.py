@@ -33,6 +33,8 @@ UpSamplings = Annotated[
     Annotated[UpSampling, Tag("all")] | Annotated[tuple[UpSampling, ...], Tag("each")], _all_or_each
 ]
 
+TAGGED = ("downsampling", "upsampling")
+"""Fields that are a name or a tuple of them, which pydantic's errors name behind the field."""
 
 _MOST_IN_ALL = 4 * MOST_BLOCKS
 
@@ -229,7 +231,9 @@ class ProjectionSpec(Spec):
     Attributes:
         in_channels: of the stack.
         filters: channels of the projection network.
+        dimension: number of spatial axes of the stack: 3.
         levels: number of poolings of 1 x 4 x 4.
+        operators: of the projection network: "attention", or "residual" blocks in their place.
         attention: options of its attention operators.
         activation: of its pre-activations, see `UNetSpec`; the restoration has its own.
         restoration: the 2D U-Net; its ``in_channels`` must equal ``in_channels``.
@@ -294,6 +298,7 @@ class FNetSpec(Spec):
         dimension, in_channels, out_channels, depth, first_filters, output_offset, last_activation, kernel_initializer:
             as of `UNetSpec`.
         momentum, epsilon: of the batch normalisation after every convolution but the last, those of its authors.
+        probabilistic: always false.
 
     Example:
         >>> FNetSpec(dimension=3).divisor

@@ -21,6 +21,7 @@ class SSANSpec(Spec):
     """A network that predicts a slice of a serial section from the two beside it (SSAN paper; docs/networks.md).
 
     Attributes:
+        dimension: number of spatial axes: 2.
         in_channels: of the slice before and the slice after, together.
         out_channels: of a slice.
         filters: channels of the features, 64 as for the paper's attention-aware layer.
@@ -45,6 +46,7 @@ class SSANSpec(Spec):
         batch_norm, momentum, epsilon: of the activations. Off; the paper says that there is batch norm, not where.
         activation: behind the convolutions of a block, see `UNetSpec`.
         kernel_initializer: name of a Keras initialiser.
+        probabilistic: always false.
 
     Example:
         >>> SSANSpec(attention="aea").n_attention

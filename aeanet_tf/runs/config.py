@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from aeanet_tf.device_names import check_share
-from aeanet_tf.errors import from_validation
+from aeanet_tf.field_errors import from_validation
 from aeanet_tf.files import apply_override, read_fields, restore_texts, write_text
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.folder import RUN_FILE
@@ -36,8 +36,16 @@ from aeanet_tf.runs.shipped import find_config
 class ModelSection(Section):
     """The model: axes, channels, preset and what differs from it.
 
-    ``labels`` are the values of the classes in label images, for segmentation, whose ``n_channel_out`` is their number;
-    0, 1, 2, ... by default.
+    Attributes:
+        name: of the model folder, which lies in ``basedir``; neither absolute nor with "..".
+        basedir: the folder in which the model folder is made.
+        preset: the network (docs/networks.md).
+        axes: of the network, such as "YX" or "ZYX".
+        n_channel_in, n_channel_out: channels of the input and of the output; for segmentation ``n_channel_out`` is the
+            number of classes, background included.
+        probabilistic: whether mean and scale of a Laplace distribution are predicted; goes with the loss "laplace".
+        network: fields of the network that differ from the preset, such as {"depth": 4}.
+        labels: for segmentation: the values of the classes in label images; ``None`` for 0, 1, 2, ...
     """
 
     name: Annotated[str, Field(min_length=1)]
@@ -66,18 +74,27 @@ class ModelSection(Section):
 
 
 class TrainingSection(SegmentationSettings, InterpolationSettings):
-    """Length, batches and optimisation: the fields of `TrainingSettings`, and these.
+    """Length, batches and optimisation.
 
-    The length is given by one of ``epochs``, passes over the data, which become ``steps`` when the data are there
-    (`of_data`), and ``steps``, 40,000 by default. A validation follows every ``steps_per_epoch``: a pass over the data,
-    but no more than a tenth of all; where ``steps`` are given, at most 400. The training is rounded up to whole ones of
-    these. ``learning_rate_decay`` counts ``steps`` or, beside ``epochs``, also ``epochs``. ``devices`` get
-    equal shares of the ``batch_size`` patches. The losses "pixel", "feature" and "style" are those of slice
-    interpolation; the latter two need VGG-16, whose file is ``vgg_weights``. "cross_entropy", "dice" and
-    "cross_entropy_dice" are those of segmentation, and so are ``class_weights``. ``kernel_l2`` is 2e-6 for
-    segmentation, 0 for others, unless given. ``initial_weights`` is the folder of a trained or imported model, or a
-    file of weights in it, that training starts from, as far as names and shapes are the same
-    (`aeanet_tf.models.initial_weights`).
+    The fields of `TrainingSettings` and the following. The length is given by one of ``epochs``, passes over the data,
+    which become ``steps`` when the data are there (`of_data`), and ``steps``, 40,000 by default. A validation follows
+    every ``steps_per_epoch``: a pass over the data, but no more than a tenth of all; where ``steps`` are given, at most
+    400. The training is rounded up to whole ones of these. ``learning_rate_decay`` counts ``steps`` or, beside
+    ``epochs``, also ``epochs``. ``devices`` get equal shares of the ``batch_size`` patches. The losses "feature" and
+    "style" need VGG-16, whose file is ``vgg_weights``. ``class_weights`` are for segmentation. ``kernel_l2`` is 2e-6
+    for segmentation, 0 for others, unless given. Weights of ``initial_weights`` are taken as far as names and shapes
+    are the same (`aeanet_tf.models.initial_weights`).
+
+    Attributes:
+        steps: length in steps of the optimiser; ``None`` where it is given in epochs.
+        epochs: length in passes over the data, which need not be whole; in place of ``steps``.
+        steps_per_epoch: steps between two validations.
+        batch_size: patches a step, on all devices together.
+        loss: "mae", "mse", "charbonnier" or "laplace" for restoration; "pixel", "feature" or "style" for slice
+            interpolation; "cross_entropy", "dice" or "cross_entropy_dice" for segmentation.
+        learning_rate: of Adam, at its highest.
+        tensorboard: whether logs for TensorBoard are written to the model folder.
+        initial_weights: folder of a model, or a file of weights in it, that training starts from.
     """
 
     steps: Count | None = None
@@ -147,7 +164,16 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
 
 
 class RunConfig(Section):
-    """Everything ``aeanet train`` needs; ``description`` is for people."""
+    """Everything ``aeanet train`` needs.
+
+    ``"$schema"``, where editors find the schema of these files, is dropped (`aeanet_tf.runs.schema`).
+
+    Attributes:
+        description: for people.
+        model: the model: axes, channels, preset and what differs from it.
+        data: where the images are, and how they are prepared.
+        training: length, batches and optimisation.
+    """
 
     description: str = ""
     model: ModelSection
@@ -157,7 +183,9 @@ class RunConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _renamed(cls, fields):
-        """``training.initial_weights`` was ``model.start_from`` once."""
+        """``training.initial_weights`` was ``model.start_from`` once; ``$schema`` is for editors."""
+        if isinstance(fields, dict) and "$schema" in fields:
+            fields = {key: value for key, value in fields.items() if key != "$schema"}
         model = fields.get("model") if isinstance(fields, dict) else None
         if not isinstance(model, dict) or "start_from" not in model:
             return fields
@@ -251,7 +279,7 @@ def as_run_config(data, path, given=None):
         names = [".".join(map(str, place[:1] + place[2:] if place[0] == "data" else place)) for place in places]
         if given and restore_texts(data, given, names):
             return as_run_config(data, path)
-        raise from_validation(error, str(path), tagged=("data", "learning_rate_decay")) from None
+        raise from_validation(error, str(path), ("data", "learning_rate_decay"), RunConfig) from None
 
 
 def is_same_run(found, config):

@@ -126,7 +126,11 @@ class CommonSection(Section):
 
 
 class _ImagesSection(CommonSection):
-    """Images, which are normalised."""
+    """Images, which are normalised.
+
+    Attributes:
+        normalization: how, each image (and channel) by itself; prediction does the same.
+    """
 
     normalization: NormalizationSection = NormalizationSection()
 
@@ -136,8 +140,9 @@ class _PairsSection(_ImagesSection):
 
     Attributes:
         axes: of the image files; by default those that the files name.
-        validation_low, validation_GT: folders of validation images; without them ``validation_split`` of the training
-            pairs are held out.
+        validation_low, validation_GT: folders of validation images, or patterns.
+        validation_split: share of the training pairs that is held out where there are no such folders: the last ones by
+            name, at least one; of a single image its end.
     """
 
     axes: str | None = None
@@ -156,20 +161,42 @@ class _PairsSection(_ImagesSection):
         return self.validation_low is None
 
 
-class FoldersSection(_PairsSection):
+class _NamedPairsSection(_PairsSection):
+    """Pairs of image files that the user names.
+
+    Attributes:
+        low: folder of the inputs, or a pattern such as "raw/*_noisy.tif".
+        GT: the same for the ground truth, or the label images.
+        match: how ``low`` and ``GT`` pair: "name", by equal names, what patterns stand for, or a word in which all
+            names differ (docs/files.md); "order", in the order of the numbers in the names.
+        validation_images: names or patterns of those images of ``low`` that are held out, in place of
+            ``validation_split``.
+        series: of files that hold several images the number of one, from 0, or "all"; ``None`` refuses them.
+        allow_missing: whether planes that a file lacks are filled with 0, or else the file is refused.
+    """
+
+    low: PathText = "train/low"
+    GT: PathText = "train/GT"
+    match: Literal["name", "order"] = "name"
+    validation_images: Annotated[list[PathText], Field(min_length=1)] | None = None
+    series: Series = None
+    allow_missing: bool = False
+
+    @model_validator(mode="after")
+    def _one_choice_of_validation(self):
+        if self.validation_images and self.validation_low:
+            raise ValueError("validation_images: found beside validation_low, expected one of both")
+        return self
+
+
+class FoldersSection(_NamedPairsSection):
     """Folders ``low`` and ``GT`` of paired images, matched by file name.
 
     Attributes:
-        series: of files that hold several images the number of one, from 0, or "all"; ``None`` refuses them.
-        allow_missing: whether planes that a file lacks are filled with 0, or else the file is refused.
         slices: whether ``low`` and ``GT`` hold a folder for each volume, with a file for each of its slices.
     """
 
     kind: Literal["folders"] = "folders"
-    low: PathText = "train/low"
-    GT: PathText = "train/GT"
-    series: Series = None
-    allow_missing: bool = False
     slices: bool = False
 
 
@@ -283,7 +310,8 @@ class TripletsSection(_ImagesSection):
 
     Attributes:
         train: a folder of such folders, or a text file that lists them (`aeanet_tf.sections.triplet_folders`).
-        validation: the same; without it ``validation_split`` of those to train on, the last ones, are held out.
+        validation: the same, to validate on.
+        validation_split: share of those to train on, the last ones, that is held out without ``validation``.
         match_histograms: whether the three are given the mean of the two neighbours' histograms, as those that are made
             of a stack.
     """
@@ -304,29 +332,25 @@ class TripletsSection(_ImagesSection):
         return self.validation is None
 
 
-class LabelsSection(_PairsSection):
+class LabelsSection(_NamedPairsSection):
     """Images and label images, for segmentation (docs/segmentation.md): folders, or the slices of two stacks.
 
     Attributes:
-        low, GT: folders of images and of label images.
         channels: where the channels of an image are files of their own: what tells their names apart, such as
             ["T1", "T2"]; GT has the names of the first.
-        stack: in place of folders; as of `SlicesSection`, and so are ``dataset`` and the numbers of slices.
+        stack: in place of folders: a TIFF, OME-Zarr or HDF5 file, or a pattern of images of one slice each. ``series``
+            is then a number.
         label_stack: the label images of the slices of ``stack``.
-        series, allow_missing: of each file, as of `FoldersSection`; of stacks only a number.
+        dataset, train_slices, validation_slices: as of `SlicesSection`.
     """
 
     kind: Literal["labels"] = "labels"
-    low: PathText = "train/low"
-    GT: PathText = "train/GT"
     channels: list[str] | None = None
     stack: PathText | None = None
     label_stack: PathText | None = None
     dataset: str | None = None
     train_slices: Numbers = None
     validation_slices: Numbers = None
-    series: Series = None
-    allow_missing: bool = False
 
     _one_stack = model_validator(mode="after")(_of_one_stack)
 
@@ -339,6 +363,8 @@ class LabelsSection(_PairsSection):
     def _channels_of_folders(self):
         if self.channels and self.stack:
             raise ValueError(f"channels: {self.channels}, expected none with a stack")
+        if self.validation_images and self.stack:
+            raise ValueError("validation_images: found beside stack, expected validation_slices")
         return self
 
     @property

@@ -3,7 +3,6 @@
 import logging
 from typing import Any, NamedTuple
 
-import numpy as np
 from csbdeep.utils import move_image_axes
 
 from aeanet_tf.datasets.label_free import LabelFreeImage, label_free_images
@@ -18,6 +17,7 @@ from aeanet_tf.io.read import find_images
 from aeanet_tf.io.value_range import LEAST_SHARE
 from aeanet_tf.models.normalizers import make_normalizer, normalized
 from aeanet_tf.paths import matching_paths
+from aeanet_tf.runs.held_out import held_out_pairs, paired_images, split_image
 from aeanet_tf.sections.stack import parse_slices
 
 logger = logging.getLogger("aeanet_tf")
@@ -92,8 +92,7 @@ def load_sample(section, network):
 
 def load_folders(section, network):
     """Images of a `FoldersSection`."""
-    root = section.folder()
-    return _load_pairs(section, network, pair_folders(root / section.low, root / section.GT, **chosen_images(section)))
+    return _load_pairs(section, network, paired_images(section, section.low, section.GT))
 
 
 def load_paired_em(section, network):
@@ -115,38 +114,14 @@ def _load_pairs(section, network, pairs, spread=False):
     parts, normalizer = held_out_pairs(section, pairs, spread=spread), make_normalizer(section.normalization)
     read = [_read(part, section.axes, network, normalizer) for part in parts]
     (X, Y, names, calibration), (*validation, others, _) = read
+    if not others:
+        X, Y, names, validation, others = split_image(section, network, X, Y, names)
     files = tuple(file for part in parts for pair in part for file in _files_of(pair))
     return TrainingImages(X, Y, tuple(validation), (names, others), files=files, calibration=calibration)
 
 
 def _files_of(pair):
     return [pair.signal[0], pair.target[0]] if isinstance(pair, LabelFreeImage) else pair
-
-
-def held_out_pairs(section, pairs, channels=None, spread=False):
-    """Pairs to train on, and those to validate on: of the folders that the section names, or a share of ``pairs``.
-
-    Args:
-        section: a section of a run configuration with folders for validation, or a share of it.
-        pairs: those of which a share would be held out.
-        channels: as for `pair_folders`.
-        spread: whether those are spread over all pairs; otherwise they are the last ones.
-    """
-    if section.validation_low is not None:
-        root = section.folder()
-        folders = root / section.validation_low, root / section.validation_GT
-        return pairs, pair_folders(*folders, channels, **chosen_images(section))
-    n = round(len(pairs) * section.validation_split)
-    if not 0 < n < len(pairs):
-        split = f"{section.validation_split} of {len(pairs)} pairs"
-        raise InputError(f"data.validation_split: {split} leaves no image for training or for validation")
-    return _split(pairs, n, spread)
-
-
-def chosen_images(section):
-    """Which images of files that hold several a section names, whether planes may be missing, and whether folders are
-    volumes; as keywords, those that the section has."""
-    return {name: getattr(section, name) for name in ("series", "allow_missing", "slices") if hasattr(section, name)}
 
 
 def stack_files(stack):
@@ -169,13 +144,6 @@ def chosen_numbers(section, kind, count=None, what="slices counted from 0"):
     if both:
         raise InputError(f"data.validation_{kind}: {both[0]} is one of data.train_{kind}, expected others")
     return train, validation
-
-
-def _split(pairs, n, spread):
-    """All but ``n`` pairs, and those: the last ones, or, of sub-images, ones spread over all images."""
-    count = len(pairs)
-    held = set(((np.arange(n) + 0.5) * count / n).astype(int)) if spread else set(range(count - n, count))
-    return [pairs[i] for i in range(count) if i not in held], [pairs[i] for i in sorted(held)]
 
 
 def _read(pairs, axes, network, normalizer):

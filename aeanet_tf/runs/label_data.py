@@ -5,7 +5,6 @@ import logging
 import numpy as np
 
 from aeanet_tf.datasets.iseg import LABELS, iseg_subjects, read_subject
-from aeanet_tf.datasets.pairs import pair_folders
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.channels import channel_paths, open_channels
 from aeanet_tf.io.image import Image, check_finite
@@ -13,14 +12,8 @@ from aeanet_tf.io.labels import to_classes, to_labels
 from aeanet_tf.io.nifti import check_same_place
 from aeanet_tf.io.read import read_image
 from aeanet_tf.models.normalizers import make_normalizer
-from aeanet_tf.runs.image_data import (
-    TrainingImages,
-    chosen_images,
-    chosen_numbers,
-    held_out_pairs,
-    network_image,
-    stack_files,
-)
+from aeanet_tf.runs.held_out import chosen_images, held_out_pairs, paired_images, split_image
+from aeanet_tf.runs.image_data import TrainingImages, chosen_numbers, network_image, stack_files
 from aeanet_tf.sections.stack import open_stack
 
 logger = logging.getLogger("aeanet_tf")
@@ -47,9 +40,12 @@ def _loaded(section, network, source):
     normalizer, loaded, names = make_normalizer(section.normalization), [], []
     for part in parts:
         prepared = [_prepared(read(item), network, normalizer) for item in part]
-        *images, own = map(list, zip(*prepared, strict=True))
+        *images, own = map(list, zip(*prepared, strict=True)) if prepared else ([], [], [])
         loaded.append(tuple(images))
         names.append(own)
+    if not names[1]:
+        X, Y, own, validation, others = split_image(section, network, *loaded[0], names[0])
+        loaded, names = [(X, Y), validation], [own, others]
     (X, Y), validation = loaded
     found = set().union(*(np.unique(image).tolist() for image in Y))
     missing = [value for value in network.labels if value not in found]
@@ -98,8 +94,7 @@ def _slices(section, network):
 
 def _files(section, network):
     """Pairs of files to train and to validate on, how a pair is read, and the files."""
-    root = section.folder()
-    pairs = pair_folders(root / section.low, root / section.GT, section.channels, **chosen_images(section))
+    pairs = paired_images(section, section.low, section.GT, section.channels)
     chosen = held_out_pairs(section, pairs, section.channels)
     both = set.intersection(*({low.resolve() for low, _ in pairs} for pairs in chosen))
     if both:

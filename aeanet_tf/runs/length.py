@@ -16,7 +16,12 @@ FEWEST_VALIDATIONS = 10
 
 
 class EpochDecaySection(Section):
-    """``rate`` multiplies the learning rate every ``epochs`` passes over the data."""
+    """``rate`` multiplies the learning rate every ``epochs`` passes over the data.
+
+    Attributes:
+        rate: what the learning rate is multiplied by.
+        epochs: how often, in passes over the data.
+    """
 
     rate: Annotated[float, Field(gt=0, le=1)]
     epochs: Epochs

@@ -1,19 +1,22 @@
 """Run configurations that come with the package, found by name from any folder."""
 
-import difflib
 import re
 from pathlib import Path
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.field_errors import did_you_mean
 from aeanet_tf.paths import named_path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 """Their folder."""
 
+SCHEMA = CONFIGS / "schema.json"
+"""The schema of configurations, for editors (`aeanet_tf.runs.schema`)."""
+
 
 def shipped_configs():
     """Name, such as ``"label_free/dna"`` -> path, in alphabetical order."""
-    paths = sorted(CONFIGS.rglob("*.json"))
+    paths = sorted(path for path in CONFIGS.rglob("*.json") if path != SCHEMA)
     return {path.relative_to(CONFIGS).with_suffix("").as_posix(): path for path in paths}
 
 
@@ -40,10 +43,9 @@ def find_config(name):
         return shipped[key]
     if path.exists():
         raise InputError(f"{path}: found a folder, expected a JSON file or a name that `aeanet configs` lists")
-    similar = difflib.get_close_matches(key, shipped, 1)
-    hint = f"; did you mean {similar[0]}?" if similar else ""
     raise InputError(
-        f"{path}: no such configuration file, and none of that name comes with the package{hint}; "
+        f"{path}: no such configuration file, and none of that name comes with the package"
+        f"{did_you_mean(key, shipped)}; "
         "`aeanet configs` lists these"
     )
 

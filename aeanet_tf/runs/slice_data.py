@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from aeanet_tf.datasets.pairs import held_out_count
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.normalizers import normalized
 from aeanet_tf.models.slice_interpolation import pair_normalizer
-from aeanet_tf.runs.image_data import TrainingImages, chosen_images, chosen_numbers, stack_files
+from aeanet_tf.runs.held_out import chosen_images
+from aeanet_tf.runs.image_data import TrainingImages, chosen_numbers, stack_files
 from aeanet_tf.sections.alignment import to_common_histogram
 from aeanet_tf.sections.stack import open_stack
 from aeanet_tf.sections.triplet_folders import find_triplets, read_triplet, triplet_files
@@ -71,10 +73,9 @@ def load_triplets(section, network):
         if both:
             raise InputError(f"data.validation: {min(both)} is one of data.train, expected other triplets")
     else:
-        held = round(len(train) * section.validation_split)
-        if not 0 < held < len(train):
-            split = f"{section.validation_split} of {len(train)} triplets"
-            raise InputError(f"data.validation_split: {split} leaves none for training or for validation")
+        held = held_out_count(len(train), section.validation_split)
+        if not held:
+            raise InputError(f"{train[0]}: the only triplet, expected another to validate on")
         train, validation = train[:-held], train[-held:]
     logger.info("data.train: %d triplets, data.validation: %d", len(train), len(validation))
     loaded = []

@@ -13,6 +13,7 @@ from aeanet_tf.models.network_size import check_size
 from aeanet_tf.models.training_run import locked_for_training
 from aeanet_tf.networks import as_spec, build_network
 from aeanet_tf.runs.config import is_same_run, load_run, save_run
+from aeanet_tf.runs.held_out import held_out_files, say_held_out
 from aeanet_tf.runs.image_data import (
     load_folders,
     load_label_free,
@@ -163,12 +164,14 @@ def _train(folder, config, overwrite, verbose):
     if config.training.epochs is not None:
         network = _of_length(config, pairs_of_epoch(config.data, images))
     data = _prepared(trained, network, images)
+    if config.data.holds_out:
+        say_held_out(config.data, images)
     # Built only now: making the model writes to its folder.
     if overwrite:
         _remove_training(folder)
     save_run(folder, config)
     if not resume:
-        save_images(folder, config.data, images.files)
+        save_images(folder, config.data, images.files, held_out_files(images))
     if images.triplets is not None:
         save_triplets(folder, images.triplets)
     with warnings.catch_warnings():

@@ -22,13 +22,15 @@ _PARTS = 16
 _MOST_NAMED = 3
 
 
-def save_images(folder, section, paths):
-    """Keep what tells the files of a training from others, in its model folder.
+def save_images(folder, section, paths, held_out=None):
+    """Keep what tells the files of a training from others, in its model folder, and which of them are held out.
 
     Args:
         folder: of the model.
         section: the section ``data`` of the run configuration.
         paths: files, and folders of OME-Zarrs.
+        held_out: path -> ``True``, or the part of it, of those that are only validated on; their records have it as
+            ``"validation"``.
 
     Raises:
         InputError: one of them has gone.
@@ -37,7 +39,10 @@ def save_images(folder, section, paths):
     for path in dict.fromkeys(map(Path, paths)):
         try:
             size, time = _status(path)
-            records[_name(path, root)] = {"size": size, "time": time, "digest": _digest(path)}
+            record = {"size": size, "time": time, "digest": _digest(path)}
+            if str(path) in (held_out or {}):
+                record["validation"] = held_out[str(path)]
+            records[_name(path, root)] = record
         except OSError as error:
             raise InputError(f"{path}: cannot be read any more ({error.strerror or error})") from None
     write_text(Path(folder) / FILE, json.dumps(records, indent=1) + "\n")

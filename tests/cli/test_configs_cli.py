@@ -6,6 +6,8 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
 
 import pytest
 
@@ -25,8 +27,10 @@ def test_the_list_has_a_line_for_each(capsys):
 
 def test_one_is_shown_as_a_file_to_begin_with(tmp_path, capsys):
     assert main(["configs", "--show", "label_free/dna"]) == 0
-    shown = capsys.readouterr().out
-    assert shown == (CONFIGS / "label_free" / "dna.json").read_text() and json.loads(shown)
+    shown = json.loads(capsys.readouterr().out)
+    # Wherever it is kept, editors find the schema.
+    assert Path(url2pathname(urlparse(shown["$schema"]).path)) == CONFIGS / "schema.json"
+    assert shown | {"$schema": "../schema.json"} == json.loads((CONFIGS / "label_free" / "dna.json").read_text())
     assert main(["configs", "--show", "none"]) == 2
     assert "none: no such configuration file" in capsys.readouterr().err
 

@@ -88,9 +88,9 @@ def test_networks_are_imported_with_their_own_normalisation():
     [
         (["range", "5"], "'range 5', expected KIND LOW HIGH"),
         (["none", "1", "2"], "'none 1 2', expected KIND LOW HIGH"),
-        (["minmax", "0", "1"], "kind: Input should be 'percentile', 'range', 'standard' or 'none'"),
+        (["minmax", "0", "1"], "kind: found 'minmax', expected 'percentile', 'range', 'standard' or 'none'"),
         (["range", "9", "3"], "low: 9.0 is not below high = 3.0"),
-        (["percentile", "a", "b"], "low: Input should be a valid number"),
+        (["percentile", "a", "b"], "low: found 'a', expected a number"),
     ],
 )
 def test_a_wrong_normalisation_is_one_line(words, message, workplace, capsys):

@@ -157,6 +157,10 @@ def _unpaired(data):
     (data / "train" / "GT" / "b.tif").unlink()
 
 
+def _renamed(data):
+    (data / "train" / "GT" / "b.tif").rename(data / "train" / "GT" / "x 2.tif")
+
+
 def _other_shape(data):
     write_image(data / "train" / "GT" / "b.tif", np.zeros((24, 21), np.float32), "YX")
 
@@ -220,7 +224,10 @@ NPZ = ["data.kind=npz", "data.npz=*.npz", "training.patch_size=null"]
         (_nothing, ["training.patch_size=[15, 16]"], "15 along Y, expected a multiple of 2"),
         (_nothing, ["training.patch_size=null"], r"training\.patch_size: missing"),
         (_nothing, ["data.validation_low=val/low", "data.validation_GT=val/GT"], "val/low: no such file or folder"),
-        (_nothing, ["data.validation_split=0.01"], r"data\.validation_split: 0\.01 of 3 pairs"),
+        (_nothing, ['data.validation_images=["d"]'], r"validation_images: found 'd', expected the name of an image"),
+        (_nothing, ['data.validation_images=["*"]'], r"data\.validation_images: found all 3 images, expected some"),
+        (_renamed, [], r'b\.tif; data\.match "order" pairs them in the order of their names, a\.tif with a\.tif'),
+        (_nothing, ["data.GT=train/low"], r"low/a\.tif: found as image and as its own ground truth"),
         (_nothing, ["training.step=5"], r"run\.json: training\.step: unknown key"),
         (_nothing, ["training.steps=many"], r"run\.json: training\.steps: .*'many'"),
         (_nothing, ["training.devices=64", "training.batch_size=64"], r"training\.devices: found .*GPU:63, .*expected"),

@@ -5,7 +5,8 @@ import pytest
 import tifffile
 from skimage.io import imsave
 
-from aeanet_tf.datasets.pairs import pair_folders, read_npz, read_pair
+from aeanet_tf.datasets.name_matching import wildcard_texts
+from aeanet_tf.datasets.pairs import UnpairedError, held_out_count, pair_folders, read_npz, read_pair
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.tiff import write_image
 
@@ -66,6 +67,128 @@ def test_names_without_partner_are_counted_on_either_side(folders):
         pair_folders(low, gt)
     with pytest.raises(InputError, match=r"low: 5 of 6 images have no partner of the same name in .*GT"):
         pair_folders(gt, low)
+
+
+def make_files(folder, names):
+    """Files that are found by their names; nothing is read of them."""
+    for name in names.split():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def named(pairs):
+    return [f"{low.name} {gt.name}" for low, gt in pairs]
+
+
+@pytest.mark.parametrize(
+    ("low", "gt", "files", "expected"),
+    [
+        # One folder with both.
+        ("*_noisy.tif", "*_clean.tif", "a_noisy.tif b_noisy.tif b_clean.tif a_clean.tif",
+         ["a_noisy.tif a_clean.tif", "b_noisy.tif b_clean.tif"]),
+        # In folders, and with an extension of its own.
+        ("raw/*_low.tif", "raw/*_high.*", "raw/x1_low.tif raw/x1_high.png", ["x1_low.tif x1_high.png"]),
+        # A folder stands for all names in it.
+        ("raw/*_low.tif", "truth", "raw/a_low.tif raw/b_low.tif truth/b.tif truth/a.png",
+         ["a_low.tif a.png", "b_low.tif b.tif"]),
+        # A folder for each field of view.
+        ("*/low.tif", "*/gt.tif", "f1/low.tif f2/low.tif f2/gt.tif f1/gt.tif", ["low.tif gt.tif", "low.tif gt.tif"]),
+        # Several wildcards, neighbouring ones together.
+        ("c1_[0-9][0-9]_*.tif", "c2_*_*.tif", "c1_07_u.tif c1_07_v.tif c2_07_v.tif c2_07_u.tif",
+         ["c1_07_u.tif c2_07_u.tif", "c1_07_v.tif c2_07_v.tif"]),
+        # Names that are equal beat what the wildcards stand for.
+        ("low/i*.tif", "GT/*.tif", "low/i1.tif low/ii1.tif GT/i1.tif GT/ii1.tif", ["i1.tif i1.tif", "ii1.tif ii1.tif"]),
+        # Two files that are named.
+        ("one.tif", "two.tif", "one.tif two.tif", ["one.tif two.tif"]),
+    ],
+)  # fmt: skip
+def test_patterns_pair_by_what_their_wildcards_stand_for(tmp_path, low, gt, files, expected):
+    make_files(tmp_path, files)
+    pairs = pair_folders(tmp_path / low, tmp_path / gt)
+    assert named(pairs) == expected
+    if low.startswith("*/"):
+        assert all(one.parent == other.parent for one, other in pairs)
+
+
+def test_patterns_that_do_not_pair_are_refused(tmp_path):
+    make_files(tmp_path, "a_low.tif b_low.tif a_high.tif c_high.tif x_1_low.tif x_2_low.tif")
+    with pytest.raises(
+        UnpairedError, match=r"_low\.tif: .* have no partner .*: b_low\.tif, x_1_low\.tif, x_2_low\.tif$"
+    ):
+        pair_folders(tmp_path / "*_low.tif", tmp_path / "*_high.tif")
+    make_files(tmp_path, "a_low.png")
+    with pytest.raises(UnpairedError, match=r"a_low\.png and a_low\.tif are both 'a', expected one image each"):
+        pair_folders(tmp_path / "*_low.*", tmp_path / "*_high.tif")
+
+
+def test_what_wildcards_stand_for(tmp_path):
+    make_files(tmp_path, "a/b_low.ome.tif [x]_1.tif")
+    assert wildcard_texts(tmp_path / "**" / "*_low.tif", tmp_path / "a" / "b_low.ome.tif") == ("a/", "b")
+    assert wildcard_texts(tmp_path / "[[]x]_?.tif", tmp_path / "[x]_1.tif") == ("[", "1")
+    assert wildcard_texts(tmp_path / "*_low.tif", tmp_path / "b.tif") is None
+    assert wildcard_texts(tmp_path / "b*", tmp_path / "b1.tif") == ("1",)
+
+
+@pytest.mark.parametrize(
+    ("low", "gt", "expected"),
+    [
+        ("a_noisy b_noisy", "b_clean a_clean", ["a_noisy.tif a_clean.tif", "b_noisy.tif b_clean.tif"]),
+        ("a b", "a_gt b_gt", ["a.tif a_gt.tif", "b.tif b_gt.tif"]),
+        ("low-01 low-02", "high-02 high-01", ["low-01.tif high-01.tif", "low-02.tif high-02.tif"]),
+        # Numbers as long as they are: t1 is not a word of t10.
+        ("t10_low t11_low", "t10 t11", ["t10_low.tif t10.tif", "t11_low.tif t11.tif"]),
+        ("cell_low", "cell_gt", ["cell_low.tif cell_gt.tif"]),
+    ],
+)
+def test_names_that_differ_by_a_word_pair_and_it_is_said(folders, caplog, low, gt, expected):
+    for folder, names in zip(folders, (low, gt), strict=True):
+        make_files(folder, " ".join(f"{name}.tif" for name in names.split()))
+    with caplog.at_level("INFO", "aeanet_tf"):
+        assert named(pair_folders(*folders)) == expected
+    (message,) = caplog.messages
+    assert f"{len(expected)} pairs by name: " in message and expected[0].replace(" ", " with ") in message
+
+
+@pytest.mark.parametrize(
+    ("low", "gt", "patterns", "in_order"),
+    [
+        # Two specimens, or two channels: nobody knows.
+        ("plate1_a plate1_b", "plate2_a plate2_b", ("plate1_*", "plate2_*"), ("plate1_a.tif", "plate2_a.tif")),
+        ("a_c1 b_c1", "a_c2 b_c2", ("*1", "*2"), ("a_c1.tif", "a_c2.tif")),
+        # Other frames whose last digits are the same.
+        ("t10 t11 t12", "t20 t21 t22", None, ("t10.tif", "t20.tif")),
+        ("low", "gt", None, ("low.tif", "gt.tif")),
+        ("a b", "x", None, None),
+        # 1 and 01 are no equal names.
+        ("n1 n2", "m01 m02", None, ("n1.tif", "m01.tif")),
+    ],
+)
+def test_names_that_may_be_of_other_specimens_are_not_paired(folders, low, gt, patterns, in_order):
+    for folder, names in zip(folders, (low, gt), strict=True):
+        make_files(folder, " ".join(f"{name}.tif" for name in names.split()))
+    with pytest.raises(UnpairedError, match="have no partner of the same name") as caught:
+        pair_folders(*folders)
+    assert (caught.value.patterns, caught.value.in_order) == (patterns, in_order)
+
+
+def test_pairs_by_order_are_made_only_where_asked_for(folders, caplog):
+    low, gt = folders
+    make_files(low, "n1.tif n2.tif n10.tif")
+    make_files(gt, "m001.tif m002.tif m010.tif")
+    with caplog.at_level("INFO", "aeanet_tf"):
+        assert named(pair_folders(low, gt, match="order")) == ["n1.tif m001.tif", "n2.tif m002.tif", "n10.tif m010.tif"]
+    assert caplog.messages == ["3 pairs by order: n1.tif with m001.tif, ..., n10.tif with m010.tif"]
+    make_files(gt, "m011.tif")
+    with pytest.raises(UnpairedError, match=r"GT: found 4 images, expected 3, as many as .*low has"):
+        pair_folders(low, gt, match="order")
+    with pytest.raises(InputError, match="match: found 'size', expected one of 'name', 'order'"):
+        pair_folders(low, gt, match="size")
+
+
+def test_one_of_two_images_is_held_out_and_never_all():
+    assert [held_out_count(n, 0.1) for n in (1, 2, 5, 6, 14, 15, 16, 25, 100)] == [0, 1, 1, 1, 1, 2, 2, 2, 10]
+    assert [held_out_count(3, share) for share in (0.001, 0.5, 0.999)] == [1, 2, 2]
 
 
 def test_a_name_that_stands_twice_is_refused(folders):
@@ -186,6 +309,11 @@ def test_npz_missing_damaged_or_split_to_nothing(tmp_path):
     with pytest.raises(InputError, match=r"a\.npz: not a readable"):
         read_npz(path)
     path.write_bytes(content)
-    for split in (0.01, 0.99, 1.0, -0.1):
+    for split, held in ((0.01, 1), (0.99, 9)):
+        assert len(read_npz(path, split)[1][0]) == held
+    single, _ = npz(tmp_path / "single.npz", X=np.zeros((1, 2, 3, 4)), Y=np.zeros((1, 1, 3, 4)))
+    with pytest.raises(InputError, match=r"single\.npz: found one sample, expected at least two"):
+        read_npz(single)
+    for split in (1.0, -0.1):
         with pytest.raises(InputError, match="validation_split"):
             read_npz(path, split)

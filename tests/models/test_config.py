@@ -75,7 +75,7 @@ def test_depth_fills_in_what_is_not_given():
     assert given.encoding_blocks == (2, 1, 1, 0) and given.decoding_blocks == (1, 1, 1)
     flywing = ProjectionAEANetConfig("ZYX", network={"restoration": {"depth": 2, "first_filters": 8}}).spec
     assert flywing.restoration.encoding_blocks == (1, 0) and flywing.restoration.first_filters == 8
-    with pytest.raises(InputError, match=r"network: depth: .*greater than or equal to 2"):
+    with pytest.raises(InputError, match=r"network: depth: found 1, expected at least 2"):
         AEANetConfig("YX", network={"depth": 1})
     with pytest.raises(InputError, match="encoding_blocks: found 2 entries, expected 4"):
         AEANetConfig("YX", network={"depth": 4, "encoding_blocks": [1, 0]})
@@ -118,7 +118,17 @@ def test_a_care_configuration_is_taken_over():
     [
         (lambda: AEANetConfig("YX", preset="aeanet"), "preset: found 'aeanet', expected one of aeanet-care"),
         (lambda: AEANetConfig("YX", network={"attention": {"num_heads": 3}}), "attention.num_heads: found 3"),
-        (lambda: AEANetConfig("YX", network={"dept": 3}), "network: dept: unknown key"),
+        (lambda: AEANetConfig("YX", network={"dept": 3}), r"network: dept: unknown key, did you mean depth\?"),
+        (
+            lambda: AEANetConfig("YX", network={"attention": {"shared_reference": 3}}),
+            r"network: attention\.shared_reference: unknown key, did you mean shared_references\?",
+        ),
+        (lambda: AEANetConfig("YX", train_patchsize=64), r"train_patchsize: .*, did you mean train_patch_size\?"),
+        (lambda: AEANetConfig("YX", patch_size=64), r"AEANetConfig: patch_size: .*did you mean train_patch_size\?"),
+        (
+            lambda: AEANetConfig("ZYX", train_patch_size=64),
+            r"train_patch_size: found 64, expected a list .*axes ZYX, such as \[64, 64, 64\]",
+        ),
         (lambda: AEANetConfig("ZYX", preset="aeanet-flywing"), "projects 3D to 2D"),
         (lambda: ProjectionAEANetConfig("ZYX", preset="aeanet-care"), "does not project"),
         (lambda: ProjectionAEANetConfig("YZX"), "do not begin with the projected axis"),

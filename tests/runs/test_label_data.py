@@ -235,9 +235,23 @@ def test_label_images_that_do_not_fit_their_images_are_refused(folders, tmp_path
     refused(tmp_path, r"low: 1 of 4 images have no partner of the same name in .*GT: b\.tif", data)
 
 
-@pytest.mark.parametrize("share", [0.1, 0.9])
-def test_a_share_that_leaves_no_image_is_refused(folders, tmp_path, share):
-    refused(tmp_path, r"data\.validation_split: .* leaves no image", {**FOLDERS, "validation_split": share})
+@pytest.mark.parametrize(("share", "held"), [(0.1, "d"), (0.9, "bcd")])
+def test_at_least_one_image_is_held_out_and_one_left(folders, share, held):
+    check_pairs(loaded({**FOLDERS, "validation_split": share})[2], folders, held)
+
+
+def test_the_end_of_a_single_image_is_held_out(folders, tmp_path):
+    for folder in ("low", "GT"):
+        for name in "bcd":
+            (tmp_path / "data" / folder / f"{name}.tif").unlink()
+    image, labels = folders["a"]
+    refused(tmp_path, r"a\.tif: the only image, .* pixels along .*expected 32, a patch to train on", FOLDERS)
+    config = configured(FOLDERS, training={"patch_size": [8, 8]})
+    X, Y, validation = load_data(config.data, model_config(config))[:3]
+    parts = [np.concatenate([one[0], other[0]], 1)[..., 0] for one, other in zip((X, Y), validation, strict=True)]
+    np.testing.assert_allclose(parts[0], scaled(image), atol=1e-6)
+    np.testing.assert_array_equal(parts[1], labels)
+    assert X[0].shape[1] == 16 and validation[0][0].shape[1] == 8
 
 
 CHANNELS = {**FOLDERS, "channels": ["T1", "T2"], "validation_split": 0.5}
