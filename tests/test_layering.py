@@ -11,7 +11,8 @@ import aeanet_tf
 
 PACKAGE = Path(aeanet_tf.__file__).parent
 # Of the package's root, for all.
-COMMON = {"errors", "paths", "files", "locks", "memory", "downloads", "startup", "device_names", "loss_names"}
+COMMON = {"errors", "paths", "files", "locks", "memory", "downloads", "startup", "progress"}
+COMMON |= {"device_names", "loss_names"}
 ARRAYS = {"layers", "networks", "training", "prediction", "io"}
 ALLOWED = {
     "layers": set(),
@@ -37,6 +38,7 @@ ALLOWED = {
     "startup": set(),
     "device_names": set(),
     "loss_names": set(),
+    "progress": set(),
 }
 # CSBDeep's name for the export is a method of the model, which imports it when it is called.
 EXCEPTIONS = {("models/aeanet.py", "interop")}

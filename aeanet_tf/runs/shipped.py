@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.paths import named_path
+from aeanet_tf.paths import did_you_mean, named_path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 """Their folder."""
@@ -41,7 +41,7 @@ def find_config(name):
     if path.exists():
         raise InputError(f"{path}: found a folder, expected a JSON file or a name that `aeanet configs` lists")
     similar = difflib.get_close_matches(key, shipped, 1)
-    hint = f"; did you mean {similar[0]}?" if similar else ""
+    hint = f"; did you mean {similar[0]}?" if similar else did_you_mean(path)
     raise InputError(
         f"{path}: no such configuration file, and none of that name comes with the package{hint}; "
         "`aeanet configs` lists these"
