@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from aeanet_tf.cli.next_steps import command_line, say_next
 from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.device_names import PRECISIONS
 from aeanet_tf.errors import InputError, writing
@@ -92,7 +93,9 @@ def run(args):
     repair = Repair(stack, missing, args.output, args.upsample or 1)
     method = _method(_model(args), args, args.max_shift, False if args.no_histogram_matching else None)
     with _each_line_once():
-        repair.run(method)
+        path = repair.run(method)
+    tested = command_line("aeanet", "interpolate", "--model", args.model, "--input", args.input)
+    say_next(f"open {path}", f"{tested} --test SLICES --output FOLDER, to see how it does on slices that are there")
 
 
 def _check(args):
@@ -196,6 +199,7 @@ def _test(stack, slices, args):
         print(f"pixels are {stack.dtype}: mapped linearly so that each true slice's minimum and maximum are 0 and 255")
     print(score_table(scores))
     print(f"\nscores, pictures and the model's slices in {output}")
+    say_next(f"open {next(iter(sorted(output.glob('slice_*.png'))))}")
 
 
 def _options(stack, model, args):

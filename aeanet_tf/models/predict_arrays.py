@@ -19,6 +19,7 @@ from aeanet_tf.io.image import frame_axes
 from aeanet_tf.models.given_images import check_predicted, given_axes, given_image
 from aeanet_tf.models.normalizers import normalized
 from aeanet_tf.models.percentiles import SafePercentileNormalizer
+from aeanet_tf.models.raw_values import warn_of_raw_input
 from aeanet_tf.prediction.job import Frame, Job, cut_evenly
 from aeanet_tf.prediction.kept import Features
 from aeanet_tf.prediction.machine import RESERVE
@@ -135,6 +136,7 @@ class _PreparedImage:
         net_in, net_out = model.config.axes, model.axes_out
         self.permute = model.permutation(self.axes, net_in, net_out, kept_axes(self.axes, net_in, net_out))
         x = normalized(self.normalizer, self.permute(image), net_in, name)
+        warn_of_raw_input(model, x, name)
         self.x = self.resizer.before(x, net_in, (*model.spec.divisor, 1))
 
     def finish(self, y):

@@ -61,7 +61,7 @@ def written_file(output):
     suffix, path = image_suffix(output), Path(output)
     if path.is_dir() and not (suffix == ZARR_SUFFIX or is_zarr(path)):
         return False
-    return suffix in (*_WRITTEN, *SUFFIXES) or path.is_file()
+    return suffix in (*_WRITTEN, *SUFFIXES)
 
 
 def preview_path(target):
