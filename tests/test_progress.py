@@ -12,7 +12,7 @@ class Widget:
     """As much of a widget of ipywidgets as tqdm's bar needs."""
 
     def __init__(self, **options):
-        self.layout = SimpleNamespace()
+        self.layout, self.style, self.bar_style = SimpleNamespace(), SimpleNamespace(bar_color=None), ""
         self.__dict__.update(options)
 
     def close(self):
@@ -43,6 +43,9 @@ def test_a_bar_in_a_notebook(capsys, monkeypatch, recwarn, widgets):
     """The kernel's standard error is no terminal; without ipywidgets the bar is text."""
     shown = []
     shell(monkeypatch, {"IPKernelApp": {}})
+    # By which tqdm knows a notebook from a console.
+    monkeypatch.setitem(sys.modules, "ipykernel.zmqshell", SimpleNamespace())
+    monkeypatch.delenv("QT_API", raising=False)
     monkeypatch.setitem(sys.modules, "IPython.display", SimpleNamespace(display=shown.append))
     fake = SimpleNamespace(HTML=Widget, HBox=Widget, FloatProgress=Widget) if widgets else None
     monkeypatch.setitem(sys.modules, "ipywidgets", fake)

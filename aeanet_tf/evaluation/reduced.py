@@ -36,16 +36,14 @@ def reduced_plane(
         values = image.array[tuple(slice(places[a].start + p.start, places[a].start + p.stop) for a, p in moved)]
         values = np.asarray(values).transpose(order)
         kept = [-piece[i].start % step for i in order[-2:]]
-        values = values[..., kept[0] :: step, kept[1] :: step].reshape(-1, *_left(piece, order, kept, step))
-        if values.size:
-            rows, columns = (
-                slice((piece[i].start + k) // step, (piece[i].start + k) // step + n)
-                for i, k, n in zip(order[-2:], kept, values.shape[1:], strict=True)
-            )
-            plane[rows, columns] = np.maximum(plane[rows, columns], values.max(0))
+        values = values[..., kept[0] :: step, kept[1] :: step]
+        if not values.size:
+            # All of it is left out.
+            continue
+        values = values.reshape(-1, *values.shape[-2:]).max(0)
+        rows, columns = (
+            slice((piece[i].start + k) // step, (piece[i].start + k) // step + n)
+            for i, k, n in zip(order[-2:], kept, values.shape, strict=True)
+        )
+        plane[rows, columns] = np.maximum(plane[rows, columns], values)
     return plane
-
-
-def _left(piece, order, kept, step):
-    """Numbers of pixels along Y and X that a piece has a part in."""
-    return [max(0, -(-(piece[i].stop - piece[i].start - k) // step)) for i, k in zip(order[-2:], kept, strict=True)]

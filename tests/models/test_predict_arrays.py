@@ -281,6 +281,7 @@ def test_a_small_array_enters_sixteen_files_before_the_first_layer():
         "models/percentiles.py",
         "models/normalizers.py",
         "io/value_range.py",
+        "models/raw_values.py",
         "networks/spec.py",
         "prediction/plan.py",
         "prediction/machine.py",
