@@ -199,7 +199,7 @@ def _test(stack, slices, args):
         print(f"pixels are {stack.dtype}: mapped linearly so that each true slice's minimum and maximum are 0 and 255")
     print(score_table(scores))
     print(f"\nscores, pictures and the model's slices in {output}")
-    say_next(f"open {next(iter(sorted(output.glob('slice_*.png'))))}")
+    say_next(f"open {output / _name(stack, slices[0])}.png")
 
 
 def _options(stack, model, args):
