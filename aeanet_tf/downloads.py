@@ -11,6 +11,7 @@ from typing import Any
 from aeanet_tf.errors import InputError, UnfinishedError, WriteError, writing
 from aeanet_tf.files import read_json
 from aeanet_tf.memory import in_words
+from aeanet_tf.progress import progress_bar
 
 _LOGGER = logging.getLogger(__name__)
 # Up to one block is lost when a connection breaks, so not larger than it need be.
@@ -139,14 +140,14 @@ class ResumingDownloader:
         return total
 
     def _receive(self, url: str, response: Any, offset: int, total: int | None) -> None:
-        from tqdm import tqdm
         from urllib3.exceptions import HTTPError, ReadTimeoutError
 
         with (
             writing(self._part),
             open(self._part, "ab") as part,
-            # disable=None: no bar where nobody looks, in a log file.
-            tqdm(total=total, initial=offset, unit="B", unit_scale=True, disable=None, desc=self.file.name) as bar,
+            progress_bar(
+                leave=True, total=total, initial=offset, unit="B", unit_scale=True, desc=self.file.name
+            ) as bar,
         ):
             try:
                 while block := response.raw.read(_BLOCK, decode_content=False):

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aeanet_tf.errors import InputError, expect, short, writing
-from aeanet_tf.paths import check_path, partial_path
+from aeanet_tf.paths import check_path, nearest_path, partial_path
 
 MOST_JSON = 2**24
 """Bytes of a JSON text."""
@@ -232,7 +232,7 @@ def read_fields(path):
     """
     path = Path(path)
     if not os.path.lexists(path):
-        raise InputError(f"{path}: no such configuration file")
+        raise InputError(f"{path}: no such configuration file{nearest_path(path)}")
     data = read_json(path)
     expect(isinstance(data, dict), path, type(data).__name__, "an object with model, data and training")
     return data

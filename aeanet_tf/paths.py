@@ -1,9 +1,11 @@
 """Names of files and folders as users give them: names first, patterns only where there is nothing of that name."""
 
+import difflib
 import glob
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from aeanet_tf.errors import InputError, expect
@@ -12,6 +14,8 @@ LONGEST_NAME = 255
 """Bytes of a part of a path, in the usual file systems."""
 
 _LONGEST_PATH = 4095
+# Names of a folder that are compared with one that is not there.
+_MOST_COMPARED = 5000
 # What is kept at the end of a name that is cut short: writers choose the format by it.
 _LONGEST_SUFFIX = 20
 
@@ -85,6 +89,21 @@ def matching_paths(pattern: str | Path) -> list[Path]:
     of the module ``glob``, with ``**`` for folders at any depth.
     """
     return sorted(set(_follow(*split_pattern(Path(pattern)))))
+
+
+def nearest_path(path: str | Path) -> str:
+    """For messages of what is not there: ``"; did you mean NAME?"``, the nearest name where it ends; "" for none."""
+    found, rest = split_pattern(Path(path))
+    if not rest or glob.has_magic(rest[0]):
+        return ""
+    try:
+        with os.scandir(found) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_COMPARED) if not entry.name.startswith(".")]
+    except OSError:
+        return ""
+    by_letters = {name.lower(): name for name in sorted(names)}
+    similar = difflib.get_close_matches(rest[0].lower(), by_letters, 1)
+    return f"; did you mean {found / by_letters[similar[0]]}?" if similar else ""
 
 
 def split_pattern(path: Path) -> tuple[Path, Sequence[str]]:

@@ -1,6 +1,5 @@
 """The commands of README and the documents run, on small stand-ins for what they name, in the order they stand in."""
 
-import json
 import shutil
 
 import numpy as np
@@ -10,10 +9,9 @@ import zarr
 
 from aeanet_tf.cli.main import main
 from aeanet_tf.io.tiff import write_image
-from tests.datasets.published import write_iseg
 from tests.documented import commands, documents
 from tests.interop.example_models import make_model
-from tests.models import EAGER, eager_tensorflow, small_settings
+from tests.models import EAGER, eager_tensorflow
 
 pytestmark = [EAGER, pytest.mark.slow]
 
@@ -79,7 +77,9 @@ def workplace(tmp_path, monkeypatch, models):
         for i in range(3):
             image = rng.uniform(0, 200, (48, 40)).astype("float32")
             for kind, noise in (("low", 20), ("GT", 0)):
-                write_image(f"w2s/{part}/{kind}/{i}.tif", image + noise * rng.normal(size=image.shape).astype("float32"), "YX")
+                write_image(
+                    f"w2s/{part}/{kind}/{i}.tif", image + noise * rng.normal(size=image.shape).astype("float32"), "YX"
+                )
     with tifffile.TiffWriter("plate.ome.tif") as file:
         for _ in range(3):
             file.write(rng.integers(0, 200, (40, 48), dtype=np.uint16), metadata={"axes": "YX"})

@@ -15,6 +15,7 @@ COMMON = {
     "errors",
     "field_errors",
     "paths",
+    "progress",
     "files",
     "locks",
     "memory",
@@ -49,6 +50,7 @@ ALLOWED = {
     "startup": set(),
     "device_names": set(),
     "loss_names": set(),
+    "progress": set(),
 }
 # CSBDeep's name for the export is a method of the model, which imports it when it is called.
 EXCEPTIONS = {("models/aeanet.py", "interop")}

@@ -1,5 +1,7 @@
 """``aeanet configs``: the run configurations that come with the package."""
 
+from aeanet_tf.cli.next_steps import say_next
+
 HELP = "list the run configurations that come with the package"
 DESCRIPTION = """\
 List the run configurations that `aeanet train --config NAME` knows, each with what it trains and the paper that it
@@ -39,3 +41,4 @@ def run(args):
     for name, path in shipped.items():
         description = read_json(path)["description"]
         print(f"{name:{width}}  {first_sentence(description)}")
+    say_next("aeanet train --config NAME --data FOLDER", "aeanet new NAME --data FOLDER, for images of your own")

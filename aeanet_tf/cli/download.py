@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from aeanet_tf.cli.next_steps import command_line, say_next
 from aeanet_tf.errors import InputError
 
 HELP = "fetch the public data sets"
@@ -41,6 +42,22 @@ def run(args):
             print(f"{dataset.name}: in {result.folder}, sha256 and address in {result.record}")
         else:
             print(f"{dataset.name}: already in {result.folder}, nothing to do")
+        _say_next(dataset, result.folder)
+
+
+def _say_next(dataset, folder):
+    """Say how to train on it: with the configuration that is for it, or one that is made for it."""
+    from aeanet_tf.files import read_fields
+    from aeanet_tf.runs.shipped import shipped_configs
+
+    for name, path in shipped_configs().items():
+        data = read_fields(path)["data"]
+        if data.get("download") == dataset.name:
+            # Unpacked, an archive may have a folder of its owner's name in it.
+            inner = folder / data["root"]
+            say_next(command_line("aeanet", "train", "--config", name, "--data", inner if inner.is_dir() else folder))
+            return
+    say_next(command_line("aeanet", "new", dataset.name, "--data", folder))
 
 
 def _entry(dataset):

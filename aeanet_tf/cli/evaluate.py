@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from aeanet_tf.cli.next_steps import command_line, say_next
 from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.errors import InputError
 
@@ -66,6 +67,11 @@ def _label(text):
 
 def run(args):
     """Print the table and write the scores."""
+    from aeanet_tf.io.read import find_images
+
+    # Before what takes a second to import.
+    for source in filter(None, (args.prediction, args.gt, args.input)):
+        find_images(source)
     from aeanet_tf.evaluation.protocols import get_protocol
     from aeanet_tf.evaluation.tables import absence_note, summary_table, write_csv
 
@@ -113,6 +119,8 @@ def run(args):
             path = args.output.with_name(f"{args.output.stem}_confusion{args.output.suffix}")
             confusion.write(path)
             print(f"confusion matrix in {path}")
+    model = [args.baselines] if args.baselines else ["MODEL"]
+    say_next(command_line("aeanet", "export", "--model", *model, "--format", "fiji"))
 
 
 def _filters(args, protocol):

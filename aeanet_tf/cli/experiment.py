@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aeanet_tf.errors import DivergedError, InputError
 from aeanet_tf.experiments.registry import EXPERIMENTS, SELF_TRAINED, TIMED
+from aeanet_tf.paths import nearest_path
 from aeanet_tf.runs.shipped import CONFIGS
 
 _MOST_SEEDS = 1000
@@ -82,7 +83,7 @@ def run(args):
     if args.self_training and args.name not in SELF_TRAINED:
         raise InputError(f"--self: found it for {args.name}, expected {', '.join(SELF_TRAINED)}")
     if not args.data.is_dir():
-        raise InputError(f"--data: {args.data}: no such folder")
+        raise InputError(f"--data: {args.data}: no such folder{nearest_path(args.data)}")
     if args.output.exists() and not args.output.is_dir():
         raise InputError(f"--output: {args.output}: is a file, expected a folder")
     load_backend()

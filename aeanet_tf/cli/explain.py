@@ -42,12 +42,16 @@ def run(args):
     from aeanet_tf.io.image import check_axes
     from aeanet_tf.io.series import find_series
     from aeanet_tf.models.folder import load_model, prediction_normalization
+    from aeanet_tf.models.stored import stored_model
+    from aeanet_tf.runs.predict_files import check_image
 
     axes = None if args.axes is None else check_axes(args.axes)
     wanted = _wanted(args.references, args.seed)
     paths = find_series(args.input, args.series, args.allow_missing)
     targets = _targets(args.output, paths)
-    normalization = prediction_normalization(args.model)
+    stored, normalization = stored_model(args.model), prediction_normalization(args.model)
+    for path in paths:
+        check_image(path, stored, axes, frames=False)
     model = load_model(args.model)
     from aeanet_tf.runs.explain import explain_files
 

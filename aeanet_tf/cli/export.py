@@ -1,9 +1,12 @@
 """``aeanet export``: a trained model for other programs."""
 
+import errno
+import os
 from importlib import import_module
 from pathlib import Path
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.cli.next_steps import say_next
+from aeanet_tf.errors import InputError, WriteError
 
 FORMATS = {
     "fiji": ("TF_SavedModel.zip", "fiji.export_fiji"),
@@ -43,18 +46,60 @@ def run(args):
     """Export; see the modules of `aeanet_tf.interop`."""
     from aeanet_tf.io.read import read_image
     from aeanet_tf.models.folder import load_model
+    from aeanet_tf.models.stored import stored_model
 
     _check_options(args)
     # Before the model, which takes TensorFlow.
+    stored = stored_model(args.model)
     image = None if args.test_image is None else read_image(args.test_image, series=args.series)
-    model = load_model(args.model)
+    if image is not None:
+        _fitting(image, stored.axes, stored.n_channel_in)
     name, function = FORMATS[args.format]
-    path = Path(args.output) if args.output else model.logdir / name.format(name=model.name)
+    folder = stored.folder.resolve()
+    path = Path(args.output) if args.output else stored.folder / name.format(name=folder.name)
+    _check_output(path, args.format)
+    model = load_model(args.model)
     module, function = function.split(".")
     options = _package(model, image, args) if args.format == "bioimageio" else {}
     if args.target is not None:
         options["target"] = args.target
-    getattr(import_module(f"aeanet_tf.interop.{module}"), function)(model, path, **options)
+    path = getattr(import_module(f"aeanet_tf.interop.{module}"), function)(model, path, **options)
+    _say_next(args, path)
+
+
+def _check_output(path, file_format):
+    """Refuse a place that cannot be written before TensorFlow is loaded."""
+    from aeanet_tf.files import existing_folder
+    from aeanet_tf.paths import check_path
+
+    there = existing_folder(check_path(path).parent)
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        reason = errno.EACCES if there.is_dir() else errno.ENOTDIR
+        raise WriteError(f"{path}: cannot be written ({os.strerror(reason)})")
+    # A SavedModel is one.
+    if path.is_dir() and file_format != "savedmodel":
+        raise InputError(f"--output: {path}: found a folder, expected the name of a file to write")
+
+
+def _say_next(args, path):
+    """Say where the file is opened."""
+    places = {
+        "fiji": f"in Fiji, Plugins > CSBDeep > Run your network, with {path} (docs/fiji.md)",
+        "bioimageio": f"in napari, ilastik or deepImageJ, open {path}",
+        "keras": f"in Python, keras.models.load_model({str(path)!r})",
+        "savedmodel": f"in Python, tensorflow.saved_model.load({str(path)!r})",
+        "onnx": f"in Python, onnxruntime.InferenceSession({str(path)!r})",
+    }
+    say_next(places[args.format])
+
+
+def _fitting(image, axes, channels):
+    """The test image as the model takes it; refuses one that it does not take."""
+    from aeanet_tf.io.image import check_fits, with_axes
+
+    image = with_axes(image, axes)
+    check_fits(image, axes, channels)
+    return image
 
 
 def _check_options(args):
@@ -83,12 +128,10 @@ def _package(model, image, args):
     """What the package of a model is made with."""
     from csbdeep.utils import move_image_axes
 
-    from aeanet_tf.io.image import check_fits, with_axes
     from aeanet_tf.models.folder import prediction_normalization
 
     if image is not None:
-        image = with_axes(image, model.config.axes)
-        check_fits(image, model.config.axes, model.config.n_channel_in)
+        image = _fitting(image, model.config.axes, model.config.n_channel_in)
         image = move_image_axes(image.array, image.axes, model.config.axes, True)
     facts = {"authors": args.author, "license": args.license, "description": args.description}
     return {**facts, "normalization": prediction_normalization(args.model), "test_image": image}

@@ -1,5 +1,6 @@
 """``aeanet import-tf1``: a model folder from a checkpoint of the original programs."""
 
+from aeanet_tf.cli.next_steps import command_line, say_next
 from aeanet_tf.errors import InputError
 from aeanet_tf.field_errors import from_validation
 
@@ -49,6 +50,7 @@ def run(args):
 
     folder = import_checkpoint(args.checkpoint, args.output, args.preset, args.axes, args.set, normalization)
     print(f"imported model in {folder}")
+    say_next(f"{command_line('aeanet', 'predict', '--model', folder)} --input IMAGES --output FOLDER --preview")
 
 
 def parse_normalization(words):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from aeanet_tf.cli.next_steps import command_line, say_next
 from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.device_names import PRECISIONS
 from aeanet_tf.errors import InputError, writing
@@ -92,7 +93,9 @@ def run(args):
     repair = Repair(stack, missing, args.output, args.upsample or 1)
     method = _method(_model(args), args, args.max_shift, False if args.no_histogram_matching else None)
     with _each_line_once():
-        repair.run(method)
+        path = repair.run(method)
+    tested = command_line("aeanet", "interpolate", "--model", args.model, "--input", args.input)
+    say_next(f"open {path}", f"{tested} --test SLICES --output FOLDER, to see how it does on slices that are there")
 
 
 def _check(args):
@@ -126,12 +129,13 @@ def _name(stack, number):
 def _model(args):
     """The model of the command line."""
     from aeanet_tf.models.folder import load_model
+    from aeanet_tf.models.stored import stored_model
 
-    model = load_model(args.model)
-    if not model.interpolates:
-        does = "segments" if model.segments else "restores"
+    stored = stored_model(args.model)
+    if not stored.interpolates:
+        does = "segments" if stored.segments else "restores"
         raise InputError(f"{args.model}: a model that {does} images, expected one that interpolates slices")
-    return model
+    return load_model(args.model)
 
 
 def _method(model, args, max_shift, match_histograms):
@@ -162,11 +166,10 @@ def _each_line_once():
 
 def _test(stack, slices, args):
     """Write scores, pictures and the model's slices, all of them or none, and print the means."""
-    from tqdm import tqdm
-
     from aeanet_tf.evaluation.figures import save_figure
     from aeanet_tf.evaluation.slice_report import score_table, slice_figure, write_scores
     from aeanet_tf.io.tiff import write_image
+    from aeanet_tf.progress import progress_bar
     from aeanet_tf.runs.repair_stack import leave_out
     from aeanet_tf.sections.baselines import average, registered, smoothed_average
 
@@ -185,7 +188,7 @@ def _test(stack, slices, args):
     output, scores = Path(args.output), {}
     sizes = {axis: size for axis, size in stack.pixel_size.items() if axis in "YX"}
     with _together(output) as folder, _each_line_once():
-        for tested in tqdm(results, total=len(slices), unit="slice", leave=False, disable=None):
+        for tested in progress_bar(results, total=len(slices), unit="slice"):
             name = _name(stack, tested.number)
             write_image(folder / f"{name}.tif", tested.predictions["model"], "YX", sizes, stack.unit if sizes else None)
             save_figure(slice_figure(tested, Path(stack.path).name), folder / f"{name}.png")
@@ -196,6 +199,7 @@ def _test(stack, slices, args):
         print(f"pixels are {stack.dtype}: mapped linearly so that each true slice's minimum and maximum are 0 and 255")
     print(score_table(scores))
     print(f"\nscores, pictures and the model's slices in {output}")
+    say_next(f"open {output / _name(stack, slices[0])}.png")
 
 
 def _options(stack, model, args):

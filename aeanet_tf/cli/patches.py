@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from aeanet_tf.cli.next_steps import command_line, say_next
 from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.errors import InputError
 
@@ -77,3 +78,4 @@ def run(args):
     save_patches(args.output, x, y, axes)
     draw_patches(picture, x, y, axes, seed=args.seed)
     print(f"{len(x)} patches, X {x.shape}, Y {y.shape}, axes {axes}: {args.output}, picture {picture}")
+    say_next(f"open {picture}", command_line("aeanet", "new", args.output.stem, "--data", args.output))

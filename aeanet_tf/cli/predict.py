@@ -3,7 +3,9 @@
 from contextlib import ExitStack
 from dataclasses import fields
 from functools import partial
+from pathlib import Path
 
+from aeanet_tf.cli.next_steps import command_line, say_next
 from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.device_names import PRECISIONS
 from aeanet_tf.errors import InputError
@@ -27,7 +29,12 @@ def add_arguments(parser):
     parser.add_argument(
         "--input", required=True, nargs="+", metavar="PATH", help="images, OME-Zarrs, folders or quoted patterns"
     )
-    parser.add_argument("--output", required=True, metavar="DIR", help="folder of the predictions")
+    parser.add_argument(
+        "--output",
+        required=True,
+        metavar="PATH",
+        help="folder of the predictions; or for one image a file: .tif, .tiff, .zarr, of NIfTI also .nii, .nii.gz",
+    )
     parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
     add_series_arguments(parser)
     parser.add_argument(
@@ -55,6 +62,11 @@ def add_arguments(parser):
         default="best",
         help="of the lowest validation loss (default), or those at the end of the training",
     )
+    parser.add_argument(
+        "--preview",
+        action="store_true",
+        help="also draw input and prediction side by side, NAME_preview.png beside each prediction",
+    )
     parser.add_argument("--scale", action="store_true", help="also write the scale of a probabilistic model")
     parser.add_argument(
         "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
@@ -63,6 +75,9 @@ def add_arguments(parser):
         "--skip-bad",
         action="store_true",
         help="restore the others where images cannot be read or do not fit; exit code 3, and they are listed",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace what another model has predicted there, or other files"
     )
     parser.add_argument(
         "--wait", action="store_true", help="wait where another process makes the same prediction in the output folder"
@@ -137,26 +152,56 @@ def run(args):
         (given["step"],) = args.step
     options = FileOptions(**given)
     with ExitStack() as stack:
-        model, client = partial(_model, args.model, args.weights), _client(args, stack)
-        normalization = _normalization(args)
-        predict_files(
-            model, args.input, args.output, normalization, options, client, skip_bad=args.skip_bad, wait=args.wait
+        client, normalization = _client(args, stack), _normalization(args)
+        written = predict_files(
+            partial(_model, args.model, args.weights),
+            args.input,
+            args.output,
+            normalization,
+            options,
+            client,
+            stored=_stored(args, options),
+            skip_bad=args.skip_bad,
+            wait=args.wait,
+            overwrite=args.overwrite,
+            preview=args.preview,
         )
+    _say_next(args, written)
+
+
+def _stored(args, options):
+    """What the folder of the first model says; all of them are checked before the first is loaded."""
+    from aeanet_tf.models.stored import stored_model
+    from aeanet_tf.prediction.options import check_parts
+
+    models = [stored_model(folder, args.weights) for folder in args.model]
+    for model in models:
+        if model.interpolates:
+            raise InputError(f"{model.folder}: a model that interpolates slices; use aeanet interpolate")
+        check_parts(options, model.probabilistic, model.segments)
+    return models[0]
+
+
+def _say_next(args, written):
+    """Say where the first picture is, how to score where the ground truth is seen, and how to export."""
+    from aeanet_tf.runs.outputs import preview_path
+
+    if args.preview:
+        say_next(f"open {preview_path(written[0])}")
+    source = Path(args.input[0])
+    truth = next((path for path in (source.parent / "GT", source.parent / "gt") if path.is_dir()), None)
+    if len(args.input) == 1 and source.is_dir() and truth is not None and truth != source:
+        folder = written[0].parent
+        say_next(command_line("aeanet", "evaluate", "--prediction", folder, "--gt", truth, "--input", source))
+    if len(args.model) == 1:
+        say_next(command_line("aeanet", "export", "--model", args.model[0], "--format", "fiji"))
 
 
 def _model(folders, weights):
     """The model of a folder, or the ensemble of several."""
-    from aeanet_tf.models.folder import chosen_weights, load_model, model_kind
+    from aeanet_tf.models.folder import load_model
 
-    # All of them before the first is loaded.
-    for folder in folders:
-        model_kind(folder)
-        if weights != "best":
-            chosen_weights(folder, weights)
     models = [load_model(folder, weights) for folder in folders]
-    for folder, model in zip(folders, models, strict=True):
-        if model.interpolates:
-            raise InputError(f"{folder}: a model that interpolates slices; use aeanet interpolate")
     if len(models) == 1:
         return models[0]
     from aeanet_tf.models import Ensemble

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from aeanet_tf.cli.next_steps import command_line, say_next
 from aeanet_tf.errors import InputError
 
 HELP = "train, predict and evaluate on sample data"
@@ -111,3 +112,8 @@ def _report(output, model, names):
     )
     print(f"\nlattice of period 2 (about 1: none): prediction {of_prediction:.2f}, ground truth {of_truth:.2f}")
     print(f"\npicture: {output / 'quickstart.png'}    scores: {output / 'scores.csv'}    model: {model.logdir}")
+    say_next(
+        f"open {output / 'quickstart.png'}",
+        command_line("aeanet", "export", "--model", model.logdir, "--format", "fiji"),
+        "aeanet new NAME --data FOLDER, for images of your own",
+    )

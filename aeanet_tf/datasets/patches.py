@@ -17,6 +17,7 @@ from aeanet_tf.io.image_path import ImagePath
 from aeanet_tf.io.ome_sets import one_of_each_set
 from aeanet_tf.io.series import series_paths
 from aeanet_tf.io.value_range import measurable
+from aeanet_tf.paths import nearest_path
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def find_pairs(
     basepath = Path(basepath)
     for folder in (basepath, *(basepath / source for source in sources), basepath / target):
         if not folder.is_dir():
-            raise InputError(f"{folder}: no such folder")
+            raise InputError(f"{folder}: no such folder{nearest_path(folder)}")
     pairs = []
     for source in sources:
         names = _names(basepath / source, pattern)

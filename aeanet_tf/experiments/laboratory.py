@@ -7,14 +7,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from aeanet_tf.errors import DivergedError, InputError
 from aeanet_tf.experiments.budget import Budget
 from aeanet_tf.experiments.scores import fingerprint, read_scores, write_scores
 from aeanet_tf.files import read_fields
 from aeanet_tf.models.folder import chosen_weights, load_model, weight_files
 from aeanet_tf.models.normalizers import own_normalizer
+from aeanet_tf.progress import progress_bar
 from aeanet_tf.runs.config import as_run_config, is_same_run, load_run, override
 from aeanet_tf.runs.shipped import CONFIGS
 from aeanet_tf.training import ResumableState
@@ -301,7 +300,7 @@ def quiet():
 def _scored(tests, protocol, predict):
     """Yield the scores of each test."""
     last = prediction = None
-    for test in tqdm(tests, "scoring", unit="image", leave=False, disable=None):
+    for test in progress_bar(tests, desc="scoring", unit="image"):
         image, gt = test.read()
         # Several parts of one image are predicted once.
         if image is not last:

@@ -16,6 +16,7 @@ from aeanet_tf.io.chunks import check_chunks, read_chunks, tell_unstored, touche
 from aeanet_tf.io.codecs import Codec, decode, lzf_size, stored_at_most
 from aeanet_tf.io.tiff import Slices
 from aeanet_tf.memory import check_claim, check_memory
+from aeanet_tf.paths import nearest_path
 
 # Codes of HDF5's filters. What deflate makes of a chunk HDF5 itself would not limit, so these are undone here.
 _DEFLATE, _SHUFFLE, _FLETCHER = 1, 2, 3
@@ -116,7 +117,7 @@ def open_hdf5(path: str | Path, dataset: str) -> tuple[Hdf5Dataset, np.ndarray]:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file{nearest_path(path)}")
     with _faults(path):
         import h5py
 

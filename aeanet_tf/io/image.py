@@ -21,6 +21,8 @@ MAKER_SUFFIXES = (".czi", ".nd2", ".lif", ".oib", ".oif")
 SUFFIXES = (*TIFF_SUFFIXES, ".png", ".bmp", ".jpg", ".jpeg", *MAKER_SUFFIXES)
 NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr")
 ZARR_SUFFIX = ".zarr"
+PREVIEW = "_preview.png"
+"""What the name of the picture of an image ends in, beside the image's own name; it is no image to work on."""
 
 
 @dataclass
@@ -80,23 +82,48 @@ def check_axes(axes: str, allowed: str = "TZCYX") -> str:
     return letters
 
 
+def frame_axes(image_axes: str, net_axes: str) -> str:
+    """The axes along which a network predicts an image frame by frame: T and Z, where it lacks them."""
+    return "".join(a for a in image_axes if a in "TZ" and a not in net_axes)
+
+
 def check_fits(image: Image, axes: str, channels: int, frames: bool = False) -> None:
     """Check that a network with these axes (such as "ZYXC") and channels takes an image, its axes in any order.
 
-    With ``frames`` the image may also have a time axis T that the network lacks.
+    With ``frames`` the image may also have axes T and Z that the network lacks: `frame_axes`.
 
     Raises:
         InputError: other spatial axes, or another number of channels; without a C axis there is one.
     """
     spatial = axes.replace("C", "")
-    ignored = "CT" if frames and "T" not in spatial else "C"
+    ignored = "C" + (frame_axes(image.axes, axes) if frames else "")
     fits = sorted(a for a in image.axes if a not in ignored) == sorted(spatial)
-    expect(fits, image.path, f"axes {image.axes}", f"{spatial} (and C for channels), the model's axes")
+    expected = f"{spatial} (and C for channels), the model's axes"
+    expect(fits, image.path, f"axes {image.axes}", expected + (_other_axes(image.axes, spatial) if frames else ""))
     present = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
+    remedy = _other_channels(image.axes, present, channels, frames)
+    expect(present == channels, image.path, f"{present} channels", f"{channels}, which the model takes{remedy}")
+
+
+def _other_axes(found: str, spatial: str) -> str:
+    """What can be done about axes that do not fit a model's."""
+    if "Z" in found or "Z" not in spatial:
+        return ""
+    if "T" in found:
+        return f"; if T are slices, say so with --axes {found.replace('T', 'Z')}"
+    return "; it takes volumes, a single image needs a model of images"
+
+
+def _other_channels(axes: str, present: int, channels: int, frames: bool) -> str:
+    """What can be done about channels that a model does not take."""
+    if channels != 1 or "C" not in axes:
+        return ""
     # Samples of a picture are its last axis.
-    picture = channels == 1 and image.axes.endswith("C") and present in (2, 3, 4)
-    grey = "; grey levels that are stored as colours are read with axes without C" if picture else ""
-    expect(present == channels, image.path, f"{present} channels", f"{channels}, which the model takes{grey}")
+    if axes.endswith("C") and present in (2, 3, 4):
+        return "; grey levels that are stored as colours are read with axes without C"
+    if frames and "T" not in axes and axes.index("C") < min(map(axes.index, "YX")):
+        return f"; --axes {axes.replace('C', 'T')} takes each of them for an image of its own"
+    return ""
 
 
 def with_axes(image: Image, axes: str) -> Image:

@@ -16,6 +16,7 @@ from aeanet_tf.errors import InputError, expect, one_line
 from aeanet_tf.files import replacing
 from aeanet_tf.io.image import NIFTI_SUFFIXES, Image, check_finite, image_suffix
 from aeanet_tf.memory import DEFLATE_RATIO, check_claim, check_memory, in_words
+from aeanet_tf.paths import nearest_path
 
 # NIfTI's names of units of length. Analyze states none; its voxels are in millimetres by convention.
 _UNITS = {"mm": "mm", "unknown": "mm", "micron": "um", "meter": "m"}
@@ -170,7 +171,7 @@ def _check_end(stream: _Stream | None) -> None:
             raise ValueError(f"more than {in_words(_FURTHEST_VOXELS)} behind the voxels")
 
 
-def write_nifti(path: str | Path, array: np.ndarray, like: Volume) -> None:
+def write_nifti(path: str | Path, array: np.ndarray, like: Volume, description: str | None = None) -> None:
     """Write labels or probabilities that belong to a volume, in its place: same affine, same voxel size.
 
     The suffix decides on the format: .nii and .nii.gz are NIfTI; .hdr, with a .img beside it, is what ``like`` was,
@@ -184,6 +185,7 @@ def write_nifti(path: str | Path, array: np.ndarray, like: Volume) -> None:
         path: the file to write.
         array: ZYX or ZYXC, of the shape of ``like`` along Z, Y, X, real numbers.
         like: the volume that it belongs to, from `read_nifti`.
+        description: for the header, at most 80 letters; that of ``like`` by default.
 
     Raises:
         InputError: nibabel is not installed; the suffix, shape or values do not fit; Analyze cannot hold the
@@ -193,6 +195,8 @@ def write_nifti(path: str | Path, array: np.ndarray, like: Volume) -> None:
     check_nifti(path, array.shape, like)
     array = _storable(path, array, image_suffix(path) == ".hdr" and not _is_nifti(like.header))
     image = _image_like(path, array.T if array.ndim == 3 else array.transpose(2, 1, 0, 3), like)
+    if description is not None:
+        image.header["descrip"] = description.encode()
     if image_suffix(path) == ".hdr":
         _write_pair(path, image)
         return
@@ -258,7 +262,7 @@ def _nibabel(path: Path, doing: str) -> Any:
 
 def _check_there(path: Path) -> None:
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file{nearest_path(path)}")
     if image_suffix(path) == ".hdr":
         pixels = _beside(path)
         if not pixels.is_file():

@@ -12,6 +12,7 @@ from aeanet_tf.errors import InputError, expect, one_line, reading
 from aeanet_tf.io.image import (
     MAKER_SUFFIXES,
     NIFTI_SUFFIXES,
+    PREVIEW,
     SUFFIXES,
     TIFF_SUFFIXES,
     ZARR_SUFFIX,
@@ -19,6 +20,7 @@ from aeanet_tf.io.image import (
     calibrated,
     check_axes,
     check_finite,
+    image_stem,
     image_suffix,
     resolve_axes,
     single_axes,
@@ -34,7 +36,7 @@ from aeanet_tf.io.tiff import Slices
 from aeanet_tf.io.tiff_series import LoadedPixels, open_tiff
 from aeanet_tf.io.values import checked_values
 from aeanet_tf.memory import check_memory
-from aeanet_tf.paths import is_pattern, matching_paths, named_path
+from aeanet_tf.paths import is_pattern, matching_paths, named_path, nearest_path
 
 
 def find_images(patterns: str | Path | Sequence[str | Path]) -> list[Path]:
@@ -112,13 +114,23 @@ def _find(path: Path) -> list[Path]:
         complaint = f"{path}: the folder has no image in it, expected one of {known}"
     elif is_pattern(path):
         candidates = matching_paths(path)
-        complaint = f"{path}: the pattern matches no image ({known})"
+        complaint = f"{path}: the pattern matches no image ({known}){nearest_path(path)}"
     else:
-        raise InputError(f"{path}: no such file or folder")
+        raise InputError(f"{path}: no such file or folder{nearest_path(path)}")
     images = [candidate for candidate in candidates if not candidate.name.startswith(".") and _is_image(candidate)]
     if not images:
         raise InputError(complaint)
-    return images
+    return _without_previews(images)
+
+
+def _without_previews(images: Sequence[Path]) -> list[Path]:
+    """Images less the pictures that `aeanet predict --preview` has drawn beside some of them."""
+    named = {(image.parent, image_stem(image)) for image in images}
+    return [
+        image
+        for image in images
+        if not (image.name.endswith(PREVIEW) and (image.parent, image.name.removesuffix(PREVIEW)) in named)
+    ]
 
 
 def _is_image(path: Path) -> bool:
@@ -177,7 +189,7 @@ def _check_source(path: Path, axes: str | None) -> str | None:
     if path.is_dir():
         return axes
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: no such file{nearest_path(path)}")
     check_readable(path)
     if image_suffix(path) not in (*SUFFIXES, *NIFTI_SUFFIXES):
         raise InputError(f"{path}: unknown image format {path.suffix.lower()!r}, expected one of {_known()}")

@@ -30,7 +30,7 @@ _TIFF_TYPES = ("uint8", "uint16", "int16", "float32")
 class Layout:
     """What is to be stored, all of it in the order of the file's dimensions; ``partial`` is its name until then.
 
-    Of a NIfTI or Analyze volume ``like`` is the file in whose place it is.
+    Of a NIfTI or Analyze volume ``like`` is the file in whose place it is. ``made_by`` is a line of the metadata.
     """
 
     path: Path
@@ -42,6 +42,7 @@ class Layout:
     tag: str
     dtype: np.dtype
     like: Path | None
+    made_by: str | None = None
 
     @property
     def partial(self) -> Path:
@@ -77,6 +78,9 @@ class TiffTarget:
     def lay_out(layout: Layout) -> None:
         expect(not layout.path.is_dir(), layout.path, "a folder", "the name of a file to write")
         options = imagej_options(layout.path, layout.axes, layout.nbytes, layout.pixel_size, layout.unit)
+        if layout.made_by:
+            # ImageJ: Image > Show Info.
+            options["metadata"]["Info"] = layout.made_by
         tifffile.imwrite(layout.partial, shape=layout.shape, dtype=layout.dtype, **options)
         reserve(layout.partial, layout.partial.stat().st_size)
 
@@ -201,7 +205,7 @@ class NiftiTarget:
         if "Z" not in self.layout.axes:
             array = np.expand_dims(array, -3)
         array = np.moveaxis(array, 0, -1) if array.ndim == 4 else array
-        write_nifti(self.layout.path, array, read_nifti(self.layout.like))
+        write_nifti(self.layout.path, array, read_nifti(self.layout.like), self.layout.made_by)
         self.layout.partial.unlink()
 
 
@@ -224,7 +228,10 @@ def _npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype, int]:
 
 def _documents(layout: Layout) -> dict[str, dict[str, Any]]:
     name, stored = image_stem(layout.path), (layout.shape, layout.axes, layout.chunks, layout.dtype)
-    return zarr_documents(name, *stored, layout.pixel_size, layout.unit)
+    documents = zarr_documents(name, *stored, layout.pixel_size, layout.unit)
+    if layout.made_by:
+        documents[".zattrs"]["_creator"]["image"] = layout.made_by
+    return documents
 
 
 def _same_calibration(layout: Layout, given: dict[str, float], unit: str | None) -> bool:

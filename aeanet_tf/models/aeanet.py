@@ -242,8 +242,8 @@ class AEANet(PublicCARE):
         """Restore an image; as ``csbdeep.models.CARE.predict``, but tiles share the attention of the whole image.
 
         Args:
-            img: an array; with an axis T that the model lacks, its frames are restored one by one. Or a list of
-                arrays with the same axes, of any sizes.
+            img: an array; along axes T and Z that the model lacks, its frames or planes are restored one by one. Or a
+                list of arrays with the same axes, of any sizes.
             axes: of ``img``, or of each array of the list.
             normalizer, resizer: as in CSBDeep, applied to each image and frame by itself. CSBDeep's percentiles, where
                 they coincide, give way to others (`SafePercentileNormalizer`).

@@ -10,7 +10,7 @@ from aeanet_tf.errors import InputError, expect, one_line, reading, short
 from aeanet_tf.field_errors import from_validation
 from aeanet_tf.files import read_fields, read_json, write_text
 from aeanet_tf.models.preparation import NormalizationSection
-from aeanet_tf.paths import named_path
+from aeanet_tf.paths import named_path, nearest_path
 from aeanet_tf.sections.triplet_options import TripletOptions
 
 logger = logging.getLogger("aeanet_tf")
@@ -43,10 +43,10 @@ def model_kind(folder):
     folder = named_path(folder)
     with reading(folder):
         if not folder.is_dir():
-            raise InputError(f"{folder}: no such model folder")
+            raise InputError(f"{folder}: no such model folder{nearest_path(folder)}")
         path = folder / "config.json"
         if not os.path.lexists(path):
-            raise InputError(f"{folder}: the model folder has no {path.name}")
+            raise InputError(f"{folder}: the model folder has no {path.name}{_models_in(folder)}")
         fields = read_json(path)
         network = fields.get("network") if isinstance(fields, dict) else None
         if not isinstance(network, dict) or "kind" not in network:
@@ -57,6 +57,15 @@ def model_kind(folder):
     if not isinstance(kind, str) or kind not in MODEL_CLASSES:
         raise InputError(f"{path}: network.kind {short(kind)}, expected one of {', '.join(MODEL_CLASSES)}")
     return kind
+
+
+def _models_in(folder, most=3):
+    """For messages: the model folders in a folder that is none."""
+    names = sorted(path.parent.name for path in folder.glob("*/config.json"))
+    if not names:
+        return ""
+    listed = ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+    return f"; in it are the models {listed}, such as {folder / names[0]}"
 
 
 def load_model(folder, weights="best"):

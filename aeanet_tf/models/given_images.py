@@ -4,7 +4,7 @@ import numpy as np
 from csbdeep.utils import axes_check_and_normalize
 
 from aeanet_tf.errors import InputError, expect, one_line
-from aeanet_tf.io.image import check_finite
+from aeanet_tf.io.image import check_finite, frame_axes
 
 
 def given_axes(axes, ndim):
@@ -27,7 +27,7 @@ def given_image(model, image, axes, name="image", frames=False):
         image: the array; bool becomes uint8, what is longer than float64 becomes float64.
         axes: one letter a dimension; those that the network lacks have length 1.
         name: of the image, for messages.
-        frames: whether there may be frames along an axis T that the network lacks.
+        frames: whether there may be frames along axes T and Z that the network lacks.
 
     Raises:
         InputError: no array, none of real numbers, or an empty one; axes or channels that the network does not take;
@@ -41,7 +41,8 @@ def given_image(model, image, axes, name="image", frames=False):
     expect(image.dtype.kind in "biuf", name, f"values of type {image.dtype}", "integers or floats")
     sizes = dict(zip(letters, image.shape, strict=True))
     expect(0 not in image.shape, name, f"an empty image, its shape is {tuple(image.shape)}", "pixels")
-    known = all(a in config.axes or n == 1 or (a == "T" and frames) for a, n in sizes.items())
+    ignored = frame_axes(letters, config.axes) if frames else ""
+    known = all(a in config.axes or n == 1 or a in ignored for a, n in sizes.items())
     fits = known and {"Y", "X"} <= set(letters)
     expect(fits, name, f"shape {tuple(image.shape)} with axes {letters}", f"the model's axes {config.axes}")
     channels = sizes.get("C", 1)

@@ -13,44 +13,64 @@ from numbers import Real
 import numpy as np
 import tensorflow as tf
 from csbdeep.utils import axes_check_and_normalize
-from tqdm import tqdm
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.io.image import frame_axes
 from aeanet_tf.models.given_images import check_predicted, given_axes, given_image
 from aeanet_tf.models.normalizers import normalized
 from aeanet_tf.models.percentiles import SafePercentileNormalizer
+from aeanet_tf.models.raw_values import warn_of_raw_input
 from aeanet_tf.prediction.job import Frame, Job, cut_evenly
 from aeanet_tf.prediction.kept import Features
 from aeanet_tf.prediction.machine import RESERVE
-from aeanet_tf.prediction.options import Patches
+from aeanet_tf.prediction.options import Patches, check_tile_count
 from aeanet_tf.prediction.patch_average import averaged_patches
 from aeanet_tf.prediction.plan import Budget, longest_side, make_plan, most_tiles, most_together
 from aeanet_tf.prediction.sweeps import ArrayTarget, run_job
+from aeanet_tf.progress import progress_bar
 
 logger = logging.getLogger("aeanet_tf")
 
 
 def predict_images(model, img, axes, normalizer, resizer, options):
-    """As `predict_arrays`, of an image or a list of them; along an axis T that the model lacks, frame by frame."""
+    """As `predict_arrays`, of an image or a list of them; along axes T and Z that the model lacks, frame by frame."""
     if isinstance(img, (list, tuple)):
         names = [f"image {i}" for i in range(len(img))]
         images = [given_image(model, image, axes, name) for image, name in zip(img, names, strict=True)]
         return predict_arrays(model, images, axes, normalizer, resizer, options, names)
     img = given_image(model, img, axes, frames=True)
-    letters, n_tiles = given_axes(axes, img.ndim), options.n_tiles
-    if "T" not in letters or "T" in model.config.axes:
+    letters = given_axes(axes, img.ndim)
+    along = frame_axes(letters, model.config.axes)
+    if not along:
         return predict_arrays(model, [img], letters, normalizer, resizer, options, ["image"])[0]
-    time = letters.index("T")
-    if isinstance(n_tiles, (list, tuple)) and len(n_tiles) == img.ndim:
-        if n_tiles[time] != 1:
-            raise InputError(f"n_tiles: {n_tiles[time]} along T, expected 1: frames are predicted one by one")
-        options = replace(options, n_tiles=[*n_tiles[:time], *n_tiles[time + 1 :]])
-    frames = list(np.moveaxis(img, time, 0))
+    options = replace(options, n_tiles=_tiles_of_frames(options.n_tiles, letters, along))
+    left = "".join(a for a in letters if a not in along)
+    count = [img.shape[letters.index(a)] for a in along]
+    frames = np.moveaxis(img, [letters.index(a) for a in along], range(len(along)))
+    frames = list(frames.reshape(-1, *frames.shape[len(along) :]))
     names = [f"frame {i}" for i in range(len(frames))]
-    results = predict_arrays(model, frames, letters.replace("T", ""), normalizer, resizer, options, names)
-    # An axis that is projected may have stood before T.
-    time = len(kept_axes(letters[:time], model.config.axes, model.axes_out))
-    return [None if part[0] is None else np.stack(part, time) for part in zip(*results, strict=True)]
+    results = predict_arrays(model, frames, left, normalizer, resizer, options, names)
+    # Without an axis that is projected; channels that the model adds are last.
+    kept = kept_axes(letters, model.config.axes, model.axes_out)
+    places = [kept.index(a) for a in along]
+
+    def stacked(part):
+        return np.moveaxis(np.stack(part).reshape(*count, *part[0].shape), range(len(along)), places)
+
+    return [None if part[0] is None else stacked(part) for part in zip(*results, strict=True)]
+
+
+def _tiles_of_frames(n_tiles, letters, along):
+    """Numbers of tiles for the axes of each frame, from those of the image."""
+    if not (isinstance(n_tiles, (list, tuple)) and len(n_tiles) == len(letters)):
+        return n_tiles
+    by_axis = dict(zip(letters, n_tiles, strict=True))
+    for axis in along:
+        if by_axis.pop(axis) != 1:
+            raise InputError(
+                f"n_tiles: {n_tiles[letters.index(axis)]} along {axis}, expected 1: frames are predicted one by one"
+            )
+    return list(by_axis.values())
 
 
 def predict_arrays(model, images, axes, normalizer, resizer, options, names):
@@ -116,6 +136,7 @@ class _PreparedImage:
         net_in, net_out = model.config.axes, model.axes_out
         self.permute = model.permutation(self.axes, net_in, net_out, kept_axes(self.axes, net_in, net_out))
         x = normalized(self.normalizer, self.permute(image), net_in, name)
+        warn_of_raw_input(model, x, name)
         self.x = self.resizer.before(x, net_in, (*model.spec.divisor, 1))
 
     def finish(self, y):
@@ -243,7 +264,7 @@ def _run(model, group, plan, precision):
         edges = cut_evenly(size, plan.tiles_for(size, model.spec.divisor), model.spec.divisor)
         frames.append(Frame(image.x, ArrayTarget(size, stages.graph.output), edges, edges))
     # In one piece there is nothing to show.
-    with tqdm(disable=True if prod(plan.n_tiles) == 1 else None, leave=False, unit="tile") as bar:
+    with progress_bar(quiet=prod(plan.n_tiles) == 1, unit="tile") as bar:
         run_job(Job(stages, model.spec, frames, Features(), plan.batch), progress=follow(bar))
     return [image.finish(frame.target.array) for image, frame in zip(group, frames, strict=True)]
 
@@ -258,7 +279,7 @@ def _run_whole(stages, images, batch):
 
 def _predict_in_patches(image, options):
     y = np.empty((*image.x.shape[:-1], image.model.keras_model.output_shape[-1]), "float32")
-    with tqdm(disable=None, leave=False, unit="batch") as bar:
+    with progress_bar(unit="batch") as bar:
         for slices, values in patch_averages(image.model, image.x, options, follow(bar)):
             y[slices] = values
     return image.finish(y)
@@ -317,13 +338,13 @@ def tiles_by_axis(model, axes, n_tiles, shape, padded):
     if isinstance(n_tiles, Real):
         extents = [n if a in model.axes_out and a != "C" else 0 for n, a in zip(shape, axes, strict=True)]
         n_tiles = [n_tiles if i == np.argmax(extents) else 1 for i in range(len(axes))]
-    if len(n_tiles) != len(axes):
-        raise InputError(f"n_tiles: {n_tiles!r}, expected a number of at least 1 for each of the axes {axes}")
+    check_tile_count(n_tiles, axes)
     by_axis = dict(zip(axes, map(int, n_tiles), strict=True))
     spatial = model.config.axes.replace("C", "")
     for axis, n in by_axis.items():
         if n > 1 and (axis == "C" or axis not in model.axes_out):
-            reason = "frames are predicted one by one" if axis == "T" else "the network needs it whole"
+            single = frame_axes(axis, model.config.axes)
+            reason = "frames are predicted one by one" if single else "the network needs it whole"
             raise InputError(f"n_tiles: {n} along {axis}, expected 1: {reason}")
     for axis, size, step in zip(spatial, padded, model.spec.divisor, strict=True):
         if by_axis.get(axis, 1) > size // step:

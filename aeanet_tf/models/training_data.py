@@ -8,6 +8,7 @@ from csbdeep.utils import axes_check_and_normalize
 from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import check_finite
+from aeanet_tf.models.raw_values import warn_of_raw_training
 from aeanet_tf.prediction.machine import on_accelerator
 from aeanet_tf.training.pairs import PairError
 
@@ -37,6 +38,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     for data, images in (("", (X, Y)), ("validation_data", checked_pair(validation_data))):
         for side, channels in zip("XY", (config.n_channel_in, config.target_channels), strict=True):
             check_images(images["XY".index(side)], channels, data, side)
+    warn_of_raw_training(config, X, Y)
     spec = config.spec
     if config.train_match_targets and not config.restores:
         raise InputError(

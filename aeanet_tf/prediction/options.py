@@ -127,6 +127,32 @@ class FileOptions(PredictionOptions):
             object.__setattr__(self, "axes", check_axes(self.axes))
 
 
+def check_tile_count(n_tiles, axes):
+    """Check that there is a number of tiles for each axis of an image, one for the longest, or ``None``.
+
+    Raises:
+        InputError: another number of them.
+    """
+    if n_tiles is not None and not isinstance(n_tiles, Real) and len(n_tiles) != len(axes):
+        raise InputError(f"n_tiles: {n_tiles!r}, expected a number of at least 1 for each of the axes {axes}")
+
+
+def check_parts(options, probabilistic, segments):
+    """Check that a model has the parts of a prediction that `FileOptions` ask for.
+
+    Args:
+        options: `FileOptions`.
+        probabilistic, segments: whether the model predicts a scale, or classes.
+
+    Raises:
+        InputError: it does not.
+    """
+    if options.scale and not probabilistic:
+        raise InputError("--scale: the model is not probabilistic, it predicts no scale")
+    if options.probabilities and not segments:
+        raise InputError("--probabilities: the model does not segment, it has no classes")
+
+
 def _check_known(name, value, known):
     if value not in known:
         raise InputError(f"{name}: found {value!r}, expected one of {', '.join(known)}")

@@ -9,18 +9,15 @@ import numpy as np
 from aeanet_tf.evaluation.charts import training_figure
 from aeanet_tf.evaluation.figures import COLOURS, bare, limits, plane, shortened
 from aeanet_tf.evaluation.panels import label_panels, prediction_panels
+from aeanet_tf.evaluation.scale_bar import scale_bar
 from aeanet_tf.reports.facts import SEGMENTATION, Example, TrainingFacts
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Pixels that a page is wide.
 WIDTH = 1200
 _BINS = 100
-# Of a picture's width, for a scale bar.
-_BAR = 0.25
-_ROUND = (1, 2, 5)
 
 
 def as_png(figure: "Figure", width: int = WIDTH) -> bytes:
@@ -129,35 +126,6 @@ def example_figure(example: Example, facts: TrainingFacts, scores: Mapping[str, 
     if size:
         scale_bar(figure.axes[0], size, facts.unit or "", image.shape)
     return figure
-
-
-def scale_bar(axes: "Axes", size: float, unit: str, shape: tuple[int, int]) -> None:
-    """Draw a bar of a round length, about a quarter of the picture's width, into its lower left corner.
-
-    Args:
-        axes: of a picture by ``imshow``.
-        size: of a pixel along X.
-        unit: of that.
-        shape: of the picture.
-    """
-    from matplotlib.patches import Rectangle
-
-    wanted = _BAR * shape[1] * size
-    power = 10.0 ** np.floor(np.log10(wanted))
-    length = max(factor * power for factor in _ROUND if factor * power <= wanted)
-    height, margin = max(1.0, shape[0] / 80), shape[0] / 25
-    corner = margin, shape[0] - margin - height
-    axes.add_patch(Rectangle(corner, length / size, height, color="white", ec="black", lw=0.5))
-    label = f"{length:g} {'µm' if unit in ('um', 'micron') else unit}"
-    style = {"color": "white", "fontsize": 8, "ha": "center", "va": "bottom"}
-    text = axes.text(corner[0] + length / size / 2, corner[1] - height, label, **style)
-    text.set_path_effects(_outlined())
-
-
-def _outlined():
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=1.5, foreground="black")]
 
 
 def profile_figure(example: Example) -> "Figure":

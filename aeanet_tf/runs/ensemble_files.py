@@ -18,7 +18,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-from tqdm import tqdm
 
 from aeanet_tf.files import write_text
 from aeanet_tf.io.image import ZARR_SUFFIX, image_suffix
@@ -28,6 +27,7 @@ from aeanet_tf.io.statistics import read_pieces
 from aeanet_tf.prediction.ensemble_statistics import EnsembleStatistics
 from aeanet_tf.prediction.kept import Features
 from aeanet_tf.prediction.orientations import FlippedArray
+from aeanet_tf.progress import progress_bar
 from aeanet_tf.runs.frames import MemberTarget
 from aeanet_tf.runs.image_file import ImageRun, discarding
 
@@ -50,10 +50,15 @@ class EnsembleRun:
         self.members = [(run, turn) for run in runs for turn in turns]
         self.statistics = EnsembleStatistics(len(runs), len(turns), scale, disagreement)
 
+    @property
+    def segments(self):
+        """Whether the first of the results are labels."""
+        return self.members[0][0].segments
+
     def image(self, path, targets):
         """The `EnsembleImage` of a file."""
         first, _ = self.members[0]
-        return EnsembleImage(first.model, first.open(path), targets)
+        return EnsembleImage(first.model, first.open(path), targets, self.state.made_by)
 
     def predict(self, number, images):
         """Predict a group of images, going on after the last member that an earlier run has finished."""
@@ -68,7 +73,7 @@ class EnsembleRun:
                 if not image.reopen_files(None, self.state.digest):
                     image.create_files(None, self.state.digest)
             left = range(done, len(self.members))
-            for index in tqdm(left, disable=None, leave=False, unit="member", initial=done, total=len(self.members)):
+            for index in progress_bar(left, unit="member", initial=done, total=len(self.members)):
                 run, turn = self.members[index]
                 pairs = zip(images, stores, strict=True)
                 run.predict(f"{number}-{index}", [MemberImage(run.model, *pair, turn, index) for pair in pairs])
@@ -140,8 +145,8 @@ class StoredStatistics:
 class EnsembleImage(ImageRun):
     """An image file that an ensemble predicts, and the files of its results; see `ImageRun`."""
 
-    def __init__(self, model, image, targets):
-        super().__init__(model, image, targets)
+    def __init__(self, model, image, targets, made_by=None):
+        super().__init__(model, image, targets, made_by)
         self._normalizers = {}
 
     def normalizers(self, normalization, progress):

@@ -8,8 +8,6 @@ from functools import partial
 from math import prod
 from typing import Any
 
-from tqdm import tqdm
-
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import existing_folder
 from aeanet_tf.io.channels import channel_paths, open_channels
@@ -21,13 +19,14 @@ from aeanet_tf.prediction.cluster import Cluster, worker_memory
 from aeanet_tf.prediction.job import Job
 from aeanet_tf.prediction.kept import Features, Journal
 from aeanet_tf.prediction.machine import RESERVE
-from aeanet_tf.prediction.options import FileOptions, Patches
+from aeanet_tf.prediction.options import FileOptions, Patches, check_parts
 from aeanet_tf.prediction.patch_average import averaging_bytes
 from aeanet_tf.prediction.plan import Budget
 from aeanet_tf.prediction.sweeps import run_job
+from aeanet_tf.progress import progress_bar
 from aeanet_tf.runs.ensemble_files import EnsembleRun
 from aeanet_tf.runs.image_file import ImageRun, discarding
-from aeanet_tf.runs.unfinished import RunState, file_facts, network_digest
+from aeanet_tf.runs.unfinished import RunState, file_facts, maker_of, network_digest
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -50,7 +49,7 @@ def prepare_run(models, normalization, options, client, output, paths):
         _check_options(model, section, own, client)
     check_units(models, sections)
     turns = model_orientations(models, options.ensemble)
-    state = RunState(output, _facts(models, sections, each, paths))
+    state = RunState(output, _facts(models, sections, each, paths), maker_of(models))
     runs = [ModelRun(*own, client, state) for own in zip(models, sections, each, strict=True)]
     members = len(runs) * len(turns)
     if members == 1:
@@ -69,10 +68,7 @@ def _for_each(models, normalization):
 
 def _check_options(model, normalization, options, client):
     """Refuse options that do not fit a model."""
-    if options.scale and not model.config.probabilistic:
-        raise InputError("--scale: the model is not probabilistic, it predicts no scale")
-    if options.probabilities and not model.segments:
-        raise InputError("--probabilities: the model does not segment, it has no classes")
+    check_parts(options, model.config.probabilistic, model.segments)
     # CSBDeep's warning where the result stays normalised.
     model.checked_normalizer(make_normalizer(normalization), None)
     if client is not None and isinstance(options.tiling, Patches):
@@ -114,7 +110,12 @@ class ModelRun:
 
     def image(self, path, targets):
         """The `ImageRun` of a file."""
-        return ImageRun(self.model, self.open(path), targets)
+        return ImageRun(self.model, self.open(path), targets, self.state.made_by)
+
+    @property
+    def segments(self):
+        """Whether the first of the results are labels."""
+        return self.model.segments
 
     def predict(self, number, images):
         """Predict a group of images with the tiles that fit, halved whenever memory runs out."""
@@ -147,7 +148,7 @@ class ModelRun:
                     f"{memory / 1e9:.2f} GB; smaller patches along the first axis, or tiling 'exact', take less"
                 )
         image.create_files(None, self.state.digest)
-        with _bar("batch") as bar:
+        with progress_bar(unit="batch") as bar:
             for index, source in enumerate(image.sources):
                 target = image.frame_target(index)
                 for slices, values in patch_averages(self.model, source, self.options, follow(bar)):
@@ -155,7 +156,7 @@ class ModelRun:
         image.finish()
 
     def _read_ranges(self, image):
-        with _bar("piece") as bar:
+        with progress_bar(unit="piece") as bar:
             image.read_ranges(self.normalization, follow(bar))
 
     def _begin(self, number, images, tiles, together):
@@ -207,7 +208,7 @@ class ModelRun:
             if at_once:
                 features, journal = Features(), Journal()
             workers = None if self.client is None else Cluster(self.client, self.state.folder)
-            with _bar("tile", quiet=at_once) as bar:
+            with progress_bar(unit="tile", quiet=at_once) as bar:
                 work = Job(stages, self.model.spec, job, features, plan.batch)
                 run_job(work, workers, journal, follow(bar))
 
@@ -215,7 +216,3 @@ class ModelRun:
 def _at_once(plan, images):
     """Whether there is one piece only, and nothing to go on with if it is interrupted."""
     return prod(plan.n_tiles) == 1 and not plan.shared and sum(len(image.frames) for image in images) == 1
-
-
-def _bar(unit, quiet=False):
-    return tqdm(disable=True if quiet else None, leave=False, unit=unit)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from csbdeep.utils import move_image_axes
 
-from aeanet_tf.io.image import check_finite
+from aeanet_tf.io.image import check_finite, frame_axes
 from aeanet_tf.io.labels import to_labels
 from aeanet_tf.models.given_images import check_predicted
 from aeanet_tf.models.normalizers import normalized
@@ -14,19 +14,26 @@ from aeanet_tf.prediction.orientations import mirrored
 
 
 def frames_of(image, net_axes):
-    """Frames of an `Image` to predict one by one: ``[None]``, or all indices along an axis T that ``net_axes`` lack."""
-    if "T" in image.axes and "T" not in net_axes:
-        return list(range(image.array.shape[image.axes.index("T")]))
-    return [None]
+    """Frames of an `Image` to predict one by one: along T and Z where ``net_axes`` lack them.
+
+    Returns:
+        For each frame its index by axis, such as ``{"T": 0}`` or ``{"T": 0, "Z": 2}``; ``[None]`` for an image that is
+        predicted as it is.
+    """
+    axes = frame_axes(image.axes, net_axes)
+    if not axes:
+        return [None]
+    sizes = [image.array.shape[image.axes.index(a)] for a in axes]
+    return [dict(zip(axes, index, strict=True)) for index in np.ndindex(*sizes)]
 
 
 def frame_image(image, frame):
-    """The `Image` of one frame of a time lapse, without axis T and as lazy as the whole; ``None`` gives ``image``."""
-    if frame is None:
-        return image
-    sizes = {a: size for a, size in image.pixel_size.items() if a != "T"}
-    array = _FrameArray(image.array, image.axes.index("T"), frame)
-    return replace(image, array=array, axes=image.axes.replace("T", ""), pixel_size=sizes)
+    """The `Image` of one frame of `frames_of`, without its axes and as lazy as the whole; ``None`` gives ``image``."""
+    for axis, index in (frame or {}).items():
+        sizes = {a: size for a, size in image.pixel_size.items() if a != axis}
+        array = _FrameArray(image.array, image.axes.index(axis), index)
+        image = replace(image, array=array, axes=image.axes.replace(axis, ""), pixel_size=sizes)
+    return image
 
 
 def padded_size(size, divisor):
@@ -47,7 +54,7 @@ class FrameSource:
         net_axes: of the network, spatial ones and a final C, such as "ZYXC".
         divisor: the padded sizes are multiples of it, one number a spatial axis.
         normalizer: of `fit_normalizer`: it is applied to pieces.
-        frame: index along the axis T of a time lapse, for a network without T.
+        frame: one of `frames_of`, for a network that lacks its axes.
 
     Attributes:
         shape: padded sizes along the network's spatial axes, and the number of channels.
@@ -180,10 +187,10 @@ class FrameTarget:
         """Slices of the file's array, and values in its order of axes, without an axis that it lacks."""
         channels = values.shape[-1]
         axes = _file_axes(self.image_axes, self.net_axes, self.net_out_axes, channels).replace(without, "")
-        if self.frame is not None:
-            places = places | {"T": slice(self.frame, self.frame + 1)}
-            values = np.expand_dims(values, -2)
-        held = self.net_out_axes if self.frame is None else self.net_out_axes.replace("C", "TC")
+        held = self.net_out_axes
+        for axis, index in (self.frame or {}).items():
+            places = places | {axis: slice(index, index + 1)}
+            values, held = np.expand_dims(values, -2), held.replace("C", f"{axis}C")
         if "C" not in axes:
             values, held = values[..., 0], held.replace("C", "")
         places = places | {"C": slice(0, channels)}
@@ -248,19 +255,19 @@ def _file_axes(image_axes, net_axes, net_out_axes, channels):
 
 
 class _FrameArray:
-    """One frame of a time lapse, read when it is sliced."""
+    """One frame along an axis, read when it is sliced."""
 
     def __init__(self, array, axis, frame):
         self.array, self.axis, self.frame = array, axis, frame
         self.dtype = array.dtype
-        self.shape = self._without_time(array.shape)
+        self.shape = self._without_axis(array.shape)
         self.ndim = len(self.shape)
         chunks = getattr(array, "chunks", None)
-        self.chunks = None if chunks is None else self._without_time(chunks)
+        self.chunks = None if chunks is None else self._without_axis(chunks)
 
-    def _without_time(self, values):
+    def _without_axis(self, values):
         return (*values[: self.axis], *values[self.axis + 1 :])
 
     def __getitem__(self, slices):
-        time = slice(self.frame, self.frame + 1)
-        return np.asarray(self.array[(*slices[: self.axis], time, *slices[self.axis :])]).squeeze(self.axis)
+        place = slice(self.frame, self.frame + 1)
+        return np.asarray(self.array[(*slices[: self.axis], place, *slices[self.axis :])]).squeeze(self.axis)

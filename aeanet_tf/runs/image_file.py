@@ -32,15 +32,16 @@ class ImageRun:
         model: an `AEANet`.
         image: an `Image` that is left where it is stored.
         targets: path of the prediction, and of the scale, or the probabilities of classes, where they are wanted.
+        made_by: the `MadeBy` that the files are to name; ``None`` for none.
 
     Raises:
         InputError: an image that does not fit the model.
     """
 
-    def __init__(self, model, image, targets):
+    def __init__(self, model, image, targets, made_by=None):
         config = model.config
         image = with_axes(image, config.axes)
-        self.model, self.image, self.path, self.targets = model, image, image.path, targets
+        self.model, self.image, self.path, self.targets, self.made_by = model, image, image.path, targets, made_by
         check_fits(self.image, config.axes, config.n_channel_in, frames=True)
         self.frames = frames_of(self.image, config.axes)
         by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))
@@ -85,11 +86,12 @@ class ImageRun:
         """The file of the prediction, or the second one beside it."""
         path, (shape, axes, dtype) = self.targets[index], self._layout(index)
         make = ImageTarget.reopen if reopen else ImageTarget.create
+        options = {"tag": tag, "dtype": dtype, "made_by": self.made_by and self.made_by.line()}
         if image_suffix(path) in NIFTI_SUFFIXES:
-            return make(path, shape, axes, tag=tag, dtype=dtype, like=self.path)
+            return make(path, shape, axes, like=self.path, **options)
         pixel_size, unit = self._calibration(axes)
         chunks = None if plan is None else self._chunk_shape(axes, shape, plan)
-        return make(path, shape, axes, pixel_size=pixel_size, unit=unit, chunks=chunks, tag=tag, dtype=dtype)
+        return make(path, shape, axes, pixel_size=pixel_size, unit=unit, chunks=chunks, **options)
 
     def layout(self):
         """Shape and axes of the prediction, with all its channels."""
@@ -115,7 +117,9 @@ class ImageRun:
 
     def _chunk_shape(self, axes, shape, plan):
         spatial = self.model.config.axes.replace("C", "")
-        chunk = {"T": 1} | {a: length for a, (_, length) in zip(spatial, self._lengths(plan), strict=True)}
+        chunk = dict.fromkeys("TZ", 1) | {
+            a: length for a, (_, length) in zip(spatial, self._lengths(plan), strict=True)
+        }
         return [chunk.get(a, n) for a, n in zip(axes, shape, strict=True)]
 
     def frame_target(self, index):

@@ -1,25 +1,37 @@
 """Prediction of image files, piece by piece: read, restore, write with axes and pixel size kept."""
 
-import errno
 import logging
-import os
+from contextlib import contextmanager
 from pathlib import Path
 
-from tqdm import tqdm
-
-from aeanet_tf.errors import InputError, SkippedError, UnfinishedError, WriteError, bounded
-from aeanet_tf.files import existing_folder, folder_made
-from aeanet_tf.io.channels import channel_paths, find_channel_images
-from aeanet_tf.io.image import NIFTI_SUFFIXES, ZARR_SUFFIX, image_stem, image_suffix
+from aeanet_tf.errors import InputError, SkippedError, UnfinishedError, bounded
+from aeanet_tf.files import folder_made
+from aeanet_tf.io.channels import channel_paths, find_channel_images, open_channels
+from aeanet_tf.io.image import check_fits, frame_axes, with_axes
+from aeanet_tf.io.read import open_image
 from aeanet_tf.io.series import find_series
-from aeanet_tf.paths import check_path
-from aeanet_tf.prediction.options import FileOptions
+from aeanet_tf.models.stored import StoredModel
+from aeanet_tf.prediction.options import FileOptions, check_tile_count
+from aeanet_tf.progress import progress_bar
+from aeanet_tf.runs.outputs import check_replaceable, place_outputs
 
 logger = logging.getLogger("aeanet_tf")
 
 
 def predict_files(
-    model, inputs, output, normalization, options=None, client=None, *, skip_bad=False, wait=False, **kwargs
+    model,
+    inputs,
+    output,
+    normalization,
+    options=None,
+    client=None,
+    *,
+    stored=None,
+    skip_bad=False,
+    wait=False,
+    overwrite=False,
+    preview=False,
+    **kwargs,
 ):
     """Restore every image of a folder or pattern: ImageJ-compatible tifs, OME-Zarr or NIfTI of the same names, float32;
     segmentation models write labels, uint8 or uint16.
@@ -27,7 +39,8 @@ def predict_files(
     No image is in memory whole: pieces are read, restored and written. What is written has a hidden name until it is
     complete. A run that was stopped goes on with the first tile that is not finished when it is started again.
 
-    All images are opened and checked before the first of several is restored, so that a bad one stops nothing halfway.
+    All images are opened and checked before the first is restored, so that a bad one stops nothing halfway. A stack is
+    restored plane by plane by a model of images, a time lapse frame by frame.
 
     Several models give the mean of their predictions, and ``<name>_disagreement``, their standard deviation.
 
@@ -35,45 +48,53 @@ def predict_files(
         model: an `AEANet`, or an `Ensemble`; or a function that loads it, which is called when everything is checked
             that can be checked without.
         inputs: file, folder or pattern, or several.
-        output: folder, made where it is missing.
+        output: folder, made where it is missing; or for one image the file to write, whose name ends in .tif, .tiff,
+            .zarr or, where the image is NIfTI, .nii or .nii.gz.
         normalization: a `NormalizationSection`; or a list of them, one for each model of an ensemble.
         options: `FileOptions`; its fields can also be given as keywords.
         client: a ``distributed.Client`` whose workers evaluate the tiles, or a function that makes it; ``None`` for
             this process.
+        stored: the `StoredModel` of a function that loads it, the first of several: what does not fit it is refused
+            before anything is loaded.
         skip_bad: restore the others where some images cannot be read or do not fit the model, also where damage shows
             only while one is read (but not with the context "group", whose images are one).
         wait: whether to wait where another process makes the same prediction in the same folder.
+        overwrite: whether what another model, or nobody knows who, has made may be replaced.
+        preview: whether a picture of input and prediction is drawn beside each, ``<name>_preview.png``; see
+            `aeanet_tf.evaluation.preview`.
 
     Returns:
         The paths written, in the order of the inputs.
 
     Raises:
-        InputError: an image that cannot be read or does not fit the model, options that do not fit it, a disk that is
-            full. Images before it are written where it could not be seen beforehand.
+        InputError: an image that cannot be read or does not fit the model, options that do not fit it, a result that
+            would replace that of another model, a disk that is full. Images before it are written where it could not
+            be seen beforehand.
         SkippedError: with ``skip_bad``, when the others are written.
         BusyError: another process makes the same prediction in the same folder, and ``wait`` is not set.
     """
     options = FileOptions(**kwargs) if options is None else options
     output, paths = Path(output), _images(inputs, options, skip_bad)
-    _check_folder(output)
+    if client is not None:
+        # Workers may have been started elsewhere.
+        output, paths = output.resolve(), [path.resolve() for path in paths]
+    model = model() if stored is None and callable(model) else model
+    known = stored or StoredModel.of(model)
+    folder, targets = place_outputs(output, paths, options, known, _several(model, normalization))
+    check_replaceable(targets, overwrite=overwrite)
+    bad = _bad_images(paths, known, options, skip_bad)
     model, client = (value() if callable(value) else value for value in (model, client))
     # Not before: it takes TensorFlow.
     from aeanet_tf.runs.file_runs import prepare_run
 
-    if client is not None:
-        # Workers may have been started elsewhere.
-        output, paths = output.resolve(), [path.resolve() for path in paths]
     models = list(getattr(model, "models", [model]))
-    volumes = "Z" in models[0].config.axes and "Z" in models[0].axes_out
-    targets = [_targets(output, path, options, volumes, len(models) > 1) for path in paths]
-    _check_targets(paths, targets)
-    run = prepare_run(models, normalization, options, client, output, paths)
+    run = prepare_run(models, normalization, options, client, folder, paths)
     pairs = list(zip(paths, targets, strict=True))
-    bad = _bad_images(run, pairs, skip_bad)
-    with folder_made(output), run.state.locked(wait):
+    check_replaceable([files for path, files in pairs if path not in bad], run.state.made_by, overwrite)
+    with folder_made(folder), run.state.locked(wait):
         try:
             groups = [pairs] if options.context == "group" else [[pair] for pair in pairs]
-            _predict_groups(run, groups, bad, skip_bad and options.context != "group")
+            _predict_groups(run, groups, bad, skip_bad and options.context != "group", preview)
         except UnfinishedError:
             # What is done stays, for when there is space.
             raise
@@ -82,34 +103,69 @@ def predict_files(
             raise
         run.state.remove()
     written = [target for path, files in pairs if path not in bad for target in files]
-    logger.info("%d images written to %s", len(paths) - len(bad), output)
+    logger.info("%d images written to %s", len(paths) - len(bad), folder)
     if bad:
         _report(bad, len(paths), written)
     return written
 
 
-def _bad_images(run, pairs, skip_bad):
-    """Path -> what is wrong with it, of the images that cannot be opened or do not fit the model.
+def _several(model, normalization):
+    """Whether there are several models; one that is not loaded yet has its normalisation beside it."""
+    each = normalization if isinstance(normalization, (list, tuple)) else getattr(model, "models", [model])
+    return len(each) > 1
+
+
+def _bad_images(paths, model, options, skip_bad):
+    """Path -> what is wrong with it, of the images that cannot be opened or do not fit the `StoredModel`.
 
     Raises:
         InputError: there are some, and they are not to be skipped, or there are no others.
     """
     bad = {}
-    if len(pairs) == 1:
-        # It is opened next.
-        return bad
-    for path, targets in pairs:
-        if run.state.finished(targets):
-            continue
+    for path in paths:
         try:
-            run.image(path, targets)
+            check_image(path, model, options.axes, options.channels, options.n_tiles)
         except InputError as error:
             bad[path] = str(error)
-    if bad and (not skip_bad or len(bad) == len(pairs)):
-        more = f"; {len(bad) - 1} more of the {len(pairs)} images cannot be taken" if len(bad) > 1 else ""
+    if bad and len(paths) == 1:
+        raise InputError(bad[paths[0]])
+    if bad and (not skip_bad or len(bad) == len(paths)):
+        more = f"; {len(bad) - 1} more of the {len(paths)} images cannot be taken" if len(bad) > 1 else ""
         hint = "" if skip_bad else "; nothing was restored, --skip-bad (skip_bad) restores the others"
         raise InputError(f"{bounded(next(iter(bad.values())), 600)}{more}{hint}")
     return bad
+
+
+def check_image(path, model, axes=None, channels=None, n_tiles=None, *, frames=True):
+    """Open an image, and check that a model takes it; nothing is loaded for it.
+
+    Args:
+        path: of the image.
+        model: a `StoredModel`.
+        axes, channels, n_tiles: see `FileOptions`.
+        frames: whether there may be frames, see `check_fits`.
+
+    Raises:
+        InputError: it cannot be read, or does not fit the model; another number of tiles than axes.
+    """
+    with _silent():
+        image = with_axes(open_channels(path, channels, axes) if channels else open_image(path, axes), model.axes)
+    check_fits(image, model.axes, model.n_channel_in, frames)
+    check_tile_count(n_tiles, image.axes)
+
+
+@contextmanager
+def _silent():
+    """Keep what is logged of an image for when it is opened to be predicted."""
+    logger.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_nothing)
+
+
+def _nothing(record):
+    return False
 
 
 def _report(bad, count, written):
@@ -132,19 +188,23 @@ def _images(inputs, options, skip_bad):
     return paths
 
 
-def _predict_groups(run, groups, bad, skip):
+def _predict_groups(run, groups, bad, skip, preview):
     """Predict one group after the other; those that turn out bad are added to ``bad`` where they are to be skipped."""
     # A group keeps its number, under which an earlier run has noted it.
-    for number, group in enumerate(tqdm(groups, disable=True if len(groups) == 1 else None, unit="image")):
+    for number, group in enumerate(progress_bar(groups, quiet=len(groups) == 1, leave=True, unit="image")):
         group = [pair for pair in group if pair[0] not in bad]
         if not group:
             continue
         results = [target for _, targets in group for target in targets]
         if run.state.finished(results):
             logger.info("%s: finished before the run was stopped", results[0])
+            _preview(run, group, preview)
             continue
         try:
-            run.predict(number, [run.image(path, targets) for path, targets in group])
+            images = [run.image(path, targets) for path, targets in group]
+            for image in images:
+                _say_planes(image)
+            run.predict(number, images)
         except UnfinishedError:
             raise
         except InputError as error:
@@ -155,39 +215,24 @@ def _predict_groups(run, groups, bad, skip):
             continue
         if len(groups) > 1:
             run.state.enter_finished(results)
+        _preview(run, group, preview)
 
 
-def _targets(output, path, options, volumes, several=False):
-    """Where the prediction of a file goes, its scale or probabilities where they are wanted, and the disagreement of
-    several models. NIfTI holds volumes only."""
-    suffix = image_suffix(path)
-    kept = suffix if suffix in (ZARR_SUFFIX, *(NIFTI_SUFFIXES if volumes else ())) else ".tif"
-    suffix = kept if options.file_format is None else f".{options.file_format}"
-    ends = [""] + ["_scale"] * options.scale + ["_probabilities"] * options.probabilities
-    ends += ["_disagreement"] * several
-    return [output / f"{image_stem(path)}{end}{suffix}" for end in ends]
+def _say_planes(image):
+    """Say so where a stack is restored by a model of images."""
+    axes = image.model.config.axes
+    if "Z" in frame_axes(image.image.axes, axes):
+        planes = image.image.array.shape[image.image.axes.index("Z")]
+        logger.info("%s: %d planes along Z, each restored by itself: the model's axes are %s", image.path, planes, axes)
 
 
-def _check_folder(output):
-    """Refuse a folder that cannot be made or written, before images are read for hours."""
-    there = existing_folder(output)
-    reason = None if os.access(there, os.W_OK | os.X_OK) else errno.EACCES
-    reason = reason if there.is_dir() else errno.ENOTDIR
-    if reason:
-        raise WriteError(f"{output}: cannot be written ({os.strerror(reason)})")
+def _preview(run, group, wanted):
+    if not wanted:
+        return
+    # Not before: it takes Matplotlib.
+    from aeanet_tf.runs.previews import draw_preview
 
-
-def _check_targets(paths, targets):
-    """Refuse to write one file twice, or over an input."""
-    inputs = {Path(path).resolve() for path in paths}
-    taken = {}
-    for path, files in zip(paths, targets, strict=True):
-        for file in files:
-            check_path(file)
-            if file in taken:
-                raise InputError(
-                    f"{path}: {file} would also be written for {taken[file]}; rename one, or predict apart"
-                )
-            taken[file] = path
-            if file.resolve() in inputs:
-                raise InputError(f"{file.parent}: {file.name} would replace an input, choose another output folder")
+    for path, targets in group:
+        with _silent():
+            image = run.image(path, targets).image
+        draw_preview(image, targets[0], run.segments)

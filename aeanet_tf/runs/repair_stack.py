@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import folder_made
@@ -21,6 +20,7 @@ from aeanet_tf.io.ome_zarr import is_zarr
 from aeanet_tf.io.write import ImageTarget, as_dtype
 from aeanet_tf.io.write_formats import target_format
 from aeanet_tf.paths import is_pattern
+from aeanet_tf.progress import progress_bar
 from aeanet_tf.sections.stack import HDF5_SUFFIXES, check_slice
 from aeanet_tf.sections.triplets import TripletOptions, aligned_triplet
 
@@ -258,7 +258,7 @@ def _write(path, stack, slices, count, pixel_size):
     with folder_made(path.parent):
         target = ImageTarget.create(path, (count, *size), axes, pixel_size, stack.unit, chunks, dtype=stack.dtype)
         try:
-            for number, pixels in enumerate(tqdm(slices, total=count, unit="slice", leave=False, disable=None)):
+            for number, pixels in enumerate(progress_bar(slices, total=count, unit="slice")):
                 target.write((slice(number, number + 1), slice(0, size[0]), slice(0, size[1])), pixels[None])
             target.finish()
         except BaseException:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.field_errors import did_you_mean
-from aeanet_tf.paths import named_path
+from aeanet_tf.paths import named_path, nearest_path
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 """Their folder."""
@@ -45,8 +45,7 @@ def find_config(name):
         raise InputError(f"{path}: found a folder, expected a JSON file or a name that `aeanet configs` lists")
     raise InputError(
         f"{path}: no such configuration file, and none of that name comes with the package"
-        f"{did_you_mean(key, shipped)}; "
-        "`aeanet configs` lists these"
+        f"{did_you_mean(key, shipped) or nearest_path(path)}; `aeanet configs` lists these"
     )
 
 

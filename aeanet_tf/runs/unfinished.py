@@ -11,6 +11,7 @@ import numpy as np
 
 from aeanet_tf.errors import InputError, expect, one_line, writing
 from aeanet_tf.files import read_json, write_text
+from aeanet_tf.io.made_by import MadeBy
 from aeanet_tf.locks import locked
 from aeanet_tf.prediction.kept import Features, Journal
 from aeanet_tf.prediction.plan import Plan
@@ -29,9 +30,11 @@ class RunState:
     Args:
         output: the output folder.
         facts: what decides the result: JSON data.
+        made_by: the `MadeBy` of the results.
     """
 
-    def __init__(self, output, facts):
+    def __init__(self, output, facts, made_by=None):
+        self.made_by = made_by
         self.digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
         self.folder = Path(output) / f"{PREFIX}{self.digest}"
         others = [p.name for p in Path(output).glob(f"{PREFIX}*") if p.is_dir() and p != self.folder]
@@ -102,6 +105,12 @@ class RunState:
 
     def _of(self, group):
         return self.folder / f"group{group}"
+
+
+def maker_of(models):
+    """The `MadeBy` of what one model predicts, or several together."""
+    digest = hashlib.sha256("".join(map(network_digest, models)).encode()).hexdigest()[:12]
+    return MadeBy(" + ".join(model.name for model in models), digest)
 
 
 def network_digest(model):

@@ -20,6 +20,8 @@ ROOT = Path(__file__).parents[2]
 def test_the_list_has_a_line_for_each(capsys):
     assert main(["configs"]) == 0
     lines = capsys.readouterr().out.splitlines()
+    *lines, train, new = lines
+    assert train == "next: aeanet train --config NAME --data FOLDER" and new.startswith("next: aeanet new NAME")
     assert [line.split()[0] for line in lines] == list(shipped_configs())
     (planaria,) = (line for line in lines if line.startswith("planaria "))
     assert planaria.endswith("AEANet paper, section VI-B, appendix V, table II.")

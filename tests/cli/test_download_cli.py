@@ -60,7 +60,9 @@ def test_a_second_call_does_nothing_and_says_so(catalogue, capsys, tmp_path):
         assert "B/s" not in captured.err
         assert (tmp_path / "some" / "v.hdf").read_bytes() == CONTENT
         assert main(arguments) == 0
-        assert capsys.readouterr().out == f"some: already in {tmp_path / 'some'}, nothing to do\n"
+        lines = [f"some: already in {tmp_path / 'some'}, nothing to do"]
+        lines += [f"next: aeanet new some --data {tmp_path / 'some'}"]
+        assert capsys.readouterr().out.splitlines() == lines
         assert len(server.requests) == 1
 
 

@@ -194,7 +194,8 @@ def test_labels_are_scored_by_tissue(tmp_path, capsys):
     write_image(tmp_path / "GT" / "a.tif", gt, "ZYX")
     write_image(tmp_path / "pred" / "a.tif", prediction, "ZYX")
     run(*arguments(tmp_path, "--protocol", "mri"))
-    printed = capsys.readouterr().out
+    printed, _, following = capsys.readouterr().out.rpartition("next: ")
+    assert following == "aeanet export --model MODEL --format fiji\n"
     expected = get_protocol("mri")(gt, prediction)
     cells = {name.strip(): value.strip() for _, name, _, value, _ in (r.split("|") for r in printed.splitlines()[2:])}
     assert cells["Dice GM"] == f"{expected['dice_gm']:.4f}" and cells["MHD CSF"] == f"{expected['mhd_csf']:.3f}"

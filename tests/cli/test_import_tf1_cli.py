@@ -38,7 +38,9 @@ def import_tf1(*arguments):
 def test_the_folder_is_a_model(original, workplace, caplog, capsys):
     assert import_tf1("--set", "output_offset=true") == 0
     assert sorted(contents(workplace / "models")) == ["m/config.json", "m/normalization.json", "m/weights_best.h5"]
-    assert capsys.readouterr().out == "imported model in models/m\n"
+    told, following = capsys.readouterr().out.splitlines()
+    assert told == "imported model in models/m"
+    assert following == "next: aeanet predict --model models/m --input IMAGES --output FOLDER --preview"
     assert caplog.messages[0].startswith("run/model.ckpt-7: gvtnet-em with depth = 2")
     image = np.random.default_rng(0).random((16, 20)).astype("float32")
     model = AEANet(None, "m", "models")

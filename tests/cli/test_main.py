@@ -1,6 +1,7 @@
 """The command answers at once, says what is wrong in one line, and keeps TensorFlow's chatter to itself."""
 
 import contextlib
+import json
 import resource
 import runpy
 import signal
@@ -13,7 +14,7 @@ import pytest
 import tifffile
 
 from aeanet_tf.cli import main as cli
-from tests.models import write_config
+from tests.models import contents, write_config
 
 ROOT = Path(__file__).parents[2]
 HEAVY = {"tensorflow", "keras", "csbdeep", "numpy", "pydantic", "tifffile", "matplotlib", "skimage"}
@@ -47,60 +48,104 @@ def test_help_imports_nothing_heavy(arguments):
     assert python("-c", code).stderr.strip() == "set()"
 
 
-MODEL = ["--model", "model"]
+MODEL, VOLUME, SLICES, NONE = (["--model", name] for name in ("model", "volume", "slices", "modle"))
 INPUT = ["--input", "a.tif", "--output", "out"]
 STACK = ["--input", "stack.tif", "--output", "out"]
 BIOIMAGEIO = ["--format", "bioimageio", "--author", "A", "--license", "MIT"]
 # What is missing or wrong, and what is said of it.
 REFUSED = [
     (["train", "--config", "none.json"], "none.json: no such configuration file"),
+    (["train", "--config", "cc.json"], "cc.json: no such configuration file"),
     (["train", "--config", "c.json", "--set", "training.step=5"], "unknown key"),
     (["train", "--config", "c.json", "--set", "training.steps=many"], "training.steps"),
     (["train", "--config", "c.json", "--data", "nowhere"], "nowhere"),
-    (["predict", *MODEL, "--input", "none.tif", "--output", "out"], "none.tif"),
+    (["predict", *MODEL, "--input", "aa.tif", "--output", "out"], "no such file or folder; did you mean a.tif?"),
     (["predict", *MODEL, "--input", "in", "--output", "out"], "in: the folder is empty"),
-    (["predict", *MODEL, *INPUT], "model: no such model folder"),
+    (["predict", *MODEL, "--input", "bad.tif", "--output", "out"], "bad.tif: not a readable TIFF"),
+    (["predict", *NONE, *INPUT], "modle: no such model folder; did you mean model?"),
     (["predict", "--model", "empty", *INPUT], "empty: the model folder has no config.json"),
+    (["predict", "--model", ".", *INPUT], "config.json; in it are the models damaged, model, other, ..., such as"),
     (["predict", "--model", "other", "model", *INPUT], "not the configuration of an AEANet"),
+    (["predict", "--model", "damaged", *INPUT], "damaged: the model cannot be loaded (weights_best.h5 holds"),
+    (["predict", *MODEL, *INPUT, "--weights", "last"], "expected some that are called 'last'"),
     (["predict", *MODEL, *INPUT, "--n-tiles", "0"], "n_tiles: [0], expected numbers of at least 1"),
+    (["predict", *MODEL, *INPUT, "--n-tiles", "1", "1", "1"], "for each of the axes YX"),
     (["predict", *MODEL, *INPUT, "--max-memory", "lots"], "max_memory: 'lots'"),
     (["predict", *MODEL, *INPUT, "--axes", "YQ"], "axes: found 'YQ'"),
     (["predict", *MODEL, *INPUT, "--workers", "0"], "--workers: 0"),
     (["predict", *MODEL, *INPUT, "--percentiles", "9", "1"], "--percentiles: 9.0 1.0"),
-    (["predict", *MODEL, "--input", "a.tif", "--output", "a.tif"], "a.tif: cannot be written"),
-    (["interpolate", *MODEL, "--missing", "1", "--input", "none.tif", "--output", "out"], "none.tif"),
-    (["interpolate", *MODEL, "--missing", "9", *STACK], "--missing"),
-    (["interpolate", *MODEL, "--test", "0", *STACK], "--test: slice 0 is the first"),
-    (["interpolate", *MODEL, "--missing", "1", *STACK, "--max-memory", "lots"], "max_memory: 'lots'"),
-    (["interpolate", *MODEL, "--missing", "1", *STACK], "model: no such model folder"),
-    (["export", *MODEL, "--format", "onnx"], "model: no such model folder"),
+    (["predict", *MODEL, *INPUT, "--scale"], "--scale: the model is not probabilistic"),
+    (["predict", *MODEL, *INPUT, "--probabilities"], "--probabilities: the model does not segment"),
+    (["predict", *MODEL, "--input", "colours.tif", "--output", "out"], "--axes TYX takes each of them for an image"),
+    (["predict", *VOLUME, *INPUT], "a.tif: found axes YX, expected ZYX"),
+    (["predict", *VOLUME, *STACK, "--axes", "TYX"], "if T are slices, say so with --axes ZYX"),
+    (["predict", *SLICES, *INPUT], "slices: a model that interpolates slices; use aeanet interpolate"),
+    (["predict", *MODEL, "--input", "a.tif", "--output", "a.tif"], "a.tif would replace an input"),
+    (["predict", *MODEL, "--input", "a.tif", "stack.tif", "--output", "b.tif"], "the file b.tif for 2 images"),
+    (["predict", *MODEL, "--input", "a.tif", "--output", "b.png"], "a file that ends in .tif, .tiff, .zarr or .nii.gz"),
+    (["predict", *MODEL, "--input", "a.tif", "--output", "b.nii.gz"], "NIfTI is written of volumes"),
+    (["predict", *MODEL, "--input", "a.tif", "--output", "b.tif", "--format", "zarr"], "expected one of both"),
+    (["predict", *MODEL, "--input", "a.tif", "--output", "bad.tif/out"], "bad.tif/out: cannot be written"),
+    (["predict", *MODEL, "--input", "a.tif", "--output", "kept"], "kept/a.tif: is there and does not say which model"),
+    (["interpolate", *SLICES, "--missing", "1", "--input", "none.tif", "--output", "out"], "none.tif"),
+    (["interpolate", *SLICES, "--missing", "9", *STACK], "--missing"),
+    (["interpolate", *SLICES, "--test", "0", *STACK], "--test: slice 0 is the first"),
+    (["interpolate", *SLICES, "--missing", "1", *STACK, "--max-memory", "lots"], "max_memory: 'lots'"),
+    (["interpolate", *NONE, "--missing", "1", *STACK], "modle: no such model folder"),
+    (["interpolate", *MODEL, "--missing", "1", *STACK], "model: a model that restores images, expected one that"),
+    (["export", *NONE, "--format", "onnx"], "modle: no such model folder"),
     (["export", "--model", "empty", "--format", "fiji"], "empty: the model folder has no config.json"),
-    (["export", "--model", "empty", *BIOIMAGEIO, "--test-image", "none.tif"], "none.tif"),
+    (["export", "--model", "damaged", "--format", "fiji"], "weights_best.h5 holds no weights"),
+    (["export", *MODEL, "--format", "fiji", "--output", "bad.tif/a.zip"], "bad.tif/a.zip: cannot be written"),
+    (["export", *MODEL, "--format", "fiji", "--output", "in"], "--output: in: found a folder"),
+    (["export", *MODEL, *BIOIMAGEIO, "--test-image", "none.tif"], "none.tif"),
+    (["export", *MODEL, *BIOIMAGEIO, "--test-image", "stack.tif"], "stack.tif: found axes ZYX, expected YX"),
     (["explain", *MODEL, "--input", "none.tif", "--output", "out"], "none.tif"),
-    (["explain", *MODEL, *INPUT], "model: no such model folder"),
-]
+    (["explain", *NONE, *INPUT], "modle: no such model folder"),
+    (["explain", *VOLUME, *INPUT], "a.tif: found axes YX, expected ZYX"),
+    (["evaluate", "--prediction", "nothing", "--gt", "in"], "nothing: no such file or folder"),
+    (["patches", "--basepath", ".", "--source", "inn", "--target", "in", "--axes", "YX", "--patch-size", "8", "8"]
+     + ["--output", "p.npz"], "inn: no such folder; did you mean in?"),
+]  # fmt: skip
+
+
+def _stored_model(folder, **fields):
+    """A model as far as it is read before it is loaded."""
+    folder.mkdir()
+    config = {"axes": "YXC", "n_channel_in": 1, "n_channel_out": 1, "probabilistic": False, "network": {"kind": "unet"}}
+    (folder / "config.json").write_text(json.dumps(config | fields))
+    (folder / "weights_best.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
 
 
 def test_what_can_be_refused_is_refused_without_tensorflow(tmp_path, monkeypatch):
     """All in one process: what one of them imported, the next would show."""
     monkeypatch.chdir(tmp_path)
     write_config(tmp_path / "c.json")
-    for folder in ("in", "empty", "other"):
+    for folder in ("in", "empty", "other", "kept"):
         (tmp_path / folder).mkdir()
     (tmp_path / "other" / "config.json").write_text("{}")
-    tifffile.imwrite("a.tif", np.zeros((16, 16), "uint8"))
-    tifffile.imwrite("stack.tif", np.zeros((4, 16, 16), "uint8"), imagej=True, metadata={"axes": "ZYX"})
+    _stored_model(tmp_path / "model")
+    _stored_model(tmp_path / "volume", axes="ZYXC")
+    _stored_model(tmp_path / "slices", n_channel_in=2, network={"kind": "ssan"})
+    _stored_model(tmp_path / "damaged")
+    (tmp_path / "damaged" / "weights_best.h5").write_bytes(b"PK")
+    (tmp_path / "bad.tif").write_bytes(b"II*\0" + bytes(99))
+    for name in ("a.tif", "kept/a.tif"):
+        tifffile.imwrite(name, np.zeros((16, 16), "uint8"))
+    for name, axes in (("stack", "ZYX"), ("colours", "CYX")):
+        tifffile.imwrite(f"{name}.tif", np.zeros((4, 16, 16), "uint8"), imagej=True, metadata={"axes": axes})
+    before = contents(tmp_path)
     code = (
         "import sys\nfrom aeanet_tf.cli.main import main\n"
         f"for arguments in {[arguments for arguments, _ in REFUSED]}:\n"
         "    code = main(arguments)\n"
-        "    print(code, {'tensorflow', 'keras', 'csbdeep'} & set(sys.modules), flush=True)"
+        "    print(code, {'tensorflow', 'keras'} & set(sys.modules), flush=True)"
     )
     done = python("-c", code)
     assert done.stdout.splitlines() == ["2 set()"] * len(REFUSED), done.stdout + done.stderr
     for line, (arguments, message) in zip(done.stderr.splitlines(), REFUSED, strict=True):
         assert line.startswith("aeanet: error: ") and message in line, (arguments, line)
-    assert not (tmp_path / "out").exists()
+    assert contents(tmp_path) == before and not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,24 @@
 """``aeanet predict`` restores files as ``model.predict`` restores arrays, or says in one line why not."""
 
+import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 import tifffile
 import zarr
 from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.cli.main import main
-from aeanet_tf.io.read import open_image, read_image
+from aeanet_tf.io.read import find_images, open_image, read_image
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models.normalizers import RangeNormalizer
 from aeanet_tf.runs.config import load_run_config, save_run
+from aeanet_tf.runs.previews import draw_preview
 from tests.models import NETWORK, contents, write_config
 
 IMAGE = np.random.default_rng(0).uniform(100, 200, (20, 18)).astype(np.float32)
@@ -165,7 +169,6 @@ def _wrong_run(images):
         (_truncated, [], r"in/a\.tif: .*(truncated|not a readable)"),
         (_nan, [], r"in/a\.tif: the image holds NaN"),
         (_stack, [], r"in/a\.tif: shape \(5, 20, 18\), but the file does not name its axes"),
-        (_stack, ["--axes", "ZYX"], r"in/a\.tif: found axes ZYX, expected YX"),
         (_stack, ["--axes", "YX"], r"in/a\.tif: shape \(5, 20, 18\) does not fit axes YX"),
         (_nothing, ["--axes", "YXS"], "axes: found 'YXS'"),
         (_colours, [], r"in/a\.tif: found 3 channels, expected 1"),
@@ -175,7 +178,7 @@ def _wrong_run(images):
         (_nothing, ["--scale"], "--scale: the model is not probabilistic"),
         (_nothing, ["--output", "in"], r"in: a\.tif would replace an input"),
         (_nothing, ["--output", "./in/../in"], r"in: a\.tif would replace an input"),
-        (_nothing, ["--output", "in/a.tif"], r"in/a\.tif"),
+        (_nothing, ["--output", "in/a.tif"], r"in: a\.tif would replace an input"),
         (_nothing, ["--model", "none"], "none: no such model folder"),
         (_nothing, ["--model", "in"], r"in: the model folder has no config\.json"),
         (_care_model, ["--model", "care"], r"care/config\.json: not the configuration of an AEANet"),
@@ -317,3 +320,112 @@ def test_a_stack_of_one_slice_fits_models_of_volumes_and_of_images(models, workp
         expected = made["plain"].predict(IMAGE, "YX")
         np.testing.assert_allclose(read_image(f"plain{number}/a.tif").array, expected, rtol=1e-5)
     assert any("taken with Z of size 1" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("axes", ["ZYX", "TYX"])
+def test_a_stack_is_restored_plane_by_plane_by_a_model_of_images(models, workplace, caplog, axes):
+    """What the message on a file without axes says leads to a call that works."""
+    folder, made = models
+    stack = np.stack([IMAGE, IMAGE[::-1], 2 * IMAGE])
+    tifffile.imwrite("in/a.tif", stack)
+    assert predict(folder / "plain", "--axes", axes) == 0
+    found = read_image("out/a.tif")
+    expected = np.stack([made["plain"].predict(plane, "YX") for plane in stack])
+    assert found.axes == axes
+    np.testing.assert_allclose(found.array, expected, rtol=1e-5)
+    np.testing.assert_allclose(made["plain"].predict(stack, axes), expected, rtol=1e-5)
+    planes = "in/a.tif: 3 planes along Z, each restored by itself: the model's axes are YXC"
+    assert (planes in caplog.messages) == (axes == "ZYX")
+
+
+def test_planes_of_a_lapse_of_stacks(models, workplace):
+    folder, made = models
+    lapse = np.random.default_rng(0).random((2, 3, 20, 18)).astype(np.float32)
+    write_image("in/a.tif", lapse, "TZYX", {"Z": 2.0, "Y": 0.5, "X": 0.5}, "um")
+    assert predict(folder / "plain", "--n-tiles", "1", "1", "2", "1", "--format", "zarr") == 0
+    found = open_image("out/a.zarr")
+    expected = np.stack([[made["plain"].predict(plane, "YX") for plane in stack] for stack in lapse])
+    assert found.axes == "TZYX" and found.array.chunks[:2] == (1, 1) and found.pixel_size["Z"] == 2
+    np.testing.assert_allclose(read_image("out/a.zarr").array, expected, rtol=1e-4)
+    np.testing.assert_allclose(made["plain"].predict(lapse, "TZYX", n_tiles=(1, 1, 2, 1)), expected, rtol=1e-4)
+    assert predict(folder / "plain", "--n-tiles", "1", "3", "1", "1", output="no") == 2 and not Path("no").exists()
+
+
+@pytest.mark.parametrize("name", ["new/one.tif", "new/one.ome.tif", "new/one.ome.zarr", "new/one.zarr"])
+def test_the_output_may_be_a_file(models, workplace, capfd, name):
+    folder, made = models
+    assert predict(folder / "plain", output=name) == 0
+    assert [path.name for path in Path("new").iterdir()] == [Path(name).name]
+    np.testing.assert_allclose(read_image(name).array, made["plain"].predict(IMAGE, "YX"), rtol=1e-5)
+
+
+def test_a_folder_of_that_name_stays_one_and_other_parts_are_beside_a_file(models, workplace):
+    Path("old.tif").mkdir()
+    assert predict(models[0] / "plain", output="old.tif") == 0 and list(contents(Path("old.tif"))) == ["a.tif"]
+    write_image("in/a.tif", np.stack([IMAGE] * 4), "ZYX")
+    assert predict(models[0] / "volume", "--scale", "--preview", output="new/v.tif") == 0
+    assert sorted(contents(Path("new"))) == ["v.tif", "v_preview.png", "v_scale.tif"]
+
+
+def test_another_models_predictions_are_not_overwritten(models, workplace, capfd):
+    folder, _ = models
+    other = AEANet(AEANetConfig("YX", network=NETWORK, train_seed=1), "other", str(workplace))
+    other.keras_model.save_weights("other/weights_best.h5")
+    shutil.copytree(folder / "plain", "moved")
+    assert predict(folder / "plain") == 0
+    before = contents(workplace / "out")
+    assert predict("other") == 2
+    assert (
+        "out/a.tif: was made by the model plain, not by other; --overwrite (overwrite) replaces it, another --output "
+        "keeps both" in capfd.readouterr().err
+    )
+    assert contents(workplace / "out") == before
+    assert predict("moved", "--percentiles", "1", "99") == 0
+    assert predict("other", "--overwrite") == 0
+    np.testing.assert_allclose(read_image("out/a.tif").array, other.predict(IMAGE, "YX"), rtol=1e-5)
+    both = ["predict", "--model", str(folder / "plain"), "other", "--input", "in", "--output", "out"]
+    assert main(both) == 2
+    assert "was made by the model other, not by plain + other" in capfd.readouterr().err
+    shutil.copytree("in", "truth")
+    assert predict("other", output="truth") == 2
+    assert "truth/a.tif: is there and does not say which model made it" in capfd.readouterr().err
+    # Trained anew, it is another one.
+    other.keras_model.set_weights([0.9 * w for w in other.keras_model.get_weights()])
+    other.keras_model.save_weights("other/weights_best.h5")
+    assert predict("other") == 2
+    assert "was made by other weights of the model other" in capfd.readouterr().err
+
+
+def test_previews_are_beside_predictions_and_in_nobodys_way(models, workplace, capfd):
+    folder, _ = models
+    shutil.copytree("in", "GT")
+    write_image("in/b.tif", 2 * IMAGE, "YX")
+    write_image("GT/b.tif", 2 * IMAGE, "YX")
+    assert predict(folder / "plain", "--preview") == 0
+    names = ["a.tif", "a_preview.png", "b.tif", "b_preview.png"]
+    assert sorted(contents(workplace / "out")) == names
+    with PIL.Image.open("out/a_preview.png") as picture:
+        assert picture.width == 1200
+    model = folder / "plain"
+    assert [line for line in capfd.readouterr().out.splitlines() if line.startswith("next: ")] == [
+        "next: open out/a_preview.png",
+        "next: aeanet evaluate --prediction out --gt GT --input in",
+        f"next: aeanet export --model {model} --format fiji",
+    ]
+    assert main("evaluate --prediction out --gt GT --input in".split()) == 0
+    assert "next: aeanet export --model MODEL --format fiji" in capfd.readouterr().out
+    assert [path.name for path in find_images("out")] == [path.name for path in find_images("out/*")] == names[::2]
+
+
+def test_a_preview_is_drawn_again_for_a_new_prediction_only(models, workplace):
+    image, prediction = read_image("in/a.tif"), Path("out/a.tif")
+    write_image(prediction, IMAGE, "YX")
+    picture = draw_preview(image, prediction)
+    assert picture == Path("out/a_preview.png")
+    picture.write_bytes(b"as it was")
+    draw_preview(image, prediction)
+    assert picture.read_bytes() == b"as it was"
+    os.utime(picture, (1, 1))
+    draw_preview(image, prediction)
+    assert picture.read_bytes() != b"as it was"
+    assert sorted(contents(Path("out"))) == ["a.tif", "a_preview.png"]

@@ -1,6 +1,7 @@
 """A model folder loads as what it holds, or says what it lacks."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
 from aeanet_tf.models.folder import load_model, prediction_normalization, weight_files
 from aeanet_tf.models.preparation import NormalizationSection
+from aeanet_tf.models.stored import StoredModel, stored_model
 from aeanet_tf.runs.config import load_run, load_run_config, save_run
 from tests.models import NETWORK, write_config
 
@@ -28,6 +30,28 @@ def test_the_folder_decides_the_class(model, tmp_path):
     loaded = load_model(tmp_path / "p")
     assert isinstance(loaded, ProjectionAEANet) and loaded.spec == made.spec
     assert type(load_model(str(tmp_path / "m"))) is AEANet
+    # What is read without loading it.
+    assert stored_model(tmp_path / "p") == StoredModel.of(loaded)
+    assert stored_model(tmp_path / "p").axes_out == "YXC" and stored_model(tmp_path / "m") == StoredModel.of(model)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("axes", "YXQ", "config.json: axes: found 'YXQ', expected those of images"),
+        ("axes", None, "config.json: axes: found None"),
+        ("n_channel_in", 0, "config.json: n_channel_in: found 0, expected a number of channels"),
+        ("n_channel_out", "one", "config.json: n_channel_out: found 'one'"),
+    ],
+)
+def test_a_configuration_of_no_model_is_refused_before_it_is_loaded(tmp_path, field, value, message):
+    (tmp_path / "weights_best.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    config = {"axes": "YXC", "n_channel_in": 1, "n_channel_out": 1, "network": {"kind": "unet"}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert stored_model(tmp_path).axes == "YXC"
+    (tmp_path / "config.json").write_text(json.dumps(config | {field: value}))
+    with pytest.raises(InputError, match=re.escape(message)):
+        stored_model(tmp_path)
 
 
 def test_the_folder_can_be_the_working_directory(model, tmp_path, monkeypatch):

@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from aeanet_tf.evaluation.scale_bar import scale_bar
 from aeanet_tf.reports.facts import INTERPOLATION, RESTORATION, SEGMENTATION, Example, TrainingFacts, restoration_scores
 from aeanet_tf.reports.page import write_report
-from aeanet_tf.reports.pictures import WIDTH, scale_bar
+from aeanet_tf.reports.pictures import WIDTH
 from tests.reports.test_findings import pairs, rows, truth
 
 HISTORY = rows([1.0, 0.5, 0.3], [1.0, 0.6, 0.5])

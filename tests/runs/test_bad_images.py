@@ -17,10 +17,6 @@ def _two_channels(path, image):
     save(path, np.stack([image, image]), "CYX")
 
 
-def _volume(path, image):
-    save(path, np.stack([image] * 4), "ZYX")
-
-
 def _no_tiff(path, image):
     path.write_bytes(b"no image at all")
 
@@ -43,7 +39,7 @@ def _damaged_inside(path, image):
         file.write(b"\xff" * 200)
 
 
-AT_ONCE = (_two_channels, _volume, _no_tiff, _empty)
+AT_ONCE = (_two_channels, _no_tiff, _empty)
 WHILE_READING = (_not_finite, _damaged_inside)
 
 

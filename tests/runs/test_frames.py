@@ -140,25 +140,32 @@ def test_values_that_are_not_finite_are_refused_where_they_are_read(value):
 def test_frames_of_a_time_lapse():
     image = image_of("YTCX")
     image.pixel_size.update(T=5.0, X=0.5)
-    assert frames_of(image, "YXC") == [0, 1, 2]
-    single = frame_image(image, 2)
+    assert frames_of(image, "YXC") == [{"T": 0}, {"T": 1}, {"T": 2}]
+    single = frame_image(image, {"T": 2})
     assert single.axes == "YCX" and single.pixel_size == {"X": 0.5} and frame_image(image, None) is image
     assert single.array.shape == (13, 2, 18) and single.array.ndim == 3 and single.array.chunks == (1, 1, 4)
     for frame in range(3):
         expected, _, _ = csbdeep_input(in_net_axes(image.array.array[:, frame], "YCX", "YXC"), "YXC")
-        fitted = fit_normalizer(SECTION, frame_image(image, frame), "YXC")
-        source = pickle.loads(pickle.dumps(FrameSource(image, "YXC", (8, 16), fitted, frame)))
+        fitted = fit_normalizer(SECTION, frame_image(image, {"T": frame}), "YXC")
+        source = pickle.loads(pickle.dumps(FrameSource(image, "YXC", (8, 16), fitted, {"T": frame})))
         for slices in cuts(source.shape[:-1]):
             np.testing.assert_allclose(source[slices], expected[slices], rtol=1e-5, atol=1e-6)
 
 
 def test_axes_that_do_not_fit_are_refused():
-    for axes, net_axes in [("ZYX", "YXC"), ("YX", "ZYXC"), ("TZYX", "YXC"), ("TYX", "ZYXC"), ("ZYX", "TYXC")]:
+    for axes, net_axes in [("YX", "ZYXC"), ("TYX", "ZYXC"), ("ZYX", "TYXC")]:
         with pytest.raises(InputError, match=rf"axes {axes}, expected {net_axes[:-1]} .*the model's axes"):
             check_fits(image_of(axes), net_axes, 1, frames=True)
     with pytest.raises(InputError, match="axes TYX"):
         check_fits(image_of("TYX"), "YXC", 1)
-    check_fits(image_of("TYX"), "YXC", 1, frames=True)
+    with pytest.raises(InputError, match=r"axes ZYX, expected YX .*the model's axes$"):
+        check_fits(image_of("ZYX"), "YXC", 1)
+    for axes in ("TYX", "ZYX", "TZYX"):
+        check_fits(image_of(axes), "YXC", 1, frames=True)
+    with pytest.raises(InputError, match=r"axes TYX, .*; if T are slices, say so with --axes ZYX"):
+        check_fits(image_of("TYX"), "ZYXC", 1, frames=True)
+    with pytest.raises(InputError, match="a single image needs a model of images"):
+        check_fits(image_of("YX"), "ZYXC", 1, frames=True)
     with pytest.raises(InputError, match="found 1 channels, expected 2"):
         check_fits(image_of("TYX"), "YXC", 2, frames=True)
 
@@ -175,6 +182,8 @@ LAYOUTS = [
     ("YTX", "YXC", "YXC", 2, "YTXC", (13, 3, 18, 2)),
     ("TZCYX", "ZYXC", "ZYXC", 2, "TZCYX", (3, 5, 2, 13, 18)),
     ("XCZTY", "ZYXC", "YXC", 2, "XCTY", (18, 2, 3, 13)),
+    ("ZYX", "YXC", "YXC", 1, "ZYX", (5, 13, 18)),
+    ("YZCTX", "YXC", "YXC", 2, "YZCTX", (13, 5, 2, 3, 18)),
 ]
 
 
@@ -198,16 +207,16 @@ def test_output_is_restored_cropped_and_stored_as_by_csbdeep(
         target.__dict__ |= pickle.loads(pickle.dumps(target)).__dict__ | {"mean": target.mean, "scale": target.scale}
         write_in_pieces(target, y, net_axes, net_out, source.shape)
 
-        whole = image.array.array
-        whole = whole if frame is None else whole.take(frame, axes.index("T"))
+        at = frame or {}
+        whole = image.array.array[tuple(at.get(a, slice(None)) for a in axes)]
         _, normalizer, resizer = csbdeep_input(in_net_axes(whole, single.axes, net_axes), net_axes)
         y = resizer.after(y, net_out)
         results = [y[..., :channels], y[..., channels:]] if probabilistic else [y, None]
         if source.shape[-1] == channels:
             results = normalizer.after(*results, net_out)
         for file, result in zip(files, results, strict=False):
-            stored = file if frame is None else file.take(frame, file_axes.index("T"))
-            stored = in_net_axes(stored, file_axes.replace("T", ""), net_out)
+            stored = file[tuple(at.get(a, slice(None)) for a in file_axes)]
+            stored = in_net_axes(stored, "".join(a for a in file_axes if a not in at), net_out)
             np.testing.assert_allclose(stored, result, rtol=1e-5, atol=1e-4)
     assert all(np.isfinite(file).all() for file in files)
 

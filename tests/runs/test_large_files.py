@@ -238,7 +238,9 @@ def test_results_that_were_deleted_or_replaced_are_made_again(model, image, tmp_
     folder_killed_in_the_third(model, image, tmp_path, monkeypatch)
     (tmp_path / "out" / "a.tif").unlink()
     write_image(tmp_path / "out" / "b.tif", 0 * image, "YX")
-    predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES)
+    with pytest.raises(InputError, match=r"out/b\.tif: is there and does not say which model made it"):
+        predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES)
+    predict_files(model, tmp_path / "in", tmp_path / "out", PERCENTILES, overwrite=True)
     assert all(close(loaded(tmp_path / "out" / f"{name}.tif"), model.predict(image, "YX")) for name in "abc")
 
 
