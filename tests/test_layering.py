@@ -39,7 +39,8 @@ ALLOWED = {
     "loss_names": set(),
 }
 # CSBDeep's name for the export is a method of the model, which imports it when it is called.
-EXCEPTIONS = {("models/aeanet.py", "interop")}
+# The images of a run are known to a command; a model that was trained by one has them read again for its report.
+EXCEPTIONS = {("models/aeanet.py", "interop"), ("models/renewed_report.py", "runs")}
 # What runs on any Keras backend.
 PORTABLE = {"layers", "networks", "training.losses", "errors", "startup", "device_names", "loss_names"}
 # Faster kernels where TensorFlow is the backend, imported only there.

@@ -51,13 +51,13 @@ def run(args):
     config.data.folder()
     load_backend()
     from aeanet_tf.cli.next_steps import command_line, say_next
-    from aeanet_tf.models.next_commands import commands_after_training
-    from aeanet_tf.reports.page import PAGE
+    from aeanet_tf.models.next_commands import commands_after_training, report_path
     from aeanet_tf.runs.train import train_run
 
     verbose = 1 if sys.stderr.isatty() else 2
     model = train_run(config, args.overwrite, verbose, args.wait, go_on=args.steps is not None)
     print(f"trained model in {model.logdir}")
-    if (model.logdir / PAGE).is_file():
-        print(f"report: {model.logdir / PAGE}")
+    report = report_path(model)
+    if report is not None:
+        print(f"report: {report}")
     say_next(*(command_line(*words) for words in commands_after_training(model)))

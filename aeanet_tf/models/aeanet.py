@@ -249,6 +249,23 @@ class AEANet(PublicCARE):
         """
         return run_training(self, sampler, validation, epochs, steps=steps, resume=resume, verbose=verbose, told=told)
 
+    def report(self, X=None, Y=None, validation_data=None):
+        """Write ``report.html`` and ``report.png`` of the training once more, with the weights that the model has now.
+
+        Args:
+            X, Y, validation_data: as for `train`; by default the images of its run are read again, for a model that was
+                trained by the command (``run.json`` in its folder).
+
+        Returns:
+            Path of ``report.html``, which a notebook shows as a link.
+
+        Raises:
+            InputError: a model without a folder, or no images: none are given, and none are known or there any more.
+        """
+        from aeanet_tf.models.renewed_report import renew_report
+
+        return renew_report(self, X, Y, validation_data)
+
     def predict(
         self,
         img,

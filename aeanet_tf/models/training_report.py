@@ -47,13 +47,14 @@ class TrainingReport(keras.callbacks.Callback):
         sampler, validation: its `PatchSampler` and `ValidationSet`.
         names: of the images to train on and of those to validate on, as far as there are any.
         pixel_size, unit: of the images, where they are known.
+        ended: whether the training has ended before, so that its time is not known.
     """
 
-    def __init__(self, model, sampler, validation, names=((), ()), pixel_size=None, unit=None):
+    def __init__(self, model, sampler, validation, names=((), ()), pixel_size=None, unit=None, ended=False):
         super().__init__()
         # Keras gives a callback the network as ``model``.
         self.owner, self.sampler, self.validation, self.names = model, sampler, validation, names
-        self.pixel_size, self.unit = dict(pixel_size or {}), unit
+        self.pixel_size, self.unit, self.ended = dict(pixel_size or {}), unit, ended
         self.started, self.spent, self.lowest = time.monotonic(), 0.0, math.inf
         self.examples = self.shown = self.findings = self.baselines = None
 
@@ -124,7 +125,8 @@ class TrainingReport(keras.callbacks.Callback):
         )
 
     def _lines(self):
-        config, minutes = self.owner.config, (time.monotonic() - self.started) / 60
+        config, written = self.owner.config, time.strftime("%Y-%m-%d %H:%M")
+        minutes = (time.monotonic() - self.started) / 60
         patch = " x ".join(map(str, self.sampler.patch_size))
         augmented = "augmented" if config.train_augment else "as they are"
         packages = ", ".join(f"{name} {version(name)}" for name in ("aeanet-tf", "keras", "tensorflow", "csbdeep"))
@@ -134,7 +136,7 @@ class TrainingReport(keras.callbacks.Callback):
             "loss": str(config.train_loss),
             "learning rate": f"{config.train_learning_rate:g}",
             "seed": str(config.train_seed),
-            "time": f"{minutes:.1f} minutes until {time.strftime('%Y-%m-%d %H:%M')}",
+            "time": f"report of {written}" if self.ended else f"{minutes:.1f} minutes until {written}",
             "hardware": hardware(),
             "versions": f"{packages}, Python {platform.python_version()}",
         }

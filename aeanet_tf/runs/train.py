@@ -66,6 +66,25 @@ def load_data(section, network):
     return images
 
 
+def images_of(folder, network):
+    """The images that the model of a folder was trained and validated on, read again.
+
+    Args:
+        folder: of a model that was trained by `train_run`.
+        network: the configuration of the model.
+
+    Returns:
+        `aeanet_tf.runs.image_data.TrainingImages`.
+
+    Raises:
+        InputError: as `load_data`; or the model was trained from Python, and nothing is known of its images.
+    """
+    config = load_run(folder)
+    if config is None:
+        raise InputError(f"{folder}: found no run.json, expected X, Y and validation_data for a model made in Python")
+    return load_data(config.data, network)
+
+
 def model_config(config, pairs=None):
     """The configuration of the model of a `RunConfig`: an `AEANetConfig`, or that of one of its siblings.
 

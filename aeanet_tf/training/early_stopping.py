@@ -32,6 +32,8 @@ class StopEarly(keras.callbacks.EarlyStopping):
     @property
     def reason(self):
         """Why the training was stopped, in words."""
-        by = f" by more than {self.min_delta:g}" if self.min_delta else ""
+        # Keras has the sign of what counts as lower.
+        by = f" by more than {abs(self.min_delta):g}" if self.min_delta else ""
+        count = f"{self.wait} validation{'s' * (self.wait != 1)}"
         lowest = f"the lowest was {float(self.best):.4g}, in epoch {self.best_epoch + 1}"
-        return f"the validation loss has not fallen{by} for {self.wait} validations; {lowest}"
+        return f"the validation loss has not fallen{by} for {count}; {lowest}"
