@@ -22,6 +22,8 @@ _LAZY = {
     "SliceInterpolationConfig": "aeanet_tf.models",
     "SliceInterpolationNet": "aeanet_tf.models",
     "build_network": "aeanet_tf.networks",
+    "plot_history": "aeanet_tf.models.plots",
+    "plot_some": "csbdeep.utils",
     "presets": "aeanet_tf.networks",
 }
 

@@ -25,6 +25,7 @@ from aeanet_tf.prediction.options import PredictionOptions
 from aeanet_tf.prediction.stages import OwnAttention, Stages
 from aeanet_tf.training import BestWeights, get_loss, seed_everything
 from aeanet_tf.training.devices import find_devices
+from aeanet_tf.training.optimisation import kept_generators
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -86,7 +87,13 @@ class AEANet(PublicCARE):
 
     def _build(self):
         if self.config.train_seed is not None and not self._from_disk:
-            seed_everything(self.config.train_seed)
+            # A seed of this network, not of what a script draws besides.
+            with kept_generators():
+                seed_everything(self.config.train_seed)
+                return self._built()
+        return self._built()
+
+    def _built(self):
         self.spec = self.config.spec
         check_size(self.spec, LOADED)
         return build_network(self.spec)
@@ -137,15 +144,12 @@ class AEANet(PublicCARE):
             InputError: ``config.train_devices`` that this machine does not have, or that do not divide the batch size.
         """
         config = self.config
-        if optimizer is None:
-            steps = self._steps or config.train_epochs * config.train_steps_per_epoch
-            optimizer = default_optimizer(config, steps)
+        # Those that a learning rate of ours ends with; of a user's optimiser nothing is known.
+        self._steps = config.train_epochs * config.train_steps_per_epoch if optimizer is None else None
         self.trained_network = network_to_train(self, self._trained_spec)
-        # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
-        names = self.default_metrics if metrics is None else metrics
-        metrics = [self._loss(name) for name in names]
+        metrics = [self._loss(name) for name in (self.default_metrics if metrics is None else metrics)]
         self.losses = {"loss": self._loss(config.train_loss), **{metric.__name__: metric for metric in metrics}}
-        self.trained_network.compile(optimizer, self.losses["loss"], metrics=metrics, jit_compile=False)
+        self._compile(default_optimizer(config, self._steps) if optimizer is None else optimizer)
         self.callbacks = prepared_callbacks(self)
         self.best_weights = None
         if self.basedir is not None and config.train_checkpoint is not None:
@@ -153,10 +157,28 @@ class AEANet(PublicCARE):
             self.best_weights = BestWeights(self.logdir / config.train_checkpoint, self.write_weights)
 
     def make_ready(self, steps):
-        """Call `prepare_for_training` if that was not done; the steps of the training are what a schedule ends with."""
+        """Call `prepare_for_training` if that was not done, and let the learning rate end with the training.
+
+        Args:
+            steps: of the training in all, those that are done counted.
+        """
         if self.trained_network is None:
-            self._steps = steps
             self.prepare_for_training()
+        if self._steps in (None, steps):
+            return
+        self._steps, network = steps, self.trained_network
+        if self.config.train_learning_rate_cosine is not None:
+            kept = [variable.numpy() for variable in network.optimizer.variables]
+            self._compile(default_optimizer(self.config, steps))
+            network.optimizer.build(network.trainable_variables)
+            # One that has not been built has fewer.
+            for variable, value in zip(network.optimizer.variables, kept, strict=False):
+                variable.assign(value)
+
+    def _compile(self, optimizer):
+        loss, *metrics = self.losses.values()
+        # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
+        self.trained_network.compile(optimizer, loss, metrics=metrics, jit_compile=False)
 
     def _loss(self, name):
         """The loss or metric called ``name``."""
@@ -179,12 +201,13 @@ class AEANet(PublicCARE):
                 size that the network can take.
             epochs, steps_per_epoch: instead of the configuration's.
             augmenter: function ``(x, y) -> (x, y)`` of single patches; otherwise ``config.train_augment`` decides.
-            resume: go on after the last finished epoch of an interrupted run of this folder, as if it had not been
-                interrupted. A run that left nothing begins at the beginning.
-            verbose: Keras's, 1 for a progress bar.
+            resume: go on after the last finished epoch of the training in this folder: of an interrupted one as if it
+                had not been interrupted; of one that has ended where ``epochs`` are more now (docs/training.md). What
+                has all its epochs is left as it is. Where there is nothing, it begins at the beginning.
+            verbose: Keras's: 1 for a progress bar, which also shows the minutes that are left, 2 for a line an epoch.
 
         Returns:
-            Keras's ``History``; the network then has its best weights.
+            Keras's ``History``, also of the epochs of earlier runs; the network then has its best weights.
 
         Raises:
             InputError: data whose shapes or channels do not fit each other, the configuration or the network, or that
@@ -199,7 +222,7 @@ class AEANet(PublicCARE):
 
     @classmethod
     def prepared_data(cls, config, X, Y, validation_data, steps=None, augmenter=None):
-        """What `fit` is given, checked before a model is made: its arguments ``sampler``, ``validation``, ``shown``.
+        """What `fit` is given, checked before a model is made: its arguments ``sampler`` and ``validation``.
 
         Args:
             config: of the model.
@@ -209,22 +232,39 @@ class AEANet(PublicCARE):
         Raises:
             InputError: see `train`.
         """
-        return *training_data(config, X, Y, validation_data, steps, augmenter), validation_data
+        return training_data(config, X, Y, validation_data, steps, augmenter)
 
-    def fit(self, sampler, validation, shown=None, epochs=None, *, resume=False, verbose=1, told=None):
+    def fit(self, sampler, validation, epochs=None, *, steps=None, resume=False, verbose=1, told=None):
         """Train the network on what `prepared_data` gives.
 
         Args:
             sampler: a `PatchSampler`.
             validation: a `ValidationSet`.
-            shown: ``(X, Y)`` of which TensorBoard shows predictions where they are arrays; ``None`` for none.
             epochs, resume, verbose: see `train`.
+            steps: of the optimiser in all, in place of epochs; the last epoch has what is left of them.
             told: what the report says of the images: ``names``, ``pixel_size`` and ``unit`` of `TrainingReport`.
 
         Returns:
             Keras's ``History``; see `train`.
         """
-        return run_training(self, sampler, validation, shown, epochs, resume=resume, verbose=verbose, told=told)
+        return run_training(self, sampler, validation, epochs, steps=steps, resume=resume, verbose=verbose, told=told)
+
+    def report(self, X=None, Y=None, validation_data=None):
+        """Write ``report.html`` and ``report.png`` of the training once more, with the weights that the model has now.
+
+        Args:
+            X, Y, validation_data: as for `train`; by default the images of its run are read again, for a model that was
+                trained by the command (``run.json`` in its folder).
+
+        Returns:
+            Path of ``report.html``, which a notebook shows as a link.
+
+        Raises:
+            InputError: a model without a folder, or no images: none are given, and none are known or there any more.
+        """
+        from aeanet_tf.models.renewed_report import renew_report
+
+        return renew_report(self, X, Y, validation_data)
 
     def predict(
         self,

@@ -7,6 +7,15 @@ from pydantic import ValidationError
 from aeanet_tf.errors import InputError, expect, one_line, short
 from aeanet_tf.field_errors import did_you_mean, from_validation
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
+from aeanet_tf.models.default_settings import (
+    INTERPOLATION,
+    PRESETS,
+    RESTORATION,
+    SEGMENTATION,
+    STEPS,
+    STEPS_PER_EPOCH,
+    default_settings,
+)
 from aeanet_tf.models.training_settings import (
     SCHEDULES,
     InterpolationSettings,
@@ -26,7 +35,6 @@ _OTHER_MODELS = {
     "projection": "projects 3D to 2D, use ProjectionAEANet",
     "ssan": "interpolates slices, use SliceInterpolationNet",
 }
-_SCHEDULES = tuple(map(attribute, SCHEDULES))
 _CHECKPOINTS = ("train_checkpoint", "train_checkpoint_last", "train_checkpoint_epoch")
 _UNET_KEYS = ("unet_residual", "unet_n_depth", "unet_n_first", "unet_last_activation")
 # What label images hold: ImageJ shows labels of 8 and of 16 bits.
@@ -58,14 +66,15 @@ class AEANetConfig(Config):
             variable ``AEANET_REPORT=0`` leaves it out of every training.
 
     Class attributes:
+        kind: of the models, as `default_settings` knows it.
         settings: the class of the settings, `TrainingSettings` or one that extends it.
         losses: names of the losses.
         samplers: the classes of what is trained on and of what is validated on.
         projected_axis: index of the spatial axis of the input that predictions lack, ``None`` for none.
         learns_intensities: whether predictions are intensities that follow from those of the same place in the input.
 
-    Where none of the three schedules is given, restoration has warm-up and cosine to a learning rate of 2e-3, and
-    ``train_clip_norm`` 0.3 (docs/training.md). CSBDeep's configurations keep CSBDeep's.
+    What is not given is what a run configuration has, too (`default_settings`, docs/training.md). A configuration of
+    CSBDeep's class keeps CSBDeep's values (`from_csbdeep`).
 
     Raises:
         InputError: an unknown preset, or a network field that is wrong (the field is named).
@@ -82,13 +91,8 @@ class AEANetConfig(Config):
     samplers = PatchSampler, ValidationSet
     projected_axis = None
     learns_intensities = True
-    _default_presets = {2: "aeanet-care", 3: "aeanet-care"}  # noqa: RUF012  read-only; pairs would be no clearer
-    # What was best for restoration where no schedule is given.
-    _default_training = {  # noqa: RUF012  read-only
-        "train_learning_rate": 2e-3,
-        "train_learning_rate_cosine": {"warmup": 0.1, "final": 0.0},
-        "train_clip_norm": 0.3,
-    }
+    kind = RESTORATION
+    _default_presets = dict.fromkeys((2, 3), PRESETS[RESTORATION])
 
     def __init__(
         self, axes="YX", n_channel_in=1, n_channel_out=1, probabilistic=False, allow_new_parameters=False, **kwargs
@@ -106,16 +110,13 @@ class AEANetConfig(Config):
         self.preset = preset or self._default_presets[self.n_dim]
         self.network = self._resolve(network or {}, unet).model_dump(mode="json")
         self._check_agreement()
-        for name, value in self.settings().model_dump().items():
-            # CSBDeep has a schedule of its own.
-            if not hasattr(self, attribute(name)):
-                setattr(self, attribute(name), value)
+        given = [name for name in SCHEDULES if attribute(name) in kwargs]
+        defaults = self.settings().model_dump() | default_settings(self.kind, given, self.probabilistic)
+        for name, value in defaults.items():
+            setattr(self, attribute(name), value)
+        self.train_steps_per_epoch, self.train_epochs = STEPS_PER_EPOCH, STEPS // STEPS_PER_EPOCH
         self.train_match_targets = False
         self.train_baselines = self.train_report = True
-        if not any(name in kwargs for name in _SCHEDULES):
-            kwargs = {**self._default_training, **kwargs}
-        if any(kwargs.get(name) is not None for name in _SCHEDULES[:2]):
-            kwargs.setdefault("train_reduce_lr", None)
         for derived in ("n_dim", "unet_input_shape", "unet_kern_size"):
             kwargs.pop(derived, None)
         self._mirror(self.restoration)
@@ -138,11 +139,12 @@ class AEANetConfig(Config):
     def from_csbdeep(cls, config):
         """The configuration of the attention network that stands in for a CARE network.
 
-        Depth, first filters, residual and training settings are taken over. ``unet_kern_size`` is not: the blocks
-        of these networks have kernels of 3.
+        Depth, first filters, residual and training settings are taken over, and what CARE does: patches are not
+        augmented, and there is no seed. ``unet_kern_size`` is not: the blocks of these networks have kernels of 3.
         """
         known = vars(cls(config.axes, config.n_channel_in, config.n_channel_out, config.probabilistic))
-        return cls(**{key: value for key, value in vars(config).items() if key in known})
+        taken = {key: value for key, value in vars(config).items() if key in known}
+        return cls(**{"train_augment": False, "train_seed": None, **taken})
 
     @property
     def spec(self):
@@ -227,7 +229,7 @@ class ProjectionAEANetConfig(AEANetConfig):
     """
 
     projected_axis = 0
-    _default_presets = {3: "aeanet-flywing"}  # noqa: RUF012  read-only, as above
+    _default_presets = {3: "aeanet-flywing"}  # noqa: RUF012  read-only
 
     def __init__(
         self, axes="ZYX", n_channel_in=1, n_channel_out=1, probabilistic=False, allow_new_parameters=False, **kwargs
@@ -277,13 +279,12 @@ class SliceInterpolationConfig(AEANetConfig):
     losses = INTERPOLATION_LOSSES
     samplers = TripletSampler, TripletValidationSet
     learns_intensities = False
-    _default_presets = {2: "ssan"}  # noqa: RUF012  read-only, as above
-    _default_training = {}  # noqa: RUF012  read-only; CSBDeep's
+    kind = INTERPOLATION
+    _default_presets = {2: PRESETS[INTERPOLATION]}  # noqa: RUF012  read-only, as above
 
     def __init__(
         self, axes="YX", n_channel_in=2, n_channel_out=1, probabilistic=False, allow_new_parameters=False, **kwargs
     ):
-        kwargs.setdefault("train_loss", "pixel")
         super().__init__(axes, n_channel_in, n_channel_out, probabilistic, allow_new_parameters, **kwargs)
 
     def _resolve(self, network, unet):
@@ -325,14 +326,13 @@ class SegmentationAEANetConfig(AEANetConfig):
     settings = SegmentationSettings
     losses = SEGMENTATION_LOSSES
     learns_intensities = False
-    _default_presets = {2: "aeanet-mri", 3: "aeanet-mri"}  # noqa: RUF012  read-only, as above
-    _default_training = {}  # noqa: RUF012  read-only; CSBDeep's
+    kind = SEGMENTATION
+    _default_presets = dict.fromkeys((2, 3), PRESETS[SEGMENTATION])
 
     def __init__(
         self, axes="YX", n_channel_in=1, n_channel_out=2, probabilistic=False, allow_new_parameters=False, **kwargs
     ):
         labels = kwargs.pop("labels", None)
-        kwargs.setdefault("train_loss", "cross_entropy")
         super().__init__(axes, n_channel_in, n_channel_out, probabilistic, allow_new_parameters, **kwargs)
         self.labels = check_labels(labels, self.n_channel_out)
         self.train_class_weights = check_class_weights(self.train_class_weights, self.n_channel_out)

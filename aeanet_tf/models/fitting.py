@@ -2,7 +2,6 @@
 
 import keras
 import numpy as np
-from csbdeep.utils.tf import CARETensorBoardImage
 
 from aeanet_tf.networks import build_network
 from aeanet_tf.prediction.machine import warn_if_emulated
@@ -10,8 +9,8 @@ from aeanet_tf.training import (
     AveragedWeights,
     CSVHistory,
     ReestimateBatchNorm,
-    ResumableState,
     StopAtNaN,
+    StopEarly,
     adam,
     reduce_on_plateau,
     staircase,
@@ -66,18 +65,19 @@ def prepared_callbacks(model):
     config, callbacks = model.config, [StopAtNaN()]
     if config.train_reduce_lr is not None:
         callbacks.insert(0, reduce_on_plateau(**{"verbose": 1, **config.train_reduce_lr}))
+    if config.train_early_stopping is not None:
+        callbacks.append(StopEarly(**config.train_early_stopping))
     if model.basedir is not None and config.train_tensorboard:
         logs = str(model.logdir / "logs")
         callbacks.append(keras.callbacks.TensorBoard(logs, write_graph=False, profile_batch=0))
     return callbacks
 
 
-def run_callbacks(model, sampler, images, measured, divergence):
-    """All callbacks of a run in their order, and the one that makes it resumable (``None`` without a folder).
+def run_callbacks(model, sampler, validation, measured, divergence):
+    """The callbacks of a run in their order, but those of its length and the one that makes it resumable.
 
     Args:
-        model, sampler: an `AEANet` prepared for training, its batches.
-        images: validation data that TensorBoard shows predictions of; ``None`` for none.
+        model, sampler, validation: an `AEANet` prepared for training, its batches, a `ValidationSet`.
         measured: callbacks that add to the logs of an epoch what is to be in the history.
         divergence: a `StopAtDivergence`.
     """
@@ -98,13 +98,12 @@ def run_callbacks(model, sampler, images, measured, divergence):
 
         callbacks.insert(0, ReestimateBatchNorm(sample, until_step=until))
     if model.basedir is None:
-        return callbacks, None
-    if config.train_tensorboard and images is not None and isinstance(images[0], np.ndarray):
-        folder = str(model.logdir / "logs" / "images")
-        shown = CARETensorBoardImage(model.keras_model, images, folder, n_images=3, prob_out=config.probabilistic)
-        callbacks.append(shown)
+        return callbacks
+    if config.train_tensorboard:
+        # Matplotlib with it, as with the report, which only training needs.
+        from aeanet_tf.models.tensorboard_images import TensorBoardImages
+
+        callbacks.append(TensorBoardImages(model, sampler, validation, model.logdir / "logs" / "images"))
     if model.best_weights is not None:
         callbacks.append(model.best_weights)
-    callbacks.append(CSVHistory(model.logdir / "history.csv"))
-    state = ResumableState(model.logdir / "resume")
-    return [*callbacks, state], state
+    return [*callbacks, CSVHistory(model.logdir / "history.csv")]

@@ -67,9 +67,7 @@ class SegmentationAEANet(AEANet):
             InputError: as there; also labels of other values, and validation images smaller than a patch.
         """
         Y, held_out = _class_indices(config, "Y", Y), _validation_patches(config, *checked_pair(validation_data))
-        sampler, validation, _ = super().prepared_data(config, X, Y, held_out, steps, augmenter)
-        # Predictions shown would be of logits, beside labels.
-        return sampler, validation, None
+        return super().prepared_data(config, X, Y, held_out, steps, augmenter)
 
     def predict(
         self,

@@ -3,6 +3,7 @@
 import logging
 import math
 import platform
+import shlex
 import time
 from importlib.metadata import version
 
@@ -10,6 +11,8 @@ import keras
 import numpy as np
 
 from aeanet_tf.errors import WriteError
+from aeanet_tf.models.hardware import hardware
+from aeanet_tf.models.next_commands import commands_after_training
 from aeanet_tf.reports.facts import (
     INTERPOLATION,
     RESTORATION,
@@ -22,7 +25,6 @@ from aeanet_tf.reports.facts import (
 )
 from aeanet_tf.reports.page import PAGE, write_report
 from aeanet_tf.training import read_history
-from aeanet_tf.training.prefetching import usable_cores
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -45,13 +47,14 @@ class TrainingReport(keras.callbacks.Callback):
         sampler, validation: its `PatchSampler` and `ValidationSet`.
         names: of the images to train on and of those to validate on, as far as there are any.
         pixel_size, unit: of the images, where they are known.
+        ended: whether the training has ended before, so that its time is not known.
     """
 
-    def __init__(self, model, sampler, validation, names=((), ()), pixel_size=None, unit=None):
+    def __init__(self, model, sampler, validation, names=((), ()), pixel_size=None, unit=None, ended=False):
         super().__init__()
         # Keras gives a callback the network as ``model``.
         self.owner, self.sampler, self.validation, self.names = model, sampler, validation, names
-        self.pixel_size, self.unit = dict(pixel_size or {}), unit
+        self.pixel_size, self.unit, self.ended = dict(pixel_size or {}), unit, ended
         self.started, self.spent, self.lowest = time.monotonic(), 0.0, math.inf
         self.examples = self.shown = self.findings = self.baselines = None
 
@@ -60,7 +63,7 @@ class TrainingReport(keras.callbacks.Callback):
         if self.examples is None:
             started = time.monotonic()
             self.examples = _training_examples(self.owner.config, self.sampler.pairs, self.names[0])
-            self.shown = _ShownImages(self.owner, self.validation, self.names[1], self.sampler.positions)
+            self.shown = ShownImages(self.owner, self.validation, self.names[1], self.sampler.positions)
             self.spent += time.monotonic() - started
 
     def on_epoch_end(self, epoch, logs=None):
@@ -117,12 +120,13 @@ class TrainingReport(keras.callbacks.Callback):
             self.pixel_size,
             self.unit,
             self._lines(),
-            _commands(self.owner),
+            [shlex.join(words) for words in commands_after_training(self.owner)],
             running,
         )
 
     def _lines(self):
-        config, minutes = self.owner.config, (time.monotonic() - self.started) / 60
+        config, written = self.owner.config, time.strftime("%Y-%m-%d %H:%M")
+        minutes = (time.monotonic() - self.started) / 60
         patch = " x ".join(map(str, self.sampler.patch_size))
         augmented = "augmented" if config.train_augment else "as they are"
         packages = ", ".join(f"{name} {version(name)}" for name in ("aeanet-tf", "keras", "tensorflow", "csbdeep"))
@@ -132,33 +136,14 @@ class TrainingReport(keras.callbacks.Callback):
             "loss": str(config.train_loss),
             "learning rate": f"{config.train_learning_rate:g}",
             "seed": str(config.train_seed),
-            "time": f"{minutes:.1f} minutes until {time.strftime('%Y-%m-%d %H:%M')}",
-            "hardware": _hardware(),
+            "time": f"report of {written}" if self.ended else f"{minutes:.1f} minutes until {written}",
+            "hardware": hardware(),
             "versions": f"{packages}, Python {platform.python_version()}",
         }
 
 
 def _kind(model):
     return SEGMENTATION if model.segments else INTERPOLATION if model.interpolates else RESTORATION
-
-
-def _commands(model):
-    folder = model.logdir
-    if model.interpolates:
-        return [f"aeanet interpolate --model {folder} --input STACK.tif --output repaired.tif --missing 5"]
-    return [
-        f"aeanet predict --model {folder} --input IMAGES --output restored",
-        f"aeanet export --model {folder} --format fiji --output {model.name}.zip",
-    ]
-
-
-def _hardware():
-    import tensorflow as tf
-
-    devices = tf.config.list_physical_devices("GPU")
-    if devices:
-        return ", ".join(tf.config.experimental.get_device_details(d).get("device_name", d.name) for d in devices)
-    return f"processor ({platform.machine()}, {usable_cores()} cores), no GPU"
 
 
 def _training_examples(config, pairs, names):
@@ -183,7 +168,7 @@ def _first(image):
     return np.array(image[..., 0], np.float32)
 
 
-class _ShownImages:
+class ShownImages:
     """Validation images with predictions of them, cut where they are large."""
 
     def __init__(self, model, validation, names, positions):

@@ -11,9 +11,10 @@ from aeanet_tf.errors import WriteError, one_line
 from aeanet_tf.locks import locked
 from aeanet_tf.models.fitting import run_callbacks
 from aeanet_tf.models.traced import released_with
+from aeanet_tf.models.training_length import TrainingLength, prepared_state
 from aeanet_tf.models.training_memory import LESS, check_memory, prepared_validation
 from aeanet_tf.prediction.machine import RESERVE, available_bytes
-from aeanet_tf.training import DIVERGED_FILE, StopAtDivergence
+from aeanet_tf.training import FINISHED_FILE, StopAtDivergence, keep_finished, read_history
 from aeanet_tf.training.divergence import diverged_error, note_divergence
 
 logger = logging.getLogger("aeanet_tf")
@@ -28,44 +29,44 @@ def locked_for_training(folder, wait=False):
     return locked(folder / LOCK_FILE, "is being trained", hint, wait)
 
 
-def run_training(model, sampler, validation, shown=None, epochs=None, *, resume=False, verbose=1, told=None):
+def run_training(model, sampler, validation, epochs=None, *, steps=None, resume=False, verbose=1, told=None):
     """Train an `AEANet` on what its ``prepared_data`` gives; see `AEANet.fit`."""
     with nullcontext() if model.basedir is None else locked_for_training(model.logdir):
-        return _run(model, sampler, validation, shown, epochs, resume, verbose, told)
+        return _run(model, sampler, validation, epochs, steps, resume, verbose, told)
 
 
-def _run(model, sampler, validation, shown, epochs, resume, verbose, told):
-    epochs = model.config.train_epochs if epochs is None else epochs
-    model.make_ready(epochs * sampler.steps)
+def _run(model, sampler, validation, epochs, steps, resume, verbose, told):
+    state = None if model.basedir is None else prepared_state(model.logdir, resume)
+    length = TrainingLength.of(model, sampler.steps, epochs, steps, (0, 0) if state is None else state.progress())
+    model.make_ready(length.total)
     network, divergence = model.trained_network, StopAtDivergence(model.keras_model)
     tiled = prepared_validation(model, sampler, validation, check_memory(model, sampler))
     measured = [*([] if tiled is None else [tiled]), *model.measured(validation)]
-    callbacks, state = run_callbacks(model, sampler, shown, measured, divergence)
+    callbacks = run_callbacks(model, sampler, validation, measured, divergence)
     report = _report(model, sampler, validation, told or {})
-    if report is not None:
-        # The one that makes the run resumable is the last.
-        callbacks.insert(-1, report)
+    callbacks += [report] * (report is not None)
+    callbacks += length.callbacks(sampler, validation, verbose)
     if network is not model.keras_model:
         network.set_weights(model.keras_model.get_weights())
-    first = _restore(model, state, callbacks, resume)
-    if first:
-        logger.info("resuming after epoch %d of %d", first, epochs)
-        if network is not model.keras_model:
-            model.keras_model.set_weights(network.get_weights())
-    divergence.begin(first)
+    if state is not None:
+        # The one that makes the run resumable is the last.
+        callbacks.append(state)
+        length = length.restored(model, state, callbacks)
+    divergence.begin(length.first)
     # Batches are numbered by optimiser step, so a second call of train goes on in the sequence, too.
     sampler.start = int(network.optimizer.iterations.numpy())
+    length.tell(sampler.batch_size)
     with released_with(model), _memory_running_out(), _without_remarks(), sampler.surfacing():
         history = network.fit(
             **sampler.fit_arguments(),
             validation_data=validation if tiled is None else None,
-            epochs=epochs,
-            initial_epoch=first,
+            epochs=length.epochs,
+            initial_epoch=length.first,
             callbacks=callbacks,
             verbose=verbose,
         )
     if divergence.epoch is not None:
-        _diverged(model, divergence, epochs, state, history, report)
+        _diverged(model, divergence, length.epochs, state, history, report)
     if network is not model.keras_model:
         # Also where no epoch was left to run, and after what callbacks do at the end.
         model.keras_model.set_weights(network.get_weights())
@@ -75,8 +76,20 @@ def _run(model, sampler, validation, shown, epochs, resume, verbose, told):
     if report is not None:
         report.finish()
     if state is not None:
+        _complete(history, read_history(model.logdir / "history.csv"), length.first)
+        keep_finished(state, model.logdir / FINISHED_FILE)
         state.clear()
     return history
+
+
+def _complete(history, rows, first):
+    """Put the epochs of earlier runs of the same training before those of this one."""
+    earlier = [row for row in rows if row["epoch"] < first]
+    if not earlier:
+        return
+    names = history.history or {name: [] for name in earlier[0] if name not in ("epoch", "learning_rate")}
+    history.history = {name: [row.get(name) for row in earlier] + list(names[name]) for name in names}
+    history.epoch = [row["epoch"] for row in earlier] + list(history.epoch)
 
 
 def _compare(model, validation, tiled):
@@ -88,16 +101,6 @@ def _compare(model, validation, tiled):
     from aeanet_tf.models.filters import keep_filters
 
     keep_filters(model, validation, tiled)
-
-
-def _restore(model, state, callbacks, resume):
-    """The number of epochs that are done, of which the state has been read."""
-    if state is None:
-        return 0
-    if not resume:
-        state.clear()
-    (model.logdir / DIVERGED_FILE).unlink(missing_ok=True)
-    return state.restore(model.trained_network, callbacks)
 
 
 @contextmanager

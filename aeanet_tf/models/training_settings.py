@@ -56,13 +56,24 @@ class PlateauSection(Section):
     min_lr: NonNegativeFloat = 0.0
 
 
-class TrainingSettings(Section):
-    """What our models are trained with beyond CSBDeep's own settings.
+class EarlyStoppingSection(Section):
+    """Training ends when the lowest validation loss is ``patience`` validations old; a loss counts as lower where it is
+    so by more than ``min_delta``."""
 
-    A run configuration has these fields in its section ``training``, with some defaults of its own; an `AEANetConfig`
-    has them as attributes with ``train_`` before the name (`attribute`).
+    patience: Count
+    min_delta: NonNegativeFloat = 0.0
+
+
+class TrainingSettings(Section):
+    """What our models are trained with beyond CSBDeep's own settings, and where our defaults are not CSBDeep's.
+
+    A run configuration has these fields in its section ``training``; an `AEANetConfig` has them as attributes with
+    ``train_`` before the name (`attribute`). What depends on the kind of model is in `default_settings`.
 
     Attributes:
+        batch_size: patches of a step.
+        tensorboard: whether TensorBoard's files are written into ``logs`` in the model folder, with pictures of
+            validation images.
         patch_size: spatial size of random crops when training from lists of whole images; ``None`` for ready-made
             patches.
         beta_1, beta_2: of Adam.
@@ -72,6 +83,8 @@ class TrainingSettings(Section):
             falls as half a cosine to this share of itself; ``None`` for none.
         reduce_learning_rate: CSBDeep's reduction on a plateau, ``train_reduce_lr`` there; ``None`` for none. Of the
             three schedules at most one is given.
+        early_stopping: ``{"patience": 10, "min_delta": 0}`` ends the training when the lowest validation loss is
+            ``patience`` validations old; ``None`` for never.
         clip_norm: largest norm of all gradients together; ``None`` for no limit.
         weight_decay: of AdamW on kernels; ``None`` for Adam.
         average: momentum of an exponential moving average of the weights, such as 0.99, which is then validated and
@@ -90,18 +103,21 @@ class TrainingSettings(Section):
             the first steps (docs/networks.md); 0 for off.
     """
 
+    batch_size: Count = 16
+    tensorboard: bool = False
     patch_size: tuple[Count, ...] | None = None
     beta_1: Annotated[float, Field(ge=0, lt=1)] = 0.9
     beta_2: Annotated[float, Field(ge=0, lt=1)] = 0.999
     learning_rate_decay: DecaySection | None = None
     learning_rate_cosine: CosineSection | None = None
     reduce_learning_rate: dict[str, Any] | None = None
+    early_stopping: EarlyStoppingSection | None = None
     clip_norm: PositiveFloat | None = None
     weight_decay: PositiveFloat | None = None
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
     kernel_l2: NonNegativeFloat = 0.0
-    augment: bool = False
-    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    augment: bool = True
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = 0
     devices: Count | list[str] | None = None
     synchronized_batch_norm: bool = False
     precision: Literal[PRECISIONS] = "float32"

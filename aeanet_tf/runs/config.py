@@ -17,6 +17,15 @@ from aeanet_tf.device_names import check_share
 from aeanet_tf.field_errors import from_validation
 from aeanet_tf.files import apply_override, read_fields, restore_texts, write_text
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
+from aeanet_tf.models.default_settings import (
+    INTERPOLATION,
+    PRESETS,
+    RESTORATION,
+    SEGMENTATION,
+    STEPS,
+    STEPS_PER_EPOCH,
+    default_settings,
+)
 from aeanet_tf.models.folder import RUN_FILE
 from aeanet_tf.models.preparation import Count, Section
 from aeanet_tf.models.training_settings import DecaySection, InterpolationSettings, SegmentationSettings, attribute
@@ -79,11 +88,12 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
     The fields of `TrainingSettings` and the following. The length is given by one of ``epochs``, passes over the data,
     which become ``steps`` when the data are there (`of_data`), and ``steps``, 40,000 by default. A validation follows
     every ``steps_per_epoch``: a pass over the data, but no more than a tenth of all; where ``steps`` are given, at most
-    400. The training is rounded up to whole ones of these. ``learning_rate_decay`` counts ``steps`` or, beside
-    ``epochs``, also ``epochs``. ``devices`` get equal shares of the ``batch_size`` patches. The losses "feature" and
-    "style" need VGG-16, whose file is ``vgg_weights``. ``class_weights`` are for segmentation. ``kernel_l2`` is 2e-6
-    for segmentation, 0 for others, unless given. Weights of ``initial_weights`` are taken as far as names and shapes
-    are the same (`aeanet_tf.models.initial_weights`).
+    400. The last one may come earlier: the training has exactly its steps. ``learning_rate_decay`` counts ``steps`` or,
+    beside ``epochs``, also ``epochs``. ``devices`` get equal shares of the ``batch_size`` patches. The losses "feature"
+    and "style" need VGG-16, whose file is ``vgg_weights``. ``class_weights`` are for segmentation. ``loss``,
+    ``learning_rate`` and ``kernel_l2`` that are null, and a schedule where none of the three is named, are those of the
+    kind of model (`default_settings`, docs/training.md). Weights of ``initial_weights`` are taken as far as names and
+    shapes are the same (`aeanet_tf.models.initial_weights`).
 
     Attributes:
         steps: length in steps of the optimiser; ``None`` where it is given in epochs.
@@ -101,13 +111,9 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
     epochs: Epochs | None = None
     steps_per_epoch: Count | None = None
     learning_rate_decay: Decay | None = None
-    batch_size: Count = 16
-    loss: Literal[RESTORATION_LOSSES + INTERPOLATION_LOSSES + SEGMENTATION_LOSSES] = "mae"
-    learning_rate: Annotated[PositiveFloat, Field(le=3e38)] = 4e-4
-    tensorboard: bool = False
+    loss: Literal[RESTORATION_LOSSES + INTERPOLATION_LOSSES + SEGMENTATION_LOSSES] | None = None
+    learning_rate: Annotated[PositiveFloat, Field(le=3e38)] | None = None
     kernel_l2: NonNegativeFloat | None = None
-    augment: bool = True
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     initial_weights: PathText | None = None
 
     @model_validator(mode="before")
@@ -115,15 +121,15 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
     def _default_steps(cls, fields):
         if not isinstance(fields, dict) or fields.get("epochs") is not None or fields.get("steps") is not None:
             return fields
-        return {**fields, "steps": 40000}
+        return {**fields, "steps": STEPS}
 
     @model_validator(mode="after")
     def _one_length(self):
         if self.epochs is None:
             if isinstance(self.learning_rate_decay, EpochDecaySection):
                 raise ValueError("learning_rate_decay.epochs: found beside steps, expected steps there, too")
-            if self.steps_per_epoch is None:
-                self.steps_per_epoch = equal_epochs(self.steps)
+            # An epoch is no longer than the training.
+            self.steps_per_epoch = min(self.steps, self.steps_per_epoch or equal_epochs(self.steps, STEPS_PER_EPOCH))
         elif self.steps is not None:
             raise ValueError(f"steps, epochs: found {self.steps} and {self.epochs:g}, expected one of the two")
         return self
@@ -157,8 +163,6 @@ class TrainingSection(SegmentationSettings, InterpolationSettings):
             settings: the class of the settings that its kind of model has.
         """
         others = {*SegmentationSettings.model_fields, *InterpolationSettings.model_fields} - {*settings.model_fields}
-        # The default of the kernels' penalty is the model's.
-        others |= {"kernel_l2"} if self.kernel_l2 is None else set()
         values = {**self.model_dump(exclude={"steps", "initial_weights", *others}), "epochs": self.validations}
         return {attribute(name): value for name, value in values.items()}
 
@@ -201,6 +205,20 @@ class RunConfig(Section):
     @classmethod
     def _of_folders(cls, data):
         return {"kind": "folders", **data} if isinstance(data, dict) else data
+
+    @model_validator(mode="after")
+    def _filled_in(self):
+        """What is not given is what the configurations of models have, too."""
+        data, model, training = self.data, self.model, self.training
+        kind = SEGMENTATION if data.segments else INTERPOLATION if data.interpolates else RESTORATION
+        if "preset" not in model.model_fields_set:
+            self.model = model.model_copy(update={"preset": PRESETS[kind]})
+        given = training.model_dump(exclude_unset=True)
+        for name in ("loss", "learning_rate", "kernel_l2"):
+            if given.get(name) is None:
+                given.pop(name, None)
+        self.training = TrainingSection(**{**default_settings(kind, given, model.probabilistic), **given})
+        return self
 
     @model_validator(mode="after")
     def _fits(self):

@@ -49,6 +49,6 @@ def steps_between_validations(steps, pairs, batch_size):
     return min(steps_of_epochs(1, pairs, batch_size), math.ceil(steps / FEWEST_VALIDATIONS))
 
 
-def equal_epochs(steps, most=400):
+def equal_epochs(steps, most):
     """Steps of an epoch, at most ``most``, of which whole ones make as nearly ``steps`` as they can."""
     return math.ceil(steps / math.ceil(steps / most))

@@ -10,9 +10,11 @@ from aeanet_tf.files import folder_made
 from aeanet_tf.models.folder import known_normalization, load_model, model_class, weight_files
 from aeanet_tf.models.initial_weights import assign, common_weights, differing_fields, source_model
 from aeanet_tf.models.network_size import check_size
+from aeanet_tf.models.training_length import prepared_state
 from aeanet_tf.models.training_run import locked_for_training
 from aeanet_tf.networks import as_spec, build_network
 from aeanet_tf.runs.config import is_same_run, load_run, save_run
+from aeanet_tf.runs.continued import continued, differing
 from aeanet_tf.runs.held_out import held_out_files, say_held_out
 from aeanet_tf.runs.image_data import (
     load_folders,
@@ -26,7 +28,7 @@ from aeanet_tf.runs.label_data import load_iseg, load_labels
 from aeanet_tf.runs.slice_data import TRIPLETS_FILE, load_slices, load_triplets, save_triplets
 from aeanet_tf.runs.split_check import warn_of_shared_images
 from aeanet_tf.runs.training_files import check_images, images_remark, save_images
-from aeanet_tf.training import DIVERGED_FILE, ResumableState, noted_divergence, reduce_on_plateau
+from aeanet_tf.training import DIVERGED_FILE, FINISHED_FILE, ResumableState, noted_divergence, reduce_on_plateau
 from aeanet_tf.training.devices import find_devices
 from aeanet_tf.training.pairs import MatchError, PairError
 
@@ -63,6 +65,25 @@ def load_data(section, network):
     images = LOADERS[section.kind](section, network)
     warn_of_shared_images(images, targets=not section.segments)
     return images
+
+
+def images_of(folder, network):
+    """The images that the model of a folder was trained and validated on, read again.
+
+    Args:
+        folder: of a model that was trained by `train_run`.
+        network: the configuration of the model.
+
+    Returns:
+        `aeanet_tf.runs.image_data.TrainingImages`.
+
+    Raises:
+        InputError: as `load_data`; or the model was trained from Python, and nothing is known of its images.
+    """
+    config = load_run(folder)
+    if config is None:
+        raise InputError(f"{folder}: found no run.json, expected X, Y and validation_data for a model made in Python")
+    return load_data(config.data, network)
 
 
 def model_config(config, pairs=None):
@@ -126,7 +147,7 @@ def _model_class(config):
     return trained
 
 
-def train_run(config, overwrite=False, verbose=1, wait=False):
+def train_run(config, overwrite=False, verbose=1, wait=False, go_on=False):
     """Train the model of a `RunConfig`, or go on with its interrupted training.
 
     Args:
@@ -134,6 +155,8 @@ def train_run(config, overwrite=False, verbose=1, wait=False):
         overwrite: train anew although the model folder holds a trained model or another run.
         verbose: Keras's.
         wait: whether to wait where another process trains in the model folder.
+        go_on: whether to go on with the training in the model folder, finished or not, until it has the steps of
+            ``config``. Where it has them already, nothing is done.
 
     Returns:
         The trained model, with its best weights.
@@ -145,14 +168,18 @@ def train_run(config, overwrite=False, verbose=1, wait=False):
     """
     folder = Path(config.model.basedir) / config.model.name
     with folder_made(folder), locked_for_training(folder, wait) as killed:
-        if not overwrite and was_finished(folder, config, killed):
-            return _finished(folder)
-        return _train(folder, config, overwrite, verbose)
+        if go_on:
+            config = continued(folder, config)
+            if config is None:
+                return _finished(folder, "has the steps that are asked for")
+        elif not overwrite and was_finished(folder, config, killed):
+            return _finished(folder, "the training was finished, and stopped while it cleaned up")
+        return _train(folder, config, overwrite, verbose, go_on)
 
 
-def _train(folder, config, overwrite, verbose):
+def _train(folder, config, overwrite, verbose, go_on=False):
     """`train_run` in a folder that no other process trains in."""
-    resume = _may_resume(folder, config, overwrite)
+    resume = go_on or _may_resume(folder, config, overwrite)
     network = model_config(config)
     check_size(network.spec)
     # A run that goes on has weights of its own, and no need of the model that it began with.
@@ -161,14 +188,18 @@ def _train(folder, config, overwrite, verbose):
     images, trained = load_data(config.data, network), _model_class(config)
     if resume:
         check_images(folder, config.data, images.files)
-    if config.training.epochs is not None:
-        network = _of_length(config, pairs_of_epoch(config.data, images))
+    training = config.training
+    if training.epochs is not None:
+        pairs = pairs_of_epoch(config.data, images)
+        network, training = _of_length(config, pairs), training.of_data(pairs)
     data = _prepared(trained, network, images)
     if config.data.holds_out:
         say_held_out(config.data, images)
     # Built only now: making the model writes to its folder.
     if overwrite:
         _remove_training(folder)
+    if go_on:
+        prepared_state(folder, resume=True)
     save_run(folder, config)
     if not resume:
         save_images(folder, config.data, images.files, held_out_files(images))
@@ -182,7 +213,7 @@ def _train(folder, config, overwrite, verbose):
     assign(model.keras_model, start)
     pixel_size, unit = images.calibration
     told = {"names": images.names, "pixel_size": pixel_size, "unit": unit}
-    model.fit(*data, resume=resume, verbose=verbose, told=told)
+    model.fit(*data, steps=training.steps, resume=resume, verbose=verbose, told=told)
     return model
 
 
@@ -228,7 +259,7 @@ def _remove_training(folder):
     ResumableState(folder / "resume").clear()
     for path in weight_files(folder):
         path.unlink(missing_ok=True)
-    for name in ("history.csv", TRIPLETS_FILE, FILTERS_FILE, DIVERGED_FILE):
+    for name in ("history.csv", TRIPLETS_FILE, FILTERS_FILE, DIVERGED_FILE, FINISHED_FILE):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -255,13 +286,13 @@ def was_finished(folder, config, killed=None):
     return bool(ended and (folder / "weights_last.h5").exists() and is_same_run(load_run(folder), config))
 
 
-def _finished(folder):
+def _finished(folder, remark):
     """The model of a training that has come to its end, whose state is still to be removed."""
     ResumableState(folder / "resume").clear()
     diverged = noted_divergence(folder)
     if diverged:
         raise diverged
-    logger.info("%s: the training was finished, and stopped while it cleaned up", folder)
+    logger.info("%s: %s", folder, remark)
     return load_model(folder)
 
 
@@ -272,6 +303,11 @@ def _may_resume(folder, config, overwrite):
     if (folder / "resume" / "state.json").is_file():
         if is_same_run(load_run(folder), config):
             return True
+        if differing(load_run(folder), config) == []:
+            raise InputError(
+                f"{folder}: holds an unfinished training of another length; --continue goes on with it, --overwrite "
+                "begins anew"
+            )
         raise InputError(
             f"{folder}: holds an unfinished training of another configuration; --overwrite begins anew, "
             "another model.name keeps it"
@@ -279,7 +315,8 @@ def _may_resume(folder, config, overwrite):
     killed_at_once = is_same_run(load_run(folder), config) and not (folder / "weights_last.h5").exists()
     if weight_files(folder) and not killed_at_once:
         remark = images_remark(folder, config.data)
+        more = ", --continue gives it more steps" if (folder / FINISHED_FILE).is_file() else ""
         raise InputError(
-            f"{folder}: holds a trained model{remark}; --overwrite replaces it, another model.name keeps it"
+            f"{folder}: holds a trained model{remark}; --overwrite replaces it{more}, another model.name keeps it"
         )
     return False

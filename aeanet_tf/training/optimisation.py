@@ -2,8 +2,11 @@
 
 import inspect
 import numbers
+import random
+from contextlib import contextmanager
 
 import keras
+import numpy as np
 
 from aeanet_tf.errors import InputError, expect
 
@@ -154,3 +157,14 @@ def seed_everything(seed):
     if isinstance(seed, bool) or not hasattr(seed, "__index__") or not 0 <= int(seed) < 2**32:
         raise InputError(f"seed: found {seed!r}, expected a whole number from 0 to {2**32 - 1}")
     keras.utils.set_random_seed(int(seed))
+
+
+@contextmanager
+def kept_generators():
+    """Leave Python's ``random`` and NumPy's global generator as they were before the block."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002  the global one
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002

@@ -41,11 +41,15 @@ class ResumableState(keras.callbacks.Callback):
 
     Args:
         folder: where to save; made if absent.
+
+    Attributes: ``target``, the optimiser steps that the training is to have in all, which is saved with the state;
+        ``saved_target``, that of the state that was restored. ``None`` where it is not known.
     """
 
     def __init__(self, folder):
         super().__init__()
         self.folder = Path(folder)
+        self.target = self.saved_target = None
         self._others = None
         self._pending = []
 
@@ -53,6 +57,14 @@ class ResumableState(keras.callbacks.Callback):
     def path(self):
         """``state.json`` in the folder; training can be resumed where it exists."""
         return self.folder / "state.json"
+
+    def progress(self):
+        """Epochs and optimiser steps that are done by the state saved last: ``(0, 0)`` where nothing was saved.
+
+        Raises:
+            InputError: a file that is no such state.
+        """
+        return self._read()[:2] if self.path.exists() else (0, 0)
 
     def restore(self, model, callbacks):
         """Bring ``model`` and ``callbacks`` to the state saved last. Call it before every ``fit``.
@@ -70,17 +82,27 @@ class ResumableState(keras.callbacks.Callback):
         self._others, self._pending = list(callbacks[:-1]), []
         if not self.path.exists():
             return 0
-        try:
-            epoch, step, weights, seeds, states = _fields(read_json(self.path, constants=True))
-        except InputError:
-            raise
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{self.path}: found no training state ({error}), expected one of a training") from None
+        epoch, step, weights, seeds, states, self.saved_target = self._read()
         self._load(model, self.folder / weights, seeds, step)
         # Keras resets its callbacks when training begins, so theirs waits until then.
         self._pending = states
         self._set_others()
         return epoch
+
+    def _read(self):
+        try:
+            return _fields(read_json(self.path, constants=True))
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{self.path}: found no training state ({error}), expected one of a training") from None
+
+    def carry(self, callback, **values):
+        """Let a callback go on with other values than those that were restored; call it before ``fit``."""
+        for state in self._pending:
+            if state["class"] == type(callback).__name__:
+                state["values"].update(values)
+        self._set_others()
 
     def _load(self, model, path, seeds, step):
         model.optimizer.build(model.trainable_variables)
@@ -115,6 +137,7 @@ class ResumableState(keras.callbacks.Callback):
             "epoch": epoch,
             "weights": weights.name,
             "step": int(self.model.optimizer.iterations.numpy()),
+            "target": self.target,
             "seeds": [np.array(v).tolist() for v in _seed_states(self.model)],
             "callbacks": [_state(callback) for callback in self._others or []],
         }
@@ -158,7 +181,9 @@ class ResumableState(keras.callbacks.Callback):
 def _fields(saved):
     """The fields of a state; `ValueError`, `KeyError` or another where one is not what was saved."""
     epoch, step, weights, seeds, states = (saved[name] for name in ("epoch", "step", "weights", "seeds", "callbacks"))
-    numbers = [type(n) is int and n >= 0 for n in (epoch, step)]
+    # That of earlier versions is not known.
+    target = saved.get("target")
+    numbers = [type(n) is int and n >= 0 for n in (epoch, step, target or 0)]
     # What callbacks carry is set as their attributes: no others than those.
     carried = [item for state in states for item in state["values"].items()]
     fit = [
@@ -168,7 +193,7 @@ def _fields(saved):
     named = [isinstance(state["class"], str) for state in states]
     if not all((*numbers, *fit, *named)) or Path(weights).name != weights:
         raise ValueError("values of another kind")
-    return epoch, step, weights, seeds, states
+    return epoch, step, weights, seeds, states, target
 
 
 def _state(callback):

@@ -3,6 +3,7 @@
 import json
 import re
 import runpy
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 import tifffile
 from csbdeep.io import save_training_data
 
-from aeanet_tf.cli.main import main
+from aeanet_tf.cli.main import main, make_parser
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.training import read_history
@@ -26,6 +27,7 @@ MODEL = {
     "weights_last.h5",
     "history.csv",
     "filters.json",
+    "training_state.zip",
 }
 
 
@@ -72,7 +74,12 @@ def test_folders_with_validation_folders(workplace, capfd, caplog):
     assert train(*overrides(*changed)) == 0
     check_model(Path("models/m"), *changed)
     assert "training on 3 images in patches of 16 x 16, validating on 2 of 20 x 30, seed 0" in caplog.messages
-    assert "trained model in models/m" in capfd.readouterr().out
+    *_, trained, predict, export = capfd.readouterr().out.splitlines()
+    assert trained == "trained model in models/m"
+    # What is said to come next is a command, but for the names of the user's.
+    for line in (predict, export):
+        words = shlex.split(line.removeprefix("next: "))
+        assert words[0] == "aeanet" and make_parser().parse_args(words[1:]).model == "models/m"
     assert train(*overrides(*changed)) == 2
     assert "--overwrite" in capfd.readouterr().err
 

@@ -87,7 +87,15 @@ def test_training_writes_the_folder_and_a_new_process_would_load_it(tiny, patche
     history = model.train(X[8:], Y[8:], validation_data=(X[:8], Y[:8]))
     assert set(history.history) >= {"loss", "mse", "mae", "val_loss", "val_mse", "val_mae"}
     files = {p.name for p in (tmp_path / "m").iterdir()}
-    assert files == {"config.json", "weights_best.h5", "weights_last.h5", "history.csv", "filters.json", "logs"}
+    assert files == {
+        "config.json",
+        "weights_best.h5",
+        "weights_last.h5",
+        "history.csv",
+        "filters.json",
+        "logs",
+        "training_state.zip",
+    }
     again = AEANet(None, "m", str(tmp_path))
     np.testing.assert_array_equal(again.predict(image, "YX"), model.predict(image, "YX"))
     # The network in hand is the best, not the last.

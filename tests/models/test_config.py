@@ -96,9 +96,21 @@ def test_restoration_is_trained_as_measured_unless_a_schedule_is_given():
     for config in others:
         assert config.train_learning_rate == care.train_learning_rate
         assert config.train_learning_rate_cosine is None and config.train_clip_norm is None
+    assert [config.train_reduce_lr for config in others[3:]] == [care.train_reduce_lr] * 2
     # A folder of before has a schedule in its configuration, and keeps it.
     kept = {key: value for key, value in vars(others[0]).items() if key not in ("train_clip_norm", "train_average")}
     assert AEANetConfig(**kept).train_reduce_lr == care.train_reduce_lr
+
+
+def test_a_care_script_is_trained_as_care_trains():
+    """Whoever changes the class of the model alone gets what CSBDeep's configuration says, and what CARE does."""
+    care = Config("YX")
+    taken = vars(AEANetConfig.from_csbdeep(care))
+    shared = {key: value for key, value in vars(care).items() if key.startswith("train_")}
+    assert {key: taken[key] for key in shared} == shared and shared["train_tensorboard"]
+    assert (taken["train_augment"], taken["train_seed"]) == (False, None)
+    ours = AEANetConfig("YX")
+    assert (ours.train_augment, ours.train_seed, ours.train_tensorboard) == (True, 0, False)
 
 
 def test_a_care_configuration_is_taken_over():
@@ -155,6 +167,8 @@ def test_wrong_fields_are_named(make, message):
         ("train_clip_norm", 0),
         ("train_weight_decay", -1),
         ("train_average", 1),
+        ("train_early_stopping", {"patience": 0}),
+        ("train_early_stopping", {"min_delta": 1}),
         ("train_match_targets", "yes"),
         ("train_baselines", None),
     ],

@@ -150,8 +150,7 @@ def test_training_from_labels_finds_the_classes(tmp_path):
     x, y = stripes(6)
     fields = {"train_epochs": 2, "train_steps_per_epoch": 8, "train_batch_size": 4, "train_learning_rate": 0.04}
     fields |= {"train_batch_norm_batches": 2, "train_seed": 1}
-    # With TensorBoard, whose images of predictions are for restoration.
-    model = SegmentationAEANet(config(**fields), "m", str(tmp_path))
+    model = SegmentationAEANet(config(**fields, train_tensorboard=True), "m", str(tmp_path))
     assert model.config.train_loss == "cross_entropy" and model.config.train_kernel_l2 == 2e-6
     history = model.train(x[:4], y[:4, ..., None], (x[4:], y[4:]), verbose=0).history
     assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(history)
@@ -167,7 +166,7 @@ def test_validation_is_in_patches_of_the_training_that_cover_the_images(monkeypa
 
     def note(cls, config, X, Y, validation_data, *_):
         given.update(Y=Y, validation=validation_data)
-        return None, None, validation_data
+        return None, None
 
     monkeypatch.setattr(AEANet, "prepared_data", classmethod(note))
     x, y = stripes(2)

@@ -248,14 +248,15 @@ def test_a_later_override_wins_and_sections_may_be_missing(tmp_path):
         ("data.normalization.over=brain", r"data\.normalization\.over: found 'brain', expected 'all' or 'nonzero'"),
         ("data.normalization.over=nonzero", "over: 'nonzero' does not fit kind 'percentile', only 'standard' knows it"),
         ("training.loss=laplace", r"training\.loss: 'laplace' does not fit model\.probabilistic = False"),
-        ("model.probabilistic=true", r"training\.loss: 'mae' does not fit model\.probabilistic = True"),
+        ('training={"loss": "mse", "patch_size": [16, 16]} model.probabilistic=true',
+         r"training\.loss: 'mse' does not fit model\.probabilistic = True"),
         ('training={"learning_rate_decay": {"rate": 0.5, "steps": 9}, "reduce_learning_rate": {"patience": 3}}',
          "learning_rate_decay, reduce_learning_rate: give at most one"),
     ],
 )  # fmt: skip
 def test_wrong_values_name_file_and_field(path, override, message):
     with pytest.raises(InputError, match=r"run\.json: .*" + message) as caught:
-        load_run_config(path, [override])
+        load_run_config(path, override.rsplit(" ", 1) if "} " in override else [override])
     assert "\n" not in str(caught.value)
 
 
@@ -455,6 +456,56 @@ def test_a_run_that_has_the_fields_of_all_kinds_is_read_as_one_that_has_its_own(
             load_run_config(path, [f"data={json.dumps({'kind': kind, **GIVEN[kind], name: 'x'})}"])
 
 
+LABELS = {"kind": "labels", "root": "data"}
+SLICES = {"kind": "slices", "stack": "s.tif", "train_slices": "0-9", "validation_slices": "10-19"}
+
+
+@pytest.mark.parametrize(
+    ("config_type", "axes", "model", "data"),
+    [
+        ("AEANetConfig", "YX", {}, {}),
+        ("AEANetConfig", "ZYX", {}, {}),
+        ("AEANetConfig", "YX", {"probabilistic": True}, {}),
+        ("AEANetConfig", "YX", {"preset": "aeanet-em"}, {}),
+        ("ProjectionAEANetConfig", "ZYX", {"preset": "aeanet-flywing"}, {}),
+        ("SegmentationAEANetConfig", "YX", {"n_channel_out": 3}, LABELS),
+        ("SliceInterpolationConfig", "YX", {"n_channel_in": 2}, SLICES),
+    ],
+)
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"learning_rate": 1e-3},
+        {"learning_rate_decay": None},
+        {"reduce_learning_rate": {"patience": 3}},
+        {"early_stopping": {"patience": 5}, "clip_norm": 1.0},
+    ],
+    ids=lambda given: next(iter(given), "nothing"),
+)
+def test_command_line_and_python_have_one_set_of_defaults(config_type, axes, model, data, given):
+    """Field by field: what a run that names the least gives its model is what a model is configured with that does."""
+    from aeanet_tf import models
+    from aeanet_tf.models.training_settings import attribute
+    from aeanet_tf.runs.train import model_config
+
+    size = [16] * len(axes)
+    fields = {"model": {"name": "m", "axes": axes, **model}, "training": {"patch_size": size, **given}}
+    run = RunConfig.model_validate({**fields, "data": data} if data else fields)
+    attributes = {attribute(name): value for name, value in given.items()}
+    own = getattr(models, config_type)(axes, train_patch_size=size, **model, **attributes)
+    as_json = [json.loads(json.dumps(vars(made))) for made in (model_config(run), own)]
+    if "early_stopping" in given:
+        assert as_json[0]["train_early_stopping"].pop("min_delta") == 0
+    assert as_json[0] == as_json[1]
+    assert own.is_valid()
+    # What is written beside the model says it all: later defaults change nothing.
+    again = RunConfig.model_validate_json(run.model_dump_json())
+    assert again == run and json.loads(json.dumps(vars(model_config(again)))) == json.loads(
+        json.dumps(vars(model_config(run)))
+    )
+
+
 def test_settings_of_a_training_have_one_definition():
     """What a run configuration trains with is what the configurations of models know, under CSBDeep's names."""
     from aeanet_tf.models import AEANetConfig, SegmentationAEANetConfig, SliceInterpolationConfig
@@ -468,11 +519,10 @@ def test_settings_of_a_training_have_one_definition():
         arguments = training.arguments(config_type.settings)
         known = {name for name in vars(config_type()) if name.startswith("train_")}
         # Those of the data, of the kind of model, and CSBDeep's names of files.
-        others = {"train_match_targets", "train_baselines", "train_report", "train_kernel_l2"}
+        others = {"train_match_targets", "train_baselines", "train_report"}
         assert {name for name in known - arguments.keys() if "checkpoint" not in name} == others
         assert arguments.keys() <= known and own <= known
         assert (arguments["train_epochs"], arguments["train_reduce_lr"]) == (3, {"patience": 3})
-    assert TrainingSection(kernel_l2=1e-5).arguments(AEANetConfig.settings)["train_kernel_l2"] == 1e-5
 
 
 @pytest.mark.parametrize(

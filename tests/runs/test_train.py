@@ -83,18 +83,28 @@ def test_one_seed_fixes_a_run(finished, workplace):
         assert_same_weights(*(workplace / "models" / name / "weights_last.h5" for name in ("m", "other")))
 
 
-def test_epochs_become_steps_when_the_data_are_there(finished, workplace, caplog):
-    """3 pairs in batches of 2, those held out counted: 2 epochs are 3 steps, rounded up to 4 by those of 2 steps."""
+def test_epochs_become_steps_when_the_data_are_there(workplace, caplog):
+    """3 pairs in batches of 2, those held out counted: 2 epochs are 3 steps, not 4 because they are validated by 2."""
     caplog.set_level("INFO", "aeanet_tf")
+    train(workplace, "training.steps=3", "model.name=steps")
     with interrupted(3, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
         train(workplace, "training.epochs=2")
-    train(workplace, "training.epochs=2")
+    model = train(workplace, "training.epochs=2")
+    assert int(model.trained_network.optimizer.iterations) == 3
     assert "2 epochs of 3 pairs: 3 steps of 2, validated every 2" in caplog.messages
+    assert "3 steps of 2 patches, 2 validations, one every 2 steps, the last one after 1" in caplog.messages
+    assert any(message.startswith("computing on processor (") for message in caplog.messages)
     assert any(message.startswith("augmentation: flips along every axis") for message in caplog.messages)
-    assert_same_weights(*(place / "models" / "m" / "weights_last.h5" for place in (finished, workplace)), 1e-5)
+    assert_same_weights(*(workplace / "models" / name / "weights_last.h5" for name in ("steps", "m")), 1e-5)
     folder = workplace / "models" / "m"
     network, training = load_model(folder).config, load_run_config(folder / "run.json").training
     assert (network.train_epochs, network.train_steps_per_epoch, training.epochs, training.steps) == (2, 2, 2, None)
+
+
+def test_no_epoch_is_longer_than_the_training(workplace):
+    model = train(workplace, "training.steps=1", "training.steps_per_epoch=400")
+    assert int(model.trained_network.optimizer.iterations) == 1
+    assert [row["epoch"] for row in read_history(workplace / "models" / "m" / "history.csv")] == [0]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("the power failed")])
