@@ -28,6 +28,7 @@ ALLOWED = {
     "runs": {*ARRAYS, "models", "evaluation", "datasets", "sections"},
     "experiments": {*ARRAYS, "models", "evaluation", "datasets", "sections", "runs", "interop"},
     "cli": {*ARRAYS, "models", "evaluation", "datasets", "sections", "runs", "interop", "experiments"},
+    "napari": {*ARRAYS, "models", "reports", "evaluation", "datasets", "runs", "cli"},
     "errors": set(),
     "paths": set(),
     "files": set(),

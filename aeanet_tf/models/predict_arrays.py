@@ -25,6 +25,7 @@ from aeanet_tf.prediction.machine import RESERVE
 from aeanet_tf.prediction.options import Patches
 from aeanet_tf.prediction.patch_average import averaged_patches
 from aeanet_tf.prediction.plan import Budget, longest_side, make_plan, most_tiles, most_together
+from aeanet_tf.prediction.progress import IMAGE, tell
 from aeanet_tf.prediction.sweeps import ArrayTarget, run_job
 
 logger = logging.getLogger("aeanet_tf")
@@ -84,9 +85,15 @@ def predict_arrays(model, images, axes, normalizer, resizer, options, names):
         for image, name in zip(images, names, strict=True)
     )
     if isinstance(options.tiling, Patches):
-        return [_predict_in_patches(image, options) for image in prepared]
-    groups = [list(prepared)] if options.context == "group" else _alike(prepared)
-    return [result for group in groups for result in _predict_group(model, group, options)]
+        predicted = ([_predict_in_patches(image, options)] for image in prepared)
+    else:
+        groups = [list(prepared)] if options.context == "group" else _alike(prepared)
+        predicted = (_predict_group(model, group, options) for group in groups)
+    results = []
+    for some in predicted:
+        results += some
+        tell(IMAGE, len(results), len(images))
+    return results
 
 
 def _alike(images, most=None):
@@ -291,9 +298,13 @@ def patch_averages(model, source, options, progress=None):
 
 
 def follow(bar):
-    """A ``progress(line, total)`` that moves a bar on by one and shows the line."""
+    """A ``progress(line, total)`` that moves a bar on by one and shows the line; who watches (`tell`) is told, too."""
+    done = 0
 
     def progress(line, total):
+        nonlocal done
+        done += 1
+        tell(line, done, total)
         bar.total = total
         bar.set_description(line, refresh=False)
         bar.update()

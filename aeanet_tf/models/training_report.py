@@ -60,7 +60,7 @@ class TrainingReport(keras.callbacks.Callback):
         if self.examples is None:
             started = time.monotonic()
             self.examples = _training_examples(self.owner.config, self.sampler.pairs, self.names[0])
-            self.shown = _ShownImages(self.owner, self.validation, self.names[1], self.sampler.positions)
+            self.shown = ShownImages(self.owner, self.validation, self.names[1], self.sampler.positions)
             self.spent += time.monotonic() - started
 
     def on_epoch_end(self, epoch, logs=None):
@@ -183,7 +183,7 @@ def _first(image):
     return np.array(image[..., 0], np.float32)
 
 
-class _ShownImages:
+class ShownImages:
     """Validation images with predictions of them, cut where they are large."""
 
     def __init__(self, model, validation, names, positions):

@@ -15,6 +15,7 @@ from aeanet_tf.models.training_memory import LESS, check_memory, prepared_valida
 from aeanet_tf.prediction.machine import RESERVE, available_bytes
 from aeanet_tf.training import DIVERGED_FILE, StopAtDivergence
 from aeanet_tf.training.divergence import diverged_error, note_divergence
+from aeanet_tf.training.watching import watching
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -45,6 +46,8 @@ def _run(model, sampler, validation, shown, epochs, resume, verbose, told):
     if report is not None:
         # The one that makes the run resumable is the last.
         callbacks.insert(-1, report)
+    for callback in watching(model, sampler, validation):
+        callbacks.insert(len(callbacks) if state is None else -1, callback)
     if network is not model.keras_model:
         network.set_weights(model.keras_model.get_weights())
     first = _restore(model, state, callbacks, resume)
