@@ -25,7 +25,7 @@ from aeanet_tf.prediction.machine import RESERVE
 from aeanet_tf.prediction.options import Patches
 from aeanet_tf.prediction.patch_average import averaged_patches
 from aeanet_tf.prediction.plan import Budget, longest_side, make_plan, most_tiles, most_together
-from aeanet_tf.prediction.progress import IMAGE, tell
+from aeanet_tf.prediction.progress import tell, tell_image
 from aeanet_tf.prediction.sweeps import ArrayTarget, run_job
 
 logger = logging.getLogger("aeanet_tf")
@@ -85,15 +85,9 @@ def predict_arrays(model, images, axes, normalizer, resizer, options, names):
         for image, name in zip(images, names, strict=True)
     )
     if isinstance(options.tiling, Patches):
-        predicted = ([_predict_in_patches(image, options)] for image in prepared)
-    else:
-        groups = [list(prepared)] if options.context == "group" else _alike(prepared)
-        predicted = (_predict_group(model, group, options) for group in groups)
-    results = []
-    for some in predicted:
-        results += some
-        tell(IMAGE, len(results), len(images))
-    return results
+        return [_predict_in_patches(image, options) for image in prepared]
+    groups = [list(prepared)] if options.context == "group" else _alike(prepared)
+    return [result for group in groups for result in _predict_group(model, group, options)]
 
 
 def _alike(images, most=None):
@@ -131,6 +125,7 @@ class _PreparedImage:
         y = self.resizer.after(y, axes)
         parts = mapped_back(y, config.probabilistic, config.n_channel_in, self.normalizer, axes)
         check_predicted(self.name, *parts)
+        tell_image()
         return [self.permute(part, undo=True) for part in parts]
 
 

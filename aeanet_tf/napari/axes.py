@@ -111,7 +111,7 @@ def result_layer(layer, axes, projected, result, model_name, segments):
     if "C" in kept and not (rgb and result.shape[-1] == 3):
         result, kept = _without_single_channel(result, kept)
         rgb = False
-    letters = kept[:-1] if rgb else kept
+    letters = kept.removesuffix("C") if rgb else kept
     arguments = {"name": f"{layer.name} {model_name}", **_place(layer, axes, letters)}
     if segments:
         return ResultLayer(result, arguments, "labels")

@@ -88,7 +88,7 @@ def _counted(watch, images):
     def watcher(line, done, total):
         nonlocal finished
         if line == IMAGE:
-            finished, within, text = done, 0.0, f"{done} of {total} images" if total > 1 else "done"
+            finished, within, text = finished + 1, 0.0, f"{finished + 1} of {images} images"
         else:
             within, text = done / total, f"tile {done} of {total}: {line}"
         watch.tell(Progress(text, min(1.0, (finished + within) / images)))

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 from napari.qt.threading import create_worker
 from napari.utils import progress
@@ -16,6 +17,9 @@ logger = logging.getLogger("aeanet_tf")
 
 # Of a bar.
 _STEPS = 1000
+# TensorFlow is used in one thread for as long as napari runs: those of Qt end when they have nothing to do, and what
+# TensorFlow keeps for a thread with them.
+_thread = ThreadPoolExecutor(1, "aeanet")
 
 
 class _News(QObject):
@@ -89,7 +93,7 @@ class JobWidget(QWidget):
         news = _News()
         news.told.connect(self._on_told)
         watch = Watch(news.told.emit, lambda: worker.abort_requested)
-        worker = create_worker(_outcome, job, watch, news, _start_thread=False)
+        worker = create_worker(_in_thread, job, watch, news, _start_thread=False)
         self._worker, self._watch, self._done = worker, watch, done
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self._on_finished)
@@ -165,11 +169,13 @@ class JobWidget(QWidget):
         self.bar.setVisible(running)
 
 
-def _outcome(job, watch, news):
-    """What a job gives, and the error that it failed with; run in the thread of the job.
+def _in_thread(job, watch, news):
+    """What `_outcome` gives; ``news`` is to live for as long as the job."""
+    return _thread.submit(_outcome, job, watch).result()
 
-    ``news`` is to live for as long as the job.
-    """
+
+def _outcome(job, watch):
+    """What a job gives, and the error that it failed with."""
     try:
         # Of libraries; what users are to read is logged.
         with warnings.catch_warnings():

@@ -11,9 +11,9 @@ def watched(watcher):
     """Have the predictions of the block tell what they have done.
 
     Args:
-        watcher: ``watcher(line, done, total)``, called in the thread of the block after each tile with the line that
-            says of which sweep it is, and after each image or frame with the line `IMAGE`. What it raises ends the
-            prediction, after the tile that was being written; nothing of it is left.
+        watcher: ``watcher(line, done, total)``, called in the thread of the block after each tile, with the line that
+            says of which sweep it is; and, as ``watcher(IMAGE, 1, 1)``, after each image or frame. What it raises ends
+            the prediction, which then leaves nothing behind.
     """
     token = _watcher.set(watcher)
     try:
@@ -23,7 +23,7 @@ def watched(watcher):
 
 
 IMAGE = "image"
-"""The line of whole images."""
+"""In place of a line: an image is finished."""
 
 
 def tell(line, done, total):
@@ -31,3 +31,8 @@ def tell(line, done, total):
     watcher = _watcher.get()
     if watcher is not None:
         watcher(line, done, total)
+
+
+def tell_image():
+    """Tell the watcher that an image is finished."""
+    tell(IMAGE, 1, 1)
