@@ -5,6 +5,7 @@ from pathlib import Path
 
 from aeanet_tf.cli import export as command
 from aeanet_tf.cli.export import FORMATS
+from aeanet_tf.napari.backend import load_beside_opengl
 from aeanet_tf.napari.watch import Progress, remarks
 
 __all__ = ["FORMATS", "default_target", "export_model"]
@@ -42,5 +43,6 @@ def export_model(folder, name, target, watch, authors="", license="", descriptio
     command.add_arguments(parser)
     with remarks(watch):
         watch.tell(Progress("loading TensorFlow, the model, and exporting it"))
+        load_beside_opengl()
         command.run(parser.parse_args(words))
     return Path(target)

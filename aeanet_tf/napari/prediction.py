@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.folder import load_model, weight_files
+from aeanet_tf.napari.backend import load_beside_opengl
 from aeanet_tf.napari.watch import Progress, remarks
 from aeanet_tf.prediction.progress import IMAGE, watched
 
@@ -61,6 +62,8 @@ def predict_array(facts, array, axes, options, watch):
     """
     with remarks(watch):
         watch.tell(Progress("loading TensorFlow and the model"))
+        load_beside_opengl()
+        watch.check()
         model = loaded_model(facts.folder)
         watch.check()
         from aeanet_tf.models.normalizers import own_normalizer

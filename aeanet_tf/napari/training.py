@@ -10,9 +10,11 @@ from aeanet_tf.errors import expect
 from aeanet_tf.io.image import Image, check_axes
 from aeanet_tf.io.read import find_images, open_image, read_image
 from aeanet_tf.io.tiff import write_image
+from aeanet_tf.napari.backend import load_beside_opengl
 from aeanet_tf.napari.watch import Progress, remarks
 from aeanet_tf.paths import check_name
 from aeanet_tf.runs.config import as_run_config, load_run
+from aeanet_tf.runs.length import equal_epochs
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -26,6 +28,8 @@ PRESETS = {
 MOST_CLASSES = 32
 """Values in label images that may still be classes; more are objects that were numbered."""
 
+# Points that a curve has at least, where there are steps enough.
+_VALIDATIONS = 20
 # Of one pair of images the rest is trained on.
 _VALIDATED = 0.25
 _SPLIT = 0.1
@@ -200,6 +204,7 @@ def _config(form, data):
         "n_channel_out": len(data.labels) if segments else data.channels[1],
     }
     training = {"steps": form.steps, "patch_size": list(form.patch_size)}
+    training["steps_per_epoch"] = equal_epochs(form.steps, min(400, max(10, form.steps // _VALIDATIONS)))
     if segments:
         model["labels"] = data.labels
         training["loss"] = "cross_entropy_dice"
@@ -237,9 +242,7 @@ def train(config, watch, overwrite=False):
     """
     with remarks(watch):
         watch.tell(Progress("loading TensorFlow and the images"))
-        from aeanet_tf.startup import load_backend
-
-        load_backend()
+        load_beside_opengl()
         watch.check()
         from aeanet_tf.napari.live import LiveTraining
         from aeanet_tf.runs.train import train_run

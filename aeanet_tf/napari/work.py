@@ -131,20 +131,21 @@ class JobWidget(QWidget):
         super().closeEvent(event)
 
     def _on_told(self, news):
-        if isinstance(news, Progress):
-            self._show_share(news.share)
+        if isinstance(news, Remark):
+            show_warning(news.text)
+        elif not isinstance(news, Progress):
+            self.on_news(news)
+        elif self.running:
             if not self._watch.stopped:
                 self.say(news.text)
-        elif isinstance(news, Remark):
-            show_warning(news.text)
-        else:
-            self.on_news(news)
+            self._show_share(news.share)
 
     def _show_share(self, share):
         self.bar.setRange(0, 0 if share is None else _STEPS)
         if share is not None:
             value = round(share * _STEPS)
             self.bar.setValue(value)
+            # The last thing: napari lets the window work meanwhile, which may end the job.
             self._napari_bar.update(max(0, value - self._napari_bar.n))
 
     def _on_returned(self, outcome):

@@ -60,3 +60,21 @@ parts = PredictWidget(viewer), TrainWidget(viewer), ExportWidget()
 assert not {"tensorflow", "keras", "csbdeep"} & set(sys.modules), "something heavy"
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_tensorflow_loads_beside_another_llvm():
+    """As Mesa brings it into a process that draws: without care TensorFlow ends the process."""
+    from ctypes.util import find_library
+
+    names = [name for number in range(13, 25) if (name := find_library(f"LLVM-{number}"))]
+    if not names:
+        pytest.skip("no LLVM of the system")
+    code = f"""
+import ctypes
+ctypes.CDLL({names[0]!r}, ctypes.RTLD_GLOBAL)
+from aeanet_tf.napari.backend import load_beside_opengl
+load_beside_opengl()
+import keras
+assert float(keras.ops.sum(keras.ops.ones((3, 4)))) == 12
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300)

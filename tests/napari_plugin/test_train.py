@@ -62,28 +62,28 @@ def test_two_layers_give_a_model_and_a_curve(form, tmp_path, wait):
 def test_a_training_that_is_stopped_keeps_its_model_and_goes_on(form, viewer, tmp_path, wait):
     from aeanet_tf.napari.train_widget import TrainWidget
 
-    form.steps.value, folder = 800, tmp_path / "models" / "care"
+    form.steps.value, folder = 4000, tmp_path / "models" / "care"
     form.start_button.click()
     wait(form, lambda: form.line.text().startswith("step"))
     form.stop_button.click()
     wait(form)
     assert f"the best model so far is in {folder}" in form.line.text()
-    assert load_model(folder).config.train_steps_per_epoch == 400
+    assert load_model(folder).config.train_steps_per_epoch == 200
     first = json.loads((folder / "resume" / "state.json").read_text())
-    assert first["epoch"] == 1 and 1 <= first["step"] < 400
+    assert first["epoch"] == 1 and 1 <= first["step"] < 200
     assert form.start_button.text() == "Continue" and unfinished(folder) == load_run(folder)
     # Another window goes on with it, whatever is chosen there.
     other = TrainWidget(viewer)
     other.basedir.value, other.name.value = tmp_path / "models", "care"
     assert other.start_button.text() == "Continue"
     other.start_button.click()
-    wait(other, lambda: "step 40" in other.line.text())
+    wait(other, lambda: "step 2" in other.line.text())
     other.stop_button.click()
     wait(other)
     second = json.loads((folder / "resume" / "state.json").read_text())
     assert second["epoch"] == 2 and second["step"] > first["step"]
-    assert form.figure.axes[0].lines[0].get_xdata().tolist() == [400]
-    assert other.figure.axes[0].lines[0].get_xdata().tolist() == [400, 800]
+    assert form.figure.axes[0].lines[0].get_xdata().tolist() == [200]
+    assert other.figure.axes[0].lines[0].get_xdata().tolist() == [200, 400]
 
 
 def as_layers(low, gt, axes, gt_axes=None):
