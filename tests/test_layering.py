@@ -40,6 +40,7 @@ ALLOWED = {
     "runs": {*ARRAYS, "models", "evaluation", "datasets", "sections"},
     "experiments": {*ARRAYS, "models", "evaluation", "datasets", "sections", "runs", "interop"},
     "cli": {*ARRAYS, "models", "evaluation", "datasets", "sections", "runs", "interop", "experiments"},
+    "napari": {*ARRAYS, "models", "reports", "evaluation", "datasets", "runs", "cli"},
     "errors": set(),
     "field_errors": set(),
     "paths": set(),

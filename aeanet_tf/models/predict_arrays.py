@@ -26,6 +26,7 @@ from aeanet_tf.prediction.machine import RESERVE
 from aeanet_tf.prediction.options import Patches, check_tile_count
 from aeanet_tf.prediction.patch_average import averaged_patches
 from aeanet_tf.prediction.plan import Budget, longest_side, make_plan, most_tiles, most_together
+from aeanet_tf.prediction.progress import tell, tell_image
 from aeanet_tf.prediction.sweeps import ArrayTarget, run_job
 from aeanet_tf.progress import progress_bar
 
@@ -145,6 +146,7 @@ class _PreparedImage:
         y = self.resizer.after(y, axes)
         parts = mapped_back(y, config.probabilistic, config.n_channel_in, self.normalizer, axes)
         check_predicted(self.name, *parts)
+        tell_image()
         return [self.permute(part, undo=True) for part in parts]
 
 
@@ -312,9 +314,13 @@ def patch_averages(model, source, options, progress=None):
 
 
 def follow(bar):
-    """A ``progress(line, total)`` that moves a bar on by one and shows the line."""
+    """A ``progress(line, total)`` that moves a bar on by one and shows the line; who watches (`tell`) is told, too."""
+    done = 0
 
     def progress(line, total):
+        nonlocal done
+        done += 1
+        tell(line, done, total)
         bar.total = total
         bar.set_description(line, refresh=False)
         bar.update()

@@ -16,6 +16,7 @@ from aeanet_tf.models.training_memory import LESS, check_memory, prepared_valida
 from aeanet_tf.prediction.machine import RESERVE, available_bytes
 from aeanet_tf.training import FINISHED_FILE, StopAtDivergence, keep_finished, read_history
 from aeanet_tf.training.divergence import diverged_error, note_divergence
+from aeanet_tf.training.watching import watching
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -45,6 +46,7 @@ def _run(model, sampler, validation, epochs, steps, resume, verbose, told):
     callbacks = run_callbacks(model, sampler, validation, measured, divergence)
     report = _report(model, sampler, validation, told or {})
     callbacks += [report] * (report is not None)
+    callbacks += watching(model, sampler, validation)
     callbacks += length.callbacks(sampler, validation, verbose)
     if network is not model.keras_model:
         network.set_weights(model.keras_model.get_weights())
