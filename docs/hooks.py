@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 GENERATED = {"commands.md": "commands", "settings.md": "settings"}
@@ -20,6 +21,22 @@ def on_files(files, config):
 def on_page_markdown(markdown, page, config, files):
     """Links to files of the repository beside the documents become their names: the site stands alone."""
     return re.sub(r"\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", markdown)
+
+
+def on_page_content(html, page, config, files):
+    """Links of a notebook lead from the folder ``examples``, where it lies; here they lead to pages."""
+    if not page.file.src_uri.endswith(".ipynb"):
+        return html
+
+    def to_page(match):
+        path, anchor = match.groups(default="")
+        uri = path.removeprefix("../docs/") if path.startswith("../docs/") else f"tutorials/{path}"
+        target = files.get_file_from_path(uri)
+        if target is None:
+            raise PluginError(f"{page.file.src_uri}: links to {path}, which is no page")
+        return f'href="{target.url_relative_to(page.file)}{anchor}"'
+
+    return re.sub(r'href="([^":#]+\.(?:md|ipynb))(#[^"]*)?"', to_page, html)
 
 
 def commands() -> str:
