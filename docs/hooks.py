@@ -3,8 +3,11 @@
 import argparse
 import json
 import re
+from html import unescape
+from pathlib import Path
 from typing import Any
 
+from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
@@ -19,14 +22,31 @@ def on_files(files, config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Links to files of the repository beside the documents become their names: the site stands alone."""
-    return re.sub(r"\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", markdown)
+    """Links to files of the repository beside the documents become their names: the site stands alone. Links that are
+    called by the name of a document get its title."""
+    markdown = re.sub(r"\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", markdown)
+    folder = Path(config["docs_dir"])
+    return re.sub(r"\[([\w/]+\.md)\](?=\(\1[)#])", lambda match: f"[{_title(folder / match[1])}]", markdown)
+
+
+def _title(document):
+    first = document.read_text(encoding="utf-8").partition("\n")[0] if document.is_file() else ""
+    return first.removeprefix("# ") if first.startswith("# ") else document.name
 
 
 def on_page_content(html, page, config, files):
-    """Links of a notebook lead from the folder ``examples``, where it lies; here they lead to pages."""
-    if not page.file.src_uri.endswith(".ipynb"):
-        return html
+    """Links of notebooks lead to pages. Formulas, which Arithmatex marks, become MathML: browsers show it without a
+    script."""
+    if page.file.src_uri.endswith(".ipynb"):
+        return _with_pages_linked(html, page, files)
+    for mark, (start, stop), display in (("div", r"[]", "block"), ("span", r"()", "inline")):
+        pattern = rf'<{mark} class="arithmatex">\\\{start}(.*?)\\\{stop}</{mark}>'
+        html = re.sub(pattern, lambda match, d=display: convert(unescape(match[1]), display=d), html, flags=re.DOTALL)
+    return html
+
+
+def _with_pages_linked(html, page, files):
+    """Those of a notebook start from the folder ``examples``, where it lies."""
 
     def to_page(match):
         path, anchor = match.groups(default="")
