@@ -8,8 +8,8 @@ import numpy as np
 
 # Neighbours of a point among which is the one behind the nearest wall.
 _NEIGHBOURS = 8
-# Deformation of the lattice, and where its points lie, in shares of the distance of two.
-_BEND, _JITTER = 0.25, 0.7
+# Where the points of the lattice lie, in shares of the distance of two.
+_JITTER = 0.7
 # Widths of what is stained, as standard deviations in pixels.
 _WALL, _SHEET = 1.0, 1.2
 # Brightness of the cell bodies, and of what lies below an epithelium, where its walls have 1.
@@ -24,13 +24,16 @@ _LABELLED = 2.0
 MEMBRANE, INSIDE = 0, 255
 
 
-def grow_cells(shape: tuple[int, ...], size: tuple[float, ...], seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def grow_cells(
+    shape: tuple[int, ...], size: tuple[float, ...], seed: int = 0, bend: float = 0.25
+) -> tuple[np.ndarray, np.ndarray]:
     """Cells that fill an image, and how far it is from each pixel to the next wall.
 
     Args:
         shape: of the image, YX or ZYX.
         size: mean size of a cell along each axis, in pixels.
         seed: the same one gives the same cells.
+        bend: standard deviation of the deformation, in shares of a cell; 0 leaves the walls straight.
 
     Returns:
         Number of the cell at each pixel, from 0; and the distance to its nearest wall, float32, in pixels of the last
@@ -45,8 +48,8 @@ def grow_cells(shape: tuple[int, ...], size: tuple[float, ...], seed: int = 0) -
     points = lattice + _JITTER * (rng.random(lattice.shape) - 0.5)
     places = np.stack(np.meshgrid(*(np.arange(n) / s for n, s in zip(shape, size, strict=True)), indexing="ij"), -1)
     for axis in range(len(shape)):
-        bend = gaussian_filter(rng.normal(size=shape), [0.5 * s for s in size], mode="wrap")
-        places[..., axis] += _BEND * bend / max(bend.std(), 1e-12)
+        deformation = gaussian_filter(rng.normal(size=shape), [0.5 * s for s in size], mode="wrap")
+        places[..., axis] += bend * deformation / max(deformation.std(), 1e-12)
     distances, found = cKDTree(points).query(places.reshape(-1, len(shape)), k=min(_NEIGHBOURS, len(points)))
     own = points[found[:, 0]]
     # To the plane half way between two points.
@@ -88,7 +91,7 @@ def epithelium(shape: tuple[int, int, int], seed: int = 0) -> tuple[np.ndarray, 
     from scipy.ndimage import gaussian_filter
 
     rng = np.random.default_rng([seed, 2])
-    cells, wall = grow_cells(shape[1:], (20, 20), seed)
+    cells, wall = grow_cells(shape[1:], (20, 20), seed, bend=0.12)
     bodies = rng.uniform(0, 2 * _BODY, cells.max() + 1)[cells]
     sheet = _scaled(np.maximum(_profile(wall, _WALL), bodies))
     height = gaussian_filter(rng.normal(size=shape[1:]), 24, mode="wrap")
