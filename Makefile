@@ -11,7 +11,7 @@ PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reord
 BENCHMARKS := attention_operator sparse_attention networks overhead pipeline
 MEASURED := benchmarks/results
 
-.PHONY: quickstart install lint test test-all test-jax legacy bench site clean
+.PHONY: quickstart install lint test test-all test-jax legacy bench notebooks site clean
 
 quickstart: $(VENV)/installed
 	$(VENV)/bin/aeanet quickstart
@@ -55,6 +55,10 @@ bench: $(VENV)/installed
 		cat $(MEASURED)/$$name.md; \
 	done
 	cat $(BENCHMARKS:%=$(MEASURED)/%.md) > $(MEASURED)/tables.md
+
+# The notebooks with their results, about a minute each on two cores.
+notebooks: $(VENV)/installed
+	$(VENV)/bin/python examples/execute.py
 
 # The documentation, with references made from the code, as pages that need no network.
 site: $(VENV)/installed

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
 GENERATED = {"commands.md": "commands", "settings.md": "settings"}
@@ -34,11 +35,28 @@ def _title(document):
 
 
 def on_page_content(html, page, config, files):
-    """Formulas, which Arithmatex marks, become MathML: browsers show it without a script."""
+    """Links of notebooks lead to pages. Formulas, which Arithmatex marks, become MathML: browsers show it without a
+    script."""
+    if page.file.src_uri.endswith(".ipynb"):
+        return _with_pages_linked(html, page, files)
     for mark, (start, stop), display in (("div", r"[]", "block"), ("span", r"()", "inline")):
         pattern = rf'<{mark} class="arithmatex">\\\{start}(.*?)\\\{stop}</{mark}>'
         html = re.sub(pattern, lambda match, d=display: convert(unescape(match[1]), display=d), html, flags=re.DOTALL)
     return html
+
+
+def _with_pages_linked(html, page, files):
+    """Those of a notebook start from the folder ``examples``, where it lies."""
+
+    def to_page(match):
+        path, anchor = match.groups(default="")
+        uri = path.removeprefix("../docs/") if path.startswith("../docs/") else f"tutorials/{path}"
+        target = files.get_file_from_path(uri)
+        if target is None:
+            raise PluginError(f"{page.file.src_uri}: links to {path}, which is no page")
+        return f'href="{target.url_relative_to(page.file)}{anchor}"'
+
+    return re.sub(r'href="([^":#]+\.(?:md|ipynb))(#[^"]*)?"', to_page, html)
 
 
 def commands() -> str:

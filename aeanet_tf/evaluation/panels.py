@@ -31,6 +31,7 @@ def prediction_panels(
     gt: np.ndarray,
     scores: Mapping[str, Mapping[str, float]] | None = None,
     title: str = "",
+    one_scale: bool = False,
 ) -> "Figure":
     """Input, predictions of several methods and ground truth, each with an enlarged area; error maps below.
 
@@ -42,12 +43,13 @@ def prediction_panels(
         scores: dict of the method's name, and ``"input"``, to ``{"psnr": dB, "ssim": ...}``, as
             `aeanet_tf.evaluation.protocols` computes them; shown below the names, those that there are.
         title: above the figure.
+        one_scale: whether the input has the unit of the ground truth, too, and is shown on its range.
 
     Returns:
         A ``matplotlib.figure.Figure``. Predictions and ground truth share the range of the ground truth's percentiles
-        1 and 99.8; the input, which may have another unit, has its own. Error maps are ``|prediction - gt|`` on one
-        scale, from 0 to percentile 99.5 of all of them. Axes are labelled ``input``, the names of the methods,
-        ``truth``, and ``error NAME``.
+        1 and 99.8; the input, which may have another unit, has its own unless ``one_scale``. Error maps are
+        ``|prediction - gt|`` on one scale, from 0 to percentile 99.5 of all of them. Axes are labelled ``input``, the
+        names of the methods, ``truth``, and ``error NAME``.
 
     Raises:
         InputError: no prediction, or arrays that are not 2D of one shape.
@@ -59,7 +61,8 @@ def prediction_panels(
     zoom = (*busiest(gt, size), *size)
     figure, axes = _two_rows(gt.shape, len(predictions) + 2, title)
     shared = limits([gt])
-    shown = {"input": (low, limits([low])), **{name: (image, shared) for name, image in predictions.items()}}
+    own = shared if one_scale else limits([low])
+    shown = {"input": (low, own), **{name: (image, shared) for name, image in predictions.items()}}
     shown["ground truth"] = (gt, shared)
     for cell, (name, (image, bounds)) in zip(axes[0], shown.items(), strict=True):
         cell.set_label("truth" if name == "ground truth" else name)

@@ -33,6 +33,7 @@ def slice_panels(
     gt: Mapping[str, np.ndarray],
     captions: Mapping[str, str],
     title: str = "",
+    one_scale: bool = False,
 ) -> "Figure":
     """Input, predictions of several methods and ground truth in columns; the slices in z, y and x in rows.
 
@@ -41,10 +42,12 @@ def slice_panels(
         predictions: method -> the same of its prediction, in the unit of ``gt``.
         captions: method -> what stands below its name.
         title: above the figure.
+        one_scale: whether the input has the unit of the ground truth, too, and is shown on its range.
 
     Returns:
-        A ``matplotlib.figure.Figure``. The input is shown between percentiles 1 and 99.8 of its slices, all else
-        between those of the ground truth's. Axes are labelled ``z input``, ``z METHOD``, ``z truth`` and so on.
+        A ``matplotlib.figure.Figure``. The input is shown between percentiles 1 and 99.8 of its slices, all else, and
+        with ``one_scale`` the input too, between those of the ground truth's. Axes are labelled ``z input``,
+        ``z METHOD``, ``z truth`` and so on.
 
     Raises:
         InputError: a prediction with slices of other shapes than the ground truth's.
@@ -56,7 +59,8 @@ def slice_panels(
             if slices[axis].shape != gt[axis].shape:
                 found, expected = slices[axis].shape, gt[axis].shape
                 raise InputError(f"{name}: found a slice in {axis} of shape {found}, expected the truth's {expected}")
-    shared, own = limits(list(gt.values())), limits(list(low.values()))
+    shared = limits(list(gt.values()))
+    own = shared if one_scale else limits(list(low.values()))
     columns = {"input": (low, own), **{name: (slices, shared) for name, slices in predictions.items()}}
     columns["ground truth"] = (gt, shared)
     ratios = [gt[axis].shape[0] / gt[axis].shape[1] for axis in AXES]

@@ -102,6 +102,8 @@ def test_prediction_panels():
     ranges = {name: cell.images[0].get_clim() for name, cell in axes.items() if cell.images}
     assert ranges["error U-Net"] == ranges["error AEANet"] == pytest.approx((0, 0.5))
     assert ranges["U-Net"] == ranges["AEANet"] == ranges["truth"] != ranges["input"]
+    shared = by_label(prediction_panels(low, predictions, gt, one_scale=True))
+    assert shared["input"].images[0].get_clim() == shared["zoom input"].images[0].get_clim() == ranges["truth"]
 
 
 def test_panels_that_do_not_fit():

@@ -33,6 +33,8 @@ def test_every_slice_is_drawn_and_predictions_share_the_scale_of_the_truth(tmp_p
     values = np.concatenate([part.ravel() for part in gt.values()])
     assert scales["a"] == scales["truth"] == {tuple(np.percentile(values, (1, 99.8)))} != scales["input"]
     assert axes["z a"].get_title() == "a\nr 0.9" and axes["z truth"].get_title() == "ground truth"
+    shared = slice_panels(low, {"a": gt}, gt, {}, one_scale=True)
+    assert {tuple(cell.images[0].get_clim()) for cell in shared.axes} == scales["truth"]
     save_figure(figure, tmp_path / "a.png", dpi=40)
     assert imread(tmp_path / "a.png")[..., :3].std() > 5
 
