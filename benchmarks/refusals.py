@@ -2,8 +2,8 @@
 
 Each command is given one thing that is wrong, in a temporary folder with an image, a stack of sections, and the folders
 of four small models as training leaves them. Commands run one after the other; the least of --rounds counts, since a
-first start reads the libraries from disk. Processor time is that of all threads; other work on the machine stretches the
-clock's seconds and hardly these.
+first start reads the libraries from disk. Processor time is that of all threads; other work on the machine stretches
+the seconds of the clock and hardly these.
 
     python benchmarks/refusals.py [--rounds 3]
 """

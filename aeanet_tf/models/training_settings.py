@@ -43,7 +43,19 @@ class CosineSection(Section):
 
 
 class PlateauSection(Section):
-    """The arguments of Keras's ``ReduceLROnPlateau``; ``epsilon`` is an earlier name of ``min_delta``."""
+    """The arguments of Keras's ``ReduceLROnPlateau``.
+
+    Attributes:
+        monitor: name of the value that has to fall.
+        factor: what the learning rate is multiplied by.
+        patience: validations without an improvement before that.
+        verbose: whether it is printed.
+        mode: whether lower or higher is better; "auto" goes by the name.
+        min_delta: a change by less is no improvement.
+        epsilon: an earlier name of ``min_delta``.
+        cooldown: validations after a reduction in which nothing is counted.
+        min_lr: the learning rate falls no lower.
+    """
 
     monitor: Annotated[str, Field(min_length=1)] = "val_loss"
     factor: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -58,7 +70,12 @@ class PlateauSection(Section):
 
 class EarlyStoppingSection(Section):
     """Training ends when the lowest validation loss is ``patience`` validations old; a loss counts as lower where it is
-    so by more than ``min_delta``."""
+    so by more than ``min_delta``.
+
+    Attributes:
+        patience: validations that may pass without a lower loss.
+        min_delta: how much lower a loss has to be.
+    """
 
     patience: Count
     min_delta: NonNegativeFloat = 0.0
