@@ -1,7 +1,6 @@
 """Run configurations say what is wrong with them: the file, the field, what was found."""
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -379,8 +378,6 @@ def test_the_network_of_no_preset_is_one_everywhere():
     defaults = {AEANetConfig(axes).preset for axes in ("YX", "ZYX")}
     assert defaults == {RunConfig.model_validate({"model": {"name": "m", "axes": "ZYX"}, "data": {"kind": "sample"},
                                                   "training": {"patch_size": [8, 8, 8]}}).model.preset}  # fmt: skip
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert f"| `{defaults.pop()}` | images and volumes (default for `YX` and `ZYX`)" in readme
 
 
 # The fields of the section as every configuration had them whatever its kind.
