@@ -208,16 +208,19 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _filled_in(self):
-        """What is not given is what the configurations of models have, too."""
+        """What is not given is what the configurations of models have, too; it does not count as set."""
         data, model, training = self.data, self.model, self.training
         kind = SEGMENTATION if data.segments else INTERPOLATION if data.interpolates else RESTORATION
         if "preset" not in model.model_fields_set:
             self.model = model.model_copy(update={"preset": PRESETS[kind]})
+            self.model.model_fields_set.discard("preset")
         given = training.model_dump(exclude_unset=True)
         for name in ("loss", "learning_rate", "kernel_l2"):
             if given.get(name) is None:
                 given.pop(name, None)
-        self.training = TrainingSection(**{**default_settings(kind, given, model.probabilistic), **given})
+        defaults = default_settings(kind, given, model.probabilistic)
+        self.training = TrainingSection(**{**defaults, **given})
+        self.training.model_fields_set.difference_update(defaults)
         return self
 
     @model_validator(mode="after")

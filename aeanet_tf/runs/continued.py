@@ -1,13 +1,34 @@
-"""Trainings that are given more steps: finished ones that go on, interrupted ones that end later."""
+"""Trainings that go on: as they were begun, where defaults have changed since; with more steps."""
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import read_fields
 from aeanet_tf.models.folder import weight_files
+from aeanet_tf.models.training_settings import SCHEDULES
 from aeanet_tf.runs.config import is_same_run, load_run
 from aeanet_tf.training import FINISHED_FILE, ResumableState, finished_steps, noted_divergence
 
 # What may differ from the training that goes on.
 _LENGTH = ("steps", "epochs", "steps_per_epoch", "early_stopping")
+
+
+def as_begun(config, found):
+    """A configuration with what it does not name as it was when the training was begun that goes on.
+
+    Args:
+        config: a `RunConfig`.
+        found: that of the training, ``None`` where there is none.
+
+    Returns:
+        ``config`` where the two differ in what is named, or in what has no default that could have changed.
+    """
+    if found is None:
+        return config
+    settings = {"loss", "kernel_l2", "learning_rate", "clip_norm", *SCHEDULES} - config.training.model_fields_set
+    taken = {name: getattr(found.training, name) for name in settings}
+    preset = config.model.preset if "preset" in config.model.model_fields_set else found.model.preset
+    model, training = config.model.model_copy(update={"preset": preset}), config.training.model_copy(update=taken)
+    begun = config.model_copy(update={"model": model, "training": training})
+    return config if differing(found, begun) else begun
 
 
 def continued(folder, config):

@@ -14,7 +14,7 @@ from aeanet_tf.models.training_length import prepared_state
 from aeanet_tf.models.training_run import locked_for_training
 from aeanet_tf.networks import as_spec, build_network
 from aeanet_tf.runs.config import is_same_run, load_run, save_run
-from aeanet_tf.runs.continued import continued, differing
+from aeanet_tf.runs.continued import as_begun, continued, differing
 from aeanet_tf.runs.held_out import held_out_files, say_held_out
 from aeanet_tf.runs.image_data import (
     load_folders,
@@ -168,6 +168,8 @@ def train_run(config, overwrite=False, verbose=1, wait=False, go_on=False):
     """
     folder = Path(config.model.basedir) / config.model.name
     with folder_made(folder), locked_for_training(folder, wait) as killed:
+        if not overwrite:
+            config = as_begun(config, load_run(folder))
         if go_on:
             config = continued(folder, config)
             if config is None:
@@ -272,7 +274,7 @@ def is_unfinished(folder, config):
     """Whether a model folder holds a training of this very run that the same command goes on with, or finishes."""
     state = ResumableState(Path(folder) / "resume")
     there = state.path.is_file() or was_finished(folder, config)
-    return there and is_same_run(load_run(folder), config)
+    return there and is_same_run(load_run(folder), as_begun(config, load_run(folder)))
 
 
 def was_finished(folder, config, killed=None):

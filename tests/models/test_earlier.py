@@ -47,8 +47,11 @@ def test_an_earlier_model_predicts_the_same(workplace):
 def test_an_earlier_training_goes_on(workplace):
     write_pairs(workplace / "data" / "train" / "low", workplace / "data" / "train" / "GT")
     (first,) = read_history("models/m/history.csv")
+    # Its configuration names no schedule, which was a constant rate then and is a cosine now.
+    assert load_run_config("run.json").training.learning_rate_cosine is not None
     train_run(load_run_config("run.json", ["data.root=data"]), verbose=0)
     assert read_history("models/m/history.csv")[0] == first
+    assert load_run_config("models/m/run.json").training.learning_rate_cosine is None
     model = load_model("models/m")
     model.load_weights("weights_last.h5")
     with np.load(EARLIER / "predictions.npz") as expected:
