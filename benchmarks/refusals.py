@@ -3,9 +3,9 @@
 Each command is given one thing that is wrong, in a temporary folder with an image, a stack of sections, and the folders
 of four small models as training leaves them. Commands run one after the other; the least of --rounds counts, since a
 first start reads the libraries from disk. Processor time is that of all threads; other work on the machine stretches
-the seconds of the clock and hardly these.
+the clock's seconds and hardly these.
 
-    python benchmarks/refusals.py [--rounds 3]
+    python benchmarks/refusals.py [--rounds 3] [--only predict]
 """
 
 import argparse
@@ -51,11 +51,14 @@ def main(argv=None):
     """Measure all, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
+    parser.add_argument("--only", default="", metavar="TEXT", help="those whose name has this in it, such as predict")
     options = parser.parse_args(argv)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         make_workplace(Path(folder))
         for name, arguments in COMMANDS.items():
+            if options.only not in name:
+                continue
             runs = [refused(arguments, folder) for _ in range(options.rounds)]
             clock, processor, said = zip(*runs, strict=True)
             rows.append([name, f"{min(clock):.2f}", f"{min(processor):.2f}", said[0]])

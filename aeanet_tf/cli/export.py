@@ -76,8 +76,8 @@ def _check_output(path, file_format):
     if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
         reason = errno.EACCES if there.is_dir() else errno.ENOTDIR
         raise WriteError(f"{path}: cannot be written ({os.strerror(reason)})")
-    # A SavedModel is one.
-    if path.is_dir() and file_format != "savedmodel":
+    # A SavedModel is one; other names are given the ending of the format.
+    if path.is_dir() and path.suffix and file_format != "savedmodel":
         raise InputError(f"--output: {path}: found a folder, expected the name of a file to write")
 
 

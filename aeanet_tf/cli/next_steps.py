@@ -2,6 +2,8 @@
 
 import shlex
 
+from aeanet_tf.errors import escaped
+
 
 def command_line(*words):
     """The words as one line that a shell reads as these words."""
@@ -15,4 +17,5 @@ def say_next(*commands):
         commands: lines as `command_line` gives them, in the order of use.
     """
     for command in commands:
-        print(f"next: {command}")
+        # Names may hold what moves a terminal's cursor.
+        print(f"next: {escaped(command)}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, escaped
 from aeanet_tf.evaluation.figures import COLOURS, limits, save_figure, shortened
 from aeanet_tf.evaluation.panels import CLASS_COLOURS, busiest
 from aeanet_tf.evaluation.reduced import reduced_plane
@@ -97,7 +97,7 @@ def write_preview(path: str | Path, image: Image, prediction: Image, *, labels: 
     Raises:
         InputError: an image that cannot be read, or a file that cannot be written.
     """
-    name = "" if image.path is None else shortened(Path(image.path).name, 100)
+    name = "" if image.path is None else shortened(escaped(Path(image.path).name), 100)
     save_figure(preview_figure(image, prediction, labels=labels, title=name), path, dpi=_DPI)
 
 

@@ -97,7 +97,7 @@ REFUSED = [
     (["export", "--model", "empty", "--format", "fiji"], "empty: the model folder has no config.json"),
     (["export", "--model", "damaged", "--format", "fiji"], "weights_best.h5 holds no weights"),
     (["export", *MODEL, "--format", "fiji", "--output", "bad.tif/a.zip"], "bad.tif/a.zip: cannot be written"),
-    (["export", *MODEL, "--format", "fiji", "--output", "in"], "--output: in: found a folder"),
+    (["export", *MODEL, "--format", "fiji", "--output", "in.zip"], "--output: in.zip: found a folder"),
     (["export", *MODEL, *BIOIMAGEIO, "--test-image", "none.tif"], "none.tif"),
     (["export", *MODEL, *BIOIMAGEIO, "--test-image", "stack.tif"], "stack.tif: found axes ZYX, expected YX"),
     (["explain", *MODEL, "--input", "none.tif", "--output", "out"], "none.tif"),
@@ -121,7 +121,7 @@ def test_what_can_be_refused_is_refused_without_tensorflow(tmp_path, monkeypatch
     """All in one process: what one of them imported, the next would show."""
     monkeypatch.chdir(tmp_path)
     write_config(tmp_path / "c.json")
-    for folder in ("in", "empty", "other", "kept"):
+    for folder in ("in", "empty", "other", "kept", "in.zip"):
         (tmp_path / folder).mkdir()
     (tmp_path / "other" / "config.json").write_text("{}")
     _stored_model(tmp_path / "model")
