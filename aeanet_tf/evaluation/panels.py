@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _WIDTH = 2.6
 _ZOOM_COLOUR = COLOURS[4]
 # The first class, the background of most images, then those that any colour vision tells apart.
-_CLASS_COLOURS = ("#000000", *COLOURS)
+CLASS_COLOURS = ("#000000", *COLOURS)
 # Grey of the darkest pixel below a map of errors: light enough for black to be seen on it.
 _FADED = 0.62
 _LEGEND = "On the right: where it is wrong,\nby the true class"
@@ -169,9 +169,9 @@ def label_panels(
         InputError: no prediction, arrays that are not 2D of one shape, a value that is not of ``classes``, or more than
             8 classes.
     """
-    if len(classes) > len(_CLASS_COLOURS):
+    if len(classes) > len(CLASS_COLOURS):
         raise InputError(
-            f"classes: found {len(classes)}, expected at most {len(_CLASS_COLOURS)}, which colours tell apart"
+            f"classes: found {len(classes)}, expected at most {len(CLASS_COLOURS)}, which colours tell apart"
         )
     image = np.asarray(image)
     shown = {"ground truth": np.asarray(truth), **{name: np.asarray(array) for name, array in predictions.items()}}
@@ -206,9 +206,9 @@ def _draw_labels(axes, image, shown, captions):
 
     dark, bright = limits([image])
     axes[0].imshow(image, cmap="gray", vmin=dark, vmax=bright)
-    colours = ListedColormap(_CLASS_COLOURS)
+    colours = ListedColormap(CLASS_COLOURS)
     for cell, indices in zip(axes[1:], shown.values(), strict=True):
-        cell.imshow(indices, cmap=colours, vmin=-0.5, vmax=len(_CLASS_COLOURS) - 0.5, interpolation="nearest")
+        cell.imshow(indices, cmap=colours, vmin=-0.5, vmax=len(CLASS_COLOURS) - 0.5, interpolation="nearest")
     for cell, name in zip(axes, ["input", *shown], strict=True):
         cell.set_label("truth" if name == "ground truth" else name)
         cell.set_title(name, fontsize=10)
@@ -222,7 +222,7 @@ def _draw_wrong(axes, image, shown):
     truth = shown["ground truth"]
     dark, bright = limits([image])
     grey = _FADED + (1 - _FADED) * np.clip((image - dark) / (bright - dark), 0, 1)
-    colours = np.array([to_rgb(colour) for colour in _CLASS_COLOURS])
+    colours = np.array([to_rgb(colour) for colour in CLASS_COLOURS])
     for cell, (name, indices) in zip(axes[1:], shown.items(), strict=True):
         if name == "ground truth":
             continue
@@ -241,6 +241,6 @@ def _draw_legend(axes, names, shape):
         cell.set_axis_off()
         cell.set_box_aspect(shape[0] / shape[1])
     axes[1].set_label("classes")
-    patches = [Patch(color=colour, label=name) for colour, name in zip(_CLASS_COLOURS, names, strict=False)]
+    patches = [Patch(color=colour, label=name) for colour, name in zip(CLASS_COLOURS, names, strict=False)]
     legend = axes[1].legend(handles=patches, loc="center", fontsize=10, frameon=False, title=_LEGEND)
     legend.get_title().set_multialignment("center")

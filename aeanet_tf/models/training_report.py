@@ -22,6 +22,7 @@ from aeanet_tf.reports.facts import (
 )
 from aeanet_tf.reports.page import PAGE, write_report
 from aeanet_tf.training import read_history
+from aeanet_tf.training.copies import shared_images
 from aeanet_tf.training.prefetching import usable_cores
 
 logger = logging.getLogger("aeanet_tf")
@@ -53,7 +54,8 @@ class TrainingReport(keras.callbacks.Callback):
         self.owner, self.sampler, self.validation, self.names = model, sampler, validation, names
         self.pixel_size, self.unit = dict(pixel_size or {}), unit
         self.started, self.spent, self.lowest = time.monotonic(), 0.0, math.inf
-        self.examples = self.shown = self.findings = self.baselines = None
+        self.examples = self.shown = self.findings = self.baselines = self.of_data = None
+        self.stale = False
 
     def on_train_begin(self, logs=None):
         """Look at the data, once."""
@@ -61,21 +63,28 @@ class TrainingReport(keras.callbacks.Callback):
             started = time.monotonic()
             self.examples = _training_examples(self.owner.config, self.sampler.pairs, self.names[0])
             self.shown = _ShownImages(self.owner, self.validation, self.names[1], self.sampler.positions)
+            self.copies = _copies(self.owner, self.sampler.pairs, self.validation.pairs)
             self.spent += time.monotonic() - started
 
     def on_epoch_end(self, epoch, logs=None):
         """Predict the images shown, and renew the report."""
         loss = float((logs or {}).get("val_loss", math.nan))
         # What diverged predicts nothing to look at.
-        if not math.isfinite(loss) or self.spent > _SHARE * (time.monotonic() - self.started):
+        self.stale = math.isfinite(loss)
+        if not self.stale or self.spent > _SHARE * (time.monotonic() - self.started):
             return
-        started = time.monotonic()
+        started, self.stale = time.monotonic(), False
         self.shown.predict("last")
         if loss < self.lowest:
             self.lowest = loss
             self.shown.keep_best()
         self._write(running=True)
         self.spent += time.monotonic() - started
+
+    def on_train_end(self, logs=None):
+        """Predict by the last weights, where the last epochs were not looked at."""
+        if self.stale:
+            self.shown.predict("last")
 
     def finish(self):
         """Write the report of the ended training; the network has its best weights, if there are any."""
@@ -92,13 +101,14 @@ class TrainingReport(keras.callbacks.Callback):
     def _write(self, running):
         facts = self._facts(running)
         if facts.kind == SEGMENTATION:
-            facts.scores = segmentation_scores(facts.shown)
+            facts.scores = segmentation_scores(facts.shown, facts.classes)
         else:
             # Which no epoch changes.
             self.baselines = baseline_scores(facts.shown) if self.baselines is None else self.baselines
             facts.scores = restoration_scores(facts.shown, self.baselines)
         try:
             self.findings = write_report(self.owner.logdir, facts)
+            self.of_data = facts.of_data
         except WriteError as error:
             logger.warning("%s", error)
 
@@ -119,6 +129,9 @@ class TrainingReport(keras.callbacks.Callback):
             self._lines(),
             _commands(self.owner),
             running,
+            pixels=(_pixels(self.sampler.pairs), self.validation.image_count * math.prod(self.validation.size)),
+            copies=self.copies,
+            of_data=self.of_data,
         )
 
     def _lines(self):
@@ -159,6 +172,16 @@ def _hardware():
     if devices:
         return ", ".join(tf.config.experimental.get_device_details(d).get("device_name", d.name) for d in devices)
     return f"processor ({platform.machine()}, {usable_cores()} cores), no GPU"
+
+
+def _pixels(pairs):
+    return sum(map(math.prod, pairs.shapes))
+
+
+def _copies(model, train, held):
+    """Number of images to validate on that are there to train on, too, or have a truth that is."""
+    sides = [(train.x, held.x), *([(train.y, held.y)] if _kind(model) == RESTORATION else [])]
+    return max(len(shared_images(*side)) for side in sides)
 
 
 def _training_examples(config, pairs, names):
