@@ -101,7 +101,7 @@ def test_of_more_classes_than_colours_the_last_share_one():
     of = facts(SEGMENTATION, classes={i: f"class {i}" for i in range(12)})
     figure = example_figure(Example("a", labels.astype("float32"), labels, best=labels, last=0 * labels), of, {})
     (legend,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
-    assert [text.get_text() for text in legend.get_texts()] == [*(f"class {i}" for i in range(8)), "others"]
+    assert [text.get_text() for text in legend.get_texts()] == [*(f"class {i}" for i in range(7)), "others"]
     said = [axes.get_xlabel() for axes in figure.axes if axes.get_label().startswith("wrong")]
     assert said[0] == "0.00 % of pixels wrong" and said[1].startswith("91.67 %")
 
