@@ -25,6 +25,7 @@ from aeanet_tf.reports.facts import (
 )
 from aeanet_tf.reports.page import PAGE, write_report
 from aeanet_tf.training import read_history
+from aeanet_tf.training.copies import shared_images
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -56,7 +57,8 @@ class TrainingReport(keras.callbacks.Callback):
         self.owner, self.sampler, self.validation, self.names = model, sampler, validation, names
         self.pixel_size, self.unit, self.ended = dict(pixel_size or {}), unit, ended
         self.started, self.spent, self.lowest = time.monotonic(), 0.0, math.inf
-        self.examples = self.shown = self.findings = self.baselines = None
+        self.examples = self.shown = self.findings = self.baselines = self.of_data = None
+        self.stale = False
 
     def on_train_begin(self, logs=None):
         """Look at the data, once."""
@@ -64,21 +66,28 @@ class TrainingReport(keras.callbacks.Callback):
             started = time.monotonic()
             self.examples = _training_examples(self.owner.config, self.sampler.pairs, self.names[0])
             self.shown = ShownImages(self.owner, self.validation, self.names[1], self.sampler.positions)
+            self.copies = _copies(self.owner, self.sampler.pairs, self.validation.pairs)
             self.spent += time.monotonic() - started
 
     def on_epoch_end(self, epoch, logs=None):
         """Predict the images shown, and renew the report."""
         loss = float((logs or {}).get("val_loss", math.nan))
         # What diverged predicts nothing to look at.
-        if not math.isfinite(loss) or self.spent > _SHARE * (time.monotonic() - self.started):
+        self.stale = math.isfinite(loss)
+        if not self.stale or self.spent > _SHARE * (time.monotonic() - self.started):
             return
-        started = time.monotonic()
+        started, self.stale = time.monotonic(), False
         self.shown.predict("last")
         if loss < self.lowest:
             self.lowest = loss
             self.shown.keep_best()
         self._write(running=True)
         self.spent += time.monotonic() - started
+
+    def on_train_end(self, logs=None):
+        """Predict by the last weights, where the last epochs were not looked at."""
+        if self.stale:
+            self.shown.predict("last")
 
     def finish(self):
         """Write the report of the ended training; the network has its best weights, if there are any."""
@@ -95,13 +104,14 @@ class TrainingReport(keras.callbacks.Callback):
     def _write(self, running):
         facts = self._facts(running)
         if facts.kind == SEGMENTATION:
-            facts.scores = segmentation_scores(facts.shown)
+            facts.scores = segmentation_scores(facts.shown, facts.classes)
         else:
             # Which no epoch changes.
             self.baselines = baseline_scores(facts.shown) if self.baselines is None else self.baselines
             facts.scores = restoration_scores(facts.shown, self.baselines)
         try:
             self.findings = write_report(self.owner.logdir, facts)
+            self.of_data = facts.of_data
         except WriteError as error:
             logger.warning("%s", error)
 
@@ -122,6 +132,9 @@ class TrainingReport(keras.callbacks.Callback):
             self._lines(),
             [shlex.join(words) for words in commands_after_training(self.owner)],
             running,
+            pixels=(_pixels(self.sampler.pairs), self.validation.image_count * math.prod(self.validation.size)),
+            copies=self.copies,
+            of_data=self.of_data,
         )
 
     def _lines(self):
@@ -144,6 +157,16 @@ class TrainingReport(keras.callbacks.Callback):
 
 def _kind(model):
     return SEGMENTATION if model.segments else INTERPOLATION if model.interpolates else RESTORATION
+
+
+def _pixels(pairs):
+    return sum(map(math.prod, pairs.shapes))
+
+
+def _copies(model, train, held):
+    """Number of images to validate on that are there to train on, too, or have a truth that is."""
+    sides = [(train.x, held.x), *([(train.y, held.y)] if _kind(model) == RESTORATION else [])]
+    return max(len(shared_images(*side)) for side in sides)
 
 
 def _training_examples(config, pairs, names):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,6 +10,20 @@ from aeanet_tf.evaluation.baselines import choose_filters
 from aeanet_tf.evaluation.protocols import care_psnr
 
 RESTORATION, SEGMENTATION, INTERPOLATION = "restoration", "segmentation", "interpolation"
+
+
+class Finding(NamedTuple):
+    """``title``, a few words; ``text``, what was measured and what to do about it."""
+
+    title: str
+    text: str
+
+
+class DataPart(NamedTuple):
+    """What a report says of its data, which no training changes: findings, and pictures (PNG)."""
+
+    findings: list[Finding]
+    pictures: list[bytes]
 
 
 @dataclass
@@ -21,7 +35,6 @@ class Example:
         input: ``(*spatial)``; of a projection with the axis that the truth lacks; of slices the one before.
         truth: of class indices where the model segments.
         best, last: predictions by the best weights and by those at the end, None where there are none.
-        agreement: of input and truth, once it has been measured: no epoch changes it.
     """
 
     name: str
@@ -29,7 +42,6 @@ class Example:
     truth: np.ndarray
     best: np.ndarray | None = None
     last: np.ndarray | None = None
-    agreement: Any = None
 
     @property
     def flat_input(self) -> np.ndarray:
@@ -55,6 +67,9 @@ class TrainingFacts:
         lines: further facts, name and text.
         commands: what to run next.
         running: whether the training goes on.
+        pixels: of all images to train on and of all to validate on, as far as they are used; None where not known.
+        copies: number of images to validate on that are images to train on.
+        of_data: what `aeanet_tf.reports.page.write_report` says of the data; None lets it look, and leaves it here.
     """
 
     name: str
@@ -71,6 +86,9 @@ class TrainingFacts:
     lines: Mapping[str, str] = field(default_factory=dict)
     commands: Sequence[str] = ()
     running: bool = True
+    pixels: tuple[int, int] | None = None
+    copies: int = 0
+    of_data: DataPart | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -108,13 +126,20 @@ def _with_contrast(shown):
     return [example for example in shown if np.ptp(np.percentile(example.truth, (0.1, 99.9))) > 0]
 
 
-def segmentation_scores(shown: Sequence[Example]) -> dict[str, float]:
-    """Share of pixels of the right class in per cent: of the commonest class everywhere, of best and last weights."""
+def segmentation_scores(shown: Sequence[Example], classes: Mapping[int, str] | None = None) -> dict[str, float]:
+    """Share of pixels of the right class in per cent: of the commonest class everywhere, of best and last weights.
+
+    Args:
+        shown: validation images.
+        classes: name by index, "class" and the index where there is none.
+    """
     if not shown:
         return {}
     truth = np.concatenate([example.truth.ravel() for example in shown])
     values, numbers = np.unique(truth, return_counts=True)
-    scores = {f"class {values[numbers.argmax()]} everywhere": 100 * float(numbers.max()) / truth.size}
+    commonest = int(values[numbers.argmax()])
+    name = (classes or {}).get(commonest, f"class {commonest}")
+    scores = {f"{name} everywhere": 100 * float(numbers.max()) / truth.size}
     for label, name in (("best weights", "best"), ("last weights", "last")):
         predictions = [getattr(example, name) for example in shown]
         if all(prediction is not None for prediction in predictions):

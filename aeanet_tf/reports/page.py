@@ -8,8 +8,8 @@ from pathlib import Path
 from aeanet_tf.evaluation.protocols import PROTOCOLS
 from aeanet_tf.files import replacing, write_text
 from aeanet_tf.reports import pictures
-from aeanet_tf.reports.facts import INTERPOLATION, SEGMENTATION, TrainingFacts
-from aeanet_tf.reports.findings import Finding, findings
+from aeanet_tf.reports.facts import INTERPOLATION, SEGMENTATION, DataPart, Finding, TrainingFacts
+from aeanet_tf.reports.findings import data_findings, training_findings
 
 PAGE, PICTURE = "report.html", "report.png"
 # Below that no SSIM is computed.
@@ -24,7 +24,7 @@ td.number{text-align:right}
 .fine{border-color:#009e73;background:#eef8f4}
 pre{background:#f4f4f4;padding:.7em 1em;overflow-x:auto}
 """
-_FINE = Finding("Nothing suspicious", "None of the checks below found anything. Look at the pictures all the same.")
+_FINE = Finding("Nothing suspicious", "None of the checks found anything. Look at the pictures all the same.")
 
 
 def write_report(folder: str | Path, facts: TrainingFacts) -> list[Finding]:
@@ -32,7 +32,7 @@ def write_report(folder: str | Path, facts: TrainingFacts) -> list[Finding]:
 
     Args:
         folder: of the model.
-        facts: of the training.
+        facts: of the training; ``of_data`` is set where it is None.
 
     Returns:
         The findings, as the page says them.
@@ -40,7 +40,9 @@ def write_report(folder: str | Path, facts: TrainingFacts) -> list[Finding]:
     Raises:
         WriteError: the files cannot be written.
     """
-    found = findings(facts)
+    if facts.of_data is None:
+        facts.of_data = DataPart(data_findings(facts), _of_data(facts))
+    found = [*facts.of_data.findings, *training_findings(facts)]
     shown = [example for example in facts.shown if example.best is not None or example.last is not None]
     panels = [pictures.as_png(pictures.example_figure(example, facts, _scores(example, facts))) for example in shown]
     profiles = [pictures.as_png(pictures.profile_figure(shown[0]))] if shown and facts.kind != SEGMENTATION else []
@@ -52,7 +54,7 @@ def write_report(folder: str | Path, facts: TrainingFacts) -> list[Finding]:
         *_section("Validation images", _caption(facts), panels + profiles),
         _table("Scores", _score_rows(facts), _score_note(facts)),
         *_section("Learning curves", f"A validation every {facts.steps_per_epoch:,} steps.", curves),
-        *_section("What it is trained on", _data_caption(facts), _of_data(facts)),
+        *_section("What it is trained on", _data_caption(facts), facts.of_data.pictures),
         _commands(facts),
         _table("How it was made", facts.lines.items(), ""),
     ]

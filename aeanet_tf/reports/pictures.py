@@ -8,7 +8,7 @@ import numpy as np
 
 from aeanet_tf.evaluation.charts import training_figure
 from aeanet_tf.evaluation.figures import COLOURS, bare, limits, plane, shortened
-from aeanet_tf.evaluation.panels import label_panels, prediction_panels
+from aeanet_tf.evaluation.panels import CLASS_COLOURS, label_panels, prediction_panels
 from aeanet_tf.evaluation.scale_bar import scale_bar
 from aeanet_tf.reports.facts import SEGMENTATION, Example, TrainingFacts
 
@@ -35,8 +35,10 @@ def pairs_figure(examples: Sequence[Example], kind: str, most: int = 6) -> "Figu
     from matplotlib.figure import Figure
 
     chosen = examples[:most]
-    figure = Figure(figsize=(12, 12 / max(4, len(chosen)) * 2 + 0.5), layout="constrained")
-    cells = figure.subplots(2, max(4, len(chosen)), squeeze=False)
+    columns = max(4, len(chosen))
+    aspect = max(np.divide(*example.truth.shape[-2:]) for example in chosen)
+    figure = Figure(figsize=(12, 12 / columns * 2 * min(2.0, max(0.3, aspect)) + 0.6), layout="constrained")
+    cells = figure.subplots(2, columns, squeeze=False)
     for cell in cells.ravel():
         cell.set_axis_off()
     for column, example in enumerate(chosen):
@@ -56,7 +58,11 @@ def pairs_figure(examples: Sequence[Example], kind: str, most: int = 6) -> "Figu
 
 def _show(axes, image, classes=False):
     if classes:
-        axes.imshow(image, cmap="tab10", vmin=-0.5, vmax=9.5, interpolation="nearest")
+        from matplotlib.colors import ListedColormap
+
+        # What is beyond has the last colour.
+        style = {"vmin": -0.5, "vmax": len(CLASS_COLOURS) - 0.5, "interpolation": "nearest"}
+        axes.imshow(image, cmap=ListedColormap(CLASS_COLOURS), **style)
         return
     dark, bright = limits([image])
     axes.imshow(image, cmap="gray", vmin=dark, vmax=bright)
@@ -75,7 +81,8 @@ def intensities_figure(examples: Sequence[Example], kind: str, classes: Mapping[
     if segments:
         shares = [100 * float((truths == index).mean()) for index in classes]
         right.bar(range(len(classes)), shares, color=COLOURS[0])
-        right.set_xticks(range(len(classes)), [shortened(name, 16) for name in classes.values()])
+        names = [shortened(name, 16) for name in classes.values()]
+        right.set_xticks(range(len(classes)), names, rotation=0 if len(classes) < 7 else 90)
         right.set_ylabel("share of pixels (%)")
         right.set_title("classes", fontsize=11)
     else:
@@ -120,20 +127,32 @@ def example_figure(example: Example, facts: TrainingFacts, scores: Mapping[str, 
     where = ", middle plane" if example.truth.ndim == 3 else ""
     title = shortened(example.name, 90) + where
     if facts.kind == SEGMENTATION:
-        return label_panels(image, truth, predictions, dict(facts.classes), title=title)
-    figure = prediction_panels(image, predictions, truth, scores, title)
+        figure = label_panels(image, *_of_few_classes(truth, predictions, dict(facts.classes)), title=title)
+    else:
+        figure = prediction_panels(image, predictions, truth, scores, title)
     size = facts.pixel_size.get("X")
     if size:
-        scale_bar(figure.axes[0], size, facts.unit or "", image.shape)
+        scale_bar(figure.axes[0], size, facts.unit or "", image.shape, below=True)
     return figure
+
+
+def _of_few_classes(truth, predictions, classes):
+    """Truth, predictions and names of classes, the last of them as one where there are more than colours."""
+    most = len(CLASS_COLOURS) - 1
+    if len(classes) <= most + 1:
+        return truth, predictions, classes
+    names = dict(list(classes.items())[:most])
+    return np.minimum(truth, most), {n: np.minimum(i, most) for n, i in predictions.items()}, {**names, most: "others"}
 
 
 def profile_figure(example: Example) -> "Figure":
     """The middle row of a validation image: input, predictions and truth, as the network sees them."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(12, 2.8), layout="constrained")
+    figure = Figure(figsize=(12, 3), layout="constrained")
     axes = figure.subplots()
+    plane_of = ", middle plane" if example.truth.ndim == 3 else ""
+    figure.suptitle(f"middle row of {shortened(example.name, 90)}{plane_of}", fontsize=11)
     lines = {"input": (example.flat_input, "0.75", 1), "ground truth": (example.truth, "k", 2)}
     for name, image, colour in (("last weights", example.last, COLOURS[0]), ("best weights", example.best, COLOURS[1])):
         if image is not None:
@@ -146,10 +165,12 @@ def profile_figure(example: Example) -> "Figure":
     margin = 0.6 * (bright - dark)
     # The input's noise may be many times the signal.
     axes.set_ylim(dark - margin, bright + margin)
-    axes.set_xlabel("x (pixels), middle row")
+    axes.set_xlabel("x (pixels)")
     axes.set_ylabel("intensity")
+    axes.margins(x=0.01)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(fontsize=9, frameon=False, ncols=4, loc="upper right")
+    # Above the lines, which may be anywhere.
+    axes.legend(fontsize=9, frameon=False, ncols=4, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
     return figure
 
 

@@ -262,6 +262,11 @@ class ValidationSet(keras.utils.PyDataset):
         self.batch_size = min(len(self._pairs), max(1, self._limit // math.prod(self.size)))
 
     @property
+    def pairs(self):
+        """The `ImagePairs` that it is made of."""
+        return self._pairs
+
+    @property
     def image_count(self):
         """Number of images."""
         return len(self._pairs)

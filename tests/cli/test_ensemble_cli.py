@@ -82,10 +82,12 @@ def test_several_models_with_their_own_normalisation(folder, workplace, options)
     np.testing.assert_allclose(read_image("out/a_disagreement.tif").array, np.std(both, 0), rtol=1e-3, atol=1e-3)
 
 
-def test_in_several_processes(folder, workplace):
-    """Workers add to the sums in place."""
-    pytest.importorskip("distributed")
-    assert predict([folder / "one"], "--ensemble", "flips", "--workers", "2", "--n-tiles", "2", "2") == 0
+def test_on_a_cluster(folder, workplace):
+    """Workers add to the sums in place; here they are threads, `test_predict_cli` has processes."""
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
+        arguments = ["--ensemble", "flips", "--scheduler", cluster.scheduler_address, "--n-tiles", "2", "2"]
+        assert predict([folder / "one"], *arguments) == 0
     expected = AEANet(None, "one", str(folder)).predict(IMAGE, "YX", ensemble="flips")
     np.testing.assert_allclose(read_image("out/a.tif").array, expected, rtol=1e-4, atol=1e-3)
     assert list(contents(workplace / "out")) == ["a.tif"]

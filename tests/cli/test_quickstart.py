@@ -12,6 +12,7 @@ from skimage.io import imread
 from aeanet_tf.cli.main import main
 from aeanet_tf.cli.quickstart import _report
 from aeanet_tf.datasets.samples import load_sample_pairs
+from aeanet_tf.evaluation import baselines
 from aeanet_tf.evaluation.baselines import Filters, write_filters
 from aeanet_tf.evaluation.lattice import lattice
 from aeanet_tf.io.read import read_image
@@ -35,8 +36,22 @@ def quickstart(*changes):
         return main(["quickstart", "--output", "result", *words])
 
 
+def remembered(function):
+    """A filter that does not filter the same image twice: each call of quickstart looks for the best ones anew."""
+    known = {}
+
+    def filtered(image, *args, **kwargs):
+        key = image.shape, image.tobytes(), args, tuple(sorted(kwargs.items()))
+        if key not in known:
+            known[key] = function(image, *args, **kwargs)
+        return known[key].copy()
+
+    return filtered
+
+
 def test_picture_scores_and_images(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(baselines, "denoise_nl_means", remembered(baselines.denoise_nl_means))
     assert quickstart() == 0
     expected = {f"{kind}/sample_0.tif" for kind in ("low", "GT", "prediction")}
     assert set(contents(Path("result"))) == expected | {"quickstart.png", "scores.csv"}

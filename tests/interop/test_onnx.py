@@ -7,6 +7,22 @@ from aeanet_tf.interop.onnx import export_onnx
 from tests.interop.example_models import images, make_model, predictions, relative_error
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Model and file of a kind, made once."""
+    pytest.importorskip("tf2onnx")
+    pytest.importorskip("onnxruntime")
+    folder, made = tmp_path_factory.mktemp("written"), {}
+
+    def get(kind):
+        if kind not in made:
+            model = make_model(kind)
+            made[kind] = model, export_onnx(model, folder / f"{kind}.onnx")
+        return made[kind]
+
+    return get
+
+
 @pytest.mark.parametrize(
     "kind",
     [
@@ -19,11 +35,10 @@ from tests.interop.example_models import images, make_model, predictions, relati
         pytest.param("slices", marks=pytest.mark.slow),
     ],
 )
-def test_onnx_runtime_predicts_what_python_predicts(kind, tmp_path):
-    pytest.importorskip("tf2onnx")
+def test_onnx_runtime_predicts_what_python_predicts(kind, written):
     runtime = pytest.importorskip("onnxruntime")
-    model = make_model(kind)
-    session = _session(runtime, export_onnx(model, tmp_path / "m.onnx"))
+    model, path = written(kind)
+    session = _session(runtime, path)
     inputs = images(model)
     for x, expected in zip(inputs, predictions(model, inputs), strict=True):
         (found,) = session.run(["output"], {"input": x[None]})
@@ -101,11 +116,9 @@ def test_a_faulty_file_is_not_written(exported, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_names_and_free_axes(tmp_path):
-    pytest.importorskip("tf2onnx")
+def test_names_and_free_axes(written):
     runtime = pytest.importorskip("onnxruntime")
-    path = export_onnx(make_model("flywing"), tmp_path / "m.onnx")
-    session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = runtime.InferenceSession(written("flywing")[1], providers=["CPUExecutionProvider"])
     (source,), (result,) = session.get_inputs(), session.get_outputs()
     assert (source.name, source.shape) == ("input", ["batch", "z", "y", "x", 1])
     assert (result.name, result.shape) == ("output", ["batch", "y", "x", 1])

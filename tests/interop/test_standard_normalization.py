@@ -38,7 +38,7 @@ def test_a_package_standardises_each_channel_and_leaves_the_output(tmp_path, mon
     assert step.id == "zero_mean_unit_variance" and [str(axis) for axis in step.kwargs.axes] == ["y", "x"]
     assert {step.id for step in described.outputs[0].postprocessing} <= {"ensure_dtype"}
     # Its test output was predicted by this package, with `StandardNormalizer`.
-    summary = core.load_description_and_test(path).validation_summary
+    summary = core.load_description_and_test(path, weight_format="keras_v3").validation_summary
     assert summary.status == "passed", summary.format()
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.models import AEANetConfig
+from tests.models import eager_tensorflow
 
 TINY = {"unet_n_first": 4, "train_seed": 0, "train_epochs": 2, "train_steps_per_epoch": 3, "train_batch_size": 4}
 
@@ -16,6 +17,13 @@ def tiny():
         return AEANetConfig(axes, **{**TINY, "train_tensorboard": False, **kwargs})
 
     return make
+
+
+@pytest.fixture
+def eagerly():
+    """A few steps of a tiny network take less time than tracing them."""
+    with eager_tensorflow():
+        yield
 
 
 @pytest.fixture(scope="session")

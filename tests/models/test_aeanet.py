@@ -8,6 +8,7 @@ from csbdeep.models import CARE, Config
 from aeanet_tf.errors import DivergedError, InputError
 from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.prediction.stages import OwnAttention
+from tests.models import EAGER
 
 
 @pytest.fixture
@@ -104,6 +105,8 @@ def test_training_writes_the_folder_and_a_new_process_would_load_it(tiny, patche
     assert np.abs(loss).mean() == pytest.approx(best, rel=1e-4)
 
 
+@EAGER
+@pytest.mark.usefixtures("eagerly")
 def test_training_on_does_not_lose_better_weights(tiny, patches, tmp_path):
     X, Y = patches
     # A learning rate that can be set.
@@ -140,6 +143,8 @@ def test_one_seed_fixes_weights_and_batches(tiny, patches):
     assert np.abs(runs[2] - runs[0]).max() > 1e-2
 
 
+@EAGER
+@pytest.mark.usefixtures("eagerly")
 def test_training_on_crops_of_images_of_many_sizes(tiny, patches):
     rng = np.random.default_rng(3)
     images = [rng.random((*size, 1)).astype("float32") for size in ((40, 50), (33, 64), (70, 36))]
@@ -192,6 +197,8 @@ def test_batch_norm_statistics_do_not_ruin_short_runs(tiny, patches):
     assert losses[4] < 1.3 < 1.7 < losses[0]
 
 
+@EAGER
+@pytest.mark.usefixtures("eagerly")
 def test_staircase_decay_reaches_the_optimiser(tiny, patches):
     X, Y = patches
     config = tiny(train_learning_rate=0.1, train_learning_rate_decay={"rate": 0.5, "steps": 3}, train_beta_1=0.5)
@@ -211,6 +218,8 @@ def test_plateau_lowers_the_learning_rate(tiny, patches):
     assert float(model.keras_model.optimizer.learning_rate) < 0.002
 
 
+@EAGER
+@pytest.mark.usefixtures("eagerly")
 def test_a_users_optimiser_callbacks_and_augmenter_are_used(tiny, patches):
     X, Y = patches
     model = AEANet(tiny(train_epochs=1), basedir=None)

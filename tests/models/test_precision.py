@@ -11,6 +11,7 @@ from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.networks import build_network, presets
 from aeanet_tf.prediction.machine import warn_if_emulated
 from tests.interop.example_models import make_model
+from tests.models import EAGER
 
 IMAGE = np.random.default_rng(0).gamma(2, 50, (60, 44)).astype("float32")
 
@@ -81,7 +82,7 @@ def test_training_in_half_precision_gives_a_model_in_single_precision(tiny, patc
     scores = {}
     for precision in ("float32", "bfloat16"):
         model = AEANet(tiny(train_precision=precision, train_epochs=3), precision, str(tmp_path))
-        history = model.train(X[:40], Y[:40], (X[40:], Y[40:]), steps_per_epoch=10, verbose=0).history
+        history = model.train(X[:40], Y[:40], (X[40:], Y[40:]), steps_per_epoch=5, verbose=0).history
         assert model.keras_model.compute_dtype == "float32"
         loaded = AEANet(None, precision, str(tmp_path))
         # The best weights are those of the network in half precision, evaluated in single precision.
@@ -128,6 +129,8 @@ def test_it_is_said_where_there_are_no_instructions_for_it(flags, slow, tmp_path
     assert not caplog.text
 
 
+@EAGER
+@pytest.mark.usefixtures("eagerly")
 def test_what_ends_a_training_reaches_the_network_that_predicts(tiny, patches, tmp_path):
     """A run that was killed after its last epoch has no epoch left; callbacks may change weights at the very end."""
 

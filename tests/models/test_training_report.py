@@ -14,6 +14,11 @@ from aeanet_tf.models import (
     SliceInterpolationNet,
     training_report,
 )
+from aeanet_tf.reports import page
+from tests.models import EAGER, eager_tensorflow
+from tests.reports import leave_out_pictures
+
+pytestmark = EAGER
 
 SHORT = {"train_epochs": 2, "train_steps_per_epoch": 1, "train_batch_size": 2, "train_seed": 0}
 SMALL = {"network": {"first_filters": 4, "depth": 2}}
@@ -65,9 +70,16 @@ CASES = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _eagerly():
+    with eager_tensorflow():
+        yield
+
+
 @pytest.fixture(autouse=True)
 def reports(monkeypatch):
     monkeypatch.setenv("AEANET_REPORT", "1")
+    leave_out_pictures(monkeypatch)
 
 
 @pytest.mark.parametrize("kind", CASES)
@@ -101,7 +113,7 @@ def test_every_kind_of_training_is_reported(tmp_path, monkeypatch, kind):
 
 
 def test_reports_take_little_of_a_long_training(tmp_path, monkeypatch):
-    config = AEANetConfig("YX", **SMALL, **{**SHORT, "train_epochs": 4})
+    config = AEANetConfig("YX", **SMALL, **{**SHORT, "train_epochs": 2})
     model, written = AEANet(config, "m", str(tmp_path)), []
     monkeypatch.setattr(training_report, "write_report", lambda folder, facts: written.append(facts.running) or [])
     # After the first report more than its share of the time is spent.
@@ -111,7 +123,37 @@ def test_reports_take_little_of_a_long_training(tmp_path, monkeypatch):
     assert written == [False]
     monkeypatch.setattr(training_report, "_SHARE", 1e9)
     model.train(X, X, (X, X), verbose=0)
-    assert written == [False, True, True, True, True, False]
+    assert written == [False, True, True, False]
+
+
+def test_the_last_weights_are_shown_where_the_last_epochs_were_not_looked_at(tmp_path, monkeypatch):
+    config, shown = AEANetConfig("YX", **SMALL, **SHORT), []
+    model = AEANet(config, "m", str(tmp_path))
+    monkeypatch.setattr(training_report, "write_report", lambda folder, facts: shown.extend(facts.shown) or [])
+    monkeypatch.setattr(training_report, "_SHARE", 0)
+    X = images(4, 32, 32, 1)
+    model.train(X, X, (X, X), verbose=0)
+    model.keras_model.load_weights(tmp_path / "m" / "weights_last.h5")
+    np.testing.assert_allclose(shown[0].last, model.keras_model(X[:1])[0, ..., 0], atol=1e-5)
+
+
+def test_images_that_are_trained_and_validated_on_are_counted(tmp_path, monkeypatch):
+    config, seen = AEANetConfig("YX", **SMALL, **SHORT), []
+    monkeypatch.setattr(training_report, "write_report", lambda folder, facts: seen.append(facts) or [])
+    X, Y = images(6, 32, 32, 1), images(6, 32, 32, 1, seed=1)
+    # The truth of one is that of another input.
+    validation = np.stack([X[0], 0.5 * X[1], 0.5 * X[2]]), np.stack([Y[0], Y[1], 0.5 * Y[2]])
+    AEANet(config, "m", str(tmp_path)).train(X, Y, validation, verbose=0)
+    assert seen[-1].copies == 2 and seen[-1].pixels == (6 * 32 * 32, 3 * 32 * 32)
+
+
+def test_what_is_said_of_the_data_is_looked_for_once(tmp_path, monkeypatch):
+    config, looked, find = AEANetConfig("YX", **SMALL, **SHORT), [], page.data_findings
+    monkeypatch.setattr(page, "data_findings", lambda facts: looked.append(facts) or find(facts))
+    monkeypatch.setattr(training_report, "_SHARE", 1e9)
+    X = images(4, 32, 32, 1)
+    AEANet(config, "m", str(tmp_path)).train(X, X, (X, X), verbose=0)
+    assert len(looked) == 1 and looked[0].running
 
 
 def test_none_is_written_where_none_is_wanted(tmp_path, monkeypatch):

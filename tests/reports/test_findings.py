@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from aeanet_tf.reports.agreement import agreement
 from aeanet_tf.reports.facts import (
     INTERPOLATION,
     RESTORATION,
@@ -15,7 +16,7 @@ from aeanet_tf.reports.facts import (
     restoration_scores,
     segmentation_scores,
 )
-from aeanet_tf.reports.findings import agreement, findings
+from aeanet_tf.reports.findings import findings
 
 NOISE = 0.2
 
@@ -27,14 +28,17 @@ def truth(seed, shape=(96, 96)):
     return ((image - image.min()) / np.ptp(image)).astype("float32")
 
 
+def noisy(seed, shape):
+    """Input and truth of a specimen."""
+    y = truth(seed, shape)
+    return y + np.random.default_rng(100 + seed).normal(0, NOISE, y.shape).astype("float32"), y
+
+
 def pairs(change=lambda x, y: (x, y), count=6, shape=(96, 96)):
     """Noisy inputs with their truths, changed."""
     made = []
     for seed in range(count):
-        y = truth(seed, shape)
-        x = y + np.random.default_rng(100 + seed).normal(0, NOISE, y.shape).astype("float32")
-        x, y = change(x, y)
-        made.append(Example(f"image{seed}.tif", x, y))
+        made.append(Example(f"image{seed}.tif", *change(*noisy(seed, shape))))
     return made
 
 
@@ -79,10 +83,52 @@ def test_shifted_pairs_are_told_with_their_shift(shape):
     assert agreement(example.input, example.truth).shift == back
 
 
-def test_a_shift_is_one_only_where_pairs_agree_on_it():
+@pytest.mark.parametrize("moved, text", [([8], "-8 along X"), ([8, -6, 4], "elsewhere, up to 8 pixels away")])
+def test_a_few_shifted_pairs_are_told_among_good_ones(moved, text):
     examples = pairs()
-    examples[0] = pairs(lambda x, y: (x, np.roll(y, 8, 1)), 1)[0]
+    for i, n in enumerate(moved):
+        examples[i].truth = np.roll(examples[i].truth, n, 1)
+    (found,) = findings(facts(examples, examples[-2:]))
+    assert found.title == "Input and ground truth are shifted"
+    assert f"In {len(moved)} of 8 pairs, image0.tif" in found.text and text in found.text
+
+
+def test_planes_that_are_one_apart():
+    found = findings(facts(pairs(lambda x, y: (x, np.roll(y, 1, 0)), shape=(12, 64, 64))))
+    assert [finding.title for finding in found] == ["Input and ground truth are shifted"]
+    assert "moved by -1 along Z, in pixels" in found[0].text
+
+
+@pytest.mark.parametrize(
+    "turned, text",
+    [
+        (lambda y: y[:, ::-1], "mirrored along X"),
+        (lambda y: np.rot90(y, 3), "turned by 90 degrees"),
+        (lambda y: y.T, "X and Y exchanged"),
+    ],
+)
+def test_truths_that_are_mirrored_or_turned(turned, text):
+    (found,) = findings(facts(pairs(lambda x, y: (x, turned(y)))))
+    assert found.title == "Ground truth is mirrored or turned" and text in found.text
+
+
+def test_opposite_contrast():
+    assert titles(facts(pairs(lambda x, y: (x, 1 - y)))) == ["Input and ground truth have opposite contrast"]
+
+
+def test_very_noisy_inputs_show_their_own_truth():
+    def drowned(x, y):
+        return x + np.random.default_rng(int(1e6 * x.max())).normal(0, 3, x.shape).astype("float32"), y
+
+    examples = pairs(drowned, shape=(256, 256))
+    assert 0.1 < np.median([agreement(e.input, e.truth).unshifted for e in examples]) < 0.2
     assert titles(facts(examples)) == []
+
+
+def test_an_empty_pair_is_not_one_of_another_specimen():
+    examples = pairs()
+    examples[0].truth = 0.05 * examples[0].truth[::-1]
+    assert titles(facts(examples, examples[-2:])) == []
 
 
 def test_truths_of_another_specimen():
@@ -91,9 +137,22 @@ def test_truths_of_another_specimen():
     assert titles(facts(others)) == ["Input and ground truth show different things"]
 
 
+def test_two_truths_that_are_exchanged():
+    examples = pairs()
+    examples[1].truth, examples[4].truth = examples[4].truth, examples[1].truth
+    (found,) = findings(facts(examples, examples[-1:]))
+    assert found.title == "Input and ground truth show different things"
+    assert "In 2 of 7 pairs looked at the ground truth does not fit the input: image1.tif, image4.tif" in found.text
+    assert "The input of image1.tif fits the ground truth of image4.tif." in found.text
+
+
 def test_truths_that_are_the_inputs():
     assert titles(facts(pairs(lambda x, y: (x, x)))) == ["Input and ground truth are the same"]
-    assert titles(facts(pairs(lambda x, y: (x, x + 1e-6)))) == ["Input and ground truth are the same"]
+    assert titles(facts(pairs(lambda x, y: (x, 3 * x + 0.01 * y)))) == ["Input and ground truth are the same"]
+    examples = pairs()
+    examples[1].truth = examples[1].input
+    (found,) = findings(facts(examples, examples[-2:]))
+    assert "In 1 of 8 pairs looked at the ground truth equals the input: image1.tif" in found.text
 
 
 def test_constant_truths_and_inputs():
@@ -119,12 +178,32 @@ def test_saturated_inputs():
     assert [finding.title for finding in found] == ["Saturated inputs"] and "up to 5." in found[0].text
     # Few grey values are no saturation: labels, thresholded images.
     assert titles(facts(pairs(lambda x, y: ((x > 0.5).astype("float32"), y)))) == []
+    # The highest of some 30 grey values is not rarer than its neighbours.
+    assert titles(facts(pairs(lambda x, y: (np.round(10 * np.tanh(x)), 5 * y)))) == []
 
 
-@pytest.mark.parametrize("counts, side, told", [((2, 1), 96, True), ((60, 10), 32, True), ((60, 10), 96, False)])
-def test_little_to_validate_on(counts, side, told):
-    shown = pairs(count=4, shape=(side, side))
-    assert titles(facts(pairs(), shown, counts=counts)) == ["Little to validate on"] * told
+LITTLE, FEW = "Little to validate on", "Little to train on"
+
+
+@pytest.mark.parametrize(
+    "counts, pixels, told",
+    [
+        ((60, 10), (1 << 20, 1 << 15), []),
+        ((60, 2), (1 << 20, 1 << 20), [LITTLE]),
+        ((60, 10), (1 << 20, 1 << 14), [LITTLE]),
+        ((2, 1), (1 << 19, 1 << 18), [LITTLE, FEW]),
+        # A large volume, and many small patches.
+        ((1, 3), (1 << 24, 1 << 20), []),
+        ((60, 10), (1 << 16, 1 << 15), []),
+    ],
+)
+def test_little_data(counts, pixels, told):
+    assert titles(facts(pairs(), counts=counts, pixels=pixels)) == told
+
+
+def test_images_that_are_trained_and_validated_on():
+    (found,) = findings(facts(pairs(), copies=3))
+    assert found.title == "Validated on what it is trained on" and "3 of 10 images" in found.text
 
 
 def test_a_model_that_a_filter_beats_is_told():
@@ -171,6 +250,7 @@ def test_segmentation():
         "best weights": pytest.approx(share),
         "last weights": 100,
     }
+    assert set(segmentation_scores(of.shown, {0: "background"})) == {"background everywhere", *list(of.scores)[1:]}
     assert titles(of) == ["Classes that are not there", "No better than one class everywhere"]
     assert "class 7" in findings(of)[0].text
     right = replace(

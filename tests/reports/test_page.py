@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from aeanet_tf.evaluation.scale_bar import scale_bar
 from aeanet_tf.reports.facts import INTERPOLATION, RESTORATION, SEGMENTATION, Example, TrainingFacts, restoration_scores
 from aeanet_tf.reports.page import write_report
-from aeanet_tf.reports.pictures import WIDTH
+from aeanet_tf.reports.pictures import WIDTH, example_figure
 from tests.reports.test_findings import pairs, rows, truth
 
 HISTORY = rows([1.0, 0.5, 0.3], [1.0, 0.6, 0.5])
@@ -60,7 +60,8 @@ def test_the_page_opens_alone(tmp_path, kind, shape, count):
 
 
 def test_findings_scores_and_commands_are_on_the_page(tmp_path):
-    of = facts(running=False, lines={"versions": "keras 3"}, commands=["aeanet predict --model 'a & b'"])
+    commands = ["aeanet predict --model 'a & b'"]
+    of = facts(running=False, pixels=(1 << 20, 1 << 10), lines={"versions": "keras 3"}, commands=commands)
     for example in of.shown:
         example.best = example.last = gaussian_filter(example.input, 0.3)
     of.scores = restoration_scores(of.shown)
@@ -89,10 +90,21 @@ def test_a_scale_bar_is_of_a_round_length(size, width, length):
 
     axes = Figure().subplots()
     axes.imshow(np.zeros((width, width)))
-    scale_bar(axes, size, "um", (width, width))
-    (bar,) = axes.patches
-    assert bar.get_width() * size == pytest.approx(length) and bar.get_width() <= width / 4
+    scale_bar(axes, size, "um", (width, width), below=True)
+    (bar,) = axes.lines
+    drawn = np.ptp(bar.get_xdata())
+    assert drawn * size == pytest.approx(length) and drawn <= width / 4
     assert axes.texts[0].get_text() == f"{length:g} µm"
+
+
+def test_of_more_classes_than_colours_the_last_share_one():
+    labels = np.arange(12).repeat(8).reshape(8, 12)
+    of = facts(SEGMENTATION, classes={i: f"class {i}" for i in range(12)})
+    figure = example_figure(Example("a", labels.astype("float32"), labels, best=labels, last=0 * labels), of, {})
+    (legend,) = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
+    assert [text.get_text() for text in legend.get_texts()] == [*(f"class {i}" for i in range(7)), "others"]
+    said = [axes.get_xlabel() for axes in figure.axes if axes.get_label().startswith("wrong")]
+    assert said[0] == "0.00 % of pixels wrong" and said[1].startswith("91.67 %")
 
 
 def test_images_without_contrast_are_shown(tmp_path):

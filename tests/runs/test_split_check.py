@@ -11,8 +11,9 @@ from aeanet_tf.io.read import read_image
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.runs.image_data import TrainingImages
-from aeanet_tf.runs.split_check import shared_images, warn_of_shared_images
+from aeanet_tf.runs.split_check import warn_of_shared_images
 from aeanet_tf.runs.train import load_data, model_config
+from aeanet_tf.training.copies import shared_images
 from tests.models import write_config, write_pairs
 
 
