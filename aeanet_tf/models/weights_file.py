@@ -38,7 +38,7 @@ def load_ordered_weights(network, path):
 
     def take(file):
         # Where a whole model was saved.
-        group = file["model_weights"] if "model_weights" in file else file
+        group = file.get("model_weights", file)
         if not _names(group, "layer_names"):
             network.load_weights(str(path))
             return
