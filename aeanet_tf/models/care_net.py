@@ -93,11 +93,19 @@ class CARENet(AEANet):
         """
         raise InputError("model: a network of CSBDeep's CARE, expected an AEANet; csbdeep.models.CARE trains its own")
 
-    def _build(self):
-        network = super()._build()
-        if self.spec.projection is not None:
-            self.purpose, self.tags = ProjectionAEANet.purpose, ProjectionAEANet.tags
-        return network
+    @property
+    def purpose(self):
+        """What it is for, in words."""
+        return self._like.purpose
+
+    @property
+    def tags(self):
+        """The same in tags of collections of models."""
+        return self._like.tags
+
+    @property
+    def _like(self):
+        return AEANet if self.config.projected_axis is None else ProjectionAEANet
 
     def _read_weights(self, path):
         load_ordered_weights(self.keras_model, path)
