@@ -93,6 +93,14 @@ class CARENet(AEANet):
         """
         raise InputError("model: a network of CSBDeep's CARE, expected an AEANet; csbdeep.models.CARE trains its own")
 
+    def prepare_for_training(self, optimizer=None, metrics=None):
+        """See `prepared_data`.
+
+        Raises:
+            InputError: always.
+        """
+        self.prepared_data(self.config, None, None, None)
+
     @property
     def purpose(self):
         """What it is for, in words."""

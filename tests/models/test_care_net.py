@@ -184,3 +184,5 @@ def test_it_does_not_train():
     x = np.zeros((1, 8, 8, 1), "float32")
     with pytest.raises(InputError, match=r"csbdeep\.models\.CARE trains"):
         model.train(x, x, validation_data=(x, x))
+    with pytest.raises(InputError, match=r"csbdeep\.models\.CARE trains"):
+        model.prepare_for_training()
