@@ -29,6 +29,9 @@ CASES = {
     "gvtnet-care, down v1": ("gvtnet-care", {"downsampling": "attention", "attention": {"residual": "v1"}}, ("own",)),
     "gvtnet-care, down v2": ("gvtnet-care", {"downsampling": "attention"}, ("all", "own")),
     "aeanet-flywing": ("aeanet-flywing", {}, ("all", "own")),
+    "CARE": ({"kind": "care"}, {}, ("own",)),
+    "CARE, volumes": ({"kind": "care", "dimension": 3, "kern_size": 3, "probabilistic": True}, {}, ("own",)),
+    "CARE, projection": ({"kind": "care", "dimension": 3, "kern_size": 3, "projection": {}}, {}, ("own",)),
 }
 QUICK = ("aeanet-em", "aeanet-care", "aeanet-flywing")
 

@@ -113,13 +113,16 @@ def package_name(model):
 def default_description(model):
     """One sentence about the model."""
     does = model.purpose.format(rank=model.config.n_dim, classes=model.config.n_channel_out)
-    return f"A network of aeanet_tf (preset {model.config.preset}) that {does}."
+    origin = "CSBDeep (CARE)" if model.of_csbdeep else f"aeanet_tf (preset {model.config.preset})"
+    return f"A network of {origin} that {does}."
 
 
 def citations(spec, preset=""):
     """Pairs of text and DOI: the papers of the network, which is that of a preset, and of CARE."""
     if spec.kind == "ssan":
         return [SSAN, AEANET, CARE] if spec.attention == "aea" else [SSAN, CARE]
+    if spec.kind == "care":
+        return [CARE]
     if spec.kind == "fnet":
         return [FNET, CARE]
     attention = [spec.attention] if spec.kind == "unet" else [spec.attention, spec.restoration.attention]

@@ -21,6 +21,7 @@ from aeanet_tf.layers import (
     ResidualBlock,
     ResidualDenseBlock,
     Scale,
+    SurfaceProjection,
     SwapNeighbours,
     WeightedMean,
 )
@@ -177,6 +178,14 @@ def _lateral_up_sampling(layer: LateralUpSampling, x):
 def _weighted_mean(layer: WeightedMean, inputs):
     weighted = keras.layers.Multiply(name=f"{layer.name}.product", dtype="float32")(inputs)
     return ops.mean(weighted, axis=1)
+
+
+@_replaced.register
+def _surface_projection(layer: SurfaceProjection, inputs):
+    logits, stack = inputs
+    weights = keras.layers.Softmax(axis=1, name=f"{layer.name}.weights", dtype="float32")(logits)
+    weighted = keras.layers.Multiply(name=f"{layer.name}.product", dtype="float32")([weights, stack])
+    return ops.sum(weighted, axis=1)
 
 
 @_replaced.register

@@ -28,6 +28,27 @@ class WeightedMean(Pointwise, keras.layers.Layer):
         return (stack[0], *stack[2:])
 
 
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class SurfaceProjection(Pointwise, keras.layers.Layer):
+    """``sum_z(softmax_z(logits) * stack)``: CSBDeep's projection of a stack onto the surface that a network finds.
+
+    Call arguments: a list of ``logits (batch, z, y, x, 1)`` and ``stack (batch, z, y, x, c)``, of which one plane
+    ``(batch, y, x, c)`` is made.
+
+    Example:
+        >>> tuple(SurfaceProjection()([ops.ones((1, 5, 16, 16, 1)), ops.ones((1, 5, 16, 16, 2))]).shape)
+        (1, 16, 16, 2)
+    """
+
+    def call(self, inputs):
+        logits, stack = inputs
+        return ops.sum(ops.softmax(logits, axis=1) * stack, axis=1)
+
+    def compute_output_shape(self, input_shape):
+        _, stack = input_shape
+        return (stack[0], *stack[2:])
+
+
 def repeat_lateral(x):
     """Each position of ``(batch, *spatial, c)`` four times along the last two spatial axes.
 

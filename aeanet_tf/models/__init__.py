@@ -3,6 +3,8 @@
 _LAZY = {
     "AEANet": "aeanet_tf.models.aeanet",
     "AEANetConfig": "aeanet_tf.models.config",
+    "CARENet": "aeanet_tf.models.care_net",
+    "CARENetConfig": "aeanet_tf.models.care_net",
     "Ensemble": "aeanet_tf.models.ensemble",
     "ProjectionAEANet": "aeanet_tf.models.projection",
     "ProjectionAEANetConfig": "aeanet_tf.models.config",

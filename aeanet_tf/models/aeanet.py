@@ -66,7 +66,6 @@ class AEANet(PublicCARE):
 
     def __init__(self, config, name=None, basedir="."):
         if isinstance(config, Config) and not isinstance(config, self.config_class):
-            logger.info("taking over CARE's configuration; its unet_kern_size has no counterpart here")
             config = self.config_class.from_csbdeep(config)
         if isinstance(config, self.config_class):
             find_devices(config.train_devices, config.train_batch_size)

@@ -14,7 +14,7 @@ from csbdeep.utils import axes_check_and_normalize
 
 from aeanet_tf.errors import InputError, one_line
 from aeanet_tf.files import read_json, replacing, write_text
-from aeanet_tf.models.folder import weight_files
+from aeanet_tf.models.folder import is_care, weight_files
 from aeanet_tf.models.weights_file import load_weights
 
 
@@ -23,12 +23,14 @@ class PublicCARE(CARE):
 
     Class attributes:
         config_class: of their configurations.
+        of_csbdeep: whether the network is one of CSBDeep's.
 
     Attributes: those of CARE; ``axes_out``, the axes of the network's output: all of ``config.axes`` but one that is
         projected.
     """
 
     config_class = None
+    of_csbdeep = False
     # Normaliser and resizer, in place of None those that do nothing; with a warning where nothing is mapped back.
     checked_normalizer = CARE._check_normalizer_resizer
     # A function of an array of axes that gives it the network's; and of a prediction, the image's again.
@@ -54,7 +56,7 @@ class PublicCARE(CARE):
             warnings.warn("load_weights: the model has no folder (basedir is None), nothing is loaded", stacklevel=2)
             return
         kept = self.keras_model.get_weights()
-        load_weights(self.keras_model, self.logdir / name)
+        self._read_weights(self.logdir / name)
         for variable in self.keras_model.weights:
             if not np.isfinite(np.asarray(variable)).all():
                 self.keras_model.set_weights(kept)
@@ -92,6 +94,9 @@ class PublicCARE(CARE):
             print()
             self._find_and_load_weights(self.config.train_checkpoint)
 
+    def _read_weights(self, path):
+        load_weights(self.keras_model, path)
+
     # What CSBDeep's own methods call.
 
     def _set_logdir(self):
@@ -112,6 +117,11 @@ class PublicCARE(CARE):
 
     def _read_config(self, path):
         fields = read_json(path)
+        if is_care(fields) and not self.of_csbdeep:
+            raise InputError(
+                f"{path}: the model of a CSBDeep CARE, expected that of an {type(self).__name__}; CARENet of "
+                "aeanet_tf.models opens it, and so do all commands"
+            )
         try:
             config = self.config_class(**self.config_class.update_loaded_config(fields))
             valid, invalid = config.is_valid(return_invalid=True)

@@ -1,5 +1,7 @@
 """Configurations of the models: CSBDeep's, with a network preset in them."""
 
+import logging
+
 from csbdeep.models import Config
 from csbdeep.utils import axes_dict
 from pydantic import ValidationError
@@ -30,6 +32,8 @@ from aeanet_tf.networks.spec import TAGGED
 from aeanet_tf.paths import is_file_name
 from aeanet_tf.training import PatchSampler, TripletSampler, TripletValidationSet, ValidationSet
 from aeanet_tf.training.losses import check_class_weights
+
+logger = logging.getLogger("aeanet_tf")
 
 _OTHER_MODELS = {
     "projection": "projects 3D to 2D, use ProjectionAEANet",
@@ -142,6 +146,7 @@ class AEANetConfig(Config):
         Depth, first filters, residual and training settings are taken over, and what CARE does: patches are not
         augmented, and there is no seed. ``unet_kern_size`` is not: the blocks of these networks have kernels of 3.
         """
+        logger.info("taking over CARE's configuration; its unet_kern_size has no counterpart here")
         known = vars(cls(config.axes, config.n_channel_in, config.n_channel_out, config.probabilistic))
         taken = {key: value for key, value in vars(config).items() if key in known}
         return cls(**{"train_augment": False, "train_seed": None, **taken})

@@ -17,10 +17,13 @@ logger = logging.getLogger("aeanet_tf")
 
 RUN_FILE = "run.json"
 NORMALIZATION_FILE = "normalization.json"
+# What CSBDeep has written into each ``config.json`` since its first release.
+_OF_CARE = {"axes", "n_channel_in", "n_channel_out", "probabilistic", "unet_n_depth", "unet_kern_size"}
 # By a spec's `model_kind`.
 MODEL_CLASSES = {
     "unet": "AEANet",
     "fnet": "AEANet",
+    "care": "CARENet",
     "projection": "ProjectionAEANet",
     "ssan": "SliceInterpolationNet",
     "segmentation": "SegmentationAEANet",
@@ -49,8 +52,10 @@ def model_kind(folder):
             raise InputError(f"{folder}: the model folder has no {path.name}{_models_in(folder)}")
         fields = read_json(path)
         network = fields.get("network") if isinstance(fields, dict) else None
+        if is_care(fields):
+            network = {"kind": "care"}
         if not isinstance(network, dict) or "kind" not in network:
-            raise InputError(f"{path}: not the configuration of an AEANet (no network in it)")
+            raise InputError(f"{path}: not the configuration of an AEANet or a CARE (no network in it)")
         if not weight_files(folder):
             raise InputError(f"{folder}: the model folder has no weights (*.h5), expected those of a finished training")
     kind = "segmentation" if network.get("last_activation") == "softmax" else network["kind"]
@@ -68,8 +73,13 @@ def _models_in(folder, most=3):
     return f"; in it are the models {listed}, such as {folder / names[0]}"
 
 
+def is_care(fields):
+    """Whether what stands in a ``config.json`` is of CSBDeep's own CARE, or of a network that extends it."""
+    return isinstance(fields, dict) and fields.keys() >= _OF_CARE and not fields.keys() & {"network", "preset"}
+
+
 def load_model(folder, weights="best"):
-    """The trained model of a folder.
+    """The trained model of a folder: one of ours, or one that CSBDeep's CARE or ProjectionCARE wrote (`CARENet`).
 
     This is where folders become models: whatever is wrong with what is in one, it is an `InputError` here.
 
@@ -98,12 +108,14 @@ def load_model(folder, weights="best"):
 
 def _check_files(folder):
     """Refuse a configuration whose network has many more weights than the files of weights hold, before it is built."""
-    from aeanet_tf.networks import as_spec
+    from aeanet_tf.networks import CARESpec, as_spec
     from aeanet_tf.networks.size import kernel_weights
 
     path = folder / "config.json"
     try:
-        count = kernel_weights(as_spec(read_json(path)["network"]))
+        fields = read_json(path)
+        spec = CARESpec.of_configuration(fields) if is_care(fields) else as_spec(fields["network"])
+        count = kernel_weights(spec)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     largest = max(file.stat().st_size for file in weight_files(folder))

@@ -19,6 +19,51 @@ def load_weights(network, path):
     Raises:
         InputError: no file, a damaged one, or weights of another network. The network then has no weights to use.
     """
+    _load(network, path, lambda file: network.load_weights(str(path)))
+
+
+def load_ordered_weights(network, path):
+    """Give a network the weights of a file of CSBDeep's, whatever its layers are called and however they are nested.
+
+    They are taken in the order in which the layers stand in the file, which is that of the network's own; so were they
+    written by Keras since its second version, with TensorFlow 1, too. A file in the format of Keras 3
+    (``.weights.h5``) is read by Keras.
+
+    Args:
+        network, path: see `load_weights`.
+
+    Raises:
+        InputError: as `load_weights`.
+    """
+
+    def take(file):
+        # Where a whole model was saved.
+        group = file.get("model_weights", file)
+        if not _names(group, "layer_names"):
+            network.load_weights(str(path))
+            return
+        layers = [group[name] for name in _names(group, "layer_names")]
+        found = [layer[name] for layer in layers for name in _names(layer, "weight_names")]
+        expect(len(found) == len(network.weights), "weights", f"{len(found)} arrays", len(network.weights))
+        for array, variable in zip(found, network.weights, strict=True):
+            expect(array.shape == tuple(variable.shape), array.name, f"shape {array.shape}", tuple(variable.shape))
+        network.set_weights([array[()] for array in found])
+
+    _load(network, path, take)
+
+
+def _names(group, attribute):
+    """A list of names that Keras keeps as an attribute, in parts where it is long."""
+    if attribute in group.attrs:
+        names = [group.attrs[attribute]]
+    else:
+        parts = (f"{attribute}{i}" for i in range(len(group.attrs)))
+        names = [group.attrs[part] for part in parts if part in group.attrs]
+    return [name.decode() if isinstance(name, bytes) else name for part in names for name in part]
+
+
+def _load(network, path, take):
+    """Check a file of weights, and ``take(file)`` them."""
     import h5py
 
     path = Path(path)
@@ -27,7 +72,7 @@ def load_weights(network, path):
     try:
         with h5py.File(path, "r") as file:
             _check_claims(file, room)
-        network.load_weights(str(path))
+            take(file)
     # HDF5 and Keras raise whatever the damaged bytes lead them to.
     except Exception as error:
         raise InputError(f"{path}: damaged, or not the weights of this network ({one_line(error, 200)})") from error

@@ -6,6 +6,7 @@ load_backend()
 
 # ruff: noqa: E402  the backend comes first
 from aeanet_tf.networks.build import PRECISIONS, as_spec, build_network, check_precision
+from aeanet_tf.networks.care_spec import CARESpec
 from aeanet_tf.networks.graph import NetworkGraph, receptive_radius
 from aeanet_tf.networks.presets import presets
 from aeanet_tf.networks.spec import AttentionSpec, FNetSpec, ProjectionSpec, SSANSpec, UNetSpec
@@ -13,6 +14,7 @@ from aeanet_tf.networks.spec import AttentionSpec, FNetSpec, ProjectionSpec, SSA
 __all__ = [
     "PRECISIONS",
     "AttentionSpec",
+    "CARESpec",
     "FNetSpec",
     "NetworkGraph",
     "ProjectionSpec",

@@ -10,6 +10,7 @@ from aeanet_tf.errors import expect
 from aeanet_tf.field_errors import from_validation
 from aeanet_tf.layers.attention import GlobalAttention, start_small
 from aeanet_tf.layers.convolution import TRANSPOSED, start_phases_alike
+from aeanet_tf.networks.care import care
 from aeanet_tf.networks.fnet import fnet
 from aeanet_tf.networks.keras_internals import flattened_layers
 from aeanet_tf.networks.presets import presets
@@ -17,7 +18,7 @@ from aeanet_tf.networks.spec import TAGGED, NetworkSpec, ProjectionSpec
 from aeanet_tf.networks.ssan import ssan
 from aeanet_tf.networks.unet import projection, unet
 
-_FUNCTIONS = {"unet": unet, "fnet": fnet, "ssan": ssan}
+_FUNCTIONS = {"unet": unet, "fnet": fnet, "ssan": ssan, "care": care}
 _adapter = TypeAdapter(NetworkSpec)
 # Keras's global dtype policy is left as it is where no precision is asked for.
 _POLICIES = {None: None, **dict(zip(PRECISIONS, ("float32", "mixed_bfloat16"), strict=True))}
@@ -52,8 +53,8 @@ def build_network(spec, name=None, precision=None):
     """The Keras model of a network.
 
     Args:
-        spec: a `UNetSpec`, `ProjectionSpec`, `SSANSpec` or `FNetSpec`, for instance ``presets["aeanet-em"]``, the name
-            of a preset, or the dict of a spec.
+        spec: a `UNetSpec`, `ProjectionSpec`, `SSANSpec`, `FNetSpec` or `CARESpec`, for instance
+            ``presets["aeanet-em"]``, the name of a preset, or the dict of a spec.
         name: of the Keras model.
         precision: ``"float32"``, or ``"bfloat16"`` for layers that compute in bfloat16 with weights in float32; the
             moments of attention, the last convolutions and the output stay in float32. By default Keras's global

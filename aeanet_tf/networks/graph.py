@@ -16,6 +16,7 @@ _POINTWISE = (
     keras.layers.Dropout,
     keras.layers.Subtract,
 )
+_UPSAMPLINGS = (keras.layers.UpSampling2D, keras.layers.UpSampling3D)
 _POOLING = (keras.layers.MaxPooling2D, keras.layers.MaxPooling3D)
 _CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv3D)
 _TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
@@ -139,6 +140,8 @@ def steps(layer, axis):
         return layer.receptive_steps(axis)
     if isinstance(layer, _POOLING):
         return [Step("down", layer.pool_size[axis], layer.strides[axis])]
+    if isinstance(layer, _UPSAMPLINGS):
+        return [Step("repeat", layer.size[axis], layer.size[axis])]
     if isinstance(layer, _TRANSPOSED):
         return [Step("up", layer.kernel_size[axis], layer.strides[axis])]
     if isinstance(layer, _CONVOLUTIONS):

@@ -7,7 +7,7 @@ def kernel_weights(spec):
     """Number of weights in the kernels and learned vectors of the network of a spec; all of it but biases and norms.
 
     Args:
-        spec: a `UNetSpec`, `ProjectionSpec`, `SSANSpec` or `FNetSpec`.
+        spec: a `UNetSpec`, `ProjectionSpec`, `SSANSpec`, `FNetSpec` or `CARESpec`.
 
     Example:
         >>> from aeanet_tf.networks import presets
@@ -126,8 +126,28 @@ def _ssan(spec):
     return count + 9 * filters * ends
 
 
+def _care(spec):
+    n, first, depth = spec.unet_dimension, spec.n_first, spec.n_depth
+    widths, channels = [(first * 2**level,) * 2 for level in range(depth)], spec.in_channels
+    widths.append((first * 2**depth, first * 2 ** (depth - 1)))
+    count = 0
+    for one, two in widths:
+        count += spec.kern_size**n * one * (channels + two)
+        channels = two
+    for level in reversed(range(depth)):
+        one, two = first * 2**level, first * 2 ** max(0, level - 1)
+        count += spec.kern_size**n * one * (channels + one + two)
+        channels = two
+    count += channels * spec.out_channels * (1 + spec.probabilistic)
+    if spec.projection is None:
+        return count
+    one = spec.projection
+    layers = (2 * one.n_depth + 1) * one.n_conv_per_depth
+    return count + math.prod(one.kern) * one.n_filt * (spec.in_channels + (layers - 1) * one.n_filt + 1)
+
+
 # Of a slice's attention, by its kind; one of the others.
 _STEPS = {"sparse": 3, "interlaced": 2, "long": 2}
 
 
-_COUNTS = {"unet": _unet, "projection": _projection, "fnet": _fnet, "ssan": _ssan}
+_COUNTS = {"unet": _unet, "projection": _projection, "fnet": _fnet, "ssan": _ssan, "care": _care}

@@ -19,6 +19,7 @@ from aeanet_tf.networks.attention_spec import (
     Spec,
     check_heads,
 )
+from aeanet_tf.networks.care_spec import CARESpec
 from aeanet_tf.networks.ssan_spec import SSANSpec
 
 Block = Literal["attention", "residual"]
@@ -348,4 +349,4 @@ class FNetSpec(Spec):
         return self
 
 
-NetworkSpec = Annotated[UNetSpec | ProjectionSpec | SSANSpec | FNetSpec, Field(discriminator="kind")]
+NetworkSpec = Annotated[UNetSpec | ProjectionSpec | SSANSpec | FNetSpec | CARESpec, Field(discriminator="kind")]

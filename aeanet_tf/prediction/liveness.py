@@ -15,6 +15,7 @@ from aeanet_tf.layers import (
     ResidualBlock,
     ResidualDenseBlock,
     Scale,
+    SurfaceProjection,
     SwapNeighbours,
     WeightedMean,
     attention_factors,
@@ -175,6 +176,23 @@ class _Program:
     @_operations.register
     def _repeat(self, layer: LateralUpSampling, node, reads, size, key):
         self._add([self._add(reads, size / 4)], size, key)
+
+    @_operations.register(keras.layers.UpSampling2D)
+    @_operations.register(keras.layers.UpSampling3D)
+    def _up_sampled(self, layer, node, reads, size, key):
+        # Along one axis after the other, the last of which makes the most.
+        for n in layer.size[:0:-1]:
+            size /= n
+        for n in layer.size[1:]:
+            reads = [self._add(reads, size)]
+            size *= n
+        self._add(reads, size, key)
+
+    @_operations.register
+    def _surface_projection(self, layer: SurfaceProjection, node, reads, size, key):
+        logits, stack = reads[0], self.bytes(node.inputs[1])
+        weights = self._add([self._add([logits], self.bytes(node.inputs[0]))], self.bytes(node.inputs[0]))
+        self._add([self._add([weights, reads[1]], stack)], size, key)
 
     @_operations.register
     def _weighted_mean(self, layer: WeightedMean, node, reads, size, key):

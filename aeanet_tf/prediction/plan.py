@@ -34,6 +34,7 @@ class Plan(NamedTuple):
         cost: multiplications in all, in units of those of the images in one piece.
         shared: whether the tiles share one attention context.
         batch: how many tiles are evaluated together, see `Job`.
+        attends: whether the network has attention at all; without it tiles are exact as they are.
     """
 
     n_tiles: tuple
@@ -45,6 +46,7 @@ class Plan(NamedTuple):
     cost: float
     shared: bool
     batch: int = 1
+    attends: bool = True
 
     def tiles_for(self, size, step):
         """Numbers of tiles, about as large, for another image of the group; no more than it has steps."""
@@ -58,7 +60,8 @@ class Plan(NamedTuple):
         if prod(self.n_tiles) == 1 and not self.shared:
             return f"in one piece, about {_size(self.tile_bytes)}"
         if not self.shared:
-            return f"{tiles} tiles with attention of their own, about {_size(self.tile_bytes)} each"
+            whose = " with attention of their own" if self.attends else ""
+            return f"{tiles} tiles{whose}, about {_size(self.tile_bytes)} each"
         if self.kept:
             features = f"features up to {self.kept:g} numbers a pixel are kept "
             features += f"{'on disk' if on_disk else 'in memory'} ({_size(self.kept_bytes)})"
@@ -187,7 +190,8 @@ def _evaluate(stages, spec, sizes, counts, budget, own):
     kept = 4 * _live_numbers(stages, sizes)
     memory = batch * peak + (kept if budget.disk is None else 0)
     cost /= own.stages[0].cost
-    return Plan(tuple(counts), tuple(largest), stages.kept, peak, kept, memory, cost, shared, batch)
+    facts = (tuple(counts), tuple(largest), stages.kept, peak, kept, memory, cost, shared, batch)
+    return Plan(*facts, attends(own.graph.network))
 
 
 def _live_numbers(stages, sizes):

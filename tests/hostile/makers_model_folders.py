@@ -21,11 +21,15 @@ SEED = 20
 WEIGHTS = "weights_best.h5"
 SAVE = """
 import sys
-from aeanet_tf.models import AEANet, AEANetConfig
+from aeanet_tf.models import AEANet, AEANetConfig, CARENet, CARENetConfig
 for name, filters in (("m", 4), ("other", 6)):
     config = AEANetConfig("YX", network={"first_filters": filters, "depth": 2}, train_seed=0)
     model = AEANet(config, name, sys.argv[1])
     model.keras_model.save_weights(str(model.logdir / "weights_best.h5"))
+for name, fields in (("care", {}), ("projecting", {"proj_n_depth": 1, "proj_n_filt": 2})):
+    config = CARENetConfig("ZYX" if fields else "YX", unet_n_first=4, unet_n_depth=1, unet_kern_size=3, **fields)
+    model = CARENet(config, name, sys.argv[1])
+    model.write_weights(model.logdir / "weights_best.h5")
 """
 
 
@@ -43,9 +47,9 @@ def models():
     return folder
 
 
-def model(folder):
+def model(folder, name="m"):
     """A copy of a model, and an image for it."""
-    shutil.copytree(models() / "m", folder / "m")
+    shutil.copytree(models() / name, folder / "m")
     pixels = np.random.default_rng(SEED).poisson(80, (24, 20)).astype("uint16")
     tifffile.imwrite(folder / "a.tif", pixels)
     return folder / "m"
@@ -58,9 +62,9 @@ def words(folder, given=_PREDICT):
     return [word.format(m=folder / "m", f=folder) for word in given]
 
 
-def config(folder, **fields):
+def config(folder, of="m", **fields):
     """Fields of ``config.json`` changed: ``network__depth=3``."""
-    path = model(folder) / "config.json"
+    path = model(folder, of) / "config.json"
     data = json.loads(path.read_text())
     for key, value in fields.items():
         *parents, last = key.split("__")
@@ -188,6 +192,12 @@ def _deep(file, name):
 def _other(folder):
     model(folder)
     shutil.copy(models() / "other" / WEIGHTS, folder / "m" / WEIGHTS)
+    return words(folder)
+
+
+def _care_with(folder, source):
+    model(folder, "care")
+    shutil.copy(models() / source / WEIGHTS, folder / "m" / WEIGHTS)
     return words(folder)
 
 
@@ -325,6 +335,36 @@ CONFIGURATIONS = [
     ("checkpoint outside", partial(config, train_checkpoint="../../evil.h5"), "refused"),
     ("temporary checkpoint outside", partial(config, train_checkpoint_epoch="/tmp/evil"), "refused"),
     ("monitor 5", partial(config, train_reduce_lr={"monitor": 5}), "refused"),
+]
+
+care = partial(config, of="care")
+OF_CSBDEEP = [
+    ("a model of CARE", care, "right"),
+    ("CARE: fields of a projection", partial(config, of="projecting", proj_axis="X"), "refused"),
+    ("CARE: projection beyond the depth", partial(config, of="projecting", proj_n_depth=2**70), "refused"),
+    ("CARE: pools a text", partial(config, of="projecting", proj_pool="122"), "refused"),
+    ("CARE: pools of 0", partial(config, of="projecting", proj_pool=[1, 0, 2]), "refused"),
+    ("CARE: kernels a number", partial(config, of="projecting", proj_kern=3), "refused"),
+    ("CARE: projection of an image", partial(care, proj_n_depth=1), "refused"),
+    ("CARE: depth missing", partial(care, unet_n_depth=...), "refused"),
+    ("CARE: depth 60", partial(care, unet_n_depth=60), "refused"),
+    ("CARE: depth a list", partial(care, unet_n_depth=[2]), "refused"),
+    ("CARE: 2^30 filters", partial(care, unet_n_first=2**30), "refused"),
+    ("CARE: 5,000 filters", partial(care, unet_n_first=5000), "refused"),
+    ("CARE: kernel of 10^9", partial(care, unet_kern_size=10**9), "refused"),
+    ("CARE: kernel of 4", partial(care, unet_kern_size=4), "refused"),
+    ("CARE: kernel null", partial(care, unet_kern_size=None), "refused"),
+    ("CARE: residual a text", partial(care, unet_residual="no"), "refused"),
+    ("CARE: activation a number", partial(care, unet_last_activation=1), "refused"),
+    ("CARE: probabilistic", partial(care, probabilistic=True), "refused"),
+    ("CARE: axes a list", partial(care, axes=["Y", "X"]), "refused"),
+    ("CARE: axes null", partial(care, axes=None), "refused"),
+    ("CARE: channels a text", partial(care, n_channel_in="one"), "refused"),
+    ("CARE: method replaced", partial(care, is_valid=1), "refused"),
+    ("CARE: new parameters allowed", partial(care, allow_new_parameters=True, evil=1), "refused"),
+    ("CARE: another network that extends it", partial(care, n2v_patch_shape=[64, 64]), "refused"),
+    ("CARE: weights of ours", partial(_care_with, source="m"), "refused"),
+    ("CARE: weights of a projection", partial(_care_with, source="projecting"), "refused"),
 ]
 
 FILES = [
@@ -473,4 +513,4 @@ UNFINISHED = [
     ),
 ]
 
-CASES = [*CONFIGURATIONS, *FILES, *NORMALISATION, *COMMANDS, *UNFINISHED]
+CASES = [*CONFIGURATIONS, *OF_CSBDEEP, *FILES, *NORMALISATION, *COMMANDS, *UNFINISHED]

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from aeanet_tf.layers import GVTO, WeightedMean
-from aeanet_tf.networks import build_network, presets, receptive_radius
+from aeanet_tf.layers import GVTO, SurfaceProjection, WeightedMean
+from aeanet_tf.networks import CARESpec, build_network, presets, receptive_radius
 
 UNETS = {
     "unet-em": presets["unet-em"],
@@ -107,6 +107,37 @@ def test_exact_for_projections(name):
         [restoration(WeightedMean()([weights(one[None]), np.ones_like(one[None])])) for one in stack]
     )
     assert farthest(outputs, columns) == radius
+
+
+@pytest.mark.parametrize(
+    "fields", [{"kern_size": 3, "n_depth": 3}, {"kern_size": 5}, {"kern_size": 7, "n_depth": 1, "residual": False}]
+)
+def test_exact_for_care(fields):
+    """Maxima over two positions see the one before the centre only, or the one behind it."""
+    spec = CARESpec(n_first=2, **fields)
+    model = only_local(build_network(spec), positive=True)
+    (radius, _), (period, _) = receptive_radius(model), spec.divisor
+    images, columns = lines(width(radius, period), period)
+    outputs = np.asarray(model(np.repeat(images[:, None, :, None], period, axis=1)))
+    assert farthest(outputs, columns) == radius
+
+
+def test_exact_for_care_that_projects():
+    """The plane is the sum of a stack of ones by what the surface's logits are, without the softmax, which does not
+    change where planes are alike."""
+    projection = {"n_filt": 2, "n_depth": 2, "kern": (1, 5, 3), "pool": (1, 2, 4)}
+    spec = CARESpec(dimension=3, n_first=2, kern_size=3, n_depth=1, projection=projection)
+    model = only_local(build_network(spec), positive=True)
+    z, *radii = receptive_radius(model)
+    weights = keras.Model(model.input, model.get_layer("projection.surface").output)
+    restoration = keras.Model(model.get_layer("projection").output, model.output)
+    assert z == 0 and isinstance(model.get_layer("projection"), SurfaceProjection)
+    for axis, (radius, period) in enumerate(zip(radii, spec.divisor[1:], strict=True)):
+        images, columns = lines(width(radius, period), period)
+        stack = np.repeat(images[:, None, None, :, None], spec.divisor[2 - axis], axis=2)
+        stack = stack if axis else np.swapaxes(stack, 2, 3)
+        outputs = restoration(np.asarray(weights(np.repeat(stack, 2, axis=1))).sum(1))
+        assert farthest(np.moveaxis(outputs, 1 + axis, -2), columns) == radius
 
 
 @pytest.mark.parametrize("name", ["unet-em", "aeanet-care", "gvtnet-labelfree", "aeanet-flywing"])

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.networks import as_spec, build_network, presets
+from aeanet_tf.networks import CARESpec, as_spec, build_network, presets
 from aeanet_tf.networks.attention_spec import INITIALIZERS
 from aeanet_tf.networks.size import kernel_weights
 
@@ -35,6 +35,10 @@ SPECS = {
     "ssan of a U-Net": SSAN.replace(extractor="unet", attention="none"),
     "ssan of one order": SSAN.replace(symmetric=False, siamese=False),
     "ssan of two orders": SSAN.replace(symmetric=False),
+    "care": CARESpec(n_first=4, n_depth=3, probabilistic=True),
+    "projecting care": CARESpec(
+        dimension=3, in_channels=2, out_channels=2, n_first=4, projection={"n_conv_per_depth": 2, "kern": (1, 3, 5)}
+    ),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.layers import GVTO
-from aeanet_tf.networks import UNetSpec, build_network, presets
+from aeanet_tf.networks import CARESpec, UNetSpec, build_network, presets
 from aeanet_tf.prediction.liveness import stage_peak, tile_bytes
 from aeanet_tf.prediction.machine import available_bytes, parse_bytes, resident_bytes
 from aeanet_tf.prediction.stages import OwnAttention, Stages
@@ -33,6 +33,13 @@ def test_peak_of_a_tiny_network_is_what_a_count_by_hand_gives():
     # Both features kept; while the coarser one is cut out twice, the finer one's copy without halo exists.
     assert keeping[:3] == (4 * positions, 4 * positions * (8 + 4), 4 * positions * (8 + 8 + 8))
     assert kept[:3] == (4 * positions * (8 + 4), 4 * positions, 4 * positions * (16 + 16))
+
+
+def test_the_peak_of_a_small_care_is_what_a_count_by_hand_gives():
+    own = OwnAttention(build_network(CARESpec(kern_size=3, n_depth=1, n_first=8)))
+    positions = 32 * 48
+    # Up-sampled features, the skip and both joined, 8 each; while up-sampled, 8 at a half of the positions.
+    assert stage_peak(own.graph, own.stages[0], (32, 48)).between == 4 * positions * (8 + 8 + 16)
 
 
 @pytest.mark.parametrize("key_filters", [None, 32])

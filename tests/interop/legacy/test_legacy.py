@@ -17,6 +17,7 @@ from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.runs.train import train_run
 from tests.golden.original import GOLDEN, load, needs_golden
+from tests.interop.care_folders import CARE_FOLDERS, mapped_back, stored
 from tests.interop.example_models import EXAMPLES, images, make_model, predictions, relative_error
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).resolve().parents[3]
@@ -66,6 +67,17 @@ def test_the_runtime_agrees_with_python(kind, target, tmp_path):
     (output,) = report["outputs"].values()
     assert list(report["outputs"]) == ["output"]
     assert output["shape"] == [*[-1] * (found[0].ndim), model.keras_model.output.shape[-1]]
+
+
+@pytest.mark.parametrize("target", VERSIONS)
+@pytest.mark.parametrize("name", CARE_FOLDERS)
+def test_what_csbdeep_trained_comes_back_to_tensorflow_1(name, target, tmp_path):
+    """Its folder exported here gives in the runtime what CSBDeep's own ``predict`` gave."""
+    python(target)
+    model = load_model(CARE_FOLDERS[name])
+    x, expected, back = stored(model)
+    _, (found,) = run_zip(target, export_fiji(model, tmp_path / "m.zip", target), [x])
+    assert relative_error(mapped_back(model, found, back), expected) < 1e-5
 
 
 @pytest.mark.parametrize("target", VERSIONS)
