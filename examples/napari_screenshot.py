@@ -7,6 +7,7 @@ The model is that of ``aeanet train --config w2s``. A screen with OpenGL is need
 """
 
 import argparse
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -21,8 +22,6 @@ from aeanet_tf.napari.predict_widget import PredictWidget
 from aeanet_tf.napari.train_widget import TrainWidget
 
 SIZE = 1200, 760
-# Pixels of W2S, of its publication: 0.0645 micrometres.
-PIXEL = {"scale": (0.0645, 0.0645), "units": ("um", "um")}
 
 
 def wait(widget, seconds=1200):
@@ -52,14 +51,14 @@ def picture(viewer, path):
 
 
 def new_viewer(widget_class, name, width):
-    """A window with two columns of images, and a form."""
+    """A window with two images, one below the other,, and a form."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)
     widget = widget_class(viewer)
     dock = viewer.window.add_dock_widget(widget, name=name, area="right")
     dock.setMinimumWidth(width)
     grid = viewer.canvas.grid
-    grid.enabled, grid.shape, grid.stride = True, (1, 2), 1
+    grid.enabled, grid.shape, grid.stride = True, (2, 1), 1
     return viewer, widget
 
 
@@ -67,35 +66,42 @@ def prediction(model, data, path):
     """A held-out frame beside what the model makes of it."""
     viewer, widget = new_viewer(PredictWidget, "AEANet: Predict", 330)
     low = read_image(find_images(Path(data) / "test" / "low")[0]).array
-    layer = viewer.add_image(low, name="frame", colormap="gray", **PIXEL)
+    layer = viewer.add_image(low, name="frame", colormap="gray")
     widget.model.folder.value = model
     widget.on_start()
     wait(widget)
     result = viewer.layers[-1]
     # Both on one scale of grey.
     layer.contrast_limits = result.contrast_limits = np.percentile(result.data, (0.5, 99.8))
-    viewer.scale_bar.visible = True
     picture(viewer, path)
     viewer.close()
+
+
+def points(widget):
+    """How many validations the curve of a training shows."""
+    return len(widget.figure.axes[0].lines[0].get_xdata()) if widget.figure.axes else 0
 
 
 def training(data, path):
     """A short training on two layers."""
     viewer, widget = new_viewer(TrainWidget, "AEANet: Train", 360)
-    for side, name in (("GT", "truth"), ("low", "frames")):
+    for side, name in (("low", "frames"), ("GT", "truth")):
         paths = find_images(Path(data) / "train" / side)[:6]
-        stack = np.stack([read_image(file).array[:192, :192] for file in paths])
-        viewer.add_image(stack, name=name, colormap="gray")
+        stack = np.stack([read_image(file).array[128:384, 128:384] for file in paths])
+        viewer.add_image(stack, name=name, colormap="gray", contrast_limits=np.percentile(stack, (0.5, 99.8)))
     widget.low.value, widget.gt.value = viewer.layers["frames"], viewer.layers["truth"]
-    widget.first_filters.value, widget.steps.value, widget.name.value = 8, 160, "w2s_layers"
+    widget.first_filters.value, widget.steps.value, widget.name.value = 8, 400, "w2s_layers"
     with tempfile.TemporaryDirectory() as folder:
-        widget.basedir.value = folder
+        # A short name to show.
+        os.chdir(folder)
+        widget.basedir.value = "models"
         widget.on_start()
-        while widget.running and "step 13" not in widget.line.text():
+        while widget.running and points(widget) < 8:
             pause(0.05)
         picture(viewer, path)
         widget.stop()
         wait(widget)
+        os.chdir("/")
     viewer.close()
 
 
@@ -105,10 +111,10 @@ def main():
     parser.add_argument("--data", required=True, help="folder of the data set w2s")
     parser.add_argument("--output", default="docs/images", help="folder of the pictures")
     args = parser.parse_args()
-    output = Path(args.output)
+    output = Path(args.output).absolute()
     output.mkdir(parents=True, exist_ok=True)
     prediction(args.model, args.data, output / "napari_predict.png")
-    training(args.data, output / "napari_train.png")
+    training(Path(args.data).absolute(), output / "napari_train.png")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The plugin as napari finds it."""
 
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import aeanet_tf
+from aeanet_tf.napari.backend import load_beside_opengl
 
 pytest.importorskip("npe2", reason="napari is not installed")
 FILE = Path(aeanet_tf.__file__).parent / "napari" / "napari.yaml"
@@ -62,6 +64,15 @@ assert not {"tensorflow", "keras", "csbdeep"} & set(sys.modules), "something hea
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
+@pytest.mark.skipif(not hasattr(os, "RTLD_DEEPBIND"), reason="for glibc")
+def test_libraries_of_tensorflow_look_at_home_first(monkeypatch):
+    before, during = sys.getdlopenflags(), []
+    monkeypatch.setattr("aeanet_tf.startup.load_backend", lambda: during.append(sys.getdlopenflags()))
+    load_beside_opengl()
+    assert during == [before | os.RTLD_DEEPBIND] and sys.getdlopenflags() == before
+
+
+@pytest.mark.slow
 def test_tensorflow_loads_beside_another_llvm():
     """As Mesa brings it into a process that draws: without care TensorFlow ends the process."""
     from ctypes.util import find_library

@@ -120,7 +120,7 @@ def test_layers_of_segmentation_and_projection(tmp_path, image):
     [
         ((4, 48, 40), (4, 48, 40), "ZYX", "axes of low: found ZYX, expected YX"),
         ((48, 40), (48, 41), "YX", r"GT: found \(48, 41\) \(YX\), expected \(48, 40\) \(YX\), the size of low"),
-        ((48, 40), (48, 40), "YXZ", r"axes of low: found YXZ for a shape of \(48, 40\), expected 3 letters"),
+        ((48, 40), (48, 40), "YXZ", r"axes of low: found YXZ for a shape of \(48, 40\), expected 2 letters"),
     ],
 )
 def test_layers_that_do_not_fit_are_refused(tmp_path, low, gt, axes, words):
