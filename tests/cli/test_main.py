@@ -60,7 +60,7 @@ REFUSED = [
     (["train", "--config", "c.json", "--set", "training.steps=many"], "training.steps"),
     (["train", "--config", "c.json", "--data", "nowhere"], "nowhere"),
     (["predict", *MODEL, "--input", "aa.tif", "--output", "out"], "no such file or folder; did you mean a.tif?"),
-    (["predict", *MODEL, "--input", "in", "--output", "out"], "in: the folder is empty"),
+    (["predict", *MODEL, "--input", "in", "--output", "out"], "in: the folder is empty, expected images (tif, tiff,"),
     (["predict", *MODEL, "--input", "bad.tif", "--output", "out"], "bad.tif: not a readable TIFF"),
     (["predict", *NONE, *INPUT], "modle: no such model folder; did you mean model?"),
     (["predict", "--model", "empty", *INPUT], "empty: the model folder has no config.json"),
@@ -199,13 +199,11 @@ def test_scripts_are_twins_of_the_subcommands(script):
 
 
 def test_scripts_exit_with_the_code_of_the_command(monkeypatch, capfd, tmp_path):
-    monkeypatch.setattr(sys, "argv", ["predict.py", "--model", "m", "--input", str(tmp_path), "--output", "o"])
+    monkeypatch.setattr(sys, "argv", ["predict.py", "--model", str(tmp_path / "m"), "--input", "i", "--output", "o"])
     with pytest.raises(SystemExit) as exit:
         runpy.run_path(str(ROOT / "predict.py"), run_name="__main__")
     assert exit.value.code == 2
-    line = capfd.readouterr().err
-    assert line.startswith(f"aeanet: error: {tmp_path}: the folder is empty, expected images (tif, tiff, ")
-    assert line.endswith(", nii.gz, hdr, zarr)\n") and line.count("\n") == 1
+    assert capfd.readouterr().err == f"aeanet: error: {tmp_path / 'm'}: no such model folder\n"
 
 
 def test_an_interruption_that_was_swallowed_is_none_of_the_programs_errors(monkeypatch, capfd):
