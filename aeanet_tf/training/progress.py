@@ -52,7 +52,7 @@ class TrainingTime(keras.callbacks.Callback):
         self._validation, self._timed, self._said = validation * _FORWARD, [], False
         self._done = 0
         self._begun = self._step = self._between = None
-        self._ends = {}
+        self._ends, self._tests = {}, []
 
     def steps_of_epoch(self):
         """Steps of the epoch that runs."""
@@ -80,16 +80,31 @@ class TrainingTime(keras.callbacks.Callback):
                     total = duration(self.seconds_left(batch + 1))
                     logger.info("about %s left for %d steps and their validations", total, self.steps)
 
+    def on_test_begin(self, logs=None):
+        if self._between is None:
+            self._tests = [time.monotonic()]
+
+    def on_test_batch_end(self, batch, logs=None):
+        if self._between is None:
+            self._tests.append(time.monotonic())
+
     def on_epoch_end(self, epoch, logs=None):
         first, last = min(self._ends, default=0), max(self._ends, default=0)
         if last > first:
             self._step = (self._ends[last] - self._ends[first]) / (last - first)
         if self._ends:
-            self._between = time.monotonic() - self._ends[last]
+            # The first batch of the first validation compiles, too.
+            compiled, self._tests = _first_beyond_second(self._tests), []
+            self._between = time.monotonic() - self._ends[last] - compiled
         self._done += last + 1
         left = self.seconds_left()
         if self.every_epoch and left is not None and self._done < self.steps:
             logger.info("%d of %d steps are done, about %s left", self._done, self.steps, duration(left))
+
+
+def _first_beyond_second(times):
+    """By how much the first of the intervals between times is longer than the second."""
+    return max(0.0, 2 * times[1] - times[0] - times[2]) if len(times) > 2 else 0.0
 
 
 class ProgressBar(keras.callbacks.ProgbarLogger):

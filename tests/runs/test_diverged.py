@@ -36,7 +36,8 @@ def data(tmp_path_factory):
 @pytest.fixture
 def workplace(data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_config(tmp_path / "run.json", data={"root": str(data)}, training={"steps": 6})
+    # A constant rate, which does not depend on the length.
+    write_config(tmp_path / "run.json", data={"root": str(data)}, training={"steps": 6, "learning_rate_decay": None})
     return tmp_path
 
 

@@ -54,7 +54,11 @@ def run(monkeypatch, remaining, epochs, step, between, first=100.0):
             clock.now += first if epoch == batch == 0 else step
             remaining.on_train_batch_end(batch)
             said.append(remaining.seconds_left(batch + 1))
-        clock.now += between
+        remaining.on_test_begin()
+        # Two batches, the first of which compiles once.
+        for batch, seconds in enumerate((between / 2 + (50.0 if epoch == 0 else 0.0), between / 2)):
+            clock.now += seconds
+            remaining.on_test_batch_end(batch)
         remaining.on_epoch_end(epoch)
     return said
 
