@@ -91,7 +91,6 @@ def training(data, path):
         viewer.add_image(stack, name=name, colormap="gray", contrast_limits=np.percentile(stack, (0.5, 99.8)))
     widget.low.value, widget.gt.value = viewer.layers["frames"], viewer.layers["truth"]
     widget.first_filters.value, widget.steps.value, widget.name.value = 8, 400, "w2s_layers"
-    widget.match.value = True
     with tempfile.TemporaryDirectory() as folder:
         # A short name to show.
         os.chdir(folder)

@@ -50,7 +50,7 @@ class TrainWidget(JobWidget):
         self.steps = SpinBox(label="steps", min=1, max=10**6, value=1000)
         self.batch_size = SpinBox(label="patches a step", min=1, max=256, value=4)
         self.patch_size = LineEdit(label="patch size", value="64 64")
-        self.match = CheckBox(label="match intensities")
+        self.match = CheckBox(label="match intensities", value=True)
         self.match.tooltip = "fit each truth to its input by gain and offset: predictions keep the input's intensities"
         self.name = LineEdit(label="name", value="my_model")
         self.basedir = FileEdit(label="models folder", mode="d", value=Path.home() / "aeanet_models")

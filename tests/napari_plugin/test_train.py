@@ -55,7 +55,7 @@ def test_two_layers_give_a_model_and_a_curve(form, tmp_path, wait):
     assert len({axes.images[0].get_clim() for axes in pictures}) == 1
     # One of the four pairs is held out; the command line could have made it.
     config = load_run(folder)
-    assert config.training.steps == 4 and config.data.validation_split == 0.25
+    assert config.training.steps == 4 and config.data.match_targets and config.data.validation_split == 0.25
     images = sorted((tmp_path / "models" / "care_images" / "low").iterdir())
     assert len(images) == 4
     # What is there is not replaced without a word, nor are the images.
