@@ -10,30 +10,34 @@ from aeanet_tf.napari.models import recent_models
 _OTHER = "(recent models)"
 
 
-def layer_chooser(viewer, label, labels=False):
-    """A list of the layers of a viewer that follows them.
+class LayerChooser(ComboBox):
+    """A list of the layers of a viewer that follows them, for as long as it is there.
 
     Args:
         viewer: a napari viewer, or its model.
         label: beside the list.
         labels: whether layers of labels are in it, too.
     """
-    kinds = (Image, Labels) if labels else (Image,)
 
-    def choices(widget):
-        return [(layer.name, layer) for layer in viewer.layers if isinstance(layer, kinds)]
+    def __init__(self, viewer, label, labels=False):
+        kinds = (Image, Labels) if labels else (Image,)
 
-    box = ComboBox(label=label, choices=choices, nullable=False)
+        def choices(widget):
+            return [(layer.name, layer) for layer in viewer.layers if isinstance(layer, kinds)]
 
-    def renew(event=None):
-        box.reset_choices()
+        super().__init__(label=label, choices=choices, nullable=False)
+        self._events = viewer.layers.events
+        self._events.connect(self._on_event)
 
-    events = viewer.layers.events
-    for emitter in (events.inserted, events.removed, events.reordered):
-        emitter.connect(renew)
-    # A name of a layer that is changed.
-    events.connect(lambda event: renew() if event.type == "name" else None)
-    return box
+    def _on_event(self, event):
+        # The last one is of a layer.
+        if event.type not in ("inserted", "removed", "reordered", "name"):
+            return
+        try:
+            self.reset_choices()
+        except RuntimeError:
+            # Qt has deleted the list, with its form.
+            self._events.disconnect(self._on_event)
 
 
 class ModelChooser(Container):

@@ -5,7 +5,7 @@ from qtpy.QtWidgets import QLabel
 
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.napari.axes import check_layer, guess_axes, layer_array, layer_shape, result_layer
-from aeanet_tf.napari.choosers import ModelChooser, layer_chooser
+from aeanet_tf.napari.choosers import LayerChooser, ModelChooser
 from aeanet_tf.napari.models import read_facts, remember_model
 from aeanet_tf.napari.prediction import predict_array, tile_options
 from aeanet_tf.napari.work import JobWidget
@@ -21,7 +21,7 @@ class PredictWidget(JobWidget):
     def __init__(self, napari_viewer):
         super().__init__("Predict")
         self.viewer = napari_viewer
-        self.model, self.layer = ModelChooser(), layer_chooser(napari_viewer, "layer")
+        self.model, self.layer = ModelChooser(), LayerChooser(napari_viewer, "layer")
         self.axes = LineEdit(label="axes", tooltip="one letter a dimension: T, Z, C, Y, X")
         self.max_memory = LineEdit(label="max memory", tooltip="such as 4GB; empty: 80 % of what is free")
         self.n_tiles = LineEdit(label="tiles", tooltip="such as 1 2 2; empty: as many as it takes")

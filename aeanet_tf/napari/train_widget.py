@@ -8,13 +8,14 @@ from matplotlib.figure import Figure
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.napari.axes import calibration, guess_axes, layer_array
-from aeanet_tf.napari.choosers import layer_chooser
+from aeanet_tf.napari.choosers import LayerChooser
 from aeanet_tf.napari.figure import draw_training
 from aeanet_tf.napari.models import remember_model
 from aeanet_tf.napari.training import (
     PRESETS,
     TrainingForm,
     TrainingLayer,
+    check_free,
     config_of_folders,
     config_of_layers,
     train,
@@ -36,8 +37,8 @@ class TrainWidget(JobWidget):
     def __init__(self, napari_viewer):
         super().__init__("Train")
         self.source = ComboBox(label="train on", choices=[LAYERS, FOLDERS])
-        self.low = layer_chooser(napari_viewer, "low (input)")
-        self.gt = layer_chooser(napari_viewer, "GT (truth)", labels=True)
+        self.low = LayerChooser(napari_viewer, "low (input)")
+        self.gt = LayerChooser(napari_viewer, "GT (truth)", labels=True)
         self.low_axes, self.gt_axes = LineEdit(label="axes of low"), LineEdit(label="axes of GT")
         self.low_folder = FileEdit(label="low (input)", mode="d")
         self.gt_folder = FileEdit(label="GT (truth)", mode="d")
@@ -49,13 +50,15 @@ class TrainWidget(JobWidget):
         self.steps = SpinBox(label="steps", min=1, max=10**6, value=1000)
         self.batch_size = SpinBox(label="patches a step", min=1, max=256, value=4)
         self.patch_size = LineEdit(label="patch size", value="64 64")
+        self.match = CheckBox(label="match intensities", value=True)
+        self.match.tooltip = "fit each truth to its input by gain and offset: predictions keep the input's intensities"
         self.name = LineEdit(label="name", value="my_model")
         self.basedir = FileEdit(label="models folder", mode="d", value=Path.home() / "aeanet_models")
         self.overwrite = CheckBox(label="begin anew")
         self.overwrite.tooltip = "replace a model of this name, finished or not"
         fields = [self.source, self.low, self.low_axes, self.gt, self.gt_axes, self.low_folder, self.gt_folder]
         fields += [self.task, self.network, self.preset, self.first_filters, self.steps, self.batch_size]
-        fields += [self.patch_size, self.name, self.basedir, self.overwrite]
+        fields += [self.patch_size, self.match, self.name, self.basedir, self.overwrite]
         form = Container(widgets=fields, labels=True)
         form.margins = (0, 0, 0, 0)
         self.figure = Figure(figsize=(4, 4), layout="constrained")
@@ -134,6 +137,7 @@ class TrainWidget(JobWidget):
             patch,
             self.batch_size.value,
             self.first_filters.value or None,
+            self.match.value,
         )
 
     def on_name(self, *_):
@@ -154,6 +158,8 @@ class TrainWidget(JobWidget):
             return
         try:
             going_on, form = self._unfinished(), self.form()
+            if going_on is None and not self.overwrite.value:
+                check_free(form.folder)
             make = None if going_on is not None else self._config(form)
         except InputError as error:
             self.fail(error)

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aeanet_tf.errors import expect
+from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image import Image, check_axes
 from aeanet_tf.io.read import find_images, open_image, read_image
 from aeanet_tf.io.tiff import write_image
+from aeanet_tf.models.folder import weight_files
 from aeanet_tf.napari.backend import load_beside_opengl
 from aeanet_tf.napari.watch import Progress, remarks
 from aeanet_tf.paths import check_name
@@ -47,6 +48,7 @@ class TrainingForm(NamedTuple):
         patch_size: one number an axis.
         batch_size: patches of a step; ``None`` for the default of configurations.
         first_filters: channels at full resolution; ``None`` for the preset's.
+        match_targets: whether truths are given the intensities of their inputs (docs/training.md); not of classes.
     """
 
     name: str
@@ -58,6 +60,7 @@ class TrainingForm(NamedTuple):
     patch_size: tuple[int, ...] = (64, 64)
     batch_size: int | None = None
     first_filters: int | None = None
+    match_targets: bool = False
 
     @property
     def folder(self):
@@ -214,12 +217,23 @@ def _config(form, data):
         of = {"first_filters": form.first_filters}
         model["network"] = {"filters": form.first_filters, "restoration": of} if form.task == "projection" else of
     section = {"kind": "labels" if segments else "folders", **data.section}
+    section["match_targets"] = form.match_targets and not segments
     return as_run_config({"model": model, "data": section, "training": training}, "training")
 
 
 def unfinished(folder):
     """The `RunConfig` of a training that was stopped in a model folder and can go on; ``None`` where there is none."""
     return load_run(folder) if (Path(folder) / "resume" / "state.json").is_file() else None
+
+
+def check_free(folder):
+    """Refuse the folder of a trained model, before its images are written anew.
+
+    Raises:
+        InputError: a trained model is there.
+    """
+    if weight_files(folder):
+        raise InputError(f"name: {folder} holds a trained model; another name keeps it, 'begin anew' replaces it")
 
 
 def train(config, watch, overwrite=False):

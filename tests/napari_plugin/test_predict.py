@@ -165,3 +165,17 @@ def test_the_form_follows_the_layers(form, viewer, folders, image):
     assert form.layer.get_choice("nuclei") is layer
     viewer.layers.clear()
     assert form.layer.choices == ()
+
+
+def test_a_form_that_is_gone_follows_no_layers(viewer, image, application):
+    from qtpy.QtCore import QCoreApplication, QEvent
+
+    from aeanet_tf.napari.predict_widget import PredictWidget
+
+    form = PredictWidget(viewer)
+    form.deleteLater()
+    QCoreApplication.sendPostedEvents(form, QEvent.DeferredDelete)
+    with pytest.raises(RuntimeError, match="deleted"):
+        form.layer.reset_choices()
+    viewer.add_image(image)
+    viewer.layers.clear()

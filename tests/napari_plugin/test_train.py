@@ -55,8 +55,14 @@ def test_two_layers_give_a_model_and_a_curve(form, tmp_path, wait):
     assert len({axes.images[0].get_clim() for axes in pictures}) == 1
     # One of the four pairs is held out; the command line could have made it.
     config = load_run(folder)
-    assert config.training.steps == 4 and config.data.validation_split == 0.25
-    assert len(list((tmp_path / "models" / "care_images" / "low").iterdir())) == 4
+    assert config.training.steps == 4 and config.data.match_targets and config.data.validation_split == 0.25
+    images = sorted((tmp_path / "models" / "care_images" / "low").iterdir())
+    assert len(images) == 4
+    # What is there is not replaced without a word, nor are the images.
+    times = [path.stat().st_mtime_ns for path in images]
+    form.start_button.click()
+    assert not form.running and "holds a trained model; another name keeps it, 'begin anew'" in form.line.text()
+    assert times == [path.stat().st_mtime_ns for path in images]
 
 
 def test_a_training_that_is_stopped_keeps_its_model_and_goes_on(form, viewer, tmp_path, wait):
@@ -103,14 +109,15 @@ def test_a_single_pair_is_cut_to_validate_on(tmp_path, image):
 
 def test_layers_of_segmentation_and_projection(tmp_path, image):
     labels = np.where(image > 20, 5, 0)
-    form = TrainingForm("m", str(tmp_path), "segmentation", "aeanet-em", first_filters=4)
+    form = TrainingForm("m", str(tmp_path), "segmentation", "aeanet-em", first_filters=4, match_targets=True)
     config = config_of_layers(form, *as_layers(image, labels, "YX"))
     assert config.model.labels == [0, 5] and config.model.n_channel_out == 2 and config.data.segments
     with pytest.raises(InputError, match="labels: found 48 different values, expected 2 to 32 classes"):
         config_of_layers(form, *as_layers(image, np.repeat(np.arange(48)[:, None], 40, 1), "YX"))
     stack = np.stack([image] * 4)
-    form = TrainingForm("p", str(tmp_path), "projection", "aeanet-flywing", "ZYX", 10, (4, 16, 16), 1, 4)
+    form = TrainingForm("p", str(tmp_path), "projection", "aeanet-flywing", "ZYX", 10, (4, 16, 16), 1, 4, True)
     config = config_of_layers(form, *as_layers(stack, image, "ZYX", "YX"))
+    assert config.data.match_targets
     assert config.model.network == {"filters": 4, "restoration": {"first_filters": 4}}
     assert read_image(tmp_path / "p_images" / "GT" / "image_0000.tif").array.shape == (36, 40)
 
