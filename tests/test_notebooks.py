@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
 # A line of a table of scores: a method, and its PSNR or the Dice ratio of its membranes.
-SCORE = re.compile(r"^(\S.*?) {2,}(?:PSNR|Dice of membranes) ([\d.]+)", re.MULTILINE)
+SCORE = re.compile(r"^(\S.*?) +(?:PSNR|Dice of membranes) ([\d.]+)", re.MULTILINE)
 OURS = {"AEANet", "SSAN"}
 # Nothing is left of the notebook before. Two steps take less time than tracing and compiling them.
 BEGIN = """
