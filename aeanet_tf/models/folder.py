@@ -36,6 +36,11 @@ def model_class(kind):
     return getattr(models, MODEL_CLASSES[kind])
 
 
+def is_care(fields):
+    """Whether what stands in a ``config.json`` is of CSBDeep's own CARE, or of a network that extends it."""
+    return isinstance(fields, dict) and fields.keys() >= _OF_CARE and not fields.keys() & {"network", "preset"}
+
+
 def model_kind(folder):
     """The kind of the trained model in a folder, one of `MODEL_CLASSES`; nothing heavy is imported for it.
 
@@ -61,11 +66,6 @@ def model_kind(folder):
     if not isinstance(kind, str) or kind not in MODEL_CLASSES:
         raise InputError(f"{path}: network.kind {short(kind)}, expected one of {', '.join(MODEL_CLASSES)}")
     return kind
-
-
-def is_care(fields):
-    """Whether what stands in a ``config.json`` is of CSBDeep's own CARE, or of a network that extends it."""
-    return isinstance(fields, dict) and fields.keys() >= _OF_CARE and not fields.keys() & {"network", "preset"}
 
 
 def load_model(folder, weights="best"):
