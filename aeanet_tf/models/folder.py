@@ -37,6 +37,11 @@ def model_class(kind):
     return getattr(models, MODEL_CLASSES[kind])
 
 
+def is_care(fields):
+    """Whether what stands in a ``config.json`` is of CSBDeep's own CARE, or of a network that extends it."""
+    return isinstance(fields, dict) and fields.keys() >= _OF_CARE and not fields.keys() & {"network", "preset"}
+
+
 def model_kind(folder):
     """The kind of the trained model in a folder, one of `MODEL_CLASSES`; nothing heavy is imported for it.
 
@@ -71,11 +76,6 @@ def _models_in(folder, most=3):
         return ""
     listed = ", ".join(names[:most]) + (", ..." if len(names) > most else "")
     return f"; in it are the models {listed}, such as {folder / names[0]}"
-
-
-def is_care(fields):
-    """Whether what stands in a ``config.json`` is of CSBDeep's own CARE, or of a network that extends it."""
-    return isinstance(fields, dict) and fields.keys() >= _OF_CARE and not fields.keys() & {"network", "preset"}
 
 
 def load_model(folder, weights="best"):
