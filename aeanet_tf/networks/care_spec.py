@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictInt, ValidationError, model_validator
 
-from aeanet_tf.errors import InputError, expect, from_validation, short
+from aeanet_tf.errors import InputError, expect, short
+from aeanet_tf.field_errors import from_validation
 from aeanet_tf.networks.attention_spec import DEEPEST, Count, Spec
 
 # Far beyond what has a use, and built in seconds.
