@@ -39,9 +39,9 @@ class AEANet(PublicCARE):
         name: of the model and its folder; a time stamp by default.
         basedir: where the folder is made; ``None`` writes nothing to disk.
 
-    Attributes: ``config``, ``keras_model``, ``name``, ``logdir``, as in CARE; ``spec``, the network's validated spec;
-        ``memory``, the `EvaluationMemory` of its predictions; ``trained_network``, the compiled network that training
-        changes, `keras_model` or one beside it, ``None`` before the first training.
+    It has ``config``, ``keras_model``, ``name``, ``logdir``, as in CARE; ``spec``, the network's validated spec;
+    ``memory``, the `EvaluationMemory` of its predictions; ``trained_network``, the compiled network that training
+    changes, `keras_model` or one beside it, ``None`` before the first training.
 
     The folder holds ``config.json``, ``weights_best.h5`` and ``weights_last.h5``, ``history.csv``, TensorBoard's
     ``logs`` and, while training is unfinished, ``resume``.
