@@ -82,9 +82,10 @@ def stored_model(folder: str | Path, weights: str = "best") -> StoredModel:
         expect(fits, f"{path}: {name}", short(number), "a number of channels")
         channels.append(number)
     _check_weights(folder, weights)
-    projected = fields.get("proj_axis", "Z") if kind == "projection" else ""
+    projected = fields.get("proj_axis", "Z" if kind == "projection" else "")
     probabilistic = fields.get("probabilistic") is True
-    return StoredModel(folder, kind, axes, *channels, probabilistic, projected if projected in axes else "")
+    known = isinstance(projected, str) and projected in axes
+    return StoredModel(folder, kind, axes, *channels, probabilistic, projected if known else "")
 
 
 def _check_weights(folder, weights):
