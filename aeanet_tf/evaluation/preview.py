@@ -72,8 +72,10 @@ def preview_figure(
         >>> from aeanet_tf.evaluation.preview import preview_figure
         >>> noisy = np.random.default_rng(0).poisson(5, (8, 64, 64)).astype("float32")
         >>> figure = preview_figure(noisy, noisy.clip(3, 7), "ZYX", title="clipped")
-        >>> [cell.get_label() for cell in figure.axes[:2]]
-        ['input, middle slice (z = 5 of 8)', 'output, middle slice (z = 5 of 8)']
+        >>> for cell in figure.axes[:2]:
+        ...     print(cell.get_label())
+        input, middle slice (z = 5 of 8)
+        output, middle slice (z = 5 of 8)
     """
     from matplotlib.figure import Figure
 
