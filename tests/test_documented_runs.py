@@ -6,45 +6,56 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from scipy.ndimage import gaussian_filter
 
-from aeanet_tf.cli.main import main
+from aeanet_tf.cli.main import main, make_parser
 from aeanet_tf.io.tiff import write_image
+from aeanet_tf.models import SegmentationAEANet, SegmentationAEANetConfig
+from aeanet_tf.runs.config import load_run_config
+from tests.datasets.published import write_iseg
 from tests.documented import commands, documents
 from tests.interop.example_models import make_model
-from tests.models import EAGER, eager_tensorflow
+from tests.models import EAGER, NETWORK, eager_tensorflow
 
-pytestmark = [EAGER, pytest.mark.slow]
+pytestmark = EAGER
 
 # Models by the names that the documents give them.
 MODELS = {
-    **dict.fromkeys(("trial", "other", "my_model", "w2s", "seed1", "seed2", "seed3"), "em"),
+    **dict.fromkeys(("trial", "other", "my_model", "my_care", "w2s", "seed1", "seed2", "seed3"), "em"),
     **dict.fromkeys(("volumes", "care"), "care"),
-    "membranes": "labels-1",
+    "membranes": "membranes",
     "isbi2012": "slices",
 }
-# Not run here, and where else they are.
+# Not run here, and where else they are, or why not.
 ELSEWHERE = {
     "aeanet download": "needs a network; tests/datasets/test_download.py",
     "aeanet experiment": "tests/experiments",
-    "aeanet quickstart": "tests/cli/test_quickstart.py",
+    "quickstart": "tests/cli/test_quickstart.py",
     "--scheduler": "needs a cluster; tests/prediction/test_cluster.py",
     "import-tf1": "needs a checkpoint; tests/cli/test_import_tf1_cli.py",
-    "results/models/": "models of an experiment",
-    "models/paired_em": "data of the paper; tests/datasets/test_paired_em.py",
     "models/original": "needs a checkpoint",
     "models/$model": "needs a checkpoint",
-    "models/tissue": "a 3D network of two channels; tests/cli/test_segmentation_cli.py",
+    "out/$model": "needs a checkpoint",
+    "results/models/": "models of an experiment",
     "w2s-longest": "goes on from a training of hours",
     "w2s-256": "goes on from a training of hours",
+    "models/w2s-1200": "scores that a training of minutes makes",
     "planaria --data": "tests/experiments",
-    "flywing --data": "tests/experiments",
-    "paired_em --data": "tests/experiments",
-    "paired_em_ablations": "tests/experiments",
+    "flywing --data Projection_Flywing": "tests/experiments",
+    "paired_em": "tests/experiments",
+    "Paired_EM": "tests/experiments",
     "label_free/": "tests/experiments",
-    "cremi_padded": "tests/experiments",
-    "cremi_triplet": "tests/experiments",
+    "prediction out --gt labels": "predictions of data of a paper",
+    "cremi_": "tests/experiments",
+    "mine.json --data /path/to/data": "data of a paper",
+    "isbi2012-aea": "a second training of the same",
+    "models/tissue": "made from a text of the document; tests/cli/test_segmentation_cli.py",
+    "run.json": "goes on with a training of the user's; tests/runs/test_continued.py",
+    "tissue.json": "made from a text of the document; tests/cli/test_segmentation_cli.py",
 }
-SHORT = ("training.steps=1", "training.steps_per_epoch=1", "training.batch_size=2", "training.patch_size=[16,16]")
+# Training for a step or two, on patches that the stand-ins hold.
+SHORT = ("training.steps_per_epoch=1", "training.batch_size=2")
+PATCH = {"YX": [32, 32], "ZYX": [8, 32, 32]}
 
 
 def runs(path):
@@ -54,8 +65,11 @@ def runs(path):
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    for kind in set(MODELS.values()) - {"labels-1"}:
+    for kind in ("em", "care", "slices"):
         make_model(kind, folder)
+    config = SegmentationAEANetConfig("YX", preset="aeanet-em", n_channel_out=2, labels=[0, 255], network=NETWORK)
+    model = SegmentationAEANet(config, "membranes", str(folder))
+    model.keras_model.save_weights(str(folder / "membranes" / "weights_best.h5"))
     return folder
 
 
@@ -65,34 +79,92 @@ def workplace(tmp_path, monkeypatch, models):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for name, kind in MODELS.items():
-        if (models / kind).is_dir():
-            shutil.copytree(models / kind, f"models/{name}")
-    for name in ("image", "a", "b", "c", "images/a", "images/b", "plate_truth/plate_s0", "plate_truth/plate_s1"):
-        write_image(f"{name}.tif", rng.uniform(0, 200, (48, 40)).astype("float32"), "YX", {"Y": 0.1, "X": 0.1}, "um")
-    for name, axes in (("volume", "ZYX"), ("stack", "ZYX"), ("lapse", "TYX")):
-        write_image(f"{name}.tif", rng.uniform(0, 200, (8, 24, 24)).astype("float32"), axes)
-    zarr.save_array("volume.zarr", rng.uniform(0, 200, (48, 40)).astype("float32"))
-    shutil.copytree("images", "in")
-    for part in ("train", "val", "test"):
+        shutil.copytree(models / kind, f"models/{name}")
+    scene = rng.uniform(0, 200, (30, 48, 40)).astype("float32")
+    for name in ("image", "a", "b", "c", "plate_truth/plate_s0", "plate_truth/plate_s1", "plate_truth/plate_s2"):
+        write_image(f"{name}.tif", scene[0], "YX", {"Y": 0.1, "X": 0.1}, "um")
+    for folder in ("images", "noisy", "clean", "cells/noisy", "cells/clean", "others"):
         for i in range(3):
-            image = rng.uniform(0, 200, (48, 40)).astype("float32")
-            for kind, noise in (("low", 20), ("GT", 0)):
-                write_image(
-                    f"w2s/{part}/{kind}/{i}.tif", image + noise * rng.normal(size=image.shape).astype("float32"), "YX"
-                )
+            write_image(f"{folder}/{'abc'[i]}.tif", scene[i] + ("clean" in folder), "YX", {"Y": 0.1, "X": 0.1}, "um")
+    for root in ("w2s/train", "w2s/val", "w2s/test", "mine/train", "mine/test"):
+        _write_pairs(root, scene[:3], "YX", rng)
+    for root in ("volumes/train", "volumes/val", "volumes/test", "wings/train", "wings/test"):
+        volumes = rng.uniform(0, 200, (2, 16, 64, 64)).astype("float32")
+        _write_pairs(root, volumes, "ZYX", rng, flat=root.startswith("wings"))
+    for name, axes in (("volume", "ZYX"), ("stack", "ZYX"), ("lapse", "TYX")):
+        write_image(f"{name}.tif", scene[:8], axes)
+    shutil.copytree("w2s", "W2S")
+    for root in ("isbi2012", "sections", "folder"):
+        count = 100 if root == "folder" else 30
+        slices = gaussian_filter(rng.uniform(-1, 1, (count, 64, 64)), (3, 2, 2))
+        slices = np.clip(128 + 50 * slices / slices.std(), 0, 255).astype("uint8")
+        write_image(f"{root}/{'stack' if root == 'folder' else 'slices'}.tif", slices, "ZYX")
+        write_image(f"{root}/membranes.tif", 255 * (slices > 100).astype("uint8"), "ZYX")
+    shutil.copy("sections/slices.tif", "damaged.tif")
+    for i in "abc":
+        write_image(f"truth/{i}.tif", 255 * (scene[0] > 100).astype("uint8"), "YX")
+    for name in ("plate.ome.zarr", "volume.zarr"):
+        _write_zarr(name, scene[0])
     with tifffile.TiffWriter("plate.ome.tif") as file:
         for _ in range(3):
-            file.write(rng.integers(0, 200, (40, 48), dtype=np.uint16), metadata={"axes": "YX"})
+            file.write(scene[0].astype("uint16"), metadata={"axes": "YX"})
+    write_iseg("iSeg-2017-Training", subjects=(1,))
     return tmp_path
 
 
-@pytest.mark.parametrize("path", [p for p in documents() if runs(p)], ids=lambda p: p.stem)
+def _write_pairs(root, images, axes, rng, flat=False):
+    for number, image in enumerate(images):
+        noisy = (image + 20 * rng.normal(size=image.shape)).astype("float32")
+        write_image(f"{root}/low/{number}.tif", noisy, axes)
+        truth = image.max(axis=0) if flat else image
+        write_image(f"{root}/GT/{number}.tif", truth, axes[1:] if flat else axes)
+
+
+def _write_zarr(name, image):
+    group = zarr.open_group(name, mode="w", zarr_format=2)
+    group.create_array("0", shape=image.shape, chunks=(24, 20), dtype=image.dtype)[:] = image
+    axes = [{"name": axis, "type": "space"} for axis in "yx"]
+    scale = [{"type": "scale", "scale": [1.0, 1.0]}]
+    datasets = [{"path": "0", "coordinateTransformations": scale}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+
+
+def _shortened(words):
+    """A training of a few steps, and the name of its model."""
+    words = ["training.steps=2" if word.startswith("training.steps=") else word for word in words]
+    args = make_parser().parse_args(words)
+    config = load_run_config(args.config, args.set)
+    fields = [*SHORT]
+    if "training.steps=2" not in words:
+        fields.append("training.steps=2")
+    if config.training.patch_size is not None:
+        fields.append(f"training.patch_size={PATCH[config.model.axes.removesuffix('C')]}")
+    if config.data.kind == "slices":
+        fields.append("data.triplets.window=64")
+    return [*words, *(f"--set={field}" for field in fields)], config.model.name
+
+
+# README's are those of the first hour, too.
+PATHS = [
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem != "start"))
+    for path in documents()
+    if runs(path)
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_commands_run_in_their_order(path, workplace, capsys):
+    stand_ins = set(MODELS)
     for command in runs(path):
+        words = [word.replace("/path/to/", "") for word in command.words]
+        if words[0] == "train":
+            words, name = _shortened(words)
+            # What the document trains takes the place of its stand-in.
+            if name in stand_ins:
+                shutil.rmtree(f"models/{name}")
+                stand_ins.remove(name)
         with eager_tensorflow():
-            words = [word.replace("/path/to/", "") for word in command.words]
-            if command.words[0] == "train":
-                words += [f"--set={field}" for field in SHORT]
             assert main(words) == 0, f"{command.text}\n{capsys.readouterr().err}"
+        out = capsys.readouterr().out
         if command.output:
-            (workplace / command.output).write_text(capsys.readouterr().out, encoding="utf-8")
+            (workplace / command.output).write_text(out, encoding="utf-8")

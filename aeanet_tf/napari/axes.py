@@ -79,8 +79,11 @@ def check_layer(facts, name, shape, axes):
     # Of the pixels nothing is needed.
     image = Image(np.broadcast_to(np.float32(0), shape), letters, path=name)
     check_fits(with_axes(image, facts.axes), facts.axes, facts.channels, frames=True)
-    frames = shape[letters.index("T")] if "T" in letters and "T" not in facts.axes else 1
-    return facts.line() + (f"; {frames} frames one by one" if frames > 1 else "")
+    told = facts.line()
+    for letter, kind in (("T", "frames"), ("Z", "planes")):
+        number = shape[letters.index(letter)] if letter in letters and letter not in facts.axes else 1
+        told += f"; {number} {kind} one by one" if number > 1 else ""
+    return told
 
 
 class ResultLayer(NamedTuple):

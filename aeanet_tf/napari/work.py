@@ -11,6 +11,7 @@ from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from aeanet_tf.errors import DivergedError, InputError, one_line
+from aeanet_tf.napari.garbage import collect_anywhere, collect_in_window
 from aeanet_tf.napari.watch import Progress, Remark, Stopped, Watch
 
 logger = logging.getLogger("aeanet_tf")
@@ -48,6 +49,7 @@ class JobWidget(QWidget):
         self.bar.setRange(0, _STEPS)
         self.bar.setTextVisible(False)
         self._title, self._worker, self._watch, self._done, self._napari_bar = title, None, None, None, None
+        self._news = None
         self.start_button.clicked.connect(self.on_start)
         self.stop_button.clicked.connect(self.stop)
         self._show_running(False)
@@ -90,16 +92,18 @@ class JobWidget(QWidget):
         """
         if self.running:
             return
-        news = _News()
+        # Kept after the job, so that it is not the thread of the job that deletes it.
+        news = self._news = _News()
         news.told.connect(self._on_told)
         watch = Watch(news.told.emit, lambda: worker.abort_requested)
-        worker = create_worker(_in_thread, job, watch, news, _start_thread=False)
+        worker = create_worker(_in_thread, job, watch, _start_thread=False)
         self._worker, self._watch, self._done = worker, watch, done
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self._on_finished)
         self._napari_bar = progress(total=_STEPS, desc=self._title)
         self.say("")
         self._show_running(True)
+        collect_in_window()
         worker.start()
 
     def stop(self):
@@ -159,6 +163,7 @@ class JobWidget(QWidget):
             self._done(result)
 
     def _on_finished(self):
+        collect_anywhere()
         self._worker = self._watch = self._done = None
         self._napari_bar.close()
         self._show_running(False)
@@ -170,8 +175,8 @@ class JobWidget(QWidget):
         self.bar.setVisible(running)
 
 
-def _in_thread(job, watch, news):
-    """What `_outcome` gives; ``news`` is to live for as long as the job."""
+def _in_thread(job, watch):
+    """What `_outcome` gives, from the thread that TensorFlow has."""
     return _thread.submit(_outcome, job, watch).result()
 
 

@@ -147,7 +147,7 @@ def refusal(folder, **fields):
     ("fields", "message"),
     [
         ({"unet_kern_size": 4}, r"kern_size: found 4, expected an odd number"),
-        ({"unet_n_depth": "two"}, "n_depth: Input should be a valid integer, received 'two'"),
+        ({"unet_n_depth": "two"}, "n_depth: found 'two', expected a whole number"),
         ({"unet_n_first": 10**6}, "a network of .* weights, expected what a file of .* bytes can hold"),
         ({"unet_n_first": 4}, "not the weights of this network .*shape"),
         ({"unet_n_depth": 2}, "not the weights of this network .*found 16 arrays, expected 24"),

@@ -1,5 +1,6 @@
 """Models that nobody trained, layers, and a window without a screen."""
 
+import gc
 import os
 import time
 
@@ -19,6 +20,15 @@ def application():
     except Exception as error:
         pytest.skip(f"napari with Qt is not installed ({error})")
     return get_qapp()
+
+
+@pytest.fixture(autouse=True)
+def garbage():
+    """Collected so often that a part of a window deleted in the thread of a job would be seen: it ends the process."""
+    thresholds = gc.get_threshold()
+    gc.set_threshold(200, 3, 3)
+    yield
+    gc.set_threshold(*thresholds)
 
 
 @pytest.fixture

@@ -47,7 +47,6 @@ def test_axes_are_those_that_the_layer_names():
 @pytest.mark.parametrize(
     ("shape", "axes", "words"),
     [
-        ((9, 6, 5), "ZYX", "cells: found axes ZYX, expected YX"),
         ((6, 5), "YXZ", "axes: found YXZ for a shape of (6, 5), expected 2 letters"),
         ((6, 5), "YQ", "axes: found 'YQ'"),
         ((2, 6, 5), "CYX", "cells: found 2 channels, expected 1, which the model takes"),
@@ -61,6 +60,7 @@ def test_wrong_axes_are_told_in_one_line(folders, shape, axes, words):
 
 def test_what_fits_is_told(folders):
     assert check_layer(read_facts(folders["planes"]), "cells", (9, 6, 5), "TYX") == "restores YX; 9 frames one by one"
+    assert check_layer(read_facts(folders["planes"]), "cells", (9, 6, 5), "ZYX") == "restores YX; 9 planes one by one"
     assert check_layer(read_facts(folders["planes"]), "cells", (1, 6, 5), "ZYX") == "restores YX"
     assert check_layer(read_facts(folders["flat"]), "cells", (9, 6, 5), "ZYX") == "projects ZYX"
     assert check_layer(read_facts(folders["classes"]), "cells", (6, 5), "yx") == "segments YX"

@@ -139,6 +139,7 @@ def test_what_is_wrong_is_one_line_here_and_as_a_notification(form, viewer, fold
     viewer.add_image(image, name="cells")
     form.model.folder.value = folders["volumes"]
     words = "cells: found axes YX, expected ZYX (and C for channels), the model's axes"
+    words += "; it takes volumes, a single image needs a model of images"
     assert form.fit.text() == words
     form.start_button.click()
     assert not form.running and form.line.text() == words
