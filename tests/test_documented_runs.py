@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 
 from aeanet_tf.cli.main import main, make_parser
 from aeanet_tf.io.tiff import write_image
-from aeanet_tf.models import SegmentationAEANet, SegmentationAEANetConfig
+from aeanet_tf.models import AEANet, AEANetConfig, SegmentationAEANet, SegmentationAEANetConfig
 from aeanet_tf.runs.config import load_run_config
 from tests.datasets.published import write_iseg
 from tests.documented import commands, documents
@@ -65,8 +65,10 @@ def runs(path):
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    for kind in ("em", "care", "slices"):
+    for kind in ("care", "slices"):
         make_model(kind, folder)
+    model = AEANet(AEANetConfig("YX", preset="aeanet-em", unet_n_first=8), "em", str(folder))
+    model.keras_model.save_weights(str(folder / "em" / "weights_best.h5"))
     config = SegmentationAEANetConfig("YX", preset="aeanet-em", n_channel_out=2, labels=[0, 255], network=NETWORK)
     model = SegmentationAEANet(config, "membranes", str(folder))
     model.keras_model.save_weights(str(folder / "membranes" / "weights_best.h5"))
@@ -80,14 +82,16 @@ def workplace(tmp_path, monkeypatch, models):
     rng = np.random.default_rng(0)
     for name, kind in MODELS.items():
         shutil.copytree(models / kind, f"models/{name}")
-    scene = rng.uniform(0, 200, (30, 48, 40)).astype("float32")
+    scene = rng.uniform(0, 200, (30, 64, 56)).astype("float32")
     for name in ("image", "a", "b", "c", "plate_truth/plate_s0", "plate_truth/plate_s1", "plate_truth/plate_s2"):
         write_image(f"{name}.tif", scene[0], "YX", {"Y": 0.1, "X": 0.1}, "um")
     for folder in ("images", "noisy", "clean", "cells/noisy", "cells/clean", "others"):
         for i in range(3):
             write_image(f"{folder}/{'abc'[i]}.tif", scene[i] + ("clean" in folder), "YX", {"Y": 0.1, "X": 0.1}, "um")
-    for root in ("w2s/train", "w2s/val", "w2s/test", "mine/train", "mine/test"):
+    for root in ("w2s/train", "w2s/val", "w2s/test"):
         _write_pairs(root, scene[:3], "YX", rng)
+    for root in ("mine/train", "mine/test"):
+        _write_pairs(root, gaussian_filter(rng.uniform(0, 200, (3, 160, 160)), (0, 2, 2)).astype("float32"), "YX", rng)
     for root in ("volumes/train", "volumes/val", "volumes/test", "wings/train", "wings/test"):
         volumes = rng.uniform(0, 200, (2, 16, 64, 64)).astype("float32")
         _write_pairs(root, volumes, "ZYX", rng, flat=root.startswith("wings"))
@@ -140,7 +144,7 @@ def _shortened(words):
     if config.training.patch_size is not None:
         fields.append(f"training.patch_size={PATCH[config.model.axes.removesuffix('C')]}")
     if config.data.kind == "slices":
-        fields.append("data.triplets.window=64")
+        fields += ["data.triplets.window=64", "data.triplets.max_shift=8"]
     return [*words, *(f"--set={field}" for field in fields)], config.model.name
 
 
