@@ -101,7 +101,7 @@ def check_fits(image: Image, axes: str, channels: int, frames: bool = False) -> 
     expected = f"{spatial} (and C for channels), the model's axes"
     expect(fits, image.path, f"axes {image.axes}", expected + (_other_axes(image.axes, spatial) if frames else ""))
     present = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
-    remedy = _other_channels(image.axes, present, channels, frames)
+    remedy = _other_channels(image.axes, present, channels)
     expect(present == channels, image.path, f"{present} channels", f"{channels}, which the model takes{remedy}")
 
 
@@ -114,15 +114,13 @@ def _other_axes(found: str, spatial: str) -> str:
     return "; it takes volumes, a single image needs a model of images"
 
 
-def _other_channels(axes: str, present: int, channels: int, frames: bool) -> str:
+def _other_channels(axes: str, present: int, channels: int) -> str:
     """What can be done about channels that a model does not take."""
     if channels != 1 or "C" not in axes:
         return ""
     # Samples of a picture are its last axis.
     if axes.endswith("C") and present in (2, 3, 4):
         return "; grey levels that are stored as colours are read with axes without C"
-    if frames and "T" not in axes and axes.index("C") < min(map(axes.index, "YX")):
-        return f"; --axes {axes.replace('C', 'T')} takes each of them for an image of its own"
     return ""
 
 
