@@ -57,6 +57,8 @@ def _of_ome(xml: str, series: int) -> list[Any]:
 def _of_imagej(metadata: dict[str, Any]) -> list[Any]:
     """Labels of the planes, where all planes of a channel have the same: channels are the fastest."""
     labels, count = metadata.get("Labels") or [], metadata.get("channels", 1)
+    # tifffile gives the only one as it is.
+    labels = [labels] if isinstance(labels, str) else labels
     each = [labels[first::count] for first in range(count)]
     return [own[0] if own and len(set(own)) == 1 else "" for own in each]
 

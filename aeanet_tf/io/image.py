@@ -37,6 +37,7 @@ class Image:
         path: the file it was read from, None if made in memory.
         single: axes of size 1 that the file names and that ``array`` was read without, each with its pixel size, or
             None where that is not known; `with_axes` brings them back.
+        channel_names: of the channels that were chosen of a file, "" for those without.
     """
 
     array: np.ndarray
@@ -45,6 +46,7 @@ class Image:
     unit: str | None = None
     path: Path | ImagePath | None = None
     single: dict[str, float | None] = field(default_factory=dict, kw_only=True)
+    channel_names: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 def image_stem(path: str | Path | ImagePath) -> str:

@@ -56,6 +56,7 @@ class ImageTarget:
         dtype: DTypeLike = "float32",
         like: str | Path | None = None,
         made_by: str | None = None,
+        channel_names: Sequence[str] = (),
     ) -> "ImageTarget":
         """Begin an image, all zero; what an earlier run left half-written under its partial name is removed.
 
@@ -76,6 +77,8 @@ class ImageTarget:
                 in others; see `write_nifti` for what becomes of it there.
             like: file of the NIfTI or Analyze volume whose place (affine, voxel size, header) the image takes over;
                 read again, as a whole, when it is finished.
+            channel_names: of the channels, or of the one that an image without C is of; not kept of volumes with
+                ``like``.
             made_by: line that the file's metadata say of what made it, see `aeanet_tf.io.made_by`.
 
         Raises:
@@ -83,7 +86,7 @@ class ImageTarget:
                 a folder that is no zarr; ``like`` cannot be read.
             WriteError: it cannot be written.
         """
-        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag, dtype, like, made_by)
+        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag, dtype, like, made_by, channel_names)
         with writing(layout.path):
             layout.path.parent.mkdir(parents=True, exist_ok=True)
             _remove(layout.partial)
@@ -178,7 +181,17 @@ def as_dtype(values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
 
 
 def _layout(
-    path, shape, axes, pixel_size=None, unit=None, chunks=None, tag="", dtype="float32", like=None, made_by=None
+    path,
+    shape,
+    axes,
+    pixel_size=None,
+    unit=None,
+    chunks=None,
+    tag="",
+    dtype="float32",
+    like=None,
+    made_by=None,
+    channel_names=(),
 ) -> Layout:  # Arguments as of `ImageTarget.create`.
     path, like, shape = Path(path), None if like is None else Path(like), tuple(int(size) for size in shape)
     target = target_format(path, like)
@@ -199,7 +212,8 @@ def _layout(
         stored = tuple(min(stored[axes.index(axis)], shape[axes.index(axis)]) for axis in order)
     known = {axis: float(size) for axis, size in (pixel_size or {}).items() if axis in axes}
     shape = tuple(shape[axes.index(axis)] for axis in order)
-    layout = Layout(path, shape, "".join(order), stored, known, unit, tag, dtype, like, made_by)
+    names = tuple(channel_names) if any(channel_names) else ()
+    layout = Layout(path, shape, "".join(order), stored, known, unit, tag, dtype, like, made_by, names)
     if target is NiftiTarget:
         target.check_place(layout)
     return layout

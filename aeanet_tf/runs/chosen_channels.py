@@ -35,13 +35,16 @@ def open_chosen(path, options, net_axes):
 
 
 def _with_channels(image, chosen):
-    if chosen == ALL_CHANNELS:
+    if chosen == ALL_CHANNELS and "C" not in image.axes:
         return image
     if "C" not in image.axes:
         raise InputError(f"{image.path}: axes {image.axes}, expected C, of which --channel {' '.join(chosen)} chooses")
     axis = image.axes.index("C")
     names = channel_names(image.path, image.array.shape[axis])
+    if chosen == ALL_CHANNELS:
+        return replace(image, channel_names=tuple(names))
     indices = tuple(_index(image.path, one, names) for one in chosen)
+    image = replace(image, channel_names=tuple(names[i] for i in indices))
     if len(indices) == 1:
         return frame_image(image, {"C": indices[0]})
     expect(len(set(indices)) == len(indices), image.path, f"--channel {' '.join(chosen)}", "each channel once")

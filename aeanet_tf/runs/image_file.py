@@ -105,6 +105,7 @@ class ImageRun:
         options = {"tag": tag, "dtype": dtype, "made_by": self.made_by and self.made_by.line()}
         if image_suffix(path) in NIFTI_SUFFIXES:
             return make(path, shape, axes, like=self.path, **options)
+        options["channel_names"] = self.image.channel_names
         pixel_size, unit = self._calibration(axes)
         chunks = None if plan is None else self._chunk_shape(axes, shape, plan)
         return make(path, shape, axes, pixel_size=pixel_size, unit=unit, chunks=chunks, **options)
