@@ -195,7 +195,8 @@ def fit_normalizer(section, image, net_axes, progress=None, channels_together=Fa
             for one frame of a time lapse give `aeanet_tf.io.frame.frame_image`.
         net_axes: axes of the pieces, such as "ZYXC".
         progress: as in `streamed_percentiles` and `streamed_mean_std`; other kinds do not read the image.
-        channels_together: whether all channels have the statistics of all of them.
+        channels_together: whether all channels have the statistics of all of them; over "nonzero" they are then those
+            of the values above 0.
 
     Raises:
         InputError: the image holds values that are not finite or that float32 cannot hold (where it is read), its dtype

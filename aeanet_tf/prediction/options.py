@@ -139,6 +139,8 @@ class FileOptions(PredictionOptions):
             object.__setattr__(self, "channel", _chosen(self.channel))
             if self.channels:
                 raise InputError("--channel: given with --channels, expected one of both")
+        if self.channel_models and self.channel in (None, ALL_CHANNELS):
+            raise InputError("--channel: the models for the channels are given without these")
         if self.channel_models and self.ensemble:
             raise InputError("--ensemble: given with a model for each channel, expected one of both")
         if self.channel_models and "C" in self.normalize_over:

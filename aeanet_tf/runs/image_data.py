@@ -171,14 +171,9 @@ def _read(pairs, axes, network, normalizer):
             count += len(frames)
             letters |= set(along)
     if count:
-        told = " and ".join(sorted(letters))
-        logger.info(
-            "%d planes along %s of %d images, each a sample: the model's axes are %s",
-            count,
-            told,
-            len(pairs),
-            network.axes,
-        )
+        told, images = " and ".join(sorted(letters)), f"{len(pairs)} image{'s' if len(pairs) > 1 else ''}"
+        line = "%d planes along %s of %s, each a sample: the model's axes are %s"
+        logger.info(line, count, told, images, network.axes)
     return X, Y, names, calibration
 
 

@@ -4,7 +4,7 @@ import logging
 from contextlib import contextmanager
 from pathlib import Path
 
-from aeanet_tf.errors import InputError, SkippedError, UnfinishedError, bounded
+from aeanet_tf.errors import InputError, SkippedError, UnfinishedError, bounded, expect
 from aeanet_tf.files import folder_made
 from aeanet_tf.io.channels import channel_paths, find_channel_images
 from aeanet_tf.io.frame import frame_image
@@ -76,6 +76,8 @@ def predict_files(
         BusyError: another process makes the same prediction in the same folder, and ``wait`` is not set.
     """
     options = FileOptions(**kwargs) if options is None else options
+    several = isinstance(model, (list, tuple))
+    expect(not several or options.channel_models, "model", "a list", "an Ensemble, or channel_models with channel")
     output, paths = Path(output), _images(inputs, options, skip_bad)
     if client is not None:
         # Workers may have been started elsewhere.
@@ -155,7 +157,7 @@ def check_image(path, model, options, *, frames=True):
     with _silent():
         image = open_chosen(path, options, model.axes)
     check_tile_count(options.n_tiles, image.axes)
-    if frames and options.channel is None:
+    if frames and not (options.channel or options.channels):
         check_one_channel(image, model)
     if options.keeps_channels and "C" in image.axes:
         image = frame_image(image, {"C": 0})
