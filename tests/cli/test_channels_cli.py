@@ -72,6 +72,13 @@ def test_channels_are_restored_each_by_itself_in_their_order(models, workplace, 
     assert open_image("out/a.zarr").array.chunks[0] == 1
 
 
+def test_orientations_of_channels_that_are_restored_each_by_itself(models, workplace):
+    folder, made = models
+    expected = np.stack([made["dapi"].predict(plane, "YX", ensemble="flips") for plane in PLANES[:2]])
+    assert predict("--model", folder / "dapi", "--channel", "0", "1", "--ensemble", "flips") == 0
+    np.testing.assert_allclose(read_image("out/a.tif").array, expected, rtol=1e-4)
+
+
 def test_each_channel_by_a_model_of_its_own(models, workplace, monkeypatch, caplog):
     """Also when the run is stopped between the channels, with a lapse, and its digest is none of an ensemble's."""
     folder, made = models
