@@ -43,6 +43,7 @@ def run(args):
     from aeanet_tf.io.series import find_series
     from aeanet_tf.models.folder import load_model, prediction_normalization
     from aeanet_tf.models.stored import stored_model
+    from aeanet_tf.prediction.options import FileOptions
     from aeanet_tf.runs.predict_files import check_image
 
     axes = None if args.axes is None else check_axes(args.axes)
@@ -51,7 +52,7 @@ def run(args):
     targets = _targets(args.output, paths)
     stored, normalization = stored_model(args.model), prediction_normalization(args.model)
     for path in paths:
-        check_image(path, stored, axes, frames=False)
+        check_image(path, stored, FileOptions(axes=axes), frames=False)
     model = load_model(args.model)
     from aeanet_tf.runs.explain import explain_files
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from aeanet_tf.cli.next_steps import command_line, say_next
 from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.device_names import PRECISIONS
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
 
 HELP = "restore images with a trained model"
 DESCRIPTION = """\
-Restore images, piece by piece, and write ImageJ-compatible float32 tifs (OME-Zarr for OME-Zarr, NIfTI for NIfTI) of
+Restore images, piece by piece, and write ImageJ-compatible tifs (OME-Zarr for OME-Zarr, NIfTI for NIfTI) of
 the same names; axes, pixel size and affine are kept. Models that segment write labels. Images are normalised as in
 training. A run that was stopped goes on when the same command is given again."""
 
@@ -21,7 +21,6 @@ def add_arguments(parser):
     """Add the arguments of the command."""
     parser.add_argument(
         "--model",
-        required=True,
         nargs="+",
         metavar="DIR",
         help="model folder; of several the mean is written, and their standard deviation as NAME_disagreement",
@@ -34,16 +33,6 @@ def add_arguments(parser):
         required=True,
         metavar="PATH",
         help="folder of the predictions; or for one image a file: .tif, .tiff, .zarr, of NIfTI also .nii, .nii.gz",
-    )
-    parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
-    add_series_arguments(parser)
-    parser.add_argument(
-        "--slices",
-        action="store_true",
-        help="each folder is one volume, its files the slices, in the order of the number in their names",
-    )
-    parser.add_argument(
-        "--format", choices=("tif", "zarr"), dest="file_format", help="of the predictions (default: as each input)"
     )
     parser.add_argument(
         "--precision",
@@ -63,27 +52,69 @@ def add_arguments(parser):
         help="of the lowest validation loss (default), or those at the end of the training",
     )
     parser.add_argument(
-        "--preview",
-        action="store_true",
-        help="also draw input and prediction side by side, NAME_preview.png beside each prediction",
-    )
-    parser.add_argument("--scale", action="store_true", help="also write the scale of a probabilistic model")
-    parser.add_argument(
-        "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
-    )
-    parser.add_argument(
         "--skip-bad",
         action="store_true",
         help="restore the others where images cannot be read or do not fit; exit code 3, and they are listed",
     )
     parser.add_argument(
-        "--overwrite", action="store_true", help="replace what another model has predicted there, or other files"
-    )
-    parser.add_argument(
         "--wait", action="store_true", help="wait where another process makes the same prediction in the output folder"
     )
+    _add_images(parser)
+    _add_results(parser)
     _add_tiling(parser)
     _add_segmentation(parser)
+
+
+def _add_images(parser):
+    group = parser.add_argument_group("what is in the images (docs/files.md, docs/restore.md)")
+    group.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
+    group.add_argument(
+        "--channel",
+        nargs="+",
+        action="extend",
+        metavar="N[=DIR]",
+        help="for models of one channel: the channels to restore, by number from 0 or name, each by itself; or all. "
+        "0=DIR 1=DIR gives each channel a model of its own, in place of --model",
+    )
+    add_series_arguments(group)
+    group.add_argument(
+        "--slices",
+        action="store_true",
+        help="each folder is one volume, its files the slices, in the order of the number in their names",
+    )
+    group.add_argument(
+        "--percentiles", type=float, nargs=2, metavar=("LOW", "HIGH"), help="normalise by these, not as in training"
+    )
+    group.add_argument(
+        "--normalize-over",
+        nargs="+",
+        default=(),
+        metavar="AXIS",
+        help="normalise all frames along T, planes along Z or channels along C of an image by the same values "
+        "(default: each has its own)",
+    )
+
+
+def _add_results(parser):
+    group = parser.add_argument_group("what is written")
+    group.add_argument(
+        "--format", choices=("tif", "zarr"), dest="file_format", help="of the predictions (default: as each input)"
+    )
+    group.add_argument(
+        "--dtype",
+        choices=("uint8", "uint16", "float32"),
+        default="float32",
+        help="of the predictions: float32 (default), or rounded and clipped, which is said for each file",
+    )
+    group.add_argument("--scale", action="store_true", help="also write the scale of a probabilistic model")
+    group.add_argument(
+        "--preview",
+        action="store_true",
+        help="also draw input and prediction side by side, NAME_preview.png beside each prediction",
+    )
+    group.add_argument(
+        "--overwrite", action="store_true", help="replace what another model has predicted there, or other files"
+    )
 
 
 def _add_tiling(parser):
@@ -144,8 +175,12 @@ def run(args):
     from aeanet_tf.prediction.options import FileOptions
     from aeanet_tf.runs.predict_files import predict_files
 
+    channels, models = _channel_models(args)
+    args.model = models or args.model
+    expect(args.model, "--model", "none", "a model folder, or --channel with one for each channel, as 0=DIR 1=DIR")
     # Arguments have the names of the fields.
-    given = {field.name: getattr(args, field.name) for field in fields(FileOptions)}
+    given = {field.name: getattr(args, field.name) for field in fields(FileOptions) if hasattr(args, field.name)}
+    given |= {"channel": channels, "channel_models": bool(models)}
     if args.channels:
         given["channels"] = tuple(args.channels)
     if args.step and len(args.step) == 1:
@@ -154,7 +189,7 @@ def run(args):
     with ExitStack() as stack:
         client, normalization = _client(args, stack), _normalization(args)
         written = predict_files(
-            partial(_model, args.model, args.weights),
+            partial(_model, args.model, args.weights, bool(models)),
             args.input,
             args.output,
             normalization,
@@ -166,23 +201,37 @@ def run(args):
             overwrite=args.overwrite,
             preview=args.preview,
         )
-    _say_next(args, written)
+    _say_next(args, written, bool(models))
+
+
+def _channel_models(args):
+    """The channels that are to be restored, and for each the folder of its model; ``None`` where there are none."""
+    given = args.channel
+    if given is None or not any("=" in one for one in given):
+        return given and tuple(given), None
+    expect(args.model is None, "--model", "given with models for the channels", "one of both")
+    pairs = [one.partition("=") for one in given]
+    complete = all(channel and folder and channel != "all" for channel, _, folder in pairs)
+    expect(complete, "--channel", " ".join(given), "a channel and its model each time, as 0=DIR 1=DIR")
+    return tuple(channel for channel, _, _ in pairs), [folder for *_, folder in pairs]
 
 
 def _stored(args, options):
     """What the folder of the first model says; all of them are checked before the first is loaded."""
     from aeanet_tf.models.stored import stored_model
     from aeanet_tf.prediction.options import check_parts
+    from aeanet_tf.runs.chosen_channels import check_takes_channels
 
     models = [stored_model(folder, args.weights) for folder in args.model]
     for model in models:
         if model.interpolates:
             raise InputError(f"{model.folder}: a model that interpolates slices; use aeanet interpolate")
         check_parts(options, model.probabilistic, model.segments)
+        check_takes_channels(options, model)
     return models[0]
 
 
-def _say_next(args, written):
+def _say_next(args, written, by_channel):
     """Say where the first picture is, how to score where the ground truth is seen, and how to export."""
     from aeanet_tf.runs.outputs import preview_path
 
@@ -193,17 +242,17 @@ def _say_next(args, written):
     if len(args.input) == 1 and source.is_dir() and truth is not None and truth != source:
         folder = written[0].parent
         say_next(command_line("aeanet", "evaluate", "--prediction", folder, "--gt", truth, "--input", source))
-    if len(args.model) == 1:
+    if len(args.model) == 1 and not by_channel:
         say_next(command_line("aeanet", "export", "--model", args.model[0], "--format", "fiji"))
 
 
-def _model(folders, weights):
-    """The model of a folder, or the ensemble of several."""
+def _model(folders, weights, by_channel):
+    """The model of a folder, the ensemble of several, or a list of those of the channels."""
     from aeanet_tf.models.folder import load_model
 
     models = [load_model(folder, weights) for folder in folders]
-    if len(models) == 1:
-        return models[0]
+    if by_channel or len(models) == 1:
+        return models if by_channel else models[0]
     from aeanet_tf.models import Ensemble
 
     return Ensemble(models)

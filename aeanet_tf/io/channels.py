@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -73,6 +74,51 @@ class ChannelArray:
         for index, channel in enumerate(channels):
             values[..., index] = channel
         return values
+
+
+@dataclass(frozen=True)
+class PickedChannels:
+    """Some of the channels of a stored array, in any order, as an array that is read when it is sliced.
+
+    Attributes:
+        array: the stored one.
+        axis: that of the channels.
+        indices: of the channels, from 0.
+    """
+
+    array: Any
+    axis: int
+    indices: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._with(self.array.shape, len(self.indices))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.array.shape)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """As that of all channels."""
+        return self.array.dtype
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """As stored; channels are read one by one."""
+        chunks = getattr(self.array, "chunks", None)
+        return None if chunks is None else self._with(chunks, 1)
+
+    def _with(self, values: Sequence[Any], own: Any) -> tuple[Any, ...]:
+        return (*values[: self.axis], own, *values[self.axis + 1 :])
+
+    def __getitem__(self, slices: Slices) -> np.ndarray:
+        """Read a part; one slice a dimension, of step 1."""
+        indices = self.indices[slices[self.axis]]
+        if not indices:
+            return np.asarray(self.array[self._with(slices, slice(0, 0))])
+        parts = [np.asarray(self.array[self._with(slices, slice(i, i + 1))]) for i in indices]
+        return np.concatenate(parts, self.axis)
 
 
 def channel_paths(path: str | Path | ImagePath, names: Sequence[str]) -> list[Path] | list[ImagePath]:

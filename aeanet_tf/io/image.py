@@ -37,6 +37,7 @@ class Image:
         path: the file it was read from, None if made in memory.
         single: axes of size 1 that the file names and that ``array`` was read without, each with its pixel size, or
             None where that is not known; `with_axes` brings them back.
+        channel_names: of the channels that were chosen of a file, "" for those without.
     """
 
     array: np.ndarray
@@ -45,6 +46,7 @@ class Image:
     unit: str | None = None
     path: Path | ImagePath | None = None
     single: dict[str, float | None] = field(default_factory=dict, kw_only=True)
+    channel_names: tuple[str, ...] = field(default=(), kw_only=True)
 
 
 def image_stem(path: str | Path | ImagePath) -> str:
@@ -101,7 +103,7 @@ def check_fits(image: Image, axes: str, channels: int, frames: bool = False) -> 
     expected = f"{spatial} (and C for channels), the model's axes"
     expect(fits, image.path, f"axes {image.axes}", expected + (_other_axes(image.axes, spatial) if frames else ""))
     present = image.array.shape[image.axes.index("C")] if "C" in image.axes else 1
-    remedy = _other_channels(image.axes, present, channels, frames)
+    remedy = _other_channels(image.axes, present, channels)
     expect(present == channels, image.path, f"{present} channels", f"{channels}, which the model takes{remedy}")
 
 
@@ -114,15 +116,13 @@ def _other_axes(found: str, spatial: str) -> str:
     return "; it takes volumes, a single image needs a model of images"
 
 
-def _other_channels(axes: str, present: int, channels: int, frames: bool) -> str:
+def _other_channels(axes: str, present: int, channels: int) -> str:
     """What can be done about channels that a model does not take."""
     if channels != 1 or "C" not in axes:
         return ""
     # Samples of a picture are its last axis.
     if axes.endswith("C") and present in (2, 3, 4):
         return "; grey levels that are stored as colours are read with axes without C"
-    if frames and "T" not in axes and axes.index("C") < min(map(axes.index, "YX")):
-        return f"; --axes {axes.replace('C', 'T')} takes each of them for an image of its own"
     return ""
 
 

@@ -1,5 +1,6 @@
 """Images written in parts, by one process or several, and taken up again after a run was killed."""
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from aeanet_tf.errors import InputError, writing
+from aeanet_tf.io.clips import Clips, count_clipped
 from aeanet_tf.io.image import check_axes, check_pixel_size
 from aeanet_tf.io.ome_zarr import default_chunks
 from aeanet_tf.io.tiff import Slices
@@ -28,6 +30,7 @@ class ImageTarget:
         axes: the axes in the caller's order; the file has its own (TZCYX in a TIFF, TCZYX in a zarr).
         chunks: shape of a zarr's chunks in the order of ``axes``; None for others.
         dtype: of the pixels.
+        clipped: when it is finished, how many pixels were below and above what their type of integers holds.
     """
 
     def __init__(self, layout: Layout, axes: str) -> None:
@@ -38,6 +41,7 @@ class ImageTarget:
         self.chunks = None if layout.chunks is None else tuple(layout.chunks[dimension] for dimension in stored)
         self._order = [axes.index(axis) for axis in layout.axes]
         self._store = target_format(layout.path, layout.like)(layout)
+        self._clips, self.clipped = Clips(clips_path(layout)), (0, 0)
 
     @classmethod
     def create(
@@ -52,6 +56,7 @@ class ImageTarget:
         dtype: DTypeLike = "float32",
         like: str | Path | None = None,
         made_by: str | None = None,
+        channel_names: Sequence[str] = (),
     ) -> "ImageTarget":
         """Begin an image, all zero; what an earlier run left half-written under its partial name is removed.
 
@@ -72,6 +77,8 @@ class ImageTarget:
                 in others; see `write_nifti` for what becomes of it there.
             like: file of the NIfTI or Analyze volume whose place (affine, voxel size, header) the image takes over;
                 read again, as a whole, when it is finished.
+            channel_names: of the channels, or of the one that an image without C is of; not kept of volumes with
+                ``like``.
             made_by: line that the file's metadata say of what made it, see `aeanet_tf.io.made_by`.
 
         Raises:
@@ -79,10 +86,11 @@ class ImageTarget:
                 a folder that is no zarr; ``like`` cannot be read.
             WriteError: it cannot be written.
         """
-        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag, dtype, like, made_by)
+        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag, dtype, like, made_by, channel_names)
         with writing(layout.path):
             layout.path.parent.mkdir(parents=True, exist_ok=True)
             _remove(layout.partial)
+            Clips(clips_path(layout)).remove()
             try:
                 target_format(layout.path, layout.like).lay_out(layout)
                 return cls(layout, check_axes(axes))
@@ -119,9 +127,11 @@ class ImageTarget:
             ValueError: the slices are others, the values have another shape, or NaN is to be an integer.
             WriteError: the disk is full, or the file cannot be written.
         """
-        values = as_dtype(values, self.dtype)
+        given, values = np.asarray(values), as_dtype(values, self.dtype)
         slices = checked_region(slices, self.shape, values.shape)
         with writing(self.path):
+            # Before the pixels: a region that a killed process had begun is written, and noted, again.
+            self._clips.enter(slices, count_clipped(given, self.dtype))
             self._store.write(tuple(slices[dimension] for dimension in self._order), values.transpose(self._order))
 
     def finish(self) -> None:
@@ -133,11 +143,14 @@ class ImageTarget:
             InputError: ``like`` cannot be read or has changed its shape; a value of the volume is not finite.
             WriteError: it cannot be written.
         """
+        self.clipped = self._clips.total()
         with writing(self.path):
             self._store.finish()
+        self._clips.remove()
 
     def discard(self) -> None:
         """Remove what has been written; an earlier image at ``path`` stays."""
+        self._clips.remove()
         _remove(self._store.layout.partial)
 
 
@@ -168,7 +181,17 @@ def as_dtype(values: np.ndarray, dtype: DTypeLike) -> np.ndarray:
 
 
 def _layout(
-    path, shape, axes, pixel_size=None, unit=None, chunks=None, tag="", dtype="float32", like=None, made_by=None
+    path,
+    shape,
+    axes,
+    pixel_size=None,
+    unit=None,
+    chunks=None,
+    tag="",
+    dtype="float32",
+    like=None,
+    made_by=None,
+    channel_names=(),
 ) -> Layout:  # Arguments as of `ImageTarget.create`.
     path, like, shape = Path(path), None if like is None else Path(like), tuple(int(size) for size in shape)
     target = target_format(path, like)
@@ -189,7 +212,8 @@ def _layout(
         stored = tuple(min(stored[axes.index(axis)], shape[axes.index(axis)]) for axis in order)
     known = {axis: float(size) for axis, size in (pixel_size or {}).items() if axis in axes}
     shape = tuple(shape[axes.index(axis)] for axis in order)
-    layout = Layout(path, shape, "".join(order), stored, known, unit, tag, dtype, like, made_by)
+    names = tuple(channel_names) if any(channel_names) else ()
+    layout = Layout(path, shape, "".join(order), stored, known, unit, tag, dtype, like, made_by, names)
     if target is NiftiTarget:
         target.check_place(layout)
     return layout
@@ -213,6 +237,13 @@ def checked_region(slices: Slices, shape: tuple[int, ...], region: tuple[int, ..
     if region != tuple(stop - start for start, stop, _ in full):
         raise ValueError(f"values: got shape {region}, expected that of {slices!r}")
     return tuple(slice(start, stop) for start, stop, _ in full)
+
+
+def clips_path(layout: Layout) -> Path:
+    """Where it is noted what was clipped, beside the partial image."""
+    # Of one length: names may be as long as a file system takes.
+    digest = hashlib.sha256(layout.partial.name.encode()).hexdigest()[:16]
+    return layout.partial.with_name(f".partial-clips-{digest}")
 
 
 def _remove(path: Path) -> None:

@@ -22,6 +22,7 @@ from aeanet_tf.io.tiff import IMAGEJ_ORDER, Slices, imagej_options
 from aeanet_tf.io.tiff_file import tiff_calibration, tiff_file
 from aeanet_tf.paths import partial_path
 
+_MOST_LABELS = 10_000
 # What ImageJ knows; it shows signed ones as such.
 _TIFF_TYPES = ("uint8", "uint16", "int16", "float32")
 
@@ -30,7 +31,8 @@ _TIFF_TYPES = ("uint8", "uint16", "int16", "float32")
 class Layout:
     """What is to be stored, all of it in the order of the file's dimensions; ``partial`` is its name until then.
 
-    Of a NIfTI or Analyze volume ``like`` is the file in whose place it is. ``made_by`` is a line of the metadata.
+    Of a NIfTI or Analyze volume ``like`` is the file in whose place it is. ``made_by`` is a line of the metadata,
+    ``channel_names`` are those of the channels, empty where none is known.
     """
 
     path: Path
@@ -43,6 +45,7 @@ class Layout:
     dtype: np.dtype
     like: Path | None
     made_by: str | None = None
+    channel_names: tuple[str, ...] = ()
 
     @property
     def partial(self) -> Path:
@@ -81,6 +84,10 @@ class TiffTarget:
         if layout.made_by:
             # ImageJ: Image > Show Info.
             options["metadata"]["Info"] = layout.made_by
+        planes = math.prod(n for n, a in zip(layout.shape, layout.axes, strict=True) if a in "TZC")
+        if layout.channel_names and planes <= _MOST_LABELS:
+            # ImageJ: under the title of the window. Channels are the fastest.
+            options["metadata"]["Labels"] = [*layout.channel_names] * (planes // len(layout.channel_names))
         tifffile.imwrite(layout.partial, shape=layout.shape, dtype=layout.dtype, **options)
         reserve(layout.partial, layout.partial.stat().st_size)
 
@@ -231,6 +238,9 @@ def _documents(layout: Layout) -> dict[str, dict[str, Any]]:
     documents = zarr_documents(name, *stored, layout.pixel_size, layout.unit)
     if layout.made_by:
         documents[".zattrs"]["_creator"]["image"] = layout.made_by
+    if layout.channel_names:
+        channels = [{"label": name, "color": "FFFFFF", "active": True} for name in layout.channel_names]
+        documents[".zattrs"]["omero"] = {"version": "0.4", "channels": channels}
     return documents
 
 

@@ -184,7 +184,7 @@ def own_normalizer(model):
     return make_normalizer(prediction_normalization(model.logdir))
 
 
-def fit_normalizer(section, image, net_axes, progress=None):
+def fit_normalizer(section, image, net_axes, progress=None, channels_together=False):
     """The normaliser of a `NormalizationSection` for one image, for use on pieces of it.
 
     It gives what that of `make_normalizer` gives for the whole image, to float32 rounding, and can be pickled.
@@ -192,20 +192,24 @@ def fit_normalizer(section, image, net_axes, progress=None):
     Args:
         section: the `NormalizationSection`.
         image: an `Image`, whose array may be lazy. Its statistics, one pair a channel, are those of all its pixels:
-            for one frame of a time lapse give `aeanet_tf.runs.frames.frame_image`.
+            for one frame of a time lapse give `aeanet_tf.io.frame.frame_image`.
         net_axes: axes of the pieces, such as "ZYXC".
         progress: as in `streamed_percentiles` and `streamed_mean_std`; other kinds do not read the image.
+        channels_together: whether all channels have the statistics of all of them; over "nonzero" they are then those
+            of the values above 0.
 
     Raises:
         InputError: the image holds values that are not finite or that float32 cannot hold (where it is read), its dtype
             is not a real number, or it has no position above 0 where the section is over "nonzero".
     """
+    # As one of an axis that is not told apart.
+    axes = image.axes.replace("C", "S") if channels_together else image.axes
     if section.kind == "standard":
-        mean, std = streamed_mean_std(image.array, image.axes, image.path, progress, section.over)
+        mean, std = streamed_mean_std(image.array, axes, image.path, progress, section.over)
         _warn_of_constants(std, image.path)
         return FittedStandardNormalizer(mean, std, net_axes)
     if section.kind != "percentile":
         return make_normalizer(section)
     limits = section.low, section.high
-    mi, ma = streamed_range(image.array, image.axes, limits, image.path, progress)
+    mi, ma = streamed_range(image.array, axes, limits, image.path, progress)
     return FittedPercentileNormalizer(*limits, mi, ma, net_axes)

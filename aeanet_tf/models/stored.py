@@ -36,8 +36,8 @@ class StoredModel:
 
     @classmethod
     def of(cls, model: Any) -> "StoredModel":
-        """The same of a model in memory, an `AEANet`, or the first of an `Ensemble`."""
-        model = getattr(model, "models", [model])[0]
+        """The same of a model in memory, an `AEANet`, or the first of an `Ensemble` or of a list."""
+        model = (model if isinstance(model, (list, tuple)) else getattr(model, "models", [model]))[0]
         config, projected = model.config, set(model.config.axes) - set(model.axes_out)
         channels = config.n_channel_in, config.n_channel_out
         folder = Path(model.name if model.basedir is None else model.logdir)

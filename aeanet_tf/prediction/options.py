@@ -5,13 +5,15 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from aeanet_tf.device_names import PRECISIONS
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image import check_axes
 from aeanet_tf.io.image_path import check_series
 from aeanet_tf.prediction.machine import parse_bytes
 
 TILINGS = ("exact", "overlap", "whole")
 CONTEXTS = ("image", "group")
+DTYPES = ("uint8", "uint16", "float32")
+ALL_CHANNELS = ("all",)
 
 
 class Patches(NamedTuple):
@@ -107,6 +109,13 @@ class FileOptions(PredictionOptions):
             ``<name>_s<number>``. ``None`` refuses such files.
         allow_missing: whether planes that a file lacks are filled, see `aeanet_tf.io.read.read_image`.
         slices: whether each folder is one volume, whose slices are its files.
+        channel: of images with an axis C, for models of one channel: numbers from 0 or names of the channels to
+            restore, each by itself, in this order; or "all". One of them gives a result without C.
+        channel_models: whether there is a model for each of ``channel``, in their order.
+        normalize_over: letters of T, Z and C: the frames, planes or channels along them are normalised together, by
+            the same values, where else each has its own.
+        dtype: of the predictions: "float32", or "uint8" or "uint16", rounded and clipped. Labels, scales, probabilities
+            and disagreements have their own.
     """
 
     axes: str | None = None
@@ -117,14 +126,54 @@ class FileOptions(PredictionOptions):
     series: int | str | None = None
     allow_missing: bool = False
     slices: bool = False
+    channel: tuple[str, ...] | None = None
+    channel_models: bool = False
+    normalize_over: str = ""
+    dtype: str = "float32"
 
     def __post_init__(self):
         super().__post_init__()
+        _check_known("--dtype", self.dtype, DTYPES)
+        object.__setattr__(self, "normalize_over", _letters(self.normalize_over))
+        if self.channel is not None:
+            object.__setattr__(self, "channel", _chosen(self.channel))
+            if self.channels:
+                raise InputError("--channel: given with --channels, expected one of both")
+        if self.channel_models and self.channel in (None, ALL_CHANNELS):
+            raise InputError("--channel: the models for the channels are given without these")
+        if self.channel_models and self.ensemble:
+            raise InputError("--ensemble: given with a model for each channel, expected one of both")
+        if self.channel_models and "C" in self.normalize_over:
+            raise InputError("--normalize-over: C with a model for each channel, expected T or Z")
+        if self.channel_models and self.context == "group":
+            raise InputError("--context: group with a model for each channel, expected image")
         check_series("series", self.series)
         if self.slices and self.channels:
             raise InputError("--slices: given with --channels, expected one of both")
         if self.axes is not None:
             object.__setattr__(self, "axes", check_axes(self.axes))
+
+    @property
+    def keeps_channels(self):
+        """Whether channels that are restored each by itself stay together in a result with an axis C."""
+        return self.channel is not None and (len(self.channel) > 1 or self.channel == ALL_CHANNELS)
+
+
+def _chosen(channel):
+    """Numbers and names of channels as texts, each once."""
+    chosen = tuple(str(one) for one in ((channel,) if isinstance(channel, (str, int)) else channel))
+    expected = "numbers from 0 or names of channels, each once, or all alone"
+    fits = chosen and len(set(chosen)) == len(chosen) and ("all" not in chosen or chosen == ALL_CHANNELS)
+    expect(fits, "--channel", " ".join(chosen) or "nothing", expected)
+    return chosen
+
+
+def _letters(over):
+    """Letters of axes in capitals, as one text in the order TZC."""
+    letters = "".join(over or ()).upper()
+    fits = set(letters) <= set("TZC") and len(set(letters)) == len(letters)
+    expect(fits, "--normalize-over", letters, "letters of T, Z and C")
+    return "".join(a for a in "TZC" if a in letters)
 
 
 def check_tile_count(n_tiles, axes):
@@ -149,6 +198,8 @@ def check_parts(options, probabilistic, segments):
     """
     if options.scale and not probabilistic:
         raise InputError("--scale: the model is not probabilistic, it predicts no scale")
+    if options.keeps_channels and segments:
+        raise InputError("--channel: several channels for a model that segments, expected one")
     if options.probabilities and not segments:
         raise InputError("--probabilities: the model does not segment, it has no classes")
 

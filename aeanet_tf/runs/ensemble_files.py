@@ -39,7 +39,7 @@ class EnsembleRun:
 
     Args:
         runs: for each model what predicts by it alone: ``run.predict(key, images)`` with `MemberImage`s, ``run.model``,
-            ``run.state`` and ``run.open(path)``.
+            ``run.state``, ``run.options`` and ``run.open(path)``.
         turns: list of `Orientation`.
         scale: whether the scale of a probabilistic model is wanted.
         disagreement: whether the disagreement of the models is wanted.
@@ -58,13 +58,20 @@ class EnsembleRun:
     def image(self, path, targets):
         """The `EnsembleImage` of a file."""
         first, _ = self.members[0]
-        return EnsembleImage(first.model, first.open(path), targets, self.state.made_by)
+        return EnsembleImage(first.model, first.open(path), targets, self.state.made_by, first.options)
+
+    def store(self, folder, name, image):
+        """Where the sums of an image are kept."""
+        return StoredStatistics(folder, name, image.layout()[0], self.statistics)
+
+    def member_image(self, run, image, store, turn, index):
+        """An image as a member predicts it."""
+        return MemberImage(run.model, image, store, turn, index)
 
     def predict(self, number, images):
         """Predict a group of images, going on after the last member that an earlier run has finished."""
         folder = self.state.folder / f"members{number}"
-        shapes = enumerate(image.layout()[0] for image in images)
-        stores = [StoredStatistics(folder, f"image{i}", shape, self.statistics) for i, shape in shapes]
+        stores = [self.store(folder, f"image{i}", image) for i, image in enumerate(images)]
         with discarding(images):
             done = _finished(folder, stores)
             if done:
@@ -76,7 +83,7 @@ class EnsembleRun:
             for index in progress_bar(left, unit="member", initial=done, total=len(self.members)):
                 run, turn = self.members[index]
                 pairs = zip(images, stores, strict=True)
-                run.predict(f"{number}-{index}", [MemberImage(run.model, *pair, turn, index) for pair in pairs])
+                run.predict(f"{number}-{index}", [self.member_image(run, *pair, turn, index) for pair in pairs])
                 write_text(folder / "finished.txt", f"{index + 1}\n")
             for image, store in zip(images, stores, strict=True):
                 image.write_results(store)
@@ -145,8 +152,8 @@ class StoredStatistics:
 class EnsembleImage(ImageRun):
     """An image file that an ensemble predicts, and the files of its results; see `ImageRun`."""
 
-    def __init__(self, model, image, targets, made_by=None):
-        super().__init__(model, image, targets, made_by)
+    def __init__(self, model, image, targets, made_by=None, options=None):
+        super().__init__(model, image, targets, made_by, options)
         self._normalizers = {}
 
     def normalizers(self, normalization, progress):
@@ -191,12 +198,15 @@ class MemberImage(ImageRun):
         store: the `StoredStatistics` of the image.
         turn: the member's `Orientation`.
         member: its index.
+        image: the `Image` that it sees before it is turned; that of ``whole`` by default.
     """
 
-    def __init__(self, model, whole, store, turn, member):
-        image, axes = whole.image, turn.axes(whole.image.axes)
+    def __init__(self, model, whole, store, turn, member, image=None):
+        image = whole.image if image is None else image
+        axes = turn.axes(image.axes)
         array = FlippedArray(image.array, turn.dimensions(axes)) if turn.flipped else image.array
-        super().__init__(model, replace(image, array=array, axes=axes, pixel_size={}), whole.targets)
+        turned = replace(image, array=array, axes=axes, pixel_size={})
+        super().__init__(model, turned, whole.targets, options=whole.options)
         self.whole, self.store, self.turn, self.member = whole, store, turn, member
 
     def normalizers(self, normalization, progress):

@@ -10,8 +10,7 @@ from typing import Any
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import existing_folder
-from aeanet_tf.io.channels import channel_paths, open_channels
-from aeanet_tf.io.read import open_image
+from aeanet_tf.io.channels import channel_paths
 from aeanet_tf.models.ensemble import check_units, model_orientations
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.predict_arrays import follow, given_tiles, patch_averages, plan_images, run_until_it_fits
@@ -24,6 +23,8 @@ from aeanet_tf.prediction.patch_average import averaging_bytes
 from aeanet_tf.prediction.plan import Budget
 from aeanet_tf.prediction.sweeps import run_job
 from aeanet_tf.progress import progress_bar
+from aeanet_tf.runs.channel_models import ChannelsRun, check_channel_models
+from aeanet_tf.runs.chosen_channels import open_chosen
 from aeanet_tf.runs.ensemble_files import EnsembleRun
 from aeanet_tf.runs.image_file import ImageRun, discarding
 from aeanet_tf.runs.unfinished import RunState, file_facts, maker_of, network_digest
@@ -32,10 +33,11 @@ logger = logging.getLogger("aeanet_tf")
 
 
 def prepare_run(models, normalization, options, client, output, paths):
-    """What predicts the files of a call: a `ModelRun`, or an `EnsembleRun` of several models or orientations.
+    """What predicts the files of a call: a `ModelRun`, an `EnsembleRun` of several models or orientations, or a
+    `ChannelsRun` of a model for each channel.
 
     Args:
-        models: list of `AEANet`, the members of an ensemble where there are several.
+        models: list of `AEANet`, of several the members of an ensemble, or those of the channels.
         normalization, options, client: see `aeanet_tf.runs.predict_files.predict_files`.
         output: the folder of the results.
         paths: of the images.
@@ -47,10 +49,15 @@ def prepare_run(models, normalization, options, client, output, paths):
     each = [model.decided(options) for model in models]
     for model, section, own in zip(models, sections, each, strict=True):
         _check_options(model, section, own, client)
-    check_units(models, sections)
+    if options.channel_models:
+        check_channel_models(models, options)
+    else:
+        check_units(models, sections)
     turns = model_orientations(models, options.ensemble)
     state = RunState(output, _facts(models, sections, each, paths), maker_of(models))
     runs = [ModelRun(*own, client, state) for own in zip(models, sections, each, strict=True)]
+    if options.channel_models:
+        return ChannelsRun(runs, turns, options)
     members = len(runs) * len(turns)
     if members == 1:
         return runs[0]
@@ -104,13 +111,12 @@ class ModelRun:
     state: RunState
 
     def open(self, path):
-        """The `Image` of a file, left where it is stored."""
-        axes, channels = self.options.axes, self.options.channels
-        return open_channels(path, channels, axes) if channels else open_image(path, axes)
+        """The `Image` of a file, left where it is stored, with the channels that are chosen."""
+        return open_chosen(path, self.options, self.model.config.axes)
 
     def image(self, path, targets):
         """The `ImageRun` of a file."""
-        return ImageRun(self.model, self.open(path), targets, self.state.made_by)
+        return ImageRun(self.model, self.open(path), targets, self.state.made_by, self.options)
 
     @property
     def segments(self):
@@ -185,7 +191,7 @@ class ModelRun:
     def _plan(self, images, tiles, together):
         options, first = self.options, images[0]
         if tiles is None:
-            tiles = given_tiles(self.model, options, first.image.axes, first.image.array.shape, first.padded)
+            tiles = given_tiles(self.model, options, *first.tile_axes, first.padded)
         group = options.context == "group"
         sizes = [image.padded for image in images for _ in image.frames] if group else [first.padded]
         return plan_images(self.model, options, sizes, self._budget(images), tiles, together)

@@ -1,10 +1,9 @@
 """Images as the network sees them, and its output as a file holds it, piece by piece and frame by frame."""
 
-from dataclasses import replace
-
 import numpy as np
 from csbdeep.utils import move_image_axes
 
+from aeanet_tf.io.frame import frame_image, frames_along
 from aeanet_tf.io.image import check_finite, frame_axes
 from aeanet_tf.io.labels import to_labels
 from aeanet_tf.models.given_images import check_predicted
@@ -13,27 +12,16 @@ from aeanet_tf.models.predict_arrays import kept_axes, mapped_back
 from aeanet_tf.prediction.orientations import mirrored
 
 
-def frames_of(image, net_axes):
-    """Frames of an `Image` to predict one by one: along T and Z where ``net_axes`` lack them.
+def frames_of(image, net_axes, by_channel=False):
+    """Frames of an `Image` to predict one by one: along T and Z where ``net_axes`` lack them, and along C by channel.
 
     Returns:
         For each frame its index by axis, such as ``{"T": 0}`` or ``{"T": 0, "Z": 2}``; ``[None]`` for an image that is
         predicted as it is.
     """
-    axes = frame_axes(image.axes, net_axes)
-    if not axes:
-        return [None]
-    sizes = [image.array.shape[image.axes.index(a)] for a in axes]
-    return [dict(zip(axes, index, strict=True)) for index in np.ndindex(*sizes)]
-
-
-def frame_image(image, frame):
-    """The `Image` of one frame of `frames_of`, without its axes and as lazy as the whole; ``None`` gives ``image``."""
-    for axis, index in (frame or {}).items():
-        sizes = {a: size for a, size in image.pixel_size.items() if a != axis}
-        array = _FrameArray(image.array, image.axes.index(axis), index)
-        image = replace(image, array=array, axes=image.axes.replace(axis, ""), pixel_size=sizes)
-    return image
+    own = frame_axes(image.axes, net_axes) + ("C" if by_channel else "")
+    axes = "".join(a for a in image.axes if a in own)
+    return frames_along(image, axes) if axes else [None]
 
 
 def padded_size(size, divisor):
@@ -102,7 +90,7 @@ class FrameSource:
         return move_image_axes(x, axes, self.net_axes, True)
 
 
-def output_layout(image, net_axes, net_out_axes, n_channel_out):
+def output_layout(image, net_axes, net_out_axes, n_channel_out, by_channel=False):
     """What the prediction of an image, all frames of it, is stored as.
 
     The axes are the image's in their order, without one that the network projects. C stays where the image has it;
@@ -111,12 +99,15 @@ def output_layout(image, net_axes, net_out_axes, n_channel_out):
     Args:
         image, net_axes, net_out_axes: an `Image`, and the axes of the network's input and output.
         n_channel_out: the model's, without those for the scale of a probabilistic model.
+        by_channel: whether the channels of the image are frames, which the prediction has, too.
 
     Returns:
         Its shape and its axes.
     """
     axes = _file_axes(image.axes, net_axes, net_out_axes, n_channel_out)
-    shape = dict(zip(image.axes, image.array.shape, strict=True)) | {"C": n_channel_out}
+    shape = {"C": n_channel_out} | dict(zip(image.axes, image.array.shape, strict=True))
+    if not by_channel:
+        shape["C"] = n_channel_out
     return tuple(shape[a] for a in axes), axes
 
 
@@ -188,12 +179,15 @@ class FrameTarget:
         channels = values.shape[-1]
         axes = _file_axes(self.image_axes, self.net_axes, self.net_out_axes, channels).replace(without, "")
         held = self.net_out_axes
-        for axis, index in (self.frame or {}).items():
+        own = dict(self.frame or {})
+        # The one channel of the output has its place among those of the file.
+        channel = own.pop("C", None)
+        for axis, index in own.items():
             places = places | {axis: slice(index, index + 1)}
             values, held = np.expand_dims(values, -2), held.replace("C", f"{axis}C")
         if "C" not in axes:
             values, held = values[..., 0], held.replace("C", "")
-        places = places | {"C": slice(0, channels)}
+        places = places | {"C": slice(0, channels) if channel is None else slice(channel, channel + 1)}
         values = values.transpose([held.index(a) for a in axes]).astype("float32", copy=False)
         return tuple(places[a] for a in axes), values
 
@@ -252,22 +246,3 @@ class MemberTarget(FrameTarget):
 def _file_axes(image_axes, net_axes, net_out_axes, channels):
     axes = kept_axes(image_axes, net_axes, net_out_axes)
     return axes if "C" in axes or channels == 1 else axes + "C"
-
-
-class _FrameArray:
-    """One frame along an axis, read when it is sliced."""
-
-    def __init__(self, array, axis, frame):
-        self.array, self.axis, self.frame = array, axis, frame
-        self.dtype = array.dtype
-        self.shape = self._without_axis(array.shape)
-        self.ndim = len(self.shape)
-        chunks = getattr(array, "chunks", None)
-        self.chunks = None if chunks is None else self._without_axis(chunks)
-
-    def _without_axis(self, values):
-        return (*values[: self.axis], *values[self.axis + 1 :])
-
-    def __getitem__(self, slices):
-        place = slice(self.frame, self.frame + 1)
-        return np.asarray(self.array[(*slices[: self.axis], place, *slices[self.axis :])]).squeeze(self.axis)

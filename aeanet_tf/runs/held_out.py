@@ -102,17 +102,30 @@ def _matches(names, pattern):
 def split_image(section, network, X, Y, names):
     """A single pair in two: its part along the longer of Y and X, of which the end is validated on.
 
+    Of a stack whose planes are samples it is the same end of all planes: neighbouring planes are too much alike for
+    some to say anything of the others.
+
     Args:
         section, network: of the run.
-        X, Y, names: lists of one normalised input, its target, and its name.
+        X, Y, names: lists of the normalised input, or its planes, their targets, and their names.
 
     Returns:
-        X, Y, names, ``(X, Y)`` of the end, its names.
+        X, Y, names, ``(X, Y)`` of the ends, their names.
 
     Raises:
         InputError: the image has no two patches side by side.
     """
-    (x,), (y,), (name,) = X, Y, names
+    halves = [_split_plane(section, network, *plane) for plane in zip(X, Y, names, strict=True)]
+    (X, Y, own), (*validation, others) = (
+        tuple(map(list, zip(*part, strict=True))) for part in zip(*halves, strict=True)
+    )
+    which = f"{names[0]} is" if len(names) == 1 else f"{names[0]} to {names[-1]} are of"
+    logger.warning("%s the only image: its end is held out for validation, which says little of other images", which)
+    return X, Y, own, tuple(validation), others
+
+
+def _split_plane(section, network, x, y, name):
+    """The two parts of an input, its target and its name."""
     spatial = network.axes.replace("C", "")
     target = spatial if x.ndim == y.ndim else spatial.replace(getattr(network, "proj_axis", "Z"), "")
     axis = max("XY", key=lambda letter: x.shape[spatial.index(letter)])
@@ -126,10 +139,8 @@ def split_image(section, network, X, Y, names):
     parts = []
     for part in (slice(0, size - held), slice(size - held, size)):
         cut = [array[(slice(None),) * axes.index(axis) + (part,)] for array, axes in ((x, spatial), (y, target))]
-        parts.append((*([array] for array in cut), [f"{name}, {axis} {part.start} to {part.stop - 1}"]))
-    (X, Y, own), (*validation, others) = parts
-    logger.warning("%s is the only image: its end is held out for validation, which says little of other images", name)
-    return X, Y, own, tuple(validation), others
+        parts.append((*cut, f"{name}, {axis} {part.start} to {part.stop - 1}"))
+    return parts
 
 
 def _split(pairs, n, spread):

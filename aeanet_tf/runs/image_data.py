@@ -1,6 +1,7 @@
 """The training and validation images of a run, read, checked and normalised."""
 
 import logging
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from csbdeep.utils import move_image_axes
@@ -9,8 +10,9 @@ from aeanet_tf.datasets.label_free import LabelFreeImage, label_free_images
 from aeanet_tf.datasets.paired_em import prepare_paired_em, sub_images
 from aeanet_tf.datasets.pairs import pair_folders, read_npz, read_pair
 from aeanet_tf.datasets.samples import as_channels, load_sample_pairs
-from aeanet_tf.errors import InputError
-from aeanet_tf.io.image import check_fits, with_axes
+from aeanet_tf.errors import InputError, expect
+from aeanet_tf.io.frame import frame_image, frames_along
+from aeanet_tf.io.image import check_fits, frame_axes, with_axes
 from aeanet_tf.io.image_path import ImagePath
 from aeanet_tf.io.ome_zarr import is_zarr
 from aeanet_tf.io.read import find_images
@@ -148,17 +150,37 @@ def chosen_numbers(section, kind, count=None, what="slices counted from 0"):
 
 def _read(pairs, axes, network, normalizer):
     """Inputs, targets, names of the inputs and the calibration of the first: read, checked, normalised one by one, so
-    that only what training needs stays in memory."""
+    that only what training needs stays in memory. Planes and frames along Z and T that the network lacks are samples of
+    their own, normalised by themselves, as they are predicted."""
     X, Y, names, calibration = [], [], [], ({}, None)
     reduced = getattr(network, "proj_axis", None)
+    targets, count, letters = network.axes.replace(reduced or "", ""), 0, set()
     for pair in pairs:
         low, gt = pair.read_images() if isinstance(pair, LabelFreeImage) else read_pair(*pair, axes, reduced)
-        X.append(network_image(low, network.axes, network.n_channel_in, normalizer))
-        Y.append(network_image(gt, network.axes.replace(reduced or "", ""), network.n_channel_out, normalizer))
+        low, gt = (with_axes(image, kept) for image, kept in ((low, network.axes), (gt, targets)))
         if not names:
             calibration = low.pixel_size, low.unit
-        names.append(str(low.path))
+        along = frame_axes(low.axes, network.axes)
+        expect(along == frame_axes(gt.axes, targets), gt.path, f"axes {gt.axes}", f"{along} as {low.path} has")
+        frames = frames_along(low, along)
+        for frame in frames:
+            X.append(network_image(_plane(low, frame), network.axes, network.n_channel_in, normalizer))
+            Y.append(network_image(_plane(gt, frame), targets, network.n_channel_out, normalizer))
+            names.append(", ".join([str(low.path), *(f"{axis} {index}" for axis, index in frame.items())]))
+        if along:
+            count += len(frames)
+            letters |= set(along)
+    if count:
+        told, images = " and ".join(sorted(letters)), f"{len(pairs)} image{'s' if len(pairs) > 1 else ''}"
+        line = "%d planes along %s of %s, each a sample: the model's axes are %s"
+        logger.info(line, count, told, images, network.axes)
     return X, Y, names, calibration
+
+
+def _plane(image, frame):
+    """One of the planes of an `Image` in memory, as an array."""
+    plane = frame_image(image, frame)
+    return replace(plane, array=plane.array[(slice(None),) * len(plane.axes)]) if frame else image
 
 
 def network_image(image, axes, n_channel, normalizer):

@@ -1,25 +1,29 @@
 """One image file being predicted: where its pieces come from and go to."""
 
+import logging
 from contextlib import contextmanager
 from math import ceil, prod
 
 import numpy as np
 
 from aeanet_tf.errors import InputError, UnfinishedError
+from aeanet_tf.io.frame import frame_image
 from aeanet_tf.io.image import NIFTI_SUFFIXES, check_fits, image_suffix, with_axes
 from aeanet_tf.io.labels import label_dtype
 from aeanet_tf.io.write import ImageTarget
 from aeanet_tf.models.normalizers import fit_normalizer
 from aeanet_tf.prediction.job import Frame, cut_evenly
+from aeanet_tf.prediction.options import FileOptions
 from aeanet_tf.runs.frames import (
     FrameSource,
     FrameTarget,
     LabelTarget,
-    frame_image,
     frames_of,
     output_layout,
     padded_size,
 )
+
+logger = logging.getLogger("aeanet_tf")
 
 # The longest side of a chunk of an output, about what CSBDeep's users crop and viewers load at once.
 CHUNK = {2: 512, 3: 128}
@@ -33,17 +37,20 @@ class ImageRun:
         image: an `Image` that is left where it is stored.
         targets: path of the prediction, and of the scale, or the probabilities of classes, where they are wanted.
         made_by: the `MadeBy` that the files are to name; ``None`` for none.
+        options: `FileOptions`: of them those that say how frames are normalised and what is written.
 
     Raises:
         InputError: an image that does not fit the model.
     """
 
-    def __init__(self, model, image, targets, made_by=None):
-        config = model.config
+    def __init__(self, model, image, targets, made_by=None, options=None):
+        config, self.options = model.config, options or FileOptions()
         image = with_axes(image, config.axes)
         self.model, self.image, self.path, self.targets, self.made_by = model, image, image.path, targets, made_by
-        check_fits(self.image, config.axes, config.n_channel_in, frames=True)
-        self.frames = frames_of(self.image, config.axes)
+        self.by_channel = self.options.keeps_channels and "C" in self.image.axes
+        one = frame_image(self.image, {"C": 0}) if self.by_channel else self.image
+        check_fits(one, config.axes, config.n_channel_in, frames=True)
+        self.frames = frames_of(self.image, config.axes, self.by_channel)
         by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))
         self.size = tuple(by_axis[a] for a in config.axes if a != "C")
         self.padded = padded_size(self.size, model.spec.divisor)
@@ -58,8 +65,17 @@ class ImageRun:
 
     def normalizers(self, normalization, progress):
         """The normalisers of all frames."""
-        frames, axes = [frame_image(self.image, frame) for frame in self.frames], self.model.config.axes
-        return [fit_normalizer(normalization, frame, axes, progress) for frame in frames]
+        return self.own_normalizers(normalization, progress)
+
+    def own_normalizers(self, normalization, progress):
+        """The normalisers of all frames, fitted to this image; those that are normalised together have the same one."""
+        axes, over, fitted = self.model.config.axes, self.options.normalize_over, {}
+        for frame in self.frames:
+            alone = _without(frame, over)
+            if alone not in fitted:
+                image = frame_image(self.image, dict(alone))
+                fitted[alone] = fit_normalizer(normalization, image, axes, progress, "C" in over)
+        return [fitted[_without(frame, over)] for frame in self.frames]
 
     def reopen_files(self, plan, tag):
         """Whether the partial files that an earlier run made are there, all of them; see `create_files`."""
@@ -89,14 +105,21 @@ class ImageRun:
         options = {"tag": tag, "dtype": dtype, "made_by": self.made_by and self.made_by.line()}
         if image_suffix(path) in NIFTI_SUFFIXES:
             return make(path, shape, axes, like=self.path, **options)
+        options["channel_names"] = self.image.channel_names
         pixel_size, unit = self._calibration(axes)
         chunks = None if plan is None else self._chunk_shape(axes, shape, plan)
         return make(path, shape, axes, pixel_size=pixel_size, unit=unit, chunks=chunks, **options)
 
+    @property
+    def tile_axes(self):
+        """Axes and shape of the image that numbers of tiles are given for."""
+        return self.image.axes, self.image.array.shape
+
     def layout(self):
         """Shape and axes of the prediction, with all its channels."""
         config = self.model.config
-        return output_layout(self.image, config.axes, self.model.axes_out, config.n_channel_out)
+        channels = config.n_channel_out
+        return output_layout(self.image, config.axes, self.model.axes_out, channels, self.by_channel)
 
     def _layout(self, index):
         """Shape, axes and dtype of the prediction's file, or the second one beside it."""
@@ -104,7 +127,7 @@ class ImageRun:
         if self.segments and index == 0:
             kept = [(n, a) for n, a in zip(shape, axes, strict=True) if a != "C"]
             return tuple(n for n, _ in kept), axes.replace("C", ""), label_dtype(self.model.config.labels)
-        return shape, axes, np.dtype("float32")
+        return shape, axes, np.dtype(self.options.dtype if index == 0 else "float32")
 
     def bytes_to_write(self):
         """Of the files of the prediction, before they are compressed."""
@@ -117,7 +140,7 @@ class ImageRun:
 
     def _chunk_shape(self, axes, shape, plan):
         spatial = self.model.config.axes.replace("C", "")
-        chunk = dict.fromkeys("TZ", 1) | {
+        chunk = dict.fromkeys("TZC" if self.by_channel else "TZ", 1) | {
             a: length for a, (_, length) in zip(spatial, self._lengths(plan), strict=True)
         }
         return [chunk.get(a, n) for a, n in zip(axes, shape, strict=True)]
@@ -143,6 +166,19 @@ class ImageRun:
         """Give the files their names."""
         for file in self.files:
             file.finish()
+        self._say_clipped()
+
+    def _say_clipped(self):
+        """Say how many pixels of the prediction did not fit into its type, where one was chosen."""
+        file = self.files[0] if self.files else None
+        if file is None or self.segments or file.dtype.kind == "f":
+            return
+        (below, above), limits, count = file.clipped, np.iinfo(file.dtype), prod(file.shape)
+        told = "no pixel was clipped"
+        if below + above:
+            where = f"{below} below {limits.min}, {above} above {limits.max}"
+            told = f"{below + above} of {count} pixels were clipped: {where}"
+        logger.info("%s: rounded to %s, %s", file.path, file.dtype, told)
 
     def discard(self):
         """Remove the partial files."""
@@ -159,6 +195,11 @@ class ImageRun:
             chunk = ceil(share / parts)
             lengths.append((chunk * parts, chunk))
         return lengths
+
+
+def _without(frame, axes):
+    """The indices of a frame along other axes than these, as a key."""
+    return tuple((axis, index) for axis, index in (frame or {}).items() if axis not in axes)
 
 
 @contextmanager

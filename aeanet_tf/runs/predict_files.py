@@ -4,15 +4,16 @@ import logging
 from contextlib import contextmanager
 from pathlib import Path
 
-from aeanet_tf.errors import InputError, SkippedError, UnfinishedError, bounded
+from aeanet_tf.errors import InputError, SkippedError, UnfinishedError, bounded, expect
 from aeanet_tf.files import folder_made
-from aeanet_tf.io.channels import channel_paths, find_channel_images, open_channels
-from aeanet_tf.io.image import check_fits, frame_axes, with_axes
-from aeanet_tf.io.read import open_image
+from aeanet_tf.io.channels import channel_paths, find_channel_images
+from aeanet_tf.io.frame import frame_image
+from aeanet_tf.io.image import check_fits, frame_axes
 from aeanet_tf.io.series import find_series
 from aeanet_tf.models.stored import StoredModel
 from aeanet_tf.prediction.options import FileOptions, check_tile_count
 from aeanet_tf.progress import progress_bar
+from aeanet_tf.runs.chosen_channels import check_one_channel, check_takes_channels, open_chosen
 from aeanet_tf.runs.outputs import check_replaceable, place_outputs
 
 logger = logging.getLogger("aeanet_tf")
@@ -33,8 +34,8 @@ def predict_files(
     preview=False,
     **kwargs,
 ):
-    """Restore every image of a folder or pattern: ImageJ-compatible tifs, OME-Zarr or NIfTI of the same names, float32;
-    segmentation models write labels, uint8 or uint16.
+    """Restore every image of a folder or pattern: ImageJ-compatible tifs, OME-Zarr or NIfTI of the same names, float32
+    unless the option ``dtype`` says otherwise; segmentation models write labels, uint8 or uint16.
 
     No image is in memory whole: pieces are read, restored and written. What is written has a hidden name until it is
     complete. A run that was stopped goes on with the first tile that is not finished when it is started again.
@@ -42,15 +43,16 @@ def predict_files(
     All images are opened and checked before the first is restored, so that a bad one stops nothing halfway. A stack is
     restored plane by plane by a model of images, a time lapse frame by frame.
 
-    Several models give the mean of their predictions, and ``<name>_disagreement``, their standard deviation.
+    Several models give the mean of their predictions, and ``<name>_disagreement``, their standard deviation. With the
+    option ``channel_models`` there is one for each of the channels that ``channel`` names.
 
     Args:
-        model: an `AEANet`, or an `Ensemble`; or a function that loads it, which is called when everything is checked
-            that can be checked without.
+        model: an `AEANet`, or an `Ensemble`, or a list of those of the channels; or a function that loads it, which is
+            called when everything is checked that can be checked without.
         inputs: file, folder or pattern, or several.
         output: folder, made where it is missing; or for one image the file to write, whose name ends in .tif, .tiff,
             .zarr or, where the image is NIfTI, .nii or .nii.gz.
-        normalization: a `NormalizationSection`; or a list of them, one for each model of an ensemble.
+        normalization: a `NormalizationSection`; or a list of them, one for each of several models.
         options: `FileOptions`; its fields can also be given as keywords.
         client: a ``distributed.Client`` whose workers evaluate the tiles, or a function that makes it; ``None`` for
             this process.
@@ -74,20 +76,23 @@ def predict_files(
         BusyError: another process makes the same prediction in the same folder, and ``wait`` is not set.
     """
     options = FileOptions(**kwargs) if options is None else options
+    several = isinstance(model, (list, tuple))
+    expect(not several or options.channel_models, "model", "a list", "an Ensemble, or channel_models with channel")
     output, paths = Path(output), _images(inputs, options, skip_bad)
     if client is not None:
         # Workers may have been started elsewhere.
         output, paths = output.resolve(), [path.resolve() for path in paths]
     model = model() if stored is None and callable(model) else model
     known = stored or StoredModel.of(model)
-    folder, targets = place_outputs(output, paths, options, known, _several(model, normalization))
+    check_takes_channels(options, known)
+    folder, targets = place_outputs(output, paths, options, known, _averaged(model, normalization, options))
     check_replaceable(targets, overwrite=overwrite)
     bad = _bad_images(paths, known, options, skip_bad)
     model, client = (value() if callable(value) else value for value in (model, client))
     # Not before: it takes TensorFlow.
     from aeanet_tf.runs.file_runs import prepare_run
 
-    models = list(getattr(model, "models", [model]))
+    models = list(model) if isinstance(model, (list, tuple)) else list(getattr(model, "models", [model]))
     run = prepare_run(models, normalization, options, client, folder, paths)
     pairs = list(zip(paths, targets, strict=True))
     check_replaceable([files for path, files in pairs if path not in bad], run.state.made_by, overwrite)
@@ -109,10 +114,10 @@ def predict_files(
     return written
 
 
-def _several(model, normalization):
-    """Whether there are several models; one that is not loaded yet has its normalisation beside it."""
+def _averaged(model, normalization, options):
+    """Whether there are several models for the same; one that is not loaded yet has its normalisation beside it."""
     each = normalization if isinstance(normalization, (list, tuple)) else getattr(model, "models", [model])
-    return len(each) > 1
+    return len(each) > 1 and not options.channel_models
 
 
 def _bad_images(paths, model, options, skip_bad):
@@ -124,7 +129,7 @@ def _bad_images(paths, model, options, skip_bad):
     bad = {}
     for path in paths:
         try:
-            check_image(path, model, options.axes, options.channels, options.n_tiles)
+            check_image(path, model, options)
         except InputError as error:
             bad[path] = str(error)
     if bad and len(paths) == 1:
@@ -136,22 +141,27 @@ def _bad_images(paths, model, options, skip_bad):
     return bad
 
 
-def check_image(path, model, axes=None, channels=None, n_tiles=None, *, frames=True):
+def check_image(path, model, options, *, frames=True):
     """Open an image, and check that a model takes it; nothing is loaded for it.
 
     Args:
         path: of the image.
         model: a `StoredModel`.
-        axes, channels, n_tiles: see `FileOptions`.
+        options: `FileOptions`.
         frames: whether there may be frames, see `check_fits`.
 
     Raises:
-        InputError: it cannot be read, or does not fit the model; another number of tiles than axes.
+        InputError: it cannot be read, or does not fit the model, or lacks a channel that is chosen; another number of
+            tiles than axes.
     """
     with _silent():
-        image = with_axes(open_channels(path, channels, axes) if channels else open_image(path, axes), model.axes)
+        image = open_chosen(path, options, model.axes)
+    check_tile_count(options.n_tiles, image.axes)
+    if frames and not (options.channel or options.channels):
+        check_one_channel(image, model)
+    if options.keeps_channels and "C" in image.axes:
+        image = frame_image(image, {"C": 0})
     check_fits(image, model.axes, model.n_channel_in, frames)
-    check_tile_count(n_tiles, image.axes)
 
 
 @contextmanager

@@ -76,7 +76,7 @@ REFUSED = [
     (["predict", *MODEL, *INPUT, "--percentiles", "9", "1"], "--percentiles: 9.0 1.0"),
     (["predict", *MODEL, *INPUT, "--scale"], "--scale: the model is not probabilistic"),
     (["predict", *MODEL, *INPUT, "--probabilities"], "--probabilities: the model does not segment"),
-    (["predict", *MODEL, "--input", "colours.tif", "--output", "out"], "--axes TYX takes each of them for an image"),
+    (["predict", *MODEL, "--input", "colours.tif", "--output", "out"], "--channel N chooses one of 0, 1"),
     (["predict", *VOLUME, *INPUT], "a.tif: found axes YX, expected ZYX"),
     (["predict", *VOLUME, *STACK, "--axes", "TYX"], "if T are slices, say so with --axes ZYX"),
     (["predict", *SLICES, *INPUT], "slices: a model that interpolates slices; use aeanet interpolate"),

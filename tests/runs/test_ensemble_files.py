@@ -297,7 +297,7 @@ def test_memory_and_disk_do_not_grow_with_the_members(pair, tmp_path, monkeypatc
 
     monkeypatch.setattr(StoredStatistics, "add", added)
     monkeypatch.setattr(StoredStatistics, "results", read)
-    options = {"n_tiles": (3, 4)}
+    options = {"n_tiles": (3, 4), "overwrite": True}
     predict_files(pair, tmp_path / "a.tif", tmp_path / "out", section, **options)
     peaks, counts = [], []
     for models in (pair.models, 3 * pair.models):

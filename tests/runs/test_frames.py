@@ -7,10 +7,11 @@ import pytest
 from csbdeep.data import NoNormalizer, PadAndCropResizer, PercentileNormalizer
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.io.frame import frame_image
 from aeanet_tf.io.image import Image, check_fits
 from aeanet_tf.models.normalizers import RangeNormalizer, fit_normalizer
 from aeanet_tf.models.preparation import NormalizationSection
-from aeanet_tf.runs.frames import FrameSource, FrameTarget, frame_image, frames_of, output_layout
+from aeanet_tf.runs.frames import FrameSource, FrameTarget, frames_of, output_layout
 
 SIZES = {"T": 3, "Z": 5, "C": 2, "Y": 13, "X": 18}
 DIVISOR = {"Z": 2, "Y": 8, "X": 16, "T": 2}
