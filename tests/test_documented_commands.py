@@ -11,7 +11,7 @@ from aeanet_tf.runs.shipped import shipped_configs
 from tests.documented import ROOT, commands, documents
 
 COMMANDS = [command for path in documents() for command in commands(path)]
-OF_SHELL = {"source", "pip"}
+OF_SHELL = {"source", "pip", "napari"}
 
 
 def of(program):
