@@ -40,6 +40,7 @@ def add_arguments(parser):
 def run(args):
     """Train; see `aeanet_tf.runs.train.train_run`."""
     from aeanet_tf.runs.config import load_run_config
+    from aeanet_tf.runs.held_out import check_pairs
     from aeanet_tf.startup import load_backend
 
     short = {"data.root": args.data, "training.precision": args.precision}
@@ -49,6 +50,7 @@ def run(args):
     config = load_run_config(args.config, overrides)
     # Before TensorFlow is imported, which takes seconds.
     config.data.folder()
+    check_pairs(config.data)
     load_backend()
     from aeanet_tf.cli.next_steps import command_line, say_next
     from aeanet_tf.models.next_commands import commands_after_training, report_path

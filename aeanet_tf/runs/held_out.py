@@ -42,6 +42,24 @@ def paired_images(section, low, gt, channels=None):
     return pairs
 
 
+def check_pairs(section):
+    """Refuse folders whose images do not pair, or cannot be split, before anything heavy is loaded for them.
+
+    What is found is not told: it is when the images are read.
+
+    Raises:
+        InputError: as `paired_images` and `held_out_pairs`.
+    """
+    if section.kind != "folders":
+        return
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        held_out_pairs(section, paired_images(section, section.low, section.GT))
+    finally:
+        logger.setLevel(level)
+
+
 def _remedy(error, low, gt):
     """What to write in a configuration whose images do not pair by their names; the end of a message."""
     ways = []

@@ -59,6 +59,7 @@ REFUSED = [
     (["train", "--config", "c.json", "--set", "training.step=5"], "unknown key"),
     (["train", "--config", "c.json", "--set", "training.steps=many"], "training.steps"),
     (["train", "--config", "c.json", "--data", "nowhere"], "nowhere"),
+    (["train", "--config", "c.json", "--data", "unpaired"], "have no partner of the same name in unpaired/train/GT"),
     (["predict", *MODEL, "--input", "aa.tif", "--output", "out"], "no such file or folder; did you mean a.tif?"),
     (["predict", *MODEL, "--input", "in", "--output", "out"], "in: the folder is empty, expected images (tif, tiff,"),
     (["predict", *MODEL, "--input", "bad.tif", "--output", "out"], "bad.tif: not a readable TIFF"),
@@ -130,7 +131,9 @@ def test_what_can_be_refused_is_refused_without_tensorflow(tmp_path, monkeypatch
     _stored_model(tmp_path / "damaged")
     (tmp_path / "damaged" / "weights_best.h5").write_bytes(b"PK")
     (tmp_path / "bad.tif").write_bytes(b"II*\0" + bytes(99))
-    for name in ("a.tif", "kept/a.tif"):
+    for folder in ("train/low", "train/GT"):
+        (tmp_path / "unpaired" / folder).mkdir(parents=True)
+    for name in ("a.tif", "kept/a.tif", "unpaired/train/low/a1.tif", "unpaired/train/GT/b7.tif"):
         tifffile.imwrite(name, np.zeros((16, 16), "uint8"))
     for name, axes in (("stack", "ZYX"), ("colours", "CYX")):
         tifffile.imwrite(f"{name}.tif", np.zeros((4, 16, 16), "uint8"), imagej=True, metadata={"axes": axes})
