@@ -220,7 +220,6 @@ NPZ = ["data.kind=npz", "data.npz=*.npz", "training.patch_size=null"]
         (_truncated, [], r"GT/b\.tif: .*(truncated|not a readable)"),
         (_unpaired, [], r"low: 1 of 3 images have no partner of the same name in .*GT: b\.tif"),
         (_other_shape, [], r"GT/b\.tif: shape \(24, 21\) \(YX\), but .*low/b\.tif has \(24, 20\)"),
-        (_nothing, ["model.axes=ZYX", "training.patch_size=[4,16,16]"], r"a\.tif: patch_size: found \(4, 16, 16\), expected at most \(1, 24"),
         (_volumes, ["data.axes=YX"], r"low/a\.tif: shape \(\d+, 24, 20\) does not fit axes YX"),
         (_nothing, ["data.axes=QX"], "axes: found 'QX'"),
         (_nan, [], r"low/c\.tif: the image holds NaN"),
