@@ -1,6 +1,7 @@
 """Images written in parts, by one process or several, and taken up again after a run was killed."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -242,7 +243,7 @@ def checked_region(slices: Slices, shape: tuple[int, ...], region: tuple[int, ..
 def clips_path(layout: Layout) -> Path:
     """Where it is noted what was clipped, beside the partial image."""
     # Of one length: names may be as long as a file system takes.
-    digest = hashlib.sha256(layout.partial.name.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(os.fsencode(layout.partial.name)).hexdigest()[:16]
     return layout.partial.with_name(f".partial-clips-{digest}")
 
 
