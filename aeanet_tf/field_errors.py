@@ -72,7 +72,8 @@ def from_validation(error, where, tagged=(), model=None):
             for before, part in zip((None, *item["loc"]), item["loc"], strict=False)
             if before not in tagged and not _KIND.match(str(part))
         ]
-        begin, expected = _told(item, path, model)
+        # To look for the nearest name takes long where there are thousands of unknown ones, which nobody is told.
+        begin, expected = _told(item, path, model if len(told) < _MOST_FIELDS else None)
         if not path and item["type"] != "value_error":
             path = ["(whole)"]
         told.setdefault((".".join(path), begin), []).append(expected)

@@ -38,6 +38,7 @@ def data(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @EAGER
 def test_optimisation(data, benchmark, tmp_path, monkeypatch, capsys):
     script = benchmark("optimisation")

@@ -245,6 +245,7 @@ def test_no_number_is_no_agreement(benchmark):
             agreement.check_agreement({"a": [[1.0, 3.0]], "b": [other]}, "a", 1e-2)
 
 
+@pytest.mark.slow
 def test_networks(benchmark, tmp_path, capsys):
     script, output = benchmark("networks"), tmp_path / "networks.json"
     sizes = ["--predict-size", "16", "24", "--step-size", "2", "16", "16"]
@@ -308,6 +309,7 @@ def test_plain_networks_refuse_what_they_do_not_know(benchmark):
             benchmark("plain_networks").plain_network(presets["gvtnet-care"].replace(**changes))
 
 
+@pytest.mark.slow
 def test_overhead(benchmark, in_this_process, monkeypatch, tmp_path, capsys):
     script, output = benchmark("overhead"), tmp_path / "overhead.json"
     in_this_process("overhead_folder")

@@ -50,7 +50,7 @@ class Cluster:
         submit = partial(self.client.submit, _evaluate, str(path), stage, pure=False)
         futures = {submit(*task, key=f"{path.stem}-{stage}-{task}"): task for task in tasks}
         try:
-            for future in as_completed(list(futures)):
+            for future in as_completed(list(futures), loop=self.client.loop):
                 yield futures.pop(future), _result(future)
         finally:
             # What is left when a tile has failed, or the run is stopped.
@@ -118,6 +118,8 @@ def worker_memory(client):
 def connected(scheduler=None, workers=None):
     """A ``distributed.Client`` of a running cluster, or of one with as many workers as asked for on this machine.
 
+    It is not the default of the process: what else uses dask there goes on as before.
+
     Args:
         scheduler: address of a running scheduler, such as ``tcp://host:8786``.
         workers: number of worker processes to start; they share the processor's cores.
@@ -139,12 +141,12 @@ def connected(scheduler=None, workers=None):
             LocalCluster(
                 workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, env=options, silence_logs=50
             ) as cluster,
-            Client(cluster) as client,
+            Client(cluster, set_as_default=False) as client,
         ):
             yield client
         return
     try:
-        client = Client(scheduler, timeout=PATIENCE)
+        client = Client(scheduler, timeout=PATIENCE, set_as_default=False)
     # Addresses of unknown or incomplete form raise whatever they lead to.
     except Exception as error:
         raise InputError(f"scheduler: no answer from {scheduler} ({one_line(error)})") from None
