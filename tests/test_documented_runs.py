@@ -21,7 +21,7 @@ pytestmark = EAGER
 
 # Models by the names that the documents give them.
 MODELS = {
-    **dict.fromkeys(("trial", "other", "my_model", "my_care", "w2s", "seed1", "seed2", "seed3"), "em"),
+    **dict.fromkeys(("trial", "other", "my_model", "my_care", "w2s", "seed1", "seed2", "seed3", "dapi", "gfp"), "em"),
     **dict.fromkeys(("volumes", "care"), "care"),
     "membranes": "membranes",
     "isbi2012": "slices",
@@ -95,8 +95,12 @@ def workplace(tmp_path, monkeypatch, models):
     for root in ("volumes/train", "volumes/val", "volumes/test", "wings/train", "wings/test"):
         volumes = rng.uniform(0, 200, (2, 16, 64, 64)).astype("float32")
         _write_pairs(root, volumes, "ZYX", rng, flat=root.startswith("wings"))
+    write_image("volumes.tif", scene[:8].reshape(2, 4, 64, 56), "TZYX")
     for name, axes in (("volume", "ZYX"), ("stack", "ZYX"), ("lapse", "TYX")):
         write_image(f"{name}.tif", scene[:8], axes)
+    (tmp_path / "plate").mkdir()
+    names = {"axes": "CYX", "Labels": ["DAPI", "GFP", "RFP"]}
+    tifffile.imwrite("plate/a.tif", scene[:3], imagej=True, metadata=names)
     shutil.copytree("w2s", "W2S")
     for root in ("isbi2012", "sections", "folder"):
         count = 100 if root == "folder" else 30
