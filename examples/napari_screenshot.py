@@ -51,7 +51,7 @@ def picture(viewer, path):
 
 
 def new_viewer(widget_class, name, width):
-    """A window with two images, one below the other,, and a form."""
+    """A window with two images, one below the other, and a form."""
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)
     widget = widget_class(viewer)

@@ -50,13 +50,14 @@ def of_truths(pairs: Sequence[Example]) -> Iterator[Finding]:
     if same:
         yield _same(same, len(pairs))
     looks = _without(looks, same)
-    found = _all_shifted(looks) or _all_turned(looks) or _all_different(looks)
+    fits = correlations(looks)
+    found = _all_shifted(looks) or _all_turned(looks) or _all_different(looks, fits)
     if found:
         yield found
         return
-    different = _different(looks)
+    different = _different(looks, fits)
     if different:
-        yield _strange(different, looks, len(pairs))
+        yield _strange(different, looks, fits, len(pairs))
     looks = _without(looks, different)
     shifted = [look for look in looks if _surely_shifted(look)]
     if shifted:
@@ -180,7 +181,7 @@ def _correlation(image, truth):
     return float(np.corrcoef(image.ravel(), truth.ravel())[0, 1])
 
 
-def _all_different(looks):
+def _all_different(looks, fits):
     """The finding that most truths belong to other inputs, or have the contrast of none, or nothing."""
     if not looks:
         return None
@@ -191,7 +192,7 @@ def _all_different(looks):
             f"Where the input is bright the ground truth is dark (correlation {alike:.2f}, median of {len(looks)} "
             "pairs). That is right for some ways of lighting; otherwise one of them is inverted.",
         )
-    share = _share_beaten(correlations(looks))
+    share = _share_beaten(fits)
     if math.isnan(share):
         strange = alike < _ALIKE
     else:
@@ -215,15 +216,14 @@ def _share_beaten(found):
     return float((own[:, None] > found)[others].mean())
 
 
-def _different(looks):
+def _different(looks, fits):
     """Pairs that do not fit, among others that do."""
     if len(looks) < _ENOUGH or np.median([look.agreement.unshifted for look in looks]) < _WEAK:
         return []
     contrasts = [look.truth.std() for look in looks]
     least = _EMPTY * np.median(contrasts)
     weak = [look.agreement.unshifted < _ALIKE for look in looks]
-    found = correlations(looks)
-    elsewhere = [_partner(found, i) is not None for i in range(len(looks))]
+    elsewhere = [_partner(fits, i) is not None for i in range(len(looks))]
     facts = zip(looks, weak, elsewhere, contrasts, strict=True)
     return [
         look
@@ -240,11 +240,11 @@ def _partner(found, i):
     return best if others[best] >= max(_SURE, found[i, i] + _MORE) else None
 
 
-def _strange(different, looks, count):
+def _strange(different, looks, fits, count):
     worst = float(np.median([look.agreement.unshifted for look in different]))
     usual = float(np.median([look.agreement.unshifted for look in looks]))
-    found, text = correlations(looks), ""
-    partners = ((look, _partner(found, i)) for i, look in enumerate(looks))
+    text = ""
+    partners = ((look, _partner(fits, i)) for i, look in enumerate(looks))
     for look, partner in partners:
         if partner is not None and any(look is each for each in different):
             text = f" The input of {look.name} fits the ground truth of {looks[partner].name}."
