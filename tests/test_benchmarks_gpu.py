@@ -165,6 +165,7 @@ print(*counted(jax.grad(lambda w, x: down(x, w).sum()), (3, 3, 3, 6), (2, 8, 8, 
 
 
 @needs_jax
+@pytest.mark.slow
 def test_the_benchmark(pairs, packed, script, tmp_path, capsys):
     found = run(packed, tmp_path / "gpu.json", *"--minutes 3 --seeds 0 --steps 30 --groups 1 --share 1".split())
     assert found["finished"] and found["left_out"] == [] and found["hardware"]["backend"] == "jax"

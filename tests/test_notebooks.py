@@ -16,6 +16,8 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 NAMES = [path.stem for path in NOTEBOOKS]
+# One of each family of commands and models, images and slices; the others take as long each.
+QUICK = ("denoise_2d", "slice_repair")
 # A line of a table of scores: a method, and its PSNR or the Dice ratio of its membranes.
 SCORE = re.compile(r"^(\S.*?) +(?:PSNR|Dice of membranes) ([\d.]+)", re.MULTILINE)
 OURS = {"AEANet", "SSAN"}
@@ -58,7 +60,10 @@ def kernel():
     manager.shutdown_kernel(now=True)
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=NAMES)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=() if path.stem in QUICK else pytest.mark.slow) for path in NOTEBOOKS],
+)
 def test_runs_from_top_to_bottom(path, kernel, tmp_path):
     notebook = read(path)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(BEGIN.format(folder=str(tmp_path))))
