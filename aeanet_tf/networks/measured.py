@@ -128,7 +128,7 @@ def probed(network, tensors, divisor=None):
     free = image.shape[1:-1]
     divisor = divisor or (1,) * len(free)
     every = keras.Model(image, list(tensors))
-    failure, found = None, None
+    failure, refused = None, None
     for number in _SIZES if None in free else _SIZES[:1]:
         size = tuple(ceil(number / d) * d if n is None else n for n, d in zip(free, divisor, strict=True))
         try:
@@ -141,8 +141,9 @@ def probed(network, tensors, divisor=None):
         found = next(shape for t, shape in zip(tensors, shapes, strict=True) if t is output)[1:-1]
         if found == size:
             return size, shapes
-    if found is not None:
-        raise InputError(f"_build: an output of size {found} for an image of {size}, expected the size of the image")
+        refused = refused or f"an output of size {found} for an image of {size}, expected the size of the image"
+    if refused is not None:
+        raise InputError(f"_build: {refused}")
     raise InputError(f"_build: the network takes no image of size {_SIZES[0]} ({failure})") from failure
 
 

@@ -65,10 +65,9 @@ def test_merges_are_known_where_sizes_agree():
 UNKNOWN = {
     "without padding": ([layers.ZeroPadding2D(2), layers.Conv2D(1, 5)], ["ZeroPadding2D", "Conv2D"], 2),
     "cropped": ([layers.ZeroPadding2D(3), layers.Conv2D(1, 5), layers.Cropping2D(1)], ["ZeroPadding2D"], 2),
-    "code": ([layers.Lambda(lambda x: keras.ops.roll(x, 3, axis=2))], ["Lambda"], (0, "roll")),
     "a network": ([network(*KNOWN["dilated"])], ["Functional"], 3),
     "finer than the image": ([layers.UpSampling2D(2), same(layers.Conv2D, 1, 3), layers.MaxPooling2D(2)], [], 1),
-    "channels first": ([layers.Permute((2, 1, 3)), same(layers.Conv2D, 1, (3, 5)), layers.Permute((2, 1, 3))], [], 2),
+    "turned": ([layers.Permute((2, 1, 3)), same(layers.Conv2D, 1, (3, 5)), layers.Permute((2, 1, 3))], [], 2),
 }
 
 
@@ -81,7 +80,7 @@ def test_others_are_measured(name):
 
 
 def test_axes_are_measured_apart():
-    chain, _, _ = UNKNOWN["channels first"]
+    chain, _, _ = UNKNOWN["turned"]
     assert graph_of(network(*chain)).radius([], []) == (2, 1)
 
 
