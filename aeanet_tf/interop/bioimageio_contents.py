@@ -121,8 +121,8 @@ def citations(spec, preset=""):
     """Pairs of text and DOI: the papers of the network, which is that of a preset, and of CARE."""
     if spec.kind == "ssan":
         return [SSAN, AEANET, CARE] if spec.attention == "aea" else [SSAN, CARE]
-    if spec.kind == "care":
-        return [CARE]
+    if spec.kind in ("care", "own"):
+        return [GVTNET, CARE] if spec.n_attention else [CARE]
     if spec.kind == "fnet":
         return [FNET, CARE]
     attention = [spec.attention] if spec.kind == "unet" else [spec.attention, spec.restoration.attention]

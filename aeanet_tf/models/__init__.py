@@ -7,10 +7,10 @@ _LAZY = {
     "CARENetConfig": "aeanet_tf.models.care_net",
     "Ensemble": "aeanet_tf.models.ensemble",
     "ProjectionAEANet": "aeanet_tf.models.projection",
-    "ProjectionAEANetConfig": "aeanet_tf.models.config",
+    "ProjectionAEANetConfig": "aeanet_tf.models.sibling_configs",
     "SegmentationAEANet": "aeanet_tf.models.segmentation",
-    "SegmentationAEANetConfig": "aeanet_tf.models.config",
-    "SliceInterpolationConfig": "aeanet_tf.models.config",
+    "SegmentationAEANetConfig": "aeanet_tf.models.sibling_configs",
+    "SliceInterpolationConfig": "aeanet_tf.models.sibling_configs",
     "SliceInterpolationNet": "aeanet_tf.models.slice_interpolation",
 }
 

@@ -1,31 +1,33 @@
 """AEANet: CSBDeep's CARE with the attention networks inside."""
 
 import logging
+import warnings
 from dataclasses import replace
 
+import numpy as np
 from csbdeep.data import PadAndCropResizer
 from csbdeep.internals.probability import ProbabilisticPrediction
 from csbdeep.models import Config
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.care import PublicCARE
+from aeanet_tf.models.compiling import make_ready, prepare
 from aeanet_tf.models.config import AEANetConfig
 from aeanet_tf.models.ensemble import predict_ensemble
-from aeanet_tf.models.fitting import default_optimizer, network_to_train, prepared_callbacks
-from aeanet_tf.models.initial_weights import assign, common_weights, source_model
+from aeanet_tf.models.evaluated import Evaluated
+from aeanet_tf.models.initial_weights import assign, common_weights, seeded, source_model
 from aeanet_tf.models.network_size import LOADED, check_size
+from aeanet_tf.models.own_network import check_builder, checked_build, kept_network
 from aeanet_tf.models.percentiles import SafePercentileNormalizer
-from aeanet_tf.models.predict_arrays import predict_images
+from aeanet_tf.models.predict_arrays import possible_tiles, predict_images
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.models.training_run import run_training
 from aeanet_tf.networks import build_network
 from aeanet_tf.paths import check_name
-from aeanet_tf.prediction.machine import EvaluationMemory, warn_if_emulated
+from aeanet_tf.prediction.machine import EvaluationMemory
 from aeanet_tf.prediction.options import PredictionOptions
-from aeanet_tf.prediction.stages import OwnAttention, Stages
-from aeanet_tf.training import BestWeights, get_loss, seed_everything
+from aeanet_tf.training import BestWeights, get_loss
 from aeanet_tf.training.devices import find_devices
-from aeanet_tf.training.optimisation import kept_generators
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -70,12 +72,17 @@ class AEANet(PublicCARE):
         if isinstance(config, self.config_class):
             find_devices(config.train_devices, config.train_batch_size)
             check_size(config.spec)
+            if type(self)._build is AEANet._build:
+                check_builder(config)
         if name is not None and config is not None:
             check_name(str(name), "name")
-        self._from_disk = config is None
-        self._stages, self._half, self.trained_network, self._steps = {}, None, None, None
-        self.memory = EvaluationMemory()
-        super().__init__(config, name, basedir)
+        self._evaluated, self.trained_network, self.compiled_with, self.steps = Evaluated(self), None, None, None
+        self.memory, self.spec, self.built = EvaluationMemory(), None, None
+        self._build = checked_build(self)
+        with seeded(config):
+            super().__init__(config, name, basedir)
+        # That of the class again: CSBDeep calls it once.
+        del self._build
         # The graph of the network, which every prediction needs.
         self.stages(None)
 
@@ -85,17 +92,10 @@ class AEANet(PublicCARE):
         return self.spec
 
     def _build(self):
-        if self.config.train_seed is not None and not self._from_disk:
-            # A seed of this network, not of what a script draws besides.
-            with kept_generators():
-                seed_everything(self.config.train_seed)
-                return self._built()
-        return self._built()
-
-    def _built(self):
         self.spec = self.config.spec
         check_size(self.spec, LOADED)
-        return build_network(self.spec)
+        self.built = kept_network(self) if self.spec.kind == "own" else build_network(self.spec)
+        return self.built
 
     def take_weights(self, source):
         """Start from the weights of another model, or of the part of it that has the same names and shapes.
@@ -132,28 +132,23 @@ class AEANet(PublicCARE):
         """Compile the network and make the callbacks, which `train` does by itself if it was not done before.
 
         Args:
-            optimizer: a Keras optimiser; Adam with the configuration's learning rate and betas by default. With
-                ``config.train_devices`` a new one like it is used. There, and with ``config.train_precision`` of
-                half, what is compiled is a network beside `keras_model`, which is given the weights.
+            optimizer: a Keras optimiser, or the name of one, which then has the configuration's learning rate; Adam
+                with the configuration's learning rate and betas by default. With ``config.train_devices`` a new one
+                like it is used. There, and with ``config.train_precision`` of half, what is compiled is a network
+                beside `keras_model`, which is given the weights.
             metrics: names of losses to report beside the one that is trained; ``default_metrics`` of the class by
                 default. CSBDeep's weighting of the background (``loss_bg_thresh``) is not offered: it does not run on
                 Keras 3 in CSBDeep either.
 
+        The callbacks are then in ``callbacks``, which a script may change, and those that save weights, which
+        ``_checkpoint_callbacks`` of the class gives, in ``checkpoints``. A model whose ``keras_model`` a script has
+        compiled, and whose ``callbacks`` and ``_model_prepared = True`` it has set, is trained so, as in CSBDeep.
+
         Raises:
-            InputError: ``config.train_devices`` that this machine does not have, or that do not divide the batch size.
+            InputError: ``config.train_devices`` that this machine does not have, or that do not divide the batch size;
+                an unknown name of an optimiser.
         """
-        config = self.config
-        # Those that a learning rate of ours ends with; of a user's optimiser nothing is known.
-        self._steps = config.train_epochs * config.train_steps_per_epoch if optimizer is None else None
-        self.trained_network = network_to_train(self, self._trained_spec)
-        metrics = [self._loss(name) for name in (self.default_metrics if metrics is None else metrics)]
-        self.losses = {"loss": self._loss(config.train_loss), **{metric.__name__: metric for metric in metrics}}
-        self._compile(default_optimizer(config, self._steps) if optimizer is None else optimizer)
-        self.callbacks = prepared_callbacks(self)
-        self.best_weights = None
-        if self.basedir is not None and config.train_checkpoint is not None:
-            # One for all calls of train: a second call does not overwrite better weights of the first.
-            self.best_weights = BestWeights(self.logdir / config.train_checkpoint, self.write_weights)
+        prepare(self, optimizer, metrics)
 
     def make_ready(self, steps):
         """Call `prepare_for_training` if that was not done, and let the learning rate end with the training.
@@ -161,23 +156,12 @@ class AEANet(PublicCARE):
         Args:
             steps: of the training in all, those that are done counted.
         """
-        if self.trained_network is None:
-            self.prepare_for_training()
-        if self._steps in (None, steps):
-            return
-        self._steps, network = steps, self.trained_network
-        if self.config.train_learning_rate_cosine is not None:
-            kept = [variable.numpy() for variable in network.optimizer.variables]
-            self._compile(default_optimizer(self.config, steps))
-            network.optimizer.build(network.trainable_variables)
-            # One that has not been built has fewer.
-            for variable, value in zip(network.optimizer.variables, kept, strict=False):
-                variable.assign(value)
+        make_ready(self, steps)
 
-    def _compile(self, optimizer):
-        loss, *metrics = self.losses.values()
-        # Keras 3 would compile with XLA where it may, which takes longer on a CPU.
-        self.trained_network.compile(optimizer, loss, metrics=metrics, jit_compile=False)
+    def _checkpoint_callbacks(self):
+        if self.basedir is None or self.config.train_checkpoint is None:
+            return []
+        return [BestWeights(self.logdir / self.config.train_checkpoint, self.write_weights)]
 
     def _loss(self, name):
         """The loss or metric called ``name``."""
@@ -286,8 +270,9 @@ class AEANet(PublicCARE):
             axes: of ``img``, or of each array of the list.
             normalizer, resizer: as in CSBDeep, applied to each image and frame by itself. CSBDeep's percentiles, where
                 they coincide, give way to others (`SafePercentileNormalizer`).
-            n_tiles: number of tiles along each axis of ``img``. By default the whole image where it fits into
-                ``max_memory``, and as many tiles as it takes where not. Tiles are halved when memory runs out.
+            n_tiles: number of tiles along each axis of ``img``, of an array no more than the network has steps. By
+                default the whole image where it fits into ``max_memory``, and as many tiles as it takes where not.
+                Tiles are halved when memory runs out.
             tiling: ``"exact"``, tiles give what the whole image would (`aeanet_tf.prediction.sweeps.run_job`);
                 ``"overlap"``, each tile has attention of its own, as in CSBDeep and the original programs; or
                 ``"whole"``, no tiles. Networks whose attention is not normalised by length, and without attention,
@@ -367,35 +352,23 @@ class AEANet(PublicCARE):
     def _predict(self, img, axes, normalizer, resizer, options, scale=True):
         """``(mean, scale)`` of an image, or a list of them; an ensemble's scale is ``None`` where it is not wanted."""
         options = self.decided(options)
+        if hasattr(img, "shape"):
+            options = replace(options, n_tiles=possible_tiles(self, img, axes, options.n_tiles))
         if options.ensemble is None:
             return predict_images(self, img, axes, normalizer, resizer, options)
         each = [(normalizer, resizer, options)]
         results = predict_ensemble([self], img, axes, each, scale and self.config.probabilistic)
         return [result[:2] for result in results] if isinstance(img, (list, tuple)) else results[:2]
 
-    def _network(self, precision):
-        """`keras_model`, or for ``"bfloat16"`` a copy with its weights that computes in half precision."""
-        if precision == "float32":
-            return self.keras_model
-        if self._half is None:
-            warn_if_emulated(precision)
-            self._half = build_network(self.spec, precision=precision)
-        # Training may have changed them.
-        self._half.set_weights(self.keras_model.get_weights())
-        return self._half
+    def _predict_mean_and_scale(self, img, axes, normalizer, resizer, n_tiles=None):
+        # What classes that extend CSBDeep's call, with its remark on a single number.
+        if np.isscalar(n_tiles):
+            warnings.warn("n_tiles should be a tuple with an entry for each image axis", stacklevel=2)
+        return tuple(self._predict(img, axes, normalizer, resizer, PredictionOptions(n_tiles)))
 
     def stages(self, plan, precision="float32"):
         """The compiled stages of a `Plan`, ``None`` for one network with its own attention; made once for each."""
-        network = self._network(precision)
-        cached, stages = self._stages.get(precision, (None, {}))
-        if cached is not network:
-            stages = {}
-            self._stages[precision] = network, stages
-        shared = plan is not None and plan.shared
-        key = plan.kept if shared else "own"
-        if key not in stages:
-            stages[key] = Stages(network, plan.kept) if shared else OwnAttention(network)
-        return stages[key]
+        return self._evaluated.stages(plan, precision)
 
     def export_TF(self, fname=None, target="tf1.15"):
         """Write the zip that the CSBDeep plugin of Fiji loads; `interop.fiji.export_fiji` says what is in it.

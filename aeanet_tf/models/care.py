@@ -12,7 +12,7 @@ from csbdeep.models import CARE
 from csbdeep.models.base_model import save_weights_to_hdf5_group
 from csbdeep.utils import axes_check_and_normalize
 
-from aeanet_tf.errors import InputError, one_line
+from aeanet_tf.errors import InputError, one_line, short
 from aeanet_tf.files import read_json, replacing, write_text
 from aeanet_tf.models.folder import is_care, weight_files
 from aeanet_tf.models.weights_file import load_weights
@@ -94,6 +94,30 @@ class PublicCARE(CARE):
             print()
             self._find_and_load_weights(self.config.train_checkpoint)
 
+    def configuration_class(self):
+        """The class of configurations that are read: ``_config_class``, which users' classes may override."""
+        theirs = self._config_class
+        return theirs if issubclass(theirs, self.config_class) else self.config_class.extended_by(theirs)
+
+    def write_config(self):
+        """Write ``config.json``.
+
+        Raises:
+            InputError: a field that JSON cannot hold.
+        """
+        config, fields = self.config, dict(vars(self.config))
+        if self.configuration_class() is self.config_class is not type(config):
+            # Fields that a class of the user's has set itself, of which the one that reads them does not know.
+            known = self.config_class(config.axes, config.n_channel_in, config.n_channel_out, config.probabilistic)
+            own = sorted(set(fields) - set(vars(known)) - {"own_fields"})
+            fields |= {"own_fields": own} if own else {}
+        for name, value in fields.items():
+            try:
+                json.dumps(value, default=_plain)
+            except (TypeError, ValueError):
+                raise InputError(f"config.{name}: found {short(value)}, expected what JSON can hold") from None
+        write_text(self.logdir / "config.json", json.dumps(fields, default=_plain))
+
     def _read_weights(self, path):
         load_weights(self.keras_model, path)
 
@@ -113,7 +137,7 @@ class PublicCARE(CARE):
         # CSBDeep's own leaves half a file behind where it is killed, or the disk is full.
         if self.logdir.exists():
             warnings.warn(f"output path for model already exists: {self.logdir}", stacklevel=4)
-        write_text(path, json.dumps(vars(self.config)))
+        self.write_config()
 
     def _read_config(self, path):
         fields = read_json(path)
@@ -122,8 +146,9 @@ class PublicCARE(CARE):
                 f"{path}: the model of a CSBDeep CARE, expected that of an {type(self).__name__}; CARENet of "
                 "aeanet_tf.models opens it, and so do all commands"
             )
+        config_class = self.configuration_class()
         try:
-            config = self.config_class(**self.config_class.update_loaded_config(fields))
+            config = config_class(**config_class.update_loaded_config(fields))
             valid, invalid = config.is_valid(return_invalid=True)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
@@ -159,3 +184,12 @@ class PublicCARE(CARE):
         chosen = ([path for path in files if prefer in path.name] or files)[-1]
         print(f"Loading network weights from '{chosen.name}'.")
         self.load_weights(chosen.name)
+
+
+def _plain(value):
+    """NumPy's numbers and arrays, and paths, as JSON has them."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError

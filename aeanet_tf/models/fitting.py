@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from aeanet_tf.errors import expect
+from aeanet_tf.models.config import plateau_arguments
 from aeanet_tf.networks import build_network
 from aeanet_tf.prediction.machine import warn_if_emulated
 from aeanet_tf.training import (
@@ -22,15 +24,20 @@ from aeanet_tf.training.optimisation import penalise_kernels
 from aeanet_tf.training.replicas import CollectWeights, ReplicatedModel
 
 
-def default_optimizer(config, steps):
-    """Adam with a configuration's learning rate, or its schedule over the ``steps`` of the training, and its betas."""
+def learning_rate(config, steps):
+    """A configuration's learning rate, or its schedule over the ``steps`` of the training."""
     rate = config.train_learning_rate
     if config.train_learning_rate_decay is not None:
-        rate = staircase(rate, **config.train_learning_rate_decay)
-    elif config.train_learning_rate_cosine is not None:
-        rate = warmup_cosine(rate, steps, **config.train_learning_rate_cosine)
+        return staircase(rate, **config.train_learning_rate_decay)
+    if config.train_learning_rate_cosine is not None:
+        return warmup_cosine(rate, steps, **config.train_learning_rate_cosine)
+    return rate
+
+
+def default_optimizer(config, steps):
+    """Adam with a configuration's `learning_rate` and betas."""
     return adam(
-        rate,
+        learning_rate(config, steps),
         config.train_beta_1,
         config.train_beta_2,
         clip_norm=config.train_clip_norm,
@@ -47,6 +54,8 @@ def network_to_train(model, spec):
     warn_if_emulated(precision)
 
     def build():
+        own = spec.kind == "own"
+        expect(not own, "train_precision, train_devices", "one of both", "none of both for a network of your own")
         return build_network(spec, precision=precision)
 
     if devices is not None:
@@ -64,7 +73,7 @@ def prepared_callbacks(model):
     """The callbacks of all runs of a model, which its user may add to."""
     config, callbacks = model.config, [StopAtNaN()]
     if config.train_reduce_lr is not None:
-        callbacks.insert(0, reduce_on_plateau(**{"verbose": 1, **config.train_reduce_lr}))
+        callbacks.insert(0, reduce_on_plateau(**{"verbose": 1, **plateau_arguments(config.train_reduce_lr)}))
     if config.train_early_stopping is not None:
         callbacks.append(StopEarly(**config.train_early_stopping))
     if model.basedir is not None and config.train_tensorboard:
@@ -104,6 +113,4 @@ def run_callbacks(model, sampler, validation, measured, divergence):
         from aeanet_tf.models.tensorboard_images import TensorBoardImages
 
         callbacks.append(TensorBoardImages(model, sampler, validation, model.logdir / "logs" / "images"))
-    if model.best_weights is not None:
-        callbacks.append(model.best_weights)
-    return [*callbacks, CSVHistory(model.logdir / "history.csv")]
+    return [*callbacks, *model.checkpoints, CSVHistory(model.logdir / "history.csv")]

@@ -24,6 +24,7 @@ MODEL_CLASSES = {
     "unet": "AEANet",
     "fnet": "AEANet",
     "care": "CARENet",
+    "own": "AEANet",
     "projection": "ProjectionAEANet",
     "ssan": "SliceInterpolationNet",
     "segmentation": "SegmentationAEANet",

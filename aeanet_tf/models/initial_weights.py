@@ -1,12 +1,15 @@
 """Weights that a network starts from: those of another model, as far as names and shapes are the same."""
 
 import logging
+from contextlib import contextmanager
 
 import keras
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.folder import load_model, weight_files
 from aeanet_tf.paths import named_path
+from aeanet_tf.training import seed_everything
+from aeanet_tf.training.optimisation import kept_generators
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -113,3 +116,14 @@ def _blocks(network, taken):
         found = sum(path in taken for path in paths)
         if found:
             yield block if found == len(paths) else f"{block} ({found} of {len(paths)})"
+
+
+@contextmanager
+def seeded(config):
+    """Draw first weights by the seed of a configuration: it is of the network, not of what a script draws besides."""
+    if config is None or config.train_seed is None:
+        yield
+        return
+    with kept_generators():
+        seed_everything(config.train_seed)
+        yield

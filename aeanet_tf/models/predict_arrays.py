@@ -328,6 +328,33 @@ def follow(bar):
     return progress
 
 
+def possible_tiles(model, img, axes, n_tiles):
+    """Numbers of tiles as CSBDeep takes them: of more than there can be along an axis as many as there can.
+
+    Args:
+        model, img, axes, n_tiles: of an array, see `AEANet.predict`.
+    """
+    letters = given_axes(axes, np.ndim(img))
+    if n_tiles is None or (not isinstance(n_tiles, Real) and len(n_tiles) != len(letters)):
+        return n_tiles
+    shape, steps = np.shape(img), dict(zip(model.config.axes.replace("C", ""), model.spec.divisor, strict=True))
+    given = dict(zip(letters, _each_axis(model, letters, n_tiles, shape), strict=True))
+    most = {a: -(-n // steps[a]) for a, n in zip(letters, shape, strict=True) if a in steps and a in model.axes_out}
+    fewer = {a: min(n, most.get(a, n)) for a, n in given.items()}
+    for axis in (a for a in letters if fewer[a] < given[a]):
+        text = "n_tiles: %d along %s, going on with %d: the network's tiles begin every %d pixels"
+        logger.warning(text, given[axis], axis, fewer[axis], steps[axis])
+    return list(fewer.values())
+
+
+def _each_axis(model, axes, n_tiles, shape):
+    """Numbers of tiles for all axes of an image; a single one is for the longest."""
+    if not isinstance(n_tiles, Real):
+        return n_tiles
+    extents = [n if a in model.axes_out and a != "C" else 0 for n, a in zip(shape, axes, strict=True)]
+    return [n_tiles if i == np.argmax(extents) else 1 for i in range(len(axes))]
+
+
 def tiles_by_axis(model, axes, n_tiles, shape, padded):
     """Numbers of tiles along the network's spatial axes, from those along the image's.
 
@@ -341,9 +368,7 @@ def tiles_by_axis(model, axes, n_tiles, shape, padded):
     Raises:
         InputError: numbers that do not fit the axes.
     """
-    if isinstance(n_tiles, Real):
-        extents = [n if a in model.axes_out and a != "C" else 0 for n, a in zip(shape, axes, strict=True)]
-        n_tiles = [n_tiles if i == np.argmax(extents) else 1 for i in range(len(axes))]
+    n_tiles = _each_axis(model, axes, n_tiles, shape)
     check_tile_count(n_tiles, axes)
     by_axis = dict(zip(axes, map(int, n_tiles), strict=True))
     spatial = model.config.axes.replace("C", "")

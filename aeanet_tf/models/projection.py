@@ -6,7 +6,7 @@ from csbdeep.utils import axes_dict
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.models.aeanet import AEANet
-from aeanet_tf.models.config import ProjectionAEANetConfig
+from aeanet_tf.models.sibling_configs import ProjectionAEANetConfig
 
 
 class ProjectionAEANet(AEANet, ProjectionCARE):

@@ -9,9 +9,9 @@ from csbdeep.utils import axes_check_and_normalize
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.labels import to_classes, to_labels
 from aeanet_tf.models.aeanet import AEANet
-from aeanet_tf.models.config import SegmentationAEANetConfig
 from aeanet_tf.models.normalizers import OneWayNormalizer
 from aeanet_tf.models.percentiles import SafePercentileNormalizer
+from aeanet_tf.models.sibling_configs import SegmentationAEANetConfig
 from aeanet_tf.models.training_data import check_images, checked_pair
 from aeanet_tf.prediction.options import Patches, PredictionOptions
 from aeanet_tf.prediction.patch_average import patch_starts

@@ -10,12 +10,12 @@ from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image import Image, check_finite
 from aeanet_tf.layers.sparse_attention import LARGEST_SIZE
 from aeanet_tf.models.aeanet import AEANet
-from aeanet_tf.models.config import SliceInterpolationConfig
 from aeanet_tf.models.folder import prediction_normalization, triplet_preparation
 from aeanet_tf.models.given_images import check_predicted
 from aeanet_tf.models.normalizers import fit_normalizer, normalized
 from aeanet_tf.models.percentiles import SafePercentileNormalizer
 from aeanet_tf.models.preparation import NormalizationSection
+from aeanet_tf.models.sibling_configs import SliceInterpolationConfig
 from aeanet_tf.sections.alignment import to_common_histogram, to_midpoint
 from aeanet_tf.sections.triplet_options import TripletOptions
 from aeanet_tf.training.interpolation_losses import InterpolationLoss, middle_mae, middle_mse

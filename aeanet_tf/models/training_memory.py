@@ -77,13 +77,15 @@ def prepared_validation(model, sampler, validation, memory):
     """How to validate: a `TiledValidation` where a batch of a `ValidationSet` does not fit into ``memory`` whole, and
     ``None`` where Keras is to do it. What is no larger than a batch of training fits.
 
-    Losses of models that segment or interpolate are not of single positions: their images are cropped instead. So are
+    Losses of models that segment or interpolate are not of single positions, nor need those of networks be that a user
+    has compiled: their images are cropped instead. So are
     those of which not even the smallest tiles fit.
     """
     no_larger = validation.batch_size * prod(validation.size) <= sampler.positions
     if no_larger or memory is None or validation_bytes(model, validation) <= memory:
         return None
-    if not (model.segments or model.interpolates):
+    # Of a user's own losses it is not known.
+    if model.losses and not (model.segments or model.interpolates):
         with suppress(InputError):
             return TiledValidation(model, validation, model.losses, memory)
     validation.crop(sampler.patch_size)

@@ -74,6 +74,7 @@ def build_network(spec, name=None, precision=None):
         ((None, None, None, 1), (None, None, None, 1))
     """
     spec = as_spec(spec)
+    expect(spec.kind != "own", "network", "one that other code has built", "the spec of a network")
     if precision is not None:
         check_precision(precision)
     with dtype_policy(_POLICIES[precision]):

@@ -1,25 +1,10 @@
 """A network as a graph of layers: how coarse each tensor is, what it costs, and how far it sees."""
 
-from math import prod
+from math import lcm, prod
 from typing import Any, NamedTuple
 
-import keras
-
-from aeanet_tf.layers.steps import Step
 from aeanet_tf.networks.keras_internals import applied_nodes
-
-_POINTWISE = (
-    keras.layers.Activation,
-    keras.layers.Add,
-    keras.layers.BatchNormalization,
-    keras.layers.Concatenate,
-    keras.layers.Dropout,
-    keras.layers.Subtract,
-)
-_UPSAMPLINGS = (keras.layers.UpSampling2D, keras.layers.UpSampling3D)
-_POOLING = (keras.layers.MaxPooling2D, keras.layers.MaxPooling3D)
-_CONVOLUTIONS = (keras.layers.Conv2D, keras.layers.Conv3D)
-_TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+from aeanet_tf.networks.layer_steps import TRANSPOSED, steps
 
 
 class Node(NamedTuple):
@@ -31,7 +16,7 @@ class Node(NamedTuple):
 
 
 class NetworkGraph:
-    """The graph of a network of `build_network`.
+    """The graph of a network of `build_network`, or of any whose layers are known to `layer_steps.steps`.
 
     Attention counts for nothing here: an operator sees what its query sees.
 
@@ -40,6 +25,7 @@ class NetworkGraph:
         nodes: every `Node`, in an order of evaluation; a layer that is applied twice has two.
         image: the input tensor.
         output: the output tensor.
+        unknown: names of layers of which it is not known how far they see: none (`MeasuredGraph` has them).
 
     Example:
         >>> from aeanet_tf.networks import build_network
@@ -47,6 +33,8 @@ class NetworkGraph:
         >>> max(graph.strides(node.output) for node in graph.nodes)
         (4, 4)
     """
+
+    unknown = ()
 
     def __init__(self, network):
         self.network = network
@@ -71,6 +59,14 @@ class NetworkGraph:
         """Positions of the image to one of the tensor, one number for each of the tensor's spatial axes."""
         return self._strides[id(tensor)]
 
+    def tell_of_tiles(self):
+        """Say once what tiles may do to an image: nothing, where all layers are known."""
+
+    def divisor(self):
+        """What the sizes of images have to divide by, one number for each spatial axis: the strides of all tensors."""
+        rank = len(self.image.shape) - 2
+        return tuple(map(lcm, *(strides for strides in self._strides.values() if len(strides) == rank)))
+
     def density(self, tensor):
         """Numbers in the tensor for one position of the image; the plane after a projection counts as one position
         of a stack of one plane."""
@@ -79,7 +75,7 @@ class NetworkGraph:
     def cost(self, node):
         """Multiplications of a layer's convolutions and projections for one position of the image."""
         positions = max(1 / prod(self.strides(t)) for t in (node.output, *node.inputs))
-        if isinstance(node.layer, _TRANSPOSED):
+        if isinstance(node.layer, TRANSPOSED):
             positions = 1 / prod(self.strides(node.inputs[0]))
         return positions * sum(prod(w.shape) for w in node.layer.weights if len(w.shape) > 1)
 
@@ -128,27 +124,6 @@ class NetworkGraph:
                 known = intervals.get(id(tensor), interval)
                 intervals[id(tensor)] = min(known[0], interval[0]), max(known[1], interval[1])
         return [(wanted[key], interval) for key, interval in intervals.items() if key in wanted]
-
-
-def steps(layer, axis):
-    """What a layer, ours or Keras's, does along a spatial axis (-1 is x), as a list of `Step` in order.
-
-    Raises:
-        TypeError: a layer that is not known here.
-    """
-    if hasattr(layer, "receptive_steps"):
-        return layer.receptive_steps(axis)
-    if isinstance(layer, _POOLING):
-        return [Step("down", layer.pool_size[axis], layer.strides[axis])]
-    if isinstance(layer, _UPSAMPLINGS):
-        return [Step("repeat", layer.size[axis], layer.size[axis])]
-    if isinstance(layer, _TRANSPOSED):
-        return [Step("up", layer.kernel_size[axis], layer.strides[axis])]
-    if isinstance(layer, _CONVOLUTIONS):
-        return [Step("down", layer.kernel_size[axis], layer.strides[axis])]
-    if isinstance(layer, _POINTWISE):
-        return []
-    raise TypeError(f"{type(layer).__name__} is not known to the receptive field")
 
 
 def _before(interval, step):

@@ -150,4 +150,8 @@ def _care(spec):
 _STEPS = {"sparse": 3, "interlaced": 2, "long": 2}
 
 
-_COUNTS = {"unet": _unet, "projection": _projection, "fnet": _fnet, "ssan": _ssan, "care": _care}
+def _own(spec):
+    return 0  # It is there when its spec is.
+
+
+_COUNTS = {"unet": _unet, "projection": _projection, "fnet": _fnet, "ssan": _ssan, "care": _care, "own": _own}

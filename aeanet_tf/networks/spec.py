@@ -20,6 +20,7 @@ from aeanet_tf.networks.attention_spec import (
     check_heads,
 )
 from aeanet_tf.networks.care_spec import CARESpec
+from aeanet_tf.networks.own_spec import OwnSpec
 from aeanet_tf.networks.ssan_spec import SSANSpec
 
 Block = Literal["attention", "residual"]
@@ -349,4 +350,6 @@ class FNetSpec(Spec):
         return self
 
 
-NetworkSpec = Annotated[UNetSpec | ProjectionSpec | SSANSpec | FNetSpec | CARESpec, Field(discriminator="kind")]
+NetworkSpec = Annotated[
+    UNetSpec | ProjectionSpec | SSANSpec | FNetSpec | CARESpec | OwnSpec, Field(discriminator="kind")
+]

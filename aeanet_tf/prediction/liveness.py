@@ -111,7 +111,8 @@ class _Program:
 
     def __init__(self, graph, stage, size):
         self.graph, self.size, self.operations = graph, size, []
-        self.dtypes = {id(node.output): node.layer.compute_dtype for node in stage.nodes}
+        # Operations of `keras.ops` have none.
+        self.dtypes = {id(node.output): getattr(node.layer, "compute_dtype", "float32") for node in stage.nodes}
         for node in stage.nodes:
             self._evaluate(node)
             if any(node.output is kept for kept in stage.keeps):
@@ -123,7 +124,7 @@ class _Program:
 
     def bytes(self, tensor):
         """Bytes of a tensor of the graph."""
-        return self._positions(tensor) * tensor.shape[-1] * self._item(tensor)
+        return self._positions(tensor) * (tensor.shape[-1] or 1) * self._item(tensor)
 
     def _positions(self, tensor):
         strides = self.graph.strides(tensor)
@@ -159,7 +160,7 @@ class _Program:
 
     @singledispatchmethod
     def _operations(self, layer, node, reads, size, key):
-        if not type(layer).__module__.startswith("keras."):
+        if not type(layer).__module__.startswith("keras.") and not self.graph.unknown:
             raise TypeError(f"{type(layer).__name__} is not known to the estimate of memory")
         columns = self._columns(node, prod(layer.kernel_size)) if isinstance(layer, _TRANSPOSED) else 0
         self._add(reads, size, key, in_place=isinstance(layer, _IN_PLACE), columns=columns)

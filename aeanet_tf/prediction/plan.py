@@ -103,10 +103,17 @@ def make_plan(own, spec, sizes, budget, n_tiles=None, shared=True, group=False):
     Raises:
         InputError: the smallest tiles do not fit into the budget.
     """
+    plan = _chosen(own, spec, sizes, budget, n_tiles, shared, group)
+    if prod(plan.n_tiles) > 1:
+        own.graph.tell_of_tiles()
+    return plan
+
+
+def _chosen(own, spec, sizes, budget, n_tiles, shared, group):
     whole_tiles, network = (1,) * spec.dimension, own.graph.network
     whole = _evaluate(own, spec, sizes, whole_tiles, budget, own)
     asked = shared and attends(network)
-    shared = asked and can_be_swept(network)
+    shared = asked and can_be_swept(network) and not own.graph.unknown
     in_one_piece = prod(n_tiles or whole_tiles) == 1 and not (group and shared)
     if in_one_piece and (n_tiles is not None or _fits(whole, budget)):
         _warn_of_memory(whole, budget)
@@ -180,7 +187,9 @@ def _evaluate(stages, spec, sizes, counts, budget, own):
     largest, shared = max(sizes, key=prod), isinstance(stages, Stages)
     peak, cost, batch = 0.0, 0.0, 1
     for stage in stages.stages:
-        reads = [tile_reads(*facts) for facts in zip(largest, counts, spec.divisor, stage.radius, strict=True)]
+        # In one piece nothing is read beyond it, and how far a network sees may have to be measured.
+        radius = (0,) * spec.dimension if prod(counts) == 1 else stage.radius
+        reads = [tile_reads(*facts) for facts in zip(largest, counts, spec.divisor, radius, strict=True)]
         peak = max(peak, tile_bytes(stages.graph, stage, [int(r.max()) for r in reads], overlapped=True))
         if not shared:
             batch = most_together([int(r.max()) for r in reads], budget.memory and budget.memory / peak)
@@ -189,7 +198,8 @@ def _evaluate(stages, spec, sizes, counts, budget, own):
         cost += per_number * sum(stages.graph.density(t) for t in stage.keeps)
     kept = 4 * _live_numbers(stages, sizes)
     memory = batch * peak + (kept if budget.disk is None else 0)
-    cost /= own.stages[0].cost
+    # A network may have no weights.
+    cost /= own.stages[0].cost or 1
     facts = (tuple(counts), tuple(largest), stages.kept, peak, kept, memory, cost, shared, batch)
     return Plan(*facts, attends(own.graph.network))
 

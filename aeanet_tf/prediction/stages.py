@@ -1,6 +1,7 @@
 """A network taken apart at its attention operators, of which only context moments pass from tile to tile."""
 
 import hashlib
+from functools import cached_property
 
 import keras
 import numpy as np
@@ -9,6 +10,8 @@ from keras import ops
 from aeanet_tf.layers import GVTO, AttentionAwareLayer
 from aeanet_tf.layers.moments import Moments
 from aeanet_tf.networks import PRECISIONS, NetworkGraph, as_spec, build_network
+from aeanet_tf.networks.architecture import network_of, written
+from aeanet_tf.networks.measured import graph_of
 
 
 def attention_operators(network):
@@ -38,17 +41,20 @@ class Stage:
         inputs: the tensors it starts from: the image, and features kept by stages before.
         keeps: the features it keeps for later stages.
         nodes: what it evaluates.
-        radius: how far it sees, in positions of the image along each axis.
+        radius: how far it sees, in positions of the image along each axis; found when it is asked for.
         cost: multiplications for one position of the image.
     """
 
     def __init__(self, graph, operator, target, given, keeps):
-        self.operator, self.target, self.keeps = operator, target, keeps
+        self.operator, self.target, self.keeps, self._graph = operator, target, keeps, graph
         self.nodes = graph.ancestors([target, *keeps], given)
         used = {id(t) for node in self.nodes for t in node.inputs} | {id(target)}
         self.inputs = [t for t in (graph.image, *given) if id(t) in used]
-        self.radius = graph.radius([target, *keeps], self.inputs)
         self.cost = sum(graph.cost(node) for node in self.nodes)
+
+    @cached_property
+    def radius(self):
+        return self._graph.radius([self.target, *self.keeps], self.inputs)
 
 
 class Stages:
@@ -133,10 +139,15 @@ class Stages:
 
 class OwnAttention:
     """The network as it is, on tiles: each attends to itself. The counterpart of `Stages` for ``overlap``, for images
-    in one piece, and for networks whose attention cannot be shared."""
+    in one piece, and for networks whose attention cannot be shared, or that have layers that are not known.
 
-    def __init__(self, network):
-        self.graph = NetworkGraph(network)
+    Args:
+        network: a functional Keras model.
+        divisor, overlap: see `aeanet_tf.networks.measured.graph_of`.
+    """
+
+    def __init__(self, network, divisor=None, overlap=None):
+        self.graph = graph_of(network, divisor, overlap)
         self.features, self.kept = [], 0
         self.stages = [Stage(self.graph, None, self.graph.output, (), [])]
         self._compiled = {}
@@ -202,10 +213,14 @@ class PackedStages:
     def __init__(self, stages, spec):
         self.kept = stages.kept if isinstance(stages, Stages) else None
         self.spec = spec.model_dump()
+        graph = stages.graph
+        # What the spec does not tell.
+        self.architecture = written(graph.network) if spec.kind == "own" else None
+        self.measured = (graph.divisor(), stages.stages[0].radius) if graph.unknown else (None, None)
         dtype = stages.graph.network.compute_dtype
         self.precision = dtype if dtype in PRECISIONS else None
         self.weights = [np.asarray(w) for w in stages.graph.network.get_weights()]
-        digest = hashlib.sha256(repr((self.spec, self.kept, self.precision)).encode())
+        digest = hashlib.sha256(repr((self.spec, self.architecture, self.kept, self.precision)).encode())
         for w in self.weights:
             digest.update(np.ascontiguousarray(w))
         self.key = digest.hexdigest()
@@ -213,8 +228,12 @@ class PackedStages:
     def stages(self):
         """The stages, built in this process at the first call."""
         if self.key not in _built:
-            network = build_network(as_spec(self.spec), precision=self.precision)
+            if self.architecture is None:
+                network = build_network(as_spec(self.spec), precision=self.precision)
+            else:
+                network = network_of(self.architecture)
             network.set_weights(self.weights)
             _built.clear()
-            _built[self.key] = OwnAttention(network) if self.kept is None else Stages(network, self.kept)
+            own = OwnAttention(network, *self.measured) if self.kept is None else None
+            _built[self.key] = own or Stages(network, self.kept)
         return _built[self.key]

@@ -257,7 +257,7 @@ def test_models_that_differ_are_refused(model, tmp_path):
     [
         ({"ensemble": "all"}, "ensemble: found 'all', expected one of flips, flips-z"),
         ({"ensemble": "flips-z"}, "ensemble: found 'flips-z', expected 'flips': the model's axes YX have no Z"),
-        ({"ensemble": "flips", "n_tiles": (99, 1)}, "n_tiles: 99 along Y, expected at most 12"),
+        ({"ensemble": "flips", "n_tiles": (1, 2, 1)}, "n_tiles: .* expected a number of at least 1 for each of"),
         ({"ensemble": "flips", "tiling": "seamless"}, "tiling: found 'seamless', expected one of exact"),
     ],
 )
