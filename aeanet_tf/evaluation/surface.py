@@ -1,8 +1,8 @@
 """A sheet of cells out of a volume without a network: a surface of least cost through the stack, and what lies on it.
 
-The task of PreMosa (Blasse et al. 2017), with which the GVTNet paper makes projections. The algorithm is ours: a surface
-through planes of high local contrast, found by paths of least cost along rows and columns in both directions, added up
-(the scheme of Hirschmüller's semi-global matching, 2008).
+The task of PreMosa (Blasse et al. 2017), with which the GVTNet paper makes projections. The algorithm is ours: the
+planes of high local contrast, by paths of least cost along rows and columns in both directions, added up (the scheme
+of Hirschmüller's semi-global matching, 2008).
 """
 
 import math
