@@ -149,6 +149,11 @@ def test_table1_and_table5_share_their_models(em):
     text, rows = experiment("table1", data, results)
     assert float(rows["AEANet"]["Δ PSNR (dB) published"]) == 2.10 and rows["RCAN"]["Δ SSIM (em)"] == ""
     assert all(np.isfinite(float(rows[m]["Δ PSNR (dB)"])) for m in ("U-Net", "GVTNet", "Learned query", "AEANet"))
+    # Without a network: the library knows what the high magnification looks like, and has less noise.
+    assert float(rows["Paired LB-NLM"]["Δ PSNR (dB) published"]) == 0.78
+    assert float(rows["Paired LB-NLM"]["Δ PSNR (dB)"]) > 0.3
+    kept = read_scores(results / "scores" / "paired_em-library-tiny.csv")
+    assert [row["image"] for row in kept] == [f"sample{i}_r{r}_c3" for i in range(2) for r in range(3)]
     regions = rows_of(results / "table1_2.csv")
     assert np.isfinite(float(regions["AEANet"]["Foreground"])) and "6 sub-images" in text
     before = {path: path.stat().st_mtime_ns for path in (results / "models").rglob("weights_best.h5")}
@@ -180,6 +185,8 @@ def test_table1_of_single_images(em, tmp_path):
     assert float(rows["AEANet"]["Δ PSNR (dB), self-training published"]) == 1.06
     assert rows["Learned query"]["Δ PSNR (dB), self-training published"] == ""
     assert float(rows["EDSR"]["Δ SSIM (em), self-training published"]) == 0.052
+    assert float(rows["Paired LB-NLM"]["Δ PSNR (dB), self-training"]) > 0.3
+    assert float(rows["Paired LB-NLM"]["Δ PSNR (dB), self-training published"]) == 1.67
     for method, key in (("U-Net", "unet"), ("AEANet", "aeanet")):
         files = [tmp_path / "scores" / f"paired_em-{key}-sample{i}-seed0-tiny.csv" for i in range(2)]
         found = [read_scores(file) for file in files]
