@@ -74,7 +74,8 @@ class PatchLibrary:
         self.size, self.ndim = size, np.ndim(pairs[0][0])
         rng, count = np.random.default_rng(seed), -(-entries // len(pairs))
         inputs, truths = zip(*(self._entries(low, gt, count, rng) for low, gt in pairs), strict=True)
-        patches, self._truths = np.concatenate(inputs), np.concatenate(truths)
+        # As many of each image, rounded up.
+        patches, self._truths = (np.concatenate(sides)[:entries] for sides in (inputs, truths))
         self._centre = patches.mean(axis=0)
         _, vectors = np.linalg.eigh(np.cov((patches - self._centre).T))
         # Of the largest variance; none that a mean of zero leaves without any.
