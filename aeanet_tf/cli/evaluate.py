@@ -29,7 +29,8 @@ protocols:
                  matrix (with --output FILE.csv also in FILE_confusion.csv)
 
 With --baselines the inputs are also filtered, by a Gaussian and by non-local means, and scored beside the predictions
-(protocols care, plain, em, em-notebook, interpolation). A restoration worth having is better than these."""
+(protocols care, plain, em, em-notebook, interpolation). A restoration worth having is better than these. With
+--library they are also restored by library non-local means: from patches of training pairs that resemble theirs."""
 
 
 def add_arguments(parser):
@@ -49,6 +50,13 @@ def add_arguments(parser):
         metavar="MODEL_DIR",
         help="also score simple filters of the --input, as chosen on the validation images of this model; without "
         "a folder as they are best for these very images",
+    )
+    parser.add_argument(
+        "--library",
+        nargs=2,
+        metavar=("LOW", "GT"),
+        help="also score library non-local means of the --input, with patches of the pairs in these two folders, such "
+        "as train/low train/GT; every tenth pair is held out to choose the size of patches and the strength",
     )
     parser.add_argument(
         "--background",
@@ -80,7 +88,7 @@ def run(args):
         raise InputError(f"--background: got {args.background}, but it is for the protocol segmentation")
     if args.offset is not None and not protocol.takes_offset:
         raise InputError(f"--offset: found {args.offset:g}, but it is for the protocol plain")
-    filters = None if args.baselines is None else _filters(args, protocol)
+    filters = _filters(args, protocol)
     if protocol.name == "segmentation":
         rows, confusion = _segmentation(args)
     else:
@@ -124,12 +132,20 @@ def run(args):
 
 
 def _filters(args, protocol):
-    """Functions of an image by label."""
-    from aeanet_tf.evaluation.folders import choose_for_folders
+    """Functions of an image by label; None where none are asked for."""
+    from aeanet_tf.evaluation.folders import choose_for_folders, library_of_folders
 
-    if args.input is None:
-        raise InputError("--baselines: found no --input, expected the images to filter")
-    return choose_for_folders(args.input, args.gt, protocol, args.baselines or None, args.axes, **_chosen(args))
+    asked = [name for name in ("baselines", "library") if getattr(args, name) is not None]
+    if asked and args.input is None:
+        raise InputError(f"--{asked[0]}: found no --input, expected the images to filter")
+    filters = {}
+    if args.baselines is not None:
+        model = args.baselines or None
+        filters |= choose_for_folders(args.input, args.gt, protocol, model, args.axes, **_chosen(args))
+    if args.library is not None:
+        library = library_of_folders(*args.library, protocol, args.axes)
+        filters[library.label] = library
+    return filters or None
 
 
 def _chosen(args):

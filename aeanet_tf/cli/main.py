@@ -22,6 +22,7 @@ from aeanet_tf.cli import (
     new,
     patches,
     predict,
+    project,
     quickstart,
     train,
 )
@@ -31,6 +32,7 @@ COMMANDS = (
     new,
     train,
     predict,
+    project,
     interpolate,
     evaluate,
     experiment,

@@ -13,6 +13,7 @@ from aeanet_tf.datasets.pairs import pair_folders
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation import metrics
 from aeanet_tf.evaluation.baselines import Filter, choose_filters, read_filters
+from aeanet_tf.evaluation.patch_library import LibraryMeans, choose_library
 from aeanet_tf.evaluation.protocols import Protocol, care_psnr
 from aeanet_tf.evaluation.segmentation_metrics import (
     MAX_CLASSES,
@@ -31,6 +32,8 @@ T = TypeVar("T")
 
 # Of these the PSNR says how well a filter restores.
 FILTERED = ("care", "plain", "em", "em-notebook", "interpolation")
+# Of the pairs of a library, one of so many.
+_HELD_OUT = 10
 
 
 def score_folders(
@@ -93,17 +96,45 @@ def choose_for_folders(
     Raises:
         InputError: the protocol is not one of images, the folder has no filters, or the images do not match.
     """
-    if protocol.name not in FILTERED:
-        raise InputError(f"baselines: found the protocol {protocol.name}, expected one of {', '.join(FILTERED)}")
+    score = _psnr_of(protocol, "baselines")
     if model is not None:
         return dict(read_filters(model))
-
-    def psnr(gt: np.ndarray, image: np.ndarray) -> float:
-        # The data range of the other protocols shifts the scores of an image by the same for all filters.
-        return metrics.psnr(gt, protocol.prepared(image), 1.0)
-
-    score = care_psnr if protocol.name == "care" else psnr
     return choose_filters(FolderPairs(input, gt, axes, series, allow_missing), score).named("best for this truth")
+
+
+def library_of_folders(
+    low: str | Path,
+    gt: str | Path,
+    protocol: Protocol,
+    axes: str | None = None,
+) -> LibraryMeans:
+    """Library non-local means of pairs in two folders, such as those that a model was trained on.
+
+    Every tenth pair is held out, and size of patches and strength are chosen by the protocol's PSNR on these. For the
+    protocol care truths are matched to their inputs, see `aeanet_tf.evaluation.patch_library.PatchLibrary`.
+
+    Args:
+        low, gt: folder, pattern or file of inputs and of their truths.
+        protocol: as `choose_for_folders` takes it.
+        axes: of the files, None for those they state.
+
+    Raises:
+        InputError: the protocol is not one of images, the images do not match, there are fewer than two pairs, or as
+            `aeanet_tf.evaluation.patch_library.choose_library`.
+    """
+    score, pairs = _psnr_of(protocol, "library"), list(FolderPairs(low, gt, axes))
+    if len(pairs) < 2:
+        raise InputError(f"library: found one pair in {low} and {gt}, expected 2 or more")
+    training = [pair for number, pair in enumerate(pairs) if number % _HELD_OUT]
+    return choose_library(training, pairs[::_HELD_OUT], score, matched=protocol.name == "care")
+
+
+def _psnr_of(protocol: Protocol, name: str) -> Callable[[np.ndarray, np.ndarray], float]:
+    """(truth, image) -> PSNR as the protocol has it, up to what is the same for all filters of an image."""
+    if protocol.name not in FILTERED:
+        raise InputError(f"{name}: found the protocol {protocol.name}, expected one of {', '.join(FILTERED)}")
+    # The data range of the other protocols shifts the scores of an image by the same for all filters.
+    return care_psnr if protocol.name == "care" else lambda gt, image: metrics.psnr(gt, protocol.prepared(image), 1.0)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from aeanet_tf.experiments.care_methods import (
     methods,
     test_images,
 )
+from aeanet_tf.experiments.care_surface import NOTE, SURFACE, TRANSFER_NOTE, chosen_surface, comparable, then
 from aeanet_tf.experiments.figures import draw_curves, draw_panels
 from aeanet_tf.experiments.scores import by_image, scorer, write_report
 
@@ -45,8 +46,8 @@ def run_tribolium(lab):
 def _run_table(lab, name, dataset, figures, title):
     root = dataset_root(lab.data, dataset)
     tests, protocol = test_images(root, lab.budget), scorer("care")
-    scores = {"Input": [lab.score_inputs(tests, protocol, partial(np.max, axis=0) if dataset == "flywing" else None)]}
     care, runs = care_runs(lab, dataset, root), lab.runs(dataset, methods(dataset), root)
+    scores = _without_network(lab, dataset, tests, protocol, runs)
     scores[CARE] = [run.score(tests, protocol) for run in care]
     scores |= lab.score_runs(runs, tests, protocol)
     count = len({test.name for test in tests})
@@ -59,6 +60,7 @@ def _run_table(lab, name, dataset, figures, title):
         "The paper calls its spread standard errors; with its images they are standard deviations in size. "
         + ("The input is scored as its maximum along z. " if dataset == "flywing" else "")
         + "PSNR in dB.",
+        *([NOTE] if SURFACE in scores else []),
         care_note(care),
     ]
     path = write_report(lab, name, title, tables, notes, runs)
@@ -69,6 +71,19 @@ def _run_table(lab, name, dataset, figures, title):
     worst = [test for test in tests if test.condition == "C3"][:PICTURED]
     draw_panels(lab, name, worst, runs, protocol, align_care, others={CARE: care[0]})
     return path
+
+
+def _without_network(lab, dataset, tests, protocol, runs):
+    """Scores of the inputs, and for flywing of the surface projection, as one seed each.
+
+    Args:
+        runs: label of a method -> list of `RunConfig` on this data set.
+    """
+    if dataset != "flywing":
+        return {"Input": [lab.score_inputs(tests, protocol)]}
+    surface = chosen_surface(lab, next(iter(runs.values()))[0])
+    shown = {"Input": partial(np.max, axis=0), SURFACE: surface}
+    return {label: [lab.score_inputs(tests, protocol, show)] for label, show in shown.items()}
 
 
 def _table(caption, chosen, scores, figures):
@@ -94,21 +109,25 @@ def run_transfer(lab):
     tests = {dataset: test_images(root, lab.budget) for dataset, root in roots.items()}
     protocol, runs, scores, cares = scorer("care"), {}, {}, {}
     for source, root in roots.items():
-        targets = {target: "" if target == source else target for target in FOLDERS if _fits(source, tests[target])}
         cares[source] = care_runs(lab, source, root)
-        for target, kind in targets.items():
-            scores[source, CARE, target] = [run.score(tests[target], protocol, kind) for run in cares[source]]
-        for label, configs in lab.runs(source, methods(source), root).items():
-            runs[source, label] = configs
-            for target, kind in targets.items():
-                of_seeds = [lab.score(config, tests[target], protocol, kind) for config in configs]
+        of_source = lab.runs(source, methods(source), root)
+        runs |= {(source, label): configs for label, configs in of_source.items()}
+        for label, of in _without_network(lab, source, tests[source], protocol, of_source).items():
+            scores["no training", label, source] = of
+        for target in FOLDERS:
+            shown, make = comparable(source == "flywing", tests[target])
+            kind = "" if target == source else target if shown is tests[target] and make is None else f"{target}surface"
+            of_care = None if make is None else then(make, cares[source][0].care.predict)
+            scores[source, CARE, target] = [run.score(shown, protocol, kind, of_care) for run in cares[source]]
+            of_ours = None if make is None else then(make, lab.predict)
+            for label, of_seeds in lab.score_runs(of_source, shown, protocol, kind, of_ours).items():
                 scores[source, label, target] = of_seeds
     results = {score: _transfer(scores, score) for score in ("ssim", "nrmse")}
     notes = [
-        "A row is trained on the first data set, a column is what it is tested on. Denoising networks need a ground "
-        "truth in 3D, projecting ones in 2D: where the owner ships the other one only, a cell is empty (the paper made "
-        "projections of planaria and tribolium with PreMosa). The paper gives its figures as charts, so there are none "
-        "to print here.",
+        "A row is trained on the first data set, a column is what it is tested on. The paper gives its figures as "
+        "charts, so there are none to print here. Inputs of flywing are scored as their maximum along z.",
+        TRANSFER_NOTE,
+        NOTE,
         *(f"{source}: {care_note(of_seeds)}" for source, of_seeds in cares.items()),
     ]
     title = "Transfer between data sets (GVTNet paper, figure 5)"
@@ -117,11 +136,6 @@ def run_transfer(lab):
         chart = group_chart(groups, score.upper(), {source: f"trained on {source}" for source in FOLDERS})
         save_figure(chart, lab.reports / f"transfer_{score}.png")
     return path
-
-
-def _fits(source, tests):
-    """Whether the ground truth has the dimensions of what a network that was trained on ``source`` gives."""
-    return tests[0].read()[1].ndim == (2 if source == "flywing" else 3)
 
 
 def _transfer(scores, score):
@@ -133,5 +147,6 @@ def _transfer(scores, score):
         for condition in CONDITIONS[::-1]:
             of_images = by_image(runs, score, condition)
             row[f"{target} {condition}"] = mean_and_deviation(of_images)
-            groups[source].setdefault(f"{target}\n{condition}", {})[label] = of_images
+            if source in groups:
+                groups[source].setdefault(f"{target}\n{condition}", {})[label] = of_images
     return (f"{score.upper()}, mean ± standard deviation over test images.", columns, rows), groups

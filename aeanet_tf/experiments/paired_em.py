@@ -25,6 +25,8 @@ from aeanet_tf.experiments.equivariance import (
 )
 from aeanet_tf.experiments.figures import draw_curves, draw_panels, draw_rotation
 from aeanet_tf.experiments.laboratory import Case, Method
+from aeanet_tf.experiments.paired_em_library import LIBRARY, library_scores
+from aeanet_tf.experiments.paired_em_library import NOTE as LIBRARY_NOTE
 from aeanet_tf.experiments.scores import by_image, write_report
 
 UNET, GVTNET = Method("U-Net", "unet", "unet-em"), Method("GVTNet", "gvtnet", "gvtnet-em")
@@ -40,13 +42,14 @@ PICTURED = 3
 
 
 def run_table1(lab):
-    """U-Net, GVTNet, learned query, AEANet: improvement over the input; Otsu foreground and background.
+    """U-Net, GVTNet, learned query, AEANet, library: improvement over the input; Otsu foreground and background.
 
     With ``lab.self_training`` also of networks that were trained on the tested image alone.
     """
     tests, methods = _tests(lab), (UNET, GVTNET, LEARNED, AEANET)
-    runs, notes = _runs(lab, methods), [_note(tests)]
-    scores = lab.score_runs(runs, tests, _protocol, predict=_predict)
+    runs, notes = _runs(lab, methods), [_note(tests), LIBRARY_NOTE]
+    scores = {LIBRARY: [library_scores(lab, runs[UNET.label][0], tests, _protocol)]}
+    scores |= lab.score_runs(runs, tests, _protocol, predict=_predict)
     regions, improvement = scores, _table(_IMPROVEMENT, _DELTAS, scores, published.TABLE1)
     alone, of_images = _self_trained(lab, methods) if lab.self_training else ({}, {})
     if alone:
@@ -84,7 +87,11 @@ def _self_trained(lab, methods):
                 runs.setdefault(f"{method.label}, {pair}", []).append(config)
                 rows += lab.score(config, tests, _protocol, predict=_predict)
             scores[method.label].append(rows)
-    return scores, runs
+    of_library = []
+    for pair, tests in pairs.items():
+        config = runs[f"{methods[0].label}, {pair}"][0]
+        of_library += library_scores(lab, config, tests, _protocol, pair)
+    return {LIBRARY: [of_library], **scores}, runs
 
 
 def _beside(table, other, suffix):

@@ -5,6 +5,7 @@ from functools import partial
 from csbdeep.data import PercentileNormalizer
 
 from aeanet_tf.evaluation.baselines import best_sigmas, choose_filters, gaussian
+from aeanet_tf.evaluation.patch_library import choose_library
 from aeanet_tf.evaluation.protocols import align_care
 from aeanet_tf.evaluation.tables import Cell, mean
 from aeanet_tf.experiments.care_rival import CareRival
@@ -74,7 +75,10 @@ def run(lab):
 
 def _filters(lab, tests, protocol):
     """Scores of the input and of filters, by label: with parameters of the validation images, and of the truth."""
-    filters = choose_filters(pairs_of(lab, "val", "YX")).named("of validation")
+    validation = pairs_of(lab, "val", "YX")
+    filters = choose_filters(validation).named("of validation")
+    library = choose_library(pairs_of(lab, "train", "YX"), validation, matched=True)
+    filters[library.label] = library
     best = iter(best_sigmas(test.read() for test in tests))
     filters["Gaussian, the best sigma of each test image"] = lambda image: gaussian(image, next(best))
     return filter_scores(lab, tests, protocol, filters)

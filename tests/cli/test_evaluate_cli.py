@@ -16,7 +16,8 @@ from aeanet_tf.cli import evaluate
 from aeanet_tf.cli.main import make_parser
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.baselines import SIGMAS, STRENGTHS, Filters, noise_sigma, write_filters
-from aeanet_tf.evaluation.protocols import PROTOCOLS, get_protocol
+from aeanet_tf.evaluation.patch_library import choose_library
+from aeanet_tf.evaluation.protocols import PROTOCOLS, care_psnr, get_protocol
 from aeanet_tf.io.tiff import write_image
 
 
@@ -122,6 +123,20 @@ def test_the_best_filters_stand_beside_the_prediction(tmp_path, capsys, protocol
     assert f"| prediction - {labels[1]} " in printed and "filters chosen" not in printed
 
 
+def test_a_library_of_other_pairs_stands_beside_them(tmp_path, capsys):
+    pairs = microscopy(tmp_path)
+    others = microscopy(tmp_path / "more")
+    more = ["--input", tmp_path / "low", "--output", tmp_path / "s.csv"]
+    run(*arguments(tmp_path, *more, "--library", tmp_path / "more" / "low", tmp_path / "more" / "GT"))
+    # The first is held out.
+    held_out, *training = others.values()
+    library = choose_library(training, [held_out], matched=True)
+    for line, (low, gt) in zip(read_columns(tmp_path / "s.csv"), pairs.values(), strict=True):
+        assert float(line[f"{library.label}_psnr"]) == pytest.approx(care_psnr(gt, library(low)), rel=1e-4)
+        assert not any(column.startswith("Gaussian") for column in line)
+    assert f"| prediction - {library.label} " in capsys.readouterr().out
+
+
 def test_filters_of_a_model_are_taken_as_they_are(tmp_path, capsys):
     pairs = microscopy(tmp_path)
     write_filters(tmp_path / "model", Filters(5.0, 0.5))
@@ -165,6 +180,9 @@ def test_filters_that_cannot_be_are_refused(tmp_path):
             "baselines: found the protocol label-free, expected one of",
         ),
         ([*more, "--baselines", "--protocol", "segmentation"], "baselines: found the protocol segmentation"),
+        (["--library", tmp_path / "low", tmp_path / "GT"], "--library: found no --input, expected the images"),
+        ([*more, "--library", tmp_path / "low" / "a.tif", tmp_path / "GT" / "a.tif"], "library: found one pair in"),
+        ([*more, "--library", *["x"] * 2, "--protocol", "label-free"], "library: found the protocol label-free"),
     ):
         with pytest.raises(InputError, match=message):
             run(*arguments(tmp_path, *options, "--output", output))
