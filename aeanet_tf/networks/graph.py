@@ -14,6 +14,8 @@ _POINTWISE = (
     keras.layers.BatchNormalization,
     keras.layers.Concatenate,
     keras.layers.Dropout,
+    keras.layers.Multiply,
+    keras.layers.Rescaling,
     keras.layers.Subtract,
 )
 _UPSAMPLINGS = (keras.layers.UpSampling2D, keras.layers.UpSampling3D)
