@@ -130,8 +130,8 @@ def make_plan(own, spec, sizes, budget, n_tiles=None, shared=True, group=False):
     enough = 1.05 * min(plan.cost for plan in fitting)
     chosen = next(plan for plan in fitting if plan.cost <= enough)
     if chosen.cost > LONG:
-        text = "tiling: exact tiles take %.0f times the arithmetic of the image in one piece, as its features do not fit"
-        logger.warning(f"{text} into memory; aeanet predict keeps them on disk", chosen.cost)
+        text = "tiling: exact tiles take %.0f times the arithmetic of one piece, as features do not fit into memory"
+        logger.warning(f"{text}; aeanet predict keeps them on disk", chosen.cost)
     return chosen
 
 
