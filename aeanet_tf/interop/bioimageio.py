@@ -195,7 +195,7 @@ def _config(model, output):
     return v0_5.Config(
         bioimageio=v0_5.BioimageioConfig(
             reproducibility_tolerance=tolerance,
-            architecture_type="U-Net with global attention" if model.spec.n_attention else "U-Net",
+            architecture_type=_architecture(model.spec),
             model_parameter_count=model.keras_model.count_params(),
             task="semantic segmentation" if model.segments else "image restoration",
         ),
@@ -206,6 +206,11 @@ def _config(model, output):
             "network": model.config.network,
         },
     )
+
+
+def _architecture(spec):
+    name = "residual network" if spec.kind == "super_resolution" else "U-Net"
+    return f"{name} with global attention" if spec.n_attention else name
 
 
 def _refusal(error):

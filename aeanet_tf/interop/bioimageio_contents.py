@@ -1,5 +1,5 @@
-"""What a BioImage Model Zoo package says and shows of a model: its sizes, name, tags, citations and documentation, the
-test image, what the model makes of it, and the cover."""
+"""What a BioImage Model Zoo package says and shows of a model: its sizes, name, tags and documentation, the test
+image, what the model makes of it, and the cover."""
 
 import logging
 import re
@@ -9,6 +9,7 @@ import numpy as np
 
 import aeanet_tf
 from aeanet_tf.errors import InputError, expect
+from aeanet_tf.interop.papers import citations
 from aeanet_tf.io.image import check_finite
 from aeanet_tf.io.statistics import streamed_percentiles
 from aeanet_tf.io.value_range import is_range
@@ -73,36 +74,6 @@ _OUTPUT = {
     "none": " Its output is left as it is.",
 }
 
-CARE = (
-    "Weigert et al. Content-aware image restoration: pushing the limits of fluorescence microscopy. "
-    "Nature Methods 15, 2018.",
-    "10.1038/s41592-018-0216-7",
-)
-GVTNET = (
-    "Wang, Xie, Ji. Global voxel transformer networks for augmented microscopy. Nature Machine Intelligence 3, 2021.",
-    "10.48550/arXiv.2008.02340",
-)
-AEANET = (
-    "Xie, Ding, Ji. Augmented equivariant attention networks for microscopy image transformation. "
-    "IEEE Transactions on Medical Imaging 41, 2022.",
-    "10.48550/arXiv.2011.03633",
-)
-FNET = (
-    "Ounkomol et al. Label-free prediction of three-dimensional fluorescence images from transmitted-light microscopy. "
-    "Nature Methods 15, 2018.",
-    "10.1038/s41592-018-0111-2",
-)
-NONLOCAL = (
-    "Wang, Zou, Shen, Ji. Non-local U-Nets for biomedical image segmentation. "
-    "Proceedings of the AAAI Conference on Artificial Intelligence 34, 2020.",
-    "10.48550/arXiv.1812.04103",
-)
-SSAN = (
-    "Wang et al. Sparse self-attention aggregation networks for neural sequence slice interpolation. "
-    "BioData Mining 14, 2021.",
-    "10.1186/s13040-021-00236-z",
-)
-
 
 def package_name(model):
     """The model's name in the letters that the specification allows, with the class behind it."""
@@ -117,27 +88,12 @@ def default_description(model):
     return f"A network of {origin} that {does}."
 
 
-def citations(spec, preset=""):
-    """Pairs of text and DOI: the papers of the network, which is that of a preset, and of CARE."""
-    if spec.kind == "ssan":
-        return [SSAN, AEANET, CARE] if spec.attention == "aea" else [SSAN, CARE]
-    if spec.kind in ("care", "own"):
-        return [GVTNET, CARE] if spec.n_attention else [CARE]
-    if spec.kind == "fnet":
-        return [FNET, CARE]
-    attention = [spec.attention] if spec.kind == "unet" else [spec.attention, spec.restoration.attention]
-    augmented = spec.n_attention and any(
-        a.shared_references or a.batch_aware or a.query == "learned" for a in attention
-    )
-    if preset.endswith("-mri"):
-        return [AEANET, NONLOCAL, CARE] if augmented else [NONLOCAL, CARE]
-    return [AEANET if augmented else GVTNET, CARE]
-
-
 def tags(model):
     """Tags by which the package is found."""
     attention = ["attention"] if model.spec.n_attention else []
-    return ["aeanet_tf", *model.tags, f"{model.config.n_dim}d", "tensorflow", "keras", *attention]
+    # Networks of one resolution are none.
+    own = [tag for tag in model.tags if tag != "unet" or model.spec.kind != "super_resolution"]
+    return ["aeanet_tf", *own, f"{model.config.n_dim}d", "tensorflow", "keras", *attention]
 
 
 def documentation(model, description, normalization):

@@ -14,7 +14,11 @@ from aeanet_tf.files import replacing
 from aeanet_tf.layers import (
     GVTO,
     AttentionAwareLayer,
+    BinomialFilter,
+    ChannelAttention,
+    DilatedConvolution,
     GlobalAttention,
+    GlobalFeatures,
     LateralUpSampling,
     MaskBlend,
     PreActivation,
@@ -25,7 +29,7 @@ from aeanet_tf.layers import (
     SwapNeighbours,
     WeightedMean,
 )
-from aeanet_tf.networks.keras_internals import applied_nodes
+from aeanet_tf.networks.keras_internals import applied_nodes, long_chains
 
 logger = logging.getLogger("aeanet_tf")
 _AXES = {1: "x", 2: "yx", 3: "zyx"}
@@ -51,6 +55,11 @@ def portable_network(model):
     """
     if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
         raise TypeError(f"expected a functional keras.Model as build_network makes it, received {model!r}")
+    with long_chains():
+        return _portable(model)
+
+
+def _portable(model):
     # A compiled model would be cloned with its loss, which may be a function of this package.
     bare = keras.Model(model.input, model.output, name=model.name)
     applied = Counter(id(node.operation) for node in applied_nodes(bare))
@@ -134,6 +143,45 @@ def _attention_aware_layer(layer: AttentionAwareLayer, x):
         "express; "
         "export to Fiji, SavedModel or ONNX, or train with 'aea'"
     )
+
+
+@_replaced.register
+def _channel_attention(layer: ChannelAttention, x):
+    share = _of_the_mean(layer, x, "sigmoid")
+    return keras.layers.Multiply(name=f"{layer.name}.product", dtype="float32")([x, share])
+
+
+@_replaced.register
+def _global_features(layer: GlobalFeatures, x):
+    return ops.add(ops.subtract(_ones(x), 1.0), _of_the_mean(layer, x, "relu"))
+
+
+def _of_the_mean(layer, x, activation):
+    """The vector ``(batch, 1, ..., 1, filters)`` of the mean over all positions."""
+    pooling = {4: keras.layers.GlobalAveragePooling2D, 5: keras.layers.GlobalAveragePooling3D}[len(x.shape)]
+    v = pooling(keepdims=True, name=f"{layer.name}.mean", dtype="float32")(x)
+    for projection, activate in zip(layer.projections, ("relu", activation), strict=True):
+        v = _projected(projection, v, f"{layer.name}.{projection.name}")
+        v = keras.layers.Activation(activate, name=f"{layer.name}.{projection.name}.{activate}", dtype="float32")(v)
+    return v
+
+
+@_replaced.register
+def _dilated_convolution(layer: DilatedConvolution, x):
+    kind = {4: keras.layers.Conv2D, 5: keras.layers.Conv3D}[len(x.shape)]
+    options = {"padding": "same", "dilation_rate": layer.rate, "name": layer.name, "dtype": "float32"}
+    return with_weights(kind(layer.filters, 3, **options), layer.get_weights(), x)
+
+
+@_replaced.register
+def _binomial_filter(layer: BinomialFilter, x):
+    rank = len(x.shape) - 2
+    kind = {2: keras.layers.AveragePooling2D, 3: keras.layers.AveragePooling3D}[rank]
+    for axis in range(rank):
+        pool = tuple(3 if i == axis else 1 for i in range(rank))
+        mean = kind(pool, 1, padding="same", name=f"{layer.name}.mean_{axis}", dtype="float32")(x)
+        x = ops.add(ops.multiply(mean, 0.75), ops.multiply(x, 0.25))
+    return x
 
 
 @_replaced.register

@@ -9,7 +9,10 @@ load_backend()
 
 # ruff: noqa: E402  the backend comes first
 from aeanet_tf.layers.attention import GlobalAttention
+from aeanet_tf.layers.channel_attention import ChannelAttention, GlobalFeatures
+from aeanet_tf.layers.context import TakesContext
 from aeanet_tf.layers.convolution import Projection, convolution
+from aeanet_tf.layers.dilated import DilatedConvolution
 from aeanet_tf.layers.gvto import GVTO, AEABlock, DownSamplingGVTO, SizePreservingGVTO, UpSamplingGVTO
 from aeanet_tf.layers.moments import Moments, context_moments, merge_batch, merge_moments
 from aeanet_tf.layers.preactivation import PreActivation
@@ -22,6 +25,7 @@ from aeanet_tf.layers.sparse_attention import (
     sparse_factors,
 )
 from aeanet_tf.layers.weightless import (
+    BinomialFilter,
     LateralUpSampling,
     MaskBlend,
     Scale,
@@ -35,8 +39,12 @@ __all__ = [
     "GVTO",
     "AEABlock",
     "AttentionAwareLayer",
+    "BinomialFilter",
+    "ChannelAttention",
+    "DilatedConvolution",
     "DownSamplingGVTO",
     "GlobalAttention",
+    "GlobalFeatures",
     "LateralUpSampling",
     "MaskBlend",
     "Moments",
@@ -49,6 +57,7 @@ __all__ = [
     "SparseAttentionUnit",
     "SurfaceProjection",
     "SwapNeighbours",
+    "TakesContext",
     "UpSamplingGVTO",
     "WeightedMean",
     "attention_factors",

@@ -5,6 +5,7 @@ from keras import ops
 
 from aeanet_tf.errors import check_choice, expect
 from aeanet_tf.layers.attention import GlobalAttention
+from aeanet_tf.layers.context import TakesContext
 from aeanet_tf.layers.convolution import convolution
 from aeanet_tf.layers.moments import context_moments
 from aeanet_tf.layers.preactivation import PreActivation
@@ -12,7 +13,7 @@ from aeanet_tf.layers.steps import Step
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
-class GVTO(keras.layers.Layer):
+class GVTO(TakesContext, keras.layers.Layer):
     """A global voxel transformer operator (GVTNet paper): ``h = preact(x)``, attention of ``h``, residual path.
 
     * ``size="same"``: ``y = x + attention(h)``; ``filters`` must equal the channels of ``x``.

@@ -1,5 +1,5 @@
-"""Layers without weights: the scale of probabilistic output, two neighbours in both orders and blended, and what
-projection networks take beside convolutions."""
+"""Layers without weights: the scale of probabilistic output, two neighbours in both orders and blended, what projection
+networks take beside convolutions, and smoothing."""
 
 import keras
 from keras import ops
@@ -134,3 +134,32 @@ class MaskBlend(Pointwise, keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape[0])
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
+class BinomialFilter(keras.layers.Layer):
+    """Weights of 1/4, 1/2, 1/4 along every spatial axis. Keeps the shape of its input.
+
+    Behind a nearest-neighbour up-sampling by 2 it gives linear interpolation, at the borders, too: position 2i becomes
+    3/4 of feature i and 1/4 of the one before.
+
+    Example:
+        >>> repeated = ops.array([[0.0, 0.0, 4.0, 4.0]])[:, None, :, None]
+        >>> ops.convert_to_numpy(BinomialFilter()(repeated))[0, 0, :, 0].tolist()
+        [0.0, 1.0, 3.0, 4.0]
+    """
+
+    def call(self, x):
+        rank = len(x.shape) - 2
+        for axis in range(rank):
+            pool = tuple(3 if i == axis else 1 for i in range(rank))
+            # The mean of what there is at a border: of two positions that are the same, where they were repeated.
+            x = 0.75 * ops.average_pool(x, pool, 1, padding="same", data_format="channels_last") + 0.25 * x
+        return x
+
+    def receptive_steps(self, axis):
+        """See `Pointwise`."""
+        return [Step("down", 3, 1)]
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)

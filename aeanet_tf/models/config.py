@@ -219,9 +219,10 @@ class AEANetConfig(Config):
     def _mirror(self, spec):
         """Show the network in CSBDeep's own attributes, which CARE's code and users read."""
         self.unet_residual = spec.output_offset
-        self.unet_n_depth = spec.depth - 1
+        # CSBDeep knows no network of one resolution.
+        self.unet_n_depth = max(1, spec.depth - 1)
         self.unet_kern_size = 3
-        self.unet_n_first = spec.first_filters
+        self.unet_n_first = getattr(spec, spec.width)
         self.unet_last_activation = spec.last_activation
 
     def is_valid(self, return_invalid=False):

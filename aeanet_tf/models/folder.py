@@ -23,6 +23,9 @@ _OF_CARE = {"axes", "n_channel_in", "n_channel_out", "probabilistic", "unet_n_de
 MODEL_CLASSES = {
     "unet": "AEANet",
     "fnet": "AEANet",
+    "super_resolution": "AEANet",
+    "unet_variant": "AEANet",
+    "ce_net": "AEANet",
     "care": "CARENet",
     "own": "AEANet",
     "projection": "ProjectionAEANet",

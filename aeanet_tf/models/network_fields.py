@@ -15,7 +15,7 @@ def customised(spec, config, dimension, network, unet):
         "out_channels": config.n_channel_out,
         "probabilistic": config.probabilistic,
         "output_offset": unet.get("unet_residual", spec.output_offset) and config.n_channel_in == config.n_channel_out,
-        "first_filters": unet.get("unet_n_first", spec.first_filters),
+        spec.width: unet.get("unet_n_first", getattr(spec, spec.width)),
         "last_activation": unet.get("unet_last_activation", spec.last_activation),
     }
     if spec.input_size and len(spec.input_size) != dimension:

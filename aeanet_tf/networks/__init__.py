@@ -9,17 +9,29 @@ from aeanet_tf.networks.build import PRECISIONS, as_spec, build_network, check_p
 from aeanet_tf.networks.care_spec import CARESpec
 from aeanet_tf.networks.graph import NetworkGraph, receptive_radius
 from aeanet_tf.networks.presets import presets
-from aeanet_tf.networks.spec import AttentionSpec, FNetSpec, ProjectionSpec, SSANSpec, UNetSpec
+from aeanet_tf.networks.spec import (
+    AttentionSpec,
+    CENetSpec,
+    FNetSpec,
+    ProjectionSpec,
+    SSANSpec,
+    SuperResolutionSpec,
+    UNetSpec,
+    UNetVariantSpec,
+)
 
 __all__ = [
     "PRECISIONS",
     "AttentionSpec",
     "CARESpec",
+    "CENetSpec",
     "FNetSpec",
     "NetworkGraph",
     "ProjectionSpec",
     "SSANSpec",
+    "SuperResolutionSpec",
     "UNetSpec",
+    "UNetVariantSpec",
     "as_spec",
     "build_network",
     "check_precision",

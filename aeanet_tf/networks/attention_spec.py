@@ -1,6 +1,6 @@
 """The options of a network's attention operators, and what specifications of all kinds have in common."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
@@ -33,9 +33,14 @@ Initializer = Annotated[str, AfterValidator(_known_initializer)]
 
 
 class Spec(BaseModel):
-    """Validated fields that are never changed in place."""
+    """Validated fields that are never changed in place.
+
+    Class attributes:
+        width: name of the field that says how many channels the features have, at full resolution.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    width: ClassVar[str] = "first_filters"
 
     @property
     def model_kind(self):

@@ -11,14 +11,25 @@ from aeanet_tf.field_errors import from_validation
 from aeanet_tf.layers.attention import GlobalAttention, start_small
 from aeanet_tf.layers.convolution import TRANSPOSED, start_phases_alike
 from aeanet_tf.networks.care import care
+from aeanet_tf.networks.ce_net import ce_net
 from aeanet_tf.networks.fnet import fnet
-from aeanet_tf.networks.keras_internals import flattened_layers
+from aeanet_tf.networks.keras_internals import flattened_layers, long_chains
 from aeanet_tf.networks.presets import presets
 from aeanet_tf.networks.spec import TAGGED, NetworkSpec, ProjectionSpec
 from aeanet_tf.networks.ssan import ssan
+from aeanet_tf.networks.super_resolution import super_resolution
 from aeanet_tf.networks.unet import projection, unet
+from aeanet_tf.networks.unet_variant import unet_variant
 
-_FUNCTIONS = {"unet": unet, "fnet": fnet, "ssan": ssan, "care": care}
+_FUNCTIONS = {
+    "unet": unet,
+    "fnet": fnet,
+    "ssan": ssan,
+    "care": care,
+    "super_resolution": super_resolution,
+    "unet_variant": unet_variant,
+    "ce_net": ce_net,
+}
 _adapter = TypeAdapter(NetworkSpec)
 # Keras's global dtype policy is left as it is where no precision is asked for.
 _POLICIES = {None: None, **dict(zip(PRECISIONS, ("float32", "mixed_bfloat16"), strict=True))}
@@ -53,7 +64,7 @@ def build_network(spec, name=None, precision=None):
     """The Keras model of a network.
 
     Args:
-        spec: a `UNetSpec`, `ProjectionSpec`, `SSANSpec`, `FNetSpec` or `CARESpec`, for instance
+        spec: a `UNetSpec` or a spec of another network (`aeanet_tf.networks.spec`), for instance
             ``presets["aeanet-em"]``, the name of a preset, or the dict of a spec.
         name: of the Keras model.
         precision: ``"float32"``, or ``"bfloat16"`` for layers that compute in bfloat16 with weights in float32; the
@@ -77,7 +88,7 @@ def build_network(spec, name=None, precision=None):
     expect(spec.kind != "own", "network", "one that other code has built", "the spec of a network")
     if precision is not None:
         check_precision(precision)
-    with dtype_policy(_POLICIES[precision]):
+    with dtype_policy(_POLICIES[precision]), long_chains():
         size = getattr(spec, "input_size", None) or (None,) * spec.dimension
         image = keras.Input((*size, spec.in_channels), name="input")
         if isinstance(spec, ProjectionSpec):

@@ -3,6 +3,7 @@
 import keras
 
 from aeanet_tf.layers import convolution
+from aeanet_tf.networks.parts import finished
 
 
 def fnet(spec, image):
@@ -33,10 +34,7 @@ def fnet(spec, image):
         x = keras.layers.Concatenate(name=f"{name}.skip")([x, skip])
         return twice(x, filters, f"{name}.up")
 
-    # The last convolution and the offset stay in float32 under mixed precision: they are the result.
-    x = convolution(spec.dimension, spec.out_channels, 3, name="out_conv", dtype="float32", **options)(level(image, 0))
-    if spec.output_offset:
-        x = keras.layers.Add(name="output_offset", dtype="float32")([x, image])
-    if spec.last_activation != "linear":
-        x = keras.layers.Activation(spec.last_activation, name="last_activation", dtype="float32")(x)
-    return x
+    # In float32 under mixed precision, as it is the result.
+    features = level(image, 0)
+    mean = convolution(spec.dimension, spec.out_channels, 3, name="out_conv", dtype="float32", **options)(features)
+    return finished(spec, image, mean, features)

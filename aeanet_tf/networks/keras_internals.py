@@ -1,6 +1,8 @@
 """What this package reads of Keras beyond its public API, in one place."""
 
 import os
+import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -16,6 +18,17 @@ def applied_nodes(network):
     """
     by_depth = network._nodes_by_depth
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth] if not node.is_input]
+
+
+@contextmanager
+def long_chains():
+    """Let Keras follow a network of thousands of layers in a row, such as RCAN's: it calls itself for each."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, 20_000))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def holds_average(callback):

@@ -21,6 +21,7 @@ _POINTWISE = (
     keras.layers.Minimum,
     keras.layers.Multiply,
     keras.layers.ReLU,
+    keras.layers.Rescaling,
     keras.layers.SpatialDropout2D,
     keras.layers.SpatialDropout3D,
     keras.layers.Subtract,

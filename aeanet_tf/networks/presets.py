@@ -1,6 +1,15 @@
 """The published networks as data: name -> spec (docs/networks.md). An ablation is a preset with a field changed."""
 
-from aeanet_tf.networks.spec import AttentionSpec, FNetSpec, ProjectionSpec, SSANSpec, UNetSpec
+from aeanet_tf.networks.spec import (
+    AttentionSpec,
+    CENetSpec,
+    FNetSpec,
+    ProjectionSpec,
+    SSANSpec,
+    SuperResolutionSpec,
+    UNetSpec,
+    UNetVariantSpec,
+)
 
 _REFERENCES_ONLY = {"shared_references": 64, "batch_aware": False, "normalization": "key_length"}
 _AUGMENTED = {**_REFERENCES_ONLY, "batch_aware": True}
@@ -92,6 +101,22 @@ presets = {
         input_size=(256, 256), attention={"query": "learned", "normalization": "key_length"}
     ),
     "ssan": SSANSpec(),
+    # Networks that the papers compare with, or that are asked for; widths and depths are those of their papers.
+    "rcan": SuperResolutionSpec(body="groups", filters=64, groups=10, blocks=20, reduction=16),
+    "edsr": SuperResolutionSpec(body="blocks", filters=256, blocks=32, reduction=None, residual_scale=0.1),
+    "vdsr": SuperResolutionSpec(
+        body="convolutions",
+        filters=64,
+        blocks=18,
+        reduction=None,
+        output_offset=True,
+        kernel_initializer="he_normal",
+    ),
+    "attention-unet": UNetVariantSpec(first_filters=16, skip="gated", upsampling="linear", output_offset=True),
+    "unet-plusplus": UNetVariantSpec(skip="nested", output_offset=True),
+    "dilated-unet": UNetVariantSpec(bottom="dilated", output_offset=True),
+    "rsgu-net": UNetVariantSpec(depth=4, bottom="global", range_scaling=True),
+    "ce-net": CENetSpec(output_offset=True),
     # Segmentation (AEANet paper, section VI-C): T1 and T2 to the logits of background, CSF, GM and WM.
     "nonlocal-unet-mri": _nonlocal,
     "aeanet-mri": _nonlocal.replace(attention={**_REFERENCES_ONLY, "dropout": 0}),

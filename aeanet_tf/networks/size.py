@@ -7,7 +7,7 @@ def kernel_weights(spec):
     """Number of weights in the kernels and learned vectors of the network of a spec; all of it but biases and norms.
 
     Args:
-        spec: a `UNetSpec`, `ProjectionSpec`, `SSANSpec`, `FNetSpec` or `CARESpec`.
+        spec: a `UNetSpec` or a spec of another network (`aeanet_tf.networks.spec`).
 
     Example:
         >>> from aeanet_tf.networks import presets
@@ -146,6 +146,63 @@ def _care(spec):
     return count + math.prod(one.kern) * one.n_filt * (spec.in_channels + (layers - 1) * one.n_filt + 1)
 
 
+def _output(spec, channels, kernel):
+    return (kernel**spec.dimension + spec.probabilistic) * channels * spec.out_channels
+
+
+def _super_resolution(spec):
+    one, f = 3**spec.dimension * spec.filters, spec.filters
+    count = one * spec.in_channels + _output(spec, f, 3)
+    if spec.body == "convolutions":
+        return count + spec.blocks * one * f
+    block = 2 * one * f + (2 * f * max(1, f // spec.reduction) if spec.reduction else 0)
+    group = spec.blocks * block + one * f
+    return count + (group if spec.body == "blocks" else spec.groups * group + one * f)
+
+
+def _unet_variant(spec):
+    n, depth, filters = spec.dimension, spec.depth, [spec.filters(level) for level in range(spec.depth)]
+
+    def twice(channels, level):
+        return 3**n * filters[level] * (channels + filters[level])
+
+    def joined(skips, level):
+        f = filters[level]
+        up, channels = (2**n * 2 * f * f, f) if spec.upsampling == "transposed_convolution" else (0, 2 * f)
+        return up + twice(skips * f + channels, level)
+
+    count = sum(twice(filters[level - 1] if level else spec.in_channels, level) for level in range(depth))
+    for level in range(depth - 1):
+        nested = spec.skip == "nested"
+        count += sum(joined(j, level) for j in (range(1, depth - level) if nested else (1,)))
+        if spec.skip == "gated" and level:
+            count += filters[level] * (filters[level] + filters[level + 1] + 1)
+    last, rates = filters[-1], len(spec.rates)
+    dilated = rates * max(1, last // rates)
+    count += {"convolutions": 0, "dilated": (3**n + 1) * dilated * last, "global": 4 * last**2}[spec.bottom]
+    return count + _output(spec, filters[0], 1)
+
+
+def _ce_net(spec):
+    n, first, channels = spec.dimension, spec.first_filters, spec.first_filters
+    count = 7**n * spec.in_channels * first
+    for level, blocks in enumerate(spec.blocks):
+        filters = spec.filters(level)
+        if blocks or level:
+            count += _residual(n, channels, filters, level > 0)
+            count += max(0, blocks - 1) * _residual(n, filters, filters, False)
+        channels = filters
+    # Seven dilated convolutions, three of 1.
+    count += (7 * 3**n + 3) * channels**2 + len(spec.pools) * channels
+    channels += len(spec.pools)
+    for level in (*reversed(range(len(spec.blocks) - 1)), 0):
+        quarter, filters = max(1, channels // 4), spec.filters(level)
+        count += channels * quarter + 3**n * quarter**2 + quarter * filters
+        channels = filters
+    half = max(1, first // 2)
+    return count + 4**n * first * half + 3**n * half**2 + _output(spec, half, 3)
+
+
 # Of a slice's attention, by its kind; one of the others.
 _STEPS = {"sparse": 3, "interlaced": 2, "long": 2}
 
@@ -154,4 +211,14 @@ def _own(spec):
     return 0  # It is there when its spec is.
 
 
-_COUNTS = {"unet": _unet, "projection": _projection, "fnet": _fnet, "ssan": _ssan, "care": _care, "own": _own}
+_COUNTS = {
+    "unet": _unet,
+    "projection": _projection,
+    "fnet": _fnet,
+    "ssan": _ssan,
+    "care": _care,
+    "own": _own,
+    "super_resolution": _super_resolution,
+    "unet_variant": _unet_variant,
+    "ce_net": _ce_net,
+}

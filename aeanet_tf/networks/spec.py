@@ -21,7 +21,9 @@ from aeanet_tf.networks.attention_spec import (
 )
 from aeanet_tf.networks.care_spec import CARESpec
 from aeanet_tf.networks.own_spec import OwnSpec
+from aeanet_tf.networks.restoration_spec import RestorationSpec, SuperResolutionSpec, check_offset
 from aeanet_tf.networks.ssan_spec import SSANSpec
+from aeanet_tf.networks.unet_variant_spec import CENetSpec, UNetVariantSpec
 
 Block = Literal["attention", "residual"]
 DownSampling = Literal["convolution", "residual", "attention", "attention_v1", "attention_v2"]
@@ -47,12 +49,6 @@ class Operator(NamedTuple):
     level: int
     size: str
     kind: str
-
-
-def _check_offset(spec):
-    fits = not spec.output_offset or spec.in_channels == spec.out_channels
-    given = f"True with in_channels ({spec.in_channels}) and out_channels ({spec.out_channels})"
-    expect(fits, "output_offset", given, "equal ones, as the input is added")
 
 
 class UNetSpec(Spec):
@@ -189,7 +185,7 @@ class UNetSpec(Spec):
             expect(len(blocks) == entries, field, f"{len(blocks)} entries", f"{entries} for this depth")
         blocks = sum(self.encoding_blocks) + sum(self.decoding_blocks)
         expect(blocks <= _MOST_IN_ALL, "encoding_blocks, decoding_blocks", blocks, f"at most {_MOST_IN_ALL} in all")
-        _check_offset(self)
+        check_offset(self)
         self._check_softmax()
         self._check_attention()
         self._check_input_size()
@@ -291,14 +287,13 @@ class ProjectionSpec(Spec):
         return self
 
 
-class FNetSpec(Spec):
+class FNetSpec(RestorationSpec):
     """The U-Net that GVTNet is compared with in label-free prediction (GVTNet paper, section 2.2; Ounkomol et al.).
 
     No residual blocks and no attention: at each resolution two convolutions on the way down, and two on the way up.
 
     Attributes:
-        dimension, in_channels, out_channels, depth, first_filters, output_offset, last_activation, kernel_initializer:
-            as of `UNetSpec`.
+        depth, first_filters: as of `UNetSpec`.
         momentum, epsilon: of the batch normalisation after every convolution but the last, those of its authors.
         probabilistic: always false.
 
@@ -309,47 +304,23 @@ class FNetSpec(Spec):
 
     kind: Literal["fnet"] = "fnet"
     dimension: Literal[2, 3] = 3
-    in_channels: Count = 1
-    out_channels: Count = 1
     depth: Depth = 5
     first_filters: Count = 32
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     epsilon: Annotated[float, Field(gt=0)] = 1e-5
-    output_offset: bool = False
     probabilistic: Literal[False] = False
-    last_activation: Literal["linear", "relu"] = "linear"
-    kernel_initializer: Initializer = "glorot_uniform"
 
     @property
     def batch_norm(self):
         """Whether there is batch normalisation, which these networks always have."""
         return True
 
-    @property
-    def divisor(self):
-        """What every spatial axis of the input must be divisible by, one entry an axis."""
-        return (2 ** (self.depth - 1),) * self.dimension
-
-    @property
-    def n_attention(self):
-        """Number of attention operators: none."""
-        return 0
-
-    @property
-    def input_size(self):
-        """Spatial size, which is free."""
-        return None
-
     def with_depth(self, depth):
         """The same network with another number of resolutions."""
         return self.replace(depth=depth)
 
-    @model_validator(mode="after")
-    def _consistent(self):
-        _check_offset(self)
-        return self
 
+TrainedSpec = UNetSpec | ProjectionSpec | SSANSpec | FNetSpec | SuperResolutionSpec | UNetVariantSpec | CENetSpec
+"""The specifications of networks that are trained here; those of CSBDeep are predicted with."""
 
-NetworkSpec = Annotated[
-    UNetSpec | ProjectionSpec | SSANSpec | FNetSpec | CARESpec | OwnSpec, Field(discriminator="kind")
-]
+NetworkSpec = Annotated[TrainedSpec | CARESpec | OwnSpec, Field(discriminator="kind")]

@@ -2,7 +2,8 @@
 
 import keras
 
-from aeanet_tf.layers import GVTO, LateralUpSampling, PreActivation, ResidualBlock, Scale, WeightedMean, convolution
+from aeanet_tf.layers import GVTO, LateralUpSampling, PreActivation, ResidualBlock, WeightedMean, convolution
+from aeanet_tf.networks.parts import finished
 
 
 class _Blocks:
@@ -77,22 +78,14 @@ def unet(spec, image):
 
 
 def _output(spec, blocks, image, x):
-    # The last convolutions and the offset stay in float32 under mixed precision: they are the result.
+    # In float32 under mixed precision, as it is the result.
     h = PreActivation(name="output_preactivation", **blocks.preactivation)(x)
     if spec.output_dropout:
         h = keras.layers.Dropout(spec.output_dropout, name="output_dropout")(h)
     mean = blocks.convolution(
         spec.out_channels, spec.output_kernel, "out_conv", use_bias=spec.output_bias, dtype="float32"
     )(h)
-    if spec.output_offset:
-        mean = keras.layers.Add(name="output_offset", dtype="float32")([mean, image])
-    if spec.last_activation != "linear":
-        mean = keras.layers.Activation(spec.last_activation, name="last_activation", dtype="float32")(mean)
-    if not spec.probabilistic:
-        return mean
-    scale = blocks.convolution(spec.out_channels, 1, "out_sigma_conv", dtype="float32")(x)
-    scale = Scale(name="scale", dtype="float32")(scale)
-    return keras.layers.Concatenate(name="mean_and_scale", dtype="float32")([mean, scale])
+    return finished(spec, image, mean, x)
 
 
 POOL = (1, 4, 4)

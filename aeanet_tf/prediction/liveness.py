@@ -9,6 +9,10 @@ import keras
 from aeanet_tf.layers import (
     GVTO,
     AttentionAwareLayer,
+    BinomialFilter,
+    ChannelAttention,
+    DilatedConvolution,
+    GlobalFeatures,
     LateralUpSampling,
     MaskBlend,
     PreActivation,
@@ -118,7 +122,7 @@ class _Program:
             if any(node.output is kept for kept in stage.keeps):
                 self._crop(node.output)
         inner = self._crop(stage.target)
-        if stage.operator is not None:
+        if isinstance(stage.operator, GVTO):
             # The pre-activation whose moments are taken.
             self._add([self._preactivated(stage.operator.batch_norm, inner, self.bytes(stage.target))], 0)
 
@@ -165,6 +169,8 @@ class _Program:
         columns = self._columns(node, prod(layer.kernel_size)) if isinstance(layer, _TRANSPOSED) else 0
         self._add(reads, size, key, in_place=isinstance(layer, _IN_PLACE), columns=columns)
 
+    @_operations.register(ChannelAttention)
+    @_operations.register(GlobalFeatures)
     @_operations.register(Scale)
     @_operations.register(SwapNeighbours)
     def _elementwise(self, layer, node, reads, size, key):
@@ -188,6 +194,26 @@ class _Program:
             reads = [self._add(reads, size)]
             size *= n
         self._add(reads, size, key)
+
+    @_operations.register
+    def _binomial(self, layer: BinomialFilter, node, reads, size, key):
+        axes = len(node.output.shape) - 2
+        x = reads[0]
+        for axis in range(axes):
+            # The mean, its share of the result, that of the input, and the sum.
+            mean = self._add([self._add([x], size)], size, in_place=True)
+            x = self._add([mean, self._add([x], size)], size, key if axis == axes - 1 else None, in_place=True)
+
+    @_operations.register
+    def _dilated(self, layer: DilatedConvolution, node, reads, size, key):
+        x = node.inputs[0]
+        strides = self.graph.strides(x)
+        sides = [-(-n // s) for n, s in zip(self.size[-len(strides) :], strides, strict=True)]
+        padded = self._add(reads, self.bytes(x) * prod((n + 2 * layer.rate) / n for n in sides))
+        elements, total = 3 ** len(sides), None
+        for i in range(elements):
+            one = self._add([self._add([padded], self.bytes(x))], size)
+            total = self._add([one, *([] if total is None else [total])], size, key if i == elements - 1 else None)
 
     @_operations.register
     def _surface_projection(self, layer: SurfaceProjection, node, reads, size, key):

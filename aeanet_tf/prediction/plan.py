@@ -19,6 +19,8 @@ FILE_COST, MEMORY_COST = 2000, 500
 # Small tiles are evaluated together. Measured on two cores (aeanet-em), 8 together take 0.61 (64 x 64), 0.77 (96 x 96)
 # and 0.88 (128 x 128) of the time of 8 in turn; from there on it hardly falls, and memory grows.
 MOST_TOGETHER, POSITIONS_TOGETHER = 8, 2**17
+# Times the arithmetic of the image in one piece, from which on a user is told what would take less.
+LONG = 20
 
 
 class Plan(NamedTuple):
@@ -133,7 +135,11 @@ def _chosen(own, spec, sizes, budget, n_tiles, shared, group):
         return plans[0]
     # The fewest features that are worth it.
     enough = 1.05 * min(plan.cost for plan in fitting)
-    return next(plan for plan in fitting if plan.cost <= enough)
+    chosen = next(plan for plan in fitting if plan.cost <= enough)
+    if chosen.cost > LONG:
+        text = "tiling: exact tiles take %.0f times the arithmetic of one piece, as features do not fit into memory"
+        logger.warning(f"{text}; aeanet predict keeps them on disk", chosen.cost)
+    return chosen
 
 
 def tile_reads(size, count, divisor, radius):

@@ -1,4 +1,5 @@
-"""A network taken apart at its attention operators, of which only context moments pass from tile to tile."""
+"""A network taken apart at its layers that look at the whole image, attention operators and such, of which only context
+moments pass from tile to tile."""
 
 import hashlib
 from functools import cached_property
@@ -7,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from aeanet_tf.layers import GVTO, AttentionAwareLayer
+from aeanet_tf.layers import GVTO, AttentionAwareLayer, TakesContext
 from aeanet_tf.layers.moments import Moments
 from aeanet_tf.networks import PRECISIONS, NetworkGraph, as_spec, build_network
 from aeanet_tf.networks.architecture import network_of, written
@@ -20,8 +21,9 @@ def attention_operators(network):
 
 
 def attends(network):
-    """Whether a network has attention of any kind: what a tile gives then depends on what it attends to."""
-    return any(isinstance(layer, (GVTO, AttentionAwareLayer)) for layer in network.operations)
+    """Whether a network has attention of any kind, that of channels, too: what a tile gives then depends on what it
+    attends to."""
+    return any(isinstance(layer, (TakesContext, AttentionAwareLayer)) for layer in network.operations)
 
 
 def can_be_swept(network):
@@ -74,7 +76,7 @@ class Stages:
 
     def __init__(self, network, kept=0):
         self.graph = NetworkGraph(network)
-        self.attention = [node for node in self.graph.nodes if isinstance(node.layer, GVTO)]
+        self.attention = [node for node in self.graph.nodes if isinstance(node.layer, TakesContext)]
         self.kept = kept
         self.stages, self.features = [], []
         for operator, target, frontier in self._cuts():
@@ -90,8 +92,8 @@ class Stages:
             target = node.inputs[0]
             done = {id(n.output) for n in self.graph.ancestors([target])}
             later = [n for n in self.graph.nodes if id(n.output) not in done]
-            needed = {id(t) for n in later for t in n.inputs}
-            yield node.layer, target, [n.output for n in self.graph.nodes if id(n.output) in done & needed]
+            shared = done & {id(t) for n in later for t in n.inputs}
+            yield node.layer, target, [n.output for n in self.graph.nodes if id(n.output) in shared]
         yield None, self.graph.output, []
 
     def densities(self):
@@ -129,7 +131,7 @@ class Stages:
             for node in stage.nodes:
                 arguments = [values[id(t)] for t in node.inputs]
                 # Operators attend to the contexts.
-                attend = {"context": Moments(*known[id(node.output)])} if isinstance(node.layer, GVTO) else {}
+                attend = {"context": Moments(*known[id(node.output)])} if isinstance(node.layer, TakesContext) else {}
                 values[id(node.output)] = node.layer(arguments if len(arguments) > 1 else arguments[0], **attend)
             target, *kept = (_cut(self.graph, values[id(t)], t, inner) for t in (stage.target, *stage.keeps))
             return (target if stage.operator is None else stage.operator.context_moments(target)), kept

@@ -16,12 +16,11 @@ from pydantic import Field, TypeAdapter
 
 from aeanet_tf.field_errors import inner_classes
 from aeanet_tf.networks.presets import presets
-from aeanet_tf.networks.spec import FNetSpec, ProjectionSpec, SSANSpec, UNetSpec
+from aeanet_tf.networks.spec import TrainedSpec
 from aeanet_tf.runs.config import RunConfig
 from aeanet_tf.runs.data_sections import DATA_SECTIONS, FoldersSection
 
-# Those of CSBDeep are predicted with, not trained.
-_TrainedSpec = Annotated[UNetSpec | ProjectionSpec | SSANSpec | FNetSpec, Field(discriminator="kind")]
+_Network = Annotated[TrainedSpec, Field(discriminator="kind")]
 _DIALECT = "http://json-schema.org/draft-07/schema#"
 _POINTER = {"type": "string", "description": "Where editors find the schema of these files; otherwise not looked at."}
 
@@ -37,12 +36,12 @@ def run_schema():
     Draft 7 with ``$defs``, which editors know.
     """
     schema = RunConfig.model_json_schema()
-    networks = TypeAdapter(_TrainedSpec).json_schema()
+    networks = TypeAdapter(_Network).json_schema()
     definitions = {**networks.pop("$defs"), **schema["$defs"]}
     model = definitions["ModelSection"]["properties"]
     model["network"] = {"anyOf": networks["oneOf"], "default": {}}
     model["preset"]["enum"] = sorted(presets)
-    classes = {one.__name__: one for top in (RunConfig, _TrainedSpec) for one in inner_classes(top)}
+    classes = {one.__name__: one for top in (RunConfig, _Network) for one in inner_classes(top)}
     for name, section in [*definitions.items(), (RunConfig.__name__, schema)]:
         _describe(section, classes[name], classes)
     for section in DATA_SECTIONS:

@@ -156,6 +156,9 @@ def _fitted(wished: Plan, task: str, axes: str, sizes: Sequence[int], exact: boo
     return network, [2 ** (depth - 1)] * len(axes)
 
 
+_FROM_IMAGE_TO_IMAGE = ("unet", "fnet", "super_resolution", "unet_variant", "ce_net")
+
+
 def _divisors(preset: str, task: str, dimension: int) -> list[int]:
     # Of the presets themselves, whose package takes seconds to import.
     from aeanet_tf.field_errors import did_you_mean
@@ -165,7 +168,7 @@ def _divisors(preset: str, task: str, dimension: int) -> list[int]:
         hint = did_you_mean(preset, presets)
         raise InputError(f"--preset: found {preset!r}{hint or f', expected one of {chr(44).join(presets)}'}")
     spec = presets[preset]
-    kinds = {"projection": ("projection",), "slices": ("ssan",)}.get(task, ("unet", "fnet"))
+    kinds = {"projection": ("projection",), "slices": ("ssan",)}.get(task, _FROM_IMAGE_TO_IMAGE)
     expect(spec.kind in kinds, "--preset", repr(preset), f"a network for {task}")
     return list(spec.divisor) if spec.kind == "projection" else [spec.divisor[0]] * dimension
 

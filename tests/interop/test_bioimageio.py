@@ -11,6 +11,7 @@ from PIL import Image
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.interop import bioimageio_contents as contents
+from aeanet_tf.interop import papers
 from aeanet_tf.interop.bioimageio import export_bioimageio, require_spec
 from aeanet_tf.interop.bioimageio_contents import draw_cover, example_image, example_output, spatial_axes
 from aeanet_tf.models import AEANet, AEANetConfig
@@ -336,17 +337,20 @@ def test_percentiles_are_not_mapped_back_and_ranges_are():
 
 
 def test_the_papers_of_the_network_are_cited():
-    first = {name: contents.citations(spec)[0] for name, spec in presets.items()}
-    assert {name for name, paper in first.items() if paper == contents.AEANET} == {
+    first = {name: papers.citations(spec)[0] for name, spec in presets.items()}
+    assert {name for name, paper in first.items() if paper == papers.AEANET} == {
         *(name for name in presets if name.startswith("aeanet")),
         "learned-query-em",
     }
-    assert contents.citations(presets["unet-em"])[1] == contents.CARE
-    assert first["ssan"] == contents.SSAN and first["fnet-labelfree"] == contents.FNET
-    assert contents.citations(presets["ssan"].replace(attention="aea"))[:2] == [contents.SSAN, contents.AEANET]
-    of_mri = {name: contents.citations(spec, name)[:-1] for name, spec in presets.items() if name.endswith("-mri")}
-    assert of_mri.pop("aeanet-mri") == [contents.AEANET, contents.NONLOCAL]
-    assert set(of_mri) == {"nonlocal-unet-mri", "unet-mri"} and all(p == [contents.NONLOCAL] for p in of_mri.values())
+    assert papers.citations(presets["unet-em"])[1] == papers.CARE
+    assert first["ssan"] == papers.SSAN and first["fnet-labelfree"] == papers.FNET
+    assert (first["rcan"], first["edsr"], first["vdsr"]) == (papers.RCAN, papers.EDSR, papers.VDSR)
+    variants = [first[name] for name in ("attention-unet", "unet-plusplus", "dilated-unet", "rsgu-net", "ce-net")]
+    assert variants == [papers.ATTENTION_UNET, papers.UNET_PLUSPLUS, papers.DILATED, papers.RSGU, papers.CENET]
+    assert papers.citations(presets["ssan"].replace(attention="aea"))[:2] == [papers.SSAN, papers.AEANET]
+    of_mri = {name: papers.citations(spec, name)[:-1] for name, spec in presets.items() if name.endswith("-mri")}
+    assert of_mri.pop("aeanet-mri") == [papers.AEANET, papers.NONLOCAL]
+    assert set(of_mri) == {"nonlocal-unet-mri", "unet-mri"} and all(p == [papers.NONLOCAL] for p in of_mri.values())
 
 
 def test_a_model_that_segments_is_packed_as_such(core, tmp_path, without_graph):

@@ -66,6 +66,8 @@ def test_networks_predict_the_same(name):
     sizes = ((16, 32), (24, 16)) if spec.dimension == 2 else ((4, 16, 32), (8, 32, 16))
     if name.endswith("labelfree"):
         sizes = (8, 16, 8), (16, 8, 8)
+    if spec.kind == "ce_net":
+        sizes = (16, 24), (8, 16)
     if spec.kind == "fnet":
         sizes = (16, 32, 16), (32, 16, 16)
     if spec.kind == "unet" and spec.input_size:

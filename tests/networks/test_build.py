@@ -8,6 +8,7 @@ from aeanet_tf.layers import GlobalAttention
 from aeanet_tf.networks import build_network, presets
 from aeanet_tf.networks.keras_internals import flattened_layers
 from tests.layers.oracle import images, relative_error
+from tests.networks.literature import SMALL
 
 TINY = {"first_filters": 4}
 
@@ -19,6 +20,9 @@ def small(spec, **changes):
         return spec.replace(filters=4, **changes)
     if spec.kind == "ssan":
         return spec.replace(filters=8, blocks=1, convolutions=2, growth=4, **changes)
+    name = next((n for n in SMALL if presets[n] == spec), None)
+    if name is not None:
+        return spec.replace(**{**SMALL[name], **changes})
     if spec.input_size is not None:
         changes = {"input_size": (16,) * changes.get("dimension", spec.dimension), **changes}
     return spec.replace(**TINY, **changes)

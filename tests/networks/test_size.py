@@ -8,6 +8,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.networks import CARESpec, as_spec, build_network, presets
 from aeanet_tf.networks.attention_spec import INITIALIZERS
 from aeanet_tf.networks.size import kernel_weights
+from tests.networks.literature import SMALL, small
 
 EM = presets["aeanet-em"].replace(first_filters=8)
 SSAN = presets["ssan"].replace(filters=8, blocks=2, growth=4)
@@ -35,6 +36,10 @@ SPECS = {
     "ssan of a U-Net": SSAN.replace(extractor="unet", attention="none"),
     "ssan of one order": SSAN.replace(symmetric=False, siamese=False),
     "ssan of two orders": SSAN.replace(symmetric=False),
+    **{name: small(name, dimension=2 + i % 2) for i, name in enumerate(SMALL)},
+    "nested, interpolated and probabilistic": small(
+        "unet-plusplus", depth=4, upsampling="linear", probabilistic=True, bottom="global"
+    ),
     "care": CARESpec(n_first=4, n_depth=3, probabilistic=True),
     "projecting care": CARESpec(
         dimension=3, in_channels=2, out_channels=2, n_first=4, projection={"n_conv_per_depth": 2, "kern": (1, 3, 5)}

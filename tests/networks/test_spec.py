@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.layers import GVTO, AttentionAwareLayer
+from aeanet_tf.layers import AttentionAwareLayer, TakesContext
 from aeanet_tf.networks import NetworkGraph, as_spec, build_network, presets
+from tests.networks.literature import SMALL
 
 EM, CARE, FLYWING = (presets[f"gvtnet-{name}"] for name in ("em", "care", "flywing"))
 LEARNED = presets["learned-query-em"]
@@ -181,5 +182,6 @@ def test_number_of_attention_operators(name):
         "unet": {"first_filters": 2},
         "fnet": {"first_filters": 2},
     }
-    nodes = NetworkGraph(build_network(spec.replace(**tiny[spec.kind]))).nodes
-    assert sum(isinstance(node.layer, (GVTO, AttentionAwareLayer)) for node in nodes) == spec.n_attention
+    nodes = NetworkGraph(build_network(spec.replace(**(SMALL.get(name) or tiny[spec.kind])))).nodes
+    found = sum(isinstance(node.layer, (TakesContext, AttentionAwareLayer)) for node in nodes)
+    assert found == spec.replace(**SMALL.get(name, {})).n_attention

@@ -1,0 +1,66 @@
+"""What builders of networks have in common: convolutions with the options of a spec, and the end of a network."""
+
+import keras
+
+from aeanet_tf.layers import PreActivation, Scale, convolution
+
+POOLINGS = {2: keras.layers.MaxPooling2D, 3: keras.layers.MaxPooling3D}
+UPSAMPLINGS = {2: keras.layers.UpSampling2D, 3: keras.layers.UpSampling3D}
+
+
+class Parts:
+    """Layers of one network by their names, with the options that all of them share.
+
+    Args:
+        spec: a `RestorationSpec`; without ``batch_norm`` and ``activation`` in it activations are ReLU alone.
+    """
+
+    def __init__(self, spec):
+        self.spec, self.rank = spec, spec.dimension
+        names = ("batch_norm", "momentum", "epsilon", "activation")
+        self.norm = {name: getattr(spec, name) for name in names if hasattr(spec, name)}
+        self.norm.setdefault("activation", "relu")
+
+    def convolution(self, x, filters, size, name, **kwargs):
+        """A convolution with bias."""
+        options = {"use_bias": True, "kernel_initializer": self.spec.kernel_initializer, "name": name, **kwargs}
+        return convolution(self.rank, filters, size, **options)(x)
+
+    def activated(self, x, filters, size, name, **kwargs):
+        """A convolution with bias, batch normalisation where it is on, and the activation."""
+        return self.activation(self.convolution(x, filters, size, name, **kwargs), name)
+
+    def activation(self, x, name):
+        """Batch normalisation where it is on, and the activation, behind the layer called ``name``."""
+        return PreActivation(name=f"{name}.activation", **self.norm)(x)
+
+    def output(self, image, x, size, factor=False):
+        """The image that the network predicts, of its last features ``x`` by a convolution of ``size``; with ``factor``
+        that is what the image is multiplied by. See `finished`."""
+        mean = self.convolution(x, self.spec.out_channels, size, "out_conv", dtype="float32")
+        if factor:
+            mean = keras.layers.Multiply(name="range_scaling", dtype="float32")([mean, image])
+        return finished(self.spec, image, mean, x)
+
+
+def finished(spec, image, mean, features):
+    """What the last convolution gives, with the offset, the last activation and the scale that a spec asks for.
+
+    These stay in float32 under mixed precision: they are the result.
+
+    Args:
+        spec: of the network.
+        image: the Keras tensor that the network began with.
+        mean: of the last convolution.
+        features: ``(batch, *spatial, channels)`` that the scale of a probabilistic network is made of.
+    """
+    if spec.output_offset:
+        mean = keras.layers.Add(name="output_offset", dtype="float32")([mean, image])
+    if spec.last_activation != "linear":
+        mean = keras.layers.Activation(spec.last_activation, name="last_activation", dtype="float32")(mean)
+    if not spec.probabilistic:
+        return mean
+    options = {"kernel_initializer": spec.kernel_initializer, "name": "out_sigma_conv", "dtype": "float32"}
+    scale = convolution(spec.dimension, spec.out_channels, 1, **options)(features)
+    scale = Scale(name="scale", dtype="float32")(scale)
+    return keras.layers.Concatenate(name="mean_and_scale", dtype="float32")([mean, scale])

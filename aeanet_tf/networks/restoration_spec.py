@@ -1,0 +1,107 @@
+"""What specifications of networks from images to images have in common, and those of networks of one resolution."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from aeanet_tf.errors import expect
+from aeanet_tf.networks.attention_spec import MOST_BLOCKS, Count, Initializer, Spec
+
+
+class RestorationSpec(Spec):
+    """A network from images to images of the same size.
+
+    Attributes:
+        dimension: number of spatial axes, 2 or 3.
+        in_channels, out_channels: of the images.
+        output_offset: whether the network predicts a correction that is added to the input.
+        probabilistic: whether a scale is predicted beside the mean, as further channels behind it.
+        last_activation: after the offset, on the mean.
+        kernel_initializer: name of a Keras initialiser.
+    """
+
+    dimension: Literal[2, 3] = 2
+    in_channels: Count = 1
+    out_channels: Count = 1
+    output_offset: bool = False
+    probabilistic: bool = False
+    last_activation: Literal["linear", "relu"] = "linear"
+    kernel_initializer: Initializer = "glorot_uniform"
+
+    @property
+    def n_attention(self):
+        """Number of layers that look at the whole image: attention operators, and poolings over it."""
+        return 0
+
+    @property
+    def input_size(self):
+        """Spatial size, which is free."""
+        return None
+
+    @property
+    def divisor(self):
+        """What every spatial axis of the input must be divisible by, one entry an axis."""
+        return (2 ** (self.depth - 1),) * self.dimension
+
+    @model_validator(mode="after")
+    def _fitting_offset(self):
+        check_offset(self)
+        return self
+
+
+def check_offset(spec):
+    """Raise `InputError` where the input is to be added to an output of other channels."""
+    fits = not spec.output_offset or spec.in_channels == spec.out_channels
+    given = f"True with in_channels ({spec.in_channels}) and out_channels ({spec.out_channels})"
+    expect(fits, "output_offset", given, "equal ones, as the input is added")
+
+
+class SuperResolutionSpec(RestorationSpec):
+    """A network of super-resolution with all features at full resolution: RCAN, EDSR or VDSR (docs/networks.md).
+
+    It takes images of the size of the output: there is no up-sampling at its end.
+
+    Attributes:
+        body: between the first convolution and the last: ``"groups"``, residual groups of residual blocks (RCAN);
+            ``"blocks"``, residual blocks (EDSR); ``"convolutions"``, each followed by a ReLU (VDSR).
+        filters: channels of all features.
+        groups: residual groups, of a body of those.
+        blocks: residual blocks, of each group or of the body; or convolutions between the first and the last.
+        reduction: of the channel attention in each block, by what the channels are divided; ``None`` for none.
+        residual_scale: what the residual of a block is multiplied by.
+
+    Example:
+        >>> SuperResolutionSpec(groups=2, blocks=3).n_attention
+        6
+    """
+
+    width: ClassVar[str] = "filters"
+
+    kind: Literal["super_resolution"] = "super_resolution"
+    body: Literal["groups", "blocks", "convolutions"] = "groups"
+    filters: Count = 64
+    groups: Annotated[Count, Field(le=MOST_BLOCKS)] = 10
+    blocks: Annotated[Count, Field(le=MOST_BLOCKS)] = 20
+    reduction: Count | None = 16
+    residual_scale: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @property
+    def batch_norm(self):
+        """Whether there is batch normalisation, which these networks never have."""
+        return False
+
+    @property
+    def depth(self):
+        """Number of resolutions: one."""
+        return 1
+
+    def with_depth(self, depth):
+        """The same network: there is one resolution, whatever is asked for."""
+        return self
+
+    @property
+    def n_attention(self):
+        """Number of channel attentions: one for each block."""
+        if self.reduction is None or self.body == "convolutions":
+            return 0
+        return self.blocks * (self.groups if self.body == "groups" else 1)
