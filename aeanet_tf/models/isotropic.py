@@ -1,6 +1,7 @@
 """Volumes that are coarse along Z, restored: CSBDeep's IsotropicCARE and UpsamplingCARE with our networks inside."""
 
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from csbdeep.data import PadAndCropResizer
@@ -85,26 +86,12 @@ def isotropic_parts(model, img, axes, factor, normalizer, resizer, options, plan
     img = given_image(model, img, axes, frames=True)
     letters = given_axes(axes, img.ndim)
     expect(set("ZYX") <= set(letters), "axes", letters, "those of a volume, with Z, Y and X")
-    n_tiles = _by_axis(options.n_tiles, letters)
-    if "T" in letters:
-        at = letters.index("T")
-        parts = [
-            _volume(
-                model,
-                frame,
-                letters.replace("T", ""),
-                factor,
-                normalizer,
-                resizer,
-                options,
-                planes,
-                batch_size,
-                n_tiles,
-            )
-            for frame in np.moveaxis(img, at, 0)
-        ]
-        return tuple(None if part[0] is None else np.stack(part, at) for part in zip(*parts, strict=True))
-    return _volume(model, img, letters, factor, normalizer, resizer, options, planes, batch_size, n_tiles)
+    way = _Way(factor, planes, normalizer, resizer, options, _by_axis(options.n_tiles, letters), batch_size)
+    if "T" not in letters:
+        return way.volume(model, img, letters)
+    at = letters.index("T")
+    parts = [way.volume(model, frame, letters.replace("T", "")) for frame in np.moveaxis(img, at, 0)]
+    return tuple(None if part[0] is None else np.stack(part, at) for part in zip(*parts, strict=True))
 
 
 def _by_axis(n_tiles, letters):
@@ -118,39 +105,44 @@ def _by_axis(n_tiles, letters):
     return by_axis
 
 
-def _volume(model, img, axes, factor, normalizer, resizer, options, planes, batch_size, n_tiles):
-    normalizer = SafePercentileNormalizer.of(normalizer)
-    normalizer, resizer = model.checked_normalizer(normalizer, resizer)
-    permute = model.permutation(axes, _AXES)
-    x = upsampled(normalized(normalizer, permute(img), _AXES, "image"), 0, factor, planes)
-    rows, columns = model.spec.divisor
-    x = resizer.before(x, _AXES, (columns, rows, rows, 1))
-    options = replace(options, n_tiles=None)
-    views = []
-    for view in VIEWS:
-        tiles = [n_tiles.get(axis, 1) for axis in (view.rows, "Z")]
-        own = replace(options, n_tiles=[*tiles, 1]) if n_tiles else options
-        views.append([_restored(part, view, resizer) for part in _planes(model, view.planes(x), own, view, batch_size)])
-    mean, scale = combined(*views)
-    if normalizer.do_after and model.config.n_channel_in == mean.shape[-1]:
-        mean, scale = normalizer.after(mean, scale, _AXES)
-    check_predicted("image", mean, scale)
-    return permute(mean, undo=True), permute(scale, undo=True)
+class _Way(NamedTuple):
+    """How a volume is restored: the arguments of `isotropic_parts`, checked; ``n_tiles`` by axis, empty without any."""
 
+    factor: float
+    planes: str
+    normalizer: Any
+    resizer: Any
+    options: PredictionOptions
+    n_tiles: dict
+    batch_size: int
 
-def _planes(model, images, options, view, batch_size):
-    """Mean and scale of all planes of a view, as two arrays, the second ``None`` for models without."""
-    results = []
-    starts = range(0, len(images), batch_size)
-    for start in progress_bar(starts, desc=f"planes {view.rows}Z", unit="batch", quiet=len(starts) == 1):
-        part = list(images[start : start + batch_size])
-        names = [f"plane {start + i} along {view.along}" for i in range(len(part))]
-        results += predict_arrays(model, part, "YXC", None, None, options, names)
-    return [None if part[0] is None else np.stack(part) for part in zip(*results, strict=True)]
+    def volume(self, model, img, axes):
+        """Mean and scale of one volume."""
+        normalizer = SafePercentileNormalizer.of(self.normalizer)
+        normalizer, resizer = model.checked_normalizer(normalizer, self.resizer)
+        permute = model.permutation(axes, _AXES)
+        x = upsampled(normalized(normalizer, permute(img), _AXES, "image"), 0, self.factor, self.planes)
+        rows, columns = model.spec.divisor
+        x = resizer.before(x, _AXES, (columns, rows, rows, 1))
+        views = [self._view(model, x, view, resizer) for view in VIEWS]
+        mean, scale = combined(*views)
+        if normalizer.do_after and model.config.n_channel_in == mean.shape[-1]:
+            mean, scale = normalizer.after(mean, scale, _AXES)
+        check_predicted("image", mean, scale)
+        return permute(mean, undo=True), permute(scale, undo=True)
 
-
-def _restored(part, view, resizer):
-    return None if part is None else resizer.after(view.volume(part), _AXES)
+    def _view(self, model, x, view, resizer):
+        """Mean and scale, ``None`` for models without, of the volume ``x`` as one view restores it."""
+        images, results = view.planes(x), []
+        tiles = [self.n_tiles.get(axis, 1) for axis in (view.rows, "Z")]
+        options = replace(self.options, n_tiles=[*tiles, 1] if self.n_tiles else None)
+        starts = range(0, len(images), self.batch_size)
+        for start in progress_bar(starts, desc=f"planes {view.rows}Z", unit="batch", quiet=len(starts) == 1):
+            part = list(images[start : start + self.batch_size])
+            names = [f"plane {start + i} along {view.along}" for i in range(len(part))]
+            results += predict_arrays(model, part, "YXC", None, None, options, names)
+        parts = zip(*results, strict=True)
+        return [None if p[0] is None else resizer.after(view.volume(np.stack(p)), _AXES) for p in parts]
 
 
 def check_restores_planes(model):
