@@ -146,7 +146,9 @@ def _shortened(words):
     if "training.steps=2" not in words:
         fields.append("training.steps=2")
     if config.training.patch_size is not None:
-        fields.append(f"training.patch_size={PATCH[config.model.axes.removesuffix('C')]}")
+        # Of coarse volumes patches that are not square, lest they are turned.
+        size = [24, 32] if config.data.kind == "isotropic" else PATCH[config.model.axes.removesuffix("C")]
+        fields.append(f"training.patch_size={size}")
     if config.data.kind == "slices":
         fields += ["data.triplets.window=64", "data.triplets.max_shift=8"]
     return [*words, *(f"--set={field}" for field in fields)], config.model.name

@@ -62,6 +62,7 @@ def add_arguments(parser):
     _add_images(parser)
     _add_results(parser)
     _add_tiling(parser)
+    _add_volumes(parser)
     _add_segmentation(parser)
 
 
@@ -144,6 +145,23 @@ def _add_tiling(parser):
     cluster.add_argument("--scheduler", metavar="ADDRESS", help="predict on a running dask.distributed cluster")
 
 
+def _add_volumes(parser):
+    group = parser.add_argument_group("volumes that are coarse along Z (docs/isotropic.md)")
+    factors = group.add_mutually_exclusive_group()
+    factors.add_argument(
+        "--isotropic",
+        type=float,
+        metavar="FACTOR",
+        help="restore planes YZ and XZ by a model of images, with planes along Z at a FACTOR-th of their distance",
+    )
+    factors.add_argument(
+        "--upsample",
+        type=float,
+        metavar="FACTOR",
+        help="interpolate planes along Z at a FACTOR-th of their distance, and restore the volume",
+    )
+
+
 def _add_segmentation(parser):
     group = parser.add_argument_group("segmentation (docs/segmentation.md)")
     group.add_argument("--probabilities", action="store_true", help="also write the probabilities of the classes")
@@ -221,6 +239,7 @@ def _stored(args, options):
     from aeanet_tf.models.stored import stored_model
     from aeanet_tf.prediction.options import check_parts
     from aeanet_tf.runs.chosen_channels import check_takes_channels
+    from aeanet_tf.runs.volumes import check_takes_volumes
 
     models = [stored_model(folder, args.weights) for folder in args.model]
     for model in models:
@@ -228,6 +247,7 @@ def _stored(args, options):
             raise InputError(f"{model.folder}: a model that interpolates slices; use aeanet interpolate")
         check_parts(options, model.probabilistic, model.segments)
         check_takes_channels(options, model)
+        check_takes_volumes(options, model, len(models))
     return models[0]
 
 

@@ -30,6 +30,7 @@ EXPERIMENTS = {
     "volume": Experiment(
         "volume", "run", "ours: CARE, U-Net and AEANet on a stack with simulated noise, beside filters"
     ),
+    "isotropic": Experiment("isotropic", "run", "ours: U-Net, AEANet and filters on a volume made coarse along Z"),
     "membranes": Experiment("membranes", "run", "ours: AEANet and U-Net on the membranes of ISBI 2012"),
     "interpolation": Experiment(
         "interpolation", "run", "SSAN paper, tables 1 to 4: slices from their neighbours, extractors, attention"

@@ -15,6 +15,7 @@ import numpy as np
 from aeanet_tf.errors import InputError, expect, one_line
 from aeanet_tf.files import replacing
 from aeanet_tf.io.image import NIFTI_SUFFIXES, Image, check_finite, image_suffix
+from aeanet_tf.io.zoomed import plane_count
 from aeanet_tf.memory import DEFLATE_RATIO, check_claim, check_memory, in_words
 from aeanet_tf.paths import nearest_path
 
@@ -204,6 +205,34 @@ def write_nifti(path: str | Path, array: np.ndarray, like: Volume, description: 
     with replacing(path) as temporary:
         # Without the time the same labels give the same file.
         temporary.write_bytes(gzip.compress(content, mtime=0) if image_suffix(path) == ".nii.gz" else content)
+
+
+def with_planes(like: Volume, factor: float) -> Volume:
+    """The place of a volume with planes at a ``factor``-th of the distance, the first where it was.
+
+    Returns:
+        A volume of the shape `aeanet_tf.io.zoomed.plane_count` gives, whose array holds nothing; ``like`` itself for a
+        factor of 1.
+    """
+    if factor == 1:
+        return like
+    header, scale = like.header.copy(), np.diag([1, 1, 1 / factor, 1])
+    shape = (plane_count(len(like.array), factor), *like.array.shape[1:])
+    array = np.broadcast_to(np.uint8(0), shape)
+    sizes = {axis: size / factor if axis == "Z" else size for axis, size in like.pixel_size.items()}
+    zooms = [*header.get_zooms(), 1.0, 1.0][:3]
+    header.set_data_shape(array.T.shape)
+    header.set_zooms((*zooms[:2], zooms[2] / factor))
+    affine = like.affine @ scale
+    if _is_nifti(header):
+        # The other, of rotations, has its lengths from the zooms.
+        stated, code = header.get_sform(coded=True)
+        if code:
+            header.set_sform(stated @ scale, int(code))
+    else:
+        # Analyze has its origin in the middle.
+        affine = header.get_best_affine()
+    return Volume(array, like.axes, sizes, like.unit, like.path, affine, header)
 
 
 def check_nifti(path: str | Path, shape: tuple[int, ...], like: Volume) -> None:

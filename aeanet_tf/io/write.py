@@ -58,6 +58,7 @@ class ImageTarget:
         like: str | Path | None = None,
         made_by: str | None = None,
         channel_names: Sequence[str] = (),
+        like_factor: float = 1.0,
     ) -> "ImageTarget":
         """Begin an image, all zero; what an earlier run left half-written under its partial name is removed.
 
@@ -80,6 +81,7 @@ class ImageTarget:
                 read again, as a whole, when it is finished.
             channel_names: of the channels, or of the one that an image without C is of; not kept of volumes with
                 ``like``.
+            like_factor: distance of the planes of ``like`` over that of the image's, see `with_planes`.
             made_by: line that the file's metadata say of what made it, see `aeanet_tf.io.made_by`.
 
         Raises:
@@ -87,7 +89,8 @@ class ImageTarget:
                 a folder that is no zarr; ``like`` cannot be read.
             WriteError: it cannot be written.
         """
-        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag, dtype, like, made_by, channel_names)
+        names = {"channel_names": channel_names, "like_factor": like_factor}
+        layout = _layout(path, shape, axes, pixel_size, unit, chunks, tag, dtype, like, made_by, **names)
         with writing(layout.path):
             layout.path.parent.mkdir(parents=True, exist_ok=True)
             _remove(layout.partial)
@@ -193,6 +196,7 @@ def _layout(
     like=None,
     made_by=None,
     channel_names=(),
+    like_factor=1.0,
 ) -> Layout:  # Arguments as of `ImageTarget.create`.
     path, like, shape = Path(path), None if like is None else Path(like), tuple(int(size) for size in shape)
     target = target_format(path, like)
@@ -214,7 +218,7 @@ def _layout(
     known = {axis: float(size) for axis, size in (pixel_size or {}).items() if axis in axes}
     shape = tuple(shape[axes.index(axis)] for axis in order)
     names = tuple(channel_names) if any(channel_names) else ()
-    layout = Layout(path, shape, "".join(order), stored, known, unit, tag, dtype, like, made_by, names)
+    layout = Layout(path, shape, "".join(order), stored, known, unit, tag, dtype, like, made_by, names, like_factor)
     if target is NiftiTarget:
         target.check_place(layout)
     return layout

@@ -15,7 +15,7 @@ import tifffile
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.flat_file import reserve, write_region
 from aeanet_tf.io.image import WRITTEN_TIFF_SUFFIXES, ZARR_SUFFIX, image_stem
-from aeanet_tf.io.nifti import check_nifti, read_nifti, write_nifti
+from aeanet_tf.io.nifti import Volume, check_nifti, read_nifti, with_planes, write_nifti
 from aeanet_tf.io.ome_zarr import ZARR_ORDER, is_zarr, zarr_documents
 from aeanet_tf.io.pixel_size import normal_unit
 from aeanet_tf.io.tiff import IMAGEJ_ORDER, Slices, imagej_options
@@ -31,7 +31,8 @@ _TIFF_TYPES = ("uint8", "uint16", "int16", "float32")
 class Layout:
     """What is to be stored, all of it in the order of the file's dimensions; ``partial`` is its name until then.
 
-    Of a NIfTI or Analyze volume ``like`` is the file in whose place it is. ``made_by`` is a line of the metadata,
+    Of a NIfTI or Analyze volume ``like`` is the file in whose place it is, with planes at a ``like_factor``-th of its
+    distance. ``made_by`` is a line of the metadata,
     ``channel_names`` are those of the channels, empty where none is known.
     """
 
@@ -46,6 +47,7 @@ class Layout:
     like: Path | None
     made_by: str | None = None
     channel_names: tuple[str, ...] = ()
+    like_factor: float = 1.0
 
     @property
     def partial(self) -> Path:
@@ -180,7 +182,7 @@ class NiftiTarget:
     def check_place(layout: Layout) -> None:
         """Raise `InputError` for a name or a shape that does not fit the volume's."""
         sizes = {"Z": 1} | dict(zip(layout.axes, layout.shape, strict=True))
-        check_nifti(layout.path, tuple(sizes[axis] for axis in "ZYXC" if axis in sizes), read_nifti(layout.like))
+        check_nifti(layout.path, tuple(sizes[axis] for axis in "ZYXC" if axis in sizes), _place(layout))
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
@@ -212,8 +214,12 @@ class NiftiTarget:
         if "Z" not in self.layout.axes:
             array = np.expand_dims(array, -3)
         array = np.moveaxis(array, 0, -1) if array.ndim == 4 else array
-        write_nifti(self.layout.path, array, read_nifti(self.layout.like), self.layout.made_by)
+        write_nifti(self.layout.path, array, _place(self.layout), self.layout.made_by)
         self.layout.partial.unlink()
+
+
+def _place(layout: Layout) -> Volume:
+    return with_planes(read_nifti(layout.like), layout.like_factor)
 
 
 def target_format(path: Path, like: Path | None = None) -> type[TiffTarget] | type[ZarrTarget] | type[NiftiTarget]:

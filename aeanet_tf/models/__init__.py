@@ -6,12 +6,16 @@ _LAZY = {
     "CARENet": "aeanet_tf.models.care_net",
     "CARENetConfig": "aeanet_tf.models.care_net",
     "Ensemble": "aeanet_tf.models.ensemble",
+    "IsotropicAEANet": "aeanet_tf.models.isotropic",
+    "IsotropicCARENet": "aeanet_tf.models.isotropic",
     "ProjectionAEANet": "aeanet_tf.models.projection",
     "ProjectionAEANetConfig": "aeanet_tf.models.sibling_configs",
     "SegmentationAEANet": "aeanet_tf.models.segmentation",
     "SegmentationAEANetConfig": "aeanet_tf.models.sibling_configs",
     "SliceInterpolationConfig": "aeanet_tf.models.sibling_configs",
     "SliceInterpolationNet": "aeanet_tf.models.slice_interpolation",
+    "UpsamplingAEANet": "aeanet_tf.models.isotropic",
+    "UpsamplingCARENet": "aeanet_tf.models.isotropic",
 }
 
 __all__ = [*_LAZY]

@@ -65,8 +65,8 @@ class CARENet(AEANet):
 
     It opens the folders that they write, whatever TensorFlow and Keras did the training, and predicts what they do:
     called as `AEANet`, in exact tiles and bounded memory, from arrays and from files, and exported to Fiji and others.
-    The folders of the last two hold a network for images of its axes, and that is what is predicted; what these two
-    classes do to a volume before (upsampling, turning) is left to the caller.
+    The folders of the last two hold a network for images of its axes, and that is what is predicted; with what these
+    two classes do to a volume before (upsampling, turning) `IsotropicCARENet` and `UpsamplingCARENet` open them.
 
     It does not train: CSBDeep does, and `AEANet` trains networks of its own.
 

@@ -8,6 +8,7 @@ from aeanet_tf.device_names import PRECISIONS
 from aeanet_tf.errors import InputError, expect
 from aeanet_tf.io.image import check_axes
 from aeanet_tf.io.image_path import check_series
+from aeanet_tf.io.zoomed import check_factor
 from aeanet_tf.prediction.machine import parse_bytes
 
 TILINGS = ("exact", "overlap", "whole")
@@ -114,6 +115,8 @@ class FileOptions(PredictionOptions):
         channel_models: whether there is a model for each of ``channel``, in their order.
         normalize_over: letters of T, Z and C: the frames, planes or channels along them are normalised together, by
             the same values, where else each has its own.
+        isotropic: old distance of planes over new, of volumes that a model of images makes isotropic plane by plane.
+        upsample: the same, of volumes that are interpolated along Z and then restored by a model of volumes.
         dtype: of the predictions: "float32", or "uint8" or "uint16", rounded and clipped. Labels, scales, probabilities
             and disagreements have their own.
     """
@@ -130,6 +133,8 @@ class FileOptions(PredictionOptions):
     channel_models: bool = False
     normalize_over: str = ""
     dtype: str = "float32"
+    isotropic: float | None = None
+    upsample: float | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -147,11 +152,34 @@ class FileOptions(PredictionOptions):
             raise InputError("--normalize-over: C with a model for each channel, expected T or Z")
         if self.channel_models and self.context == "group":
             raise InputError("--context: group with a model for each channel, expected image")
+        self._check_zoom()
         check_series("series", self.series)
         if self.slices and self.channels:
             raise InputError("--slices: given with --channels, expected one of both")
         if self.axes is not None:
             object.__setattr__(self, "axes", check_axes(self.axes))
+
+    def _check_zoom(self):
+        given = [name for name in ("isotropic", "upsample") if getattr(self, name) is not None]
+        expect(len(given) < 2, "--isotropic", "given with --upsample", "one of both")
+        for name in given:
+            object.__setattr__(self, name, check_factor(f"--{name}", getattr(self, name)))
+        if self.isotropic is None:
+            return
+        others = {
+            "--ensemble": self.ensemble,
+            "--context group": self.context == "group",
+            "--channel with several channels": self.keeps_channels or self.channel_models,
+            "--channels": self.channels,
+            "--n-tiles with one number": isinstance(self.n_tiles, Real) and self.n_tiles != 1,
+        }
+        found = next((name for name, value in others.items() if value), None)
+        expect(found is None, "--isotropic", f"given with {found}", "one of both")
+
+    @property
+    def zoom(self):
+        """Old distance of planes over new."""
+        return self.isotropic or self.upsample or 1.0
 
     @property
     def keeps_channels(self):

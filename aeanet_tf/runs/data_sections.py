@@ -8,7 +8,15 @@ import os
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveFloat, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    TypeAdapter,
+    model_validator,
+)
 
 from aeanet_tf.datasets.catalogue import get_dataset
 from aeanet_tf.errors import InputError
@@ -262,6 +270,49 @@ class LabelFreeSection(_PairsSection):
     targets = "another unit"
 
 
+class IsotropicSection(_ImagesSection):
+    """Volumes that are coarse along Z, for isotropic restoration (docs/isotropic.md); they are their own ground truth.
+
+    Attributes:
+        volumes: a file, a folder or a pattern.
+        axes: of the volumes; by default those that the files name.
+        factor: distance of the planes over the size of a pixel in a plane; ``None`` for what the pixel sizes of each
+            file say.
+        sigma: standard deviation of the blur along Z, in pixels of the planes; ``None`` for 0.42 * ``factor``, which
+            is as wide as planes are apart.
+        psf: in its place an image of how a point is blurred, across and along Z, in pixels of the planes.
+        noise: standard deviation of normal noise that is added to the blurred planes, in grey levels.
+        poisson: whether Poisson noise is, for volumes in photons.
+        validation_split: share of the volumes, or of the only one's planes along Y, that is held out.
+        series, allow_missing: see `FoldersSection`.
+    """
+
+    kind: Literal["isotropic"] = "isotropic"
+    volumes: PathText | None = None
+    axes: str | None = None
+    factor: Annotated[PositiveFloat, Field(gt=1, le=64)] | None = None
+    sigma: Annotated[NonNegativeFloat, Field(le=64)] | None = None
+    psf: PathText | None = None
+    noise: NonNegativeFloat = 0.0
+    poisson: bool = False
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    series: Series = None
+    allow_missing: bool = False
+
+    needed = ("volumes",)
+    targets = "whose truth is its own"
+
+    @model_validator(mode="after")
+    def _one_blur(self):
+        if self.psf and self.sigma is not None:
+            raise ValueError("sigma: found beside psf, expected one of both")
+        return self
+
+    @property
+    def holds_out(self):
+        return True
+
+
 def _mapped_back(self):
     if self.normalization.kind == "standard":
         raise ValueError("normalization.kind: 'standard' cannot be mapped back, which slices have to be")
@@ -394,6 +445,7 @@ DataSection = Annotated[
     | SampleSection
     | PairedEMSection
     | LabelFreeSection
+    | IsotropicSection
     | SlicesSection
     | TripletsSection
     | LabelsSection

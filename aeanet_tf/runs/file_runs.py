@@ -27,14 +27,16 @@ from aeanet_tf.runs.channel_models import ChannelsRun, check_channel_models
 from aeanet_tf.runs.chosen_channels import open_chosen
 from aeanet_tf.runs.ensemble_files import EnsembleRun
 from aeanet_tf.runs.image_file import ImageRun, discarding
+from aeanet_tf.runs.isotropic_files import IsotropicRun
 from aeanet_tf.runs.unfinished import RunState, file_facts, maker_of, network_digest
+from aeanet_tf.runs.volumes import image_axes, opened
 
 logger = logging.getLogger("aeanet_tf")
 
 
 def prepare_run(models, normalization, options, client, output, paths):
-    """What predicts the files of a call: a `ModelRun`, an `EnsembleRun` of several models or orientations, or a
-    `ChannelsRun` of a model for each channel.
+    """What predicts the files of a call: a `ModelRun`, an `IsotropicRun`, an `EnsembleRun` of several models or
+    orientations, or a `ChannelsRun` of a model for each channel.
 
     Args:
         models: list of `AEANet`, of several the members of an ensemble, or those of the channels.
@@ -60,7 +62,7 @@ def prepare_run(models, normalization, options, client, output, paths):
         return ChannelsRun(runs, turns, options)
     members = len(runs) * len(turns)
     if members == 1:
-        return runs[0]
+        return runs[0] if options.isotropic is None else IsotropicRun(runs[0])
     logger.info("an ensemble of %d (models: %d, orientations: %d)", members, len(runs), len(turns))
     return EnsembleRun(runs, turns, options.scale, len(runs) > 1)
 
@@ -112,7 +114,7 @@ class ModelRun:
 
     def open(self, path):
         """The `Image` of a file, left where it is stored, with the channels that are chosen."""
-        return open_chosen(path, self.options, self.model.config.axes)
+        return opened(open_chosen(path, self.options, image_axes(self.options, self.model.config.axes)), self.options)
 
     def image(self, path, targets):
         """The `ImageRun` of a file."""
@@ -191,7 +193,7 @@ class ModelRun:
     def _plan(self, images, tiles, together):
         options, first = self.options, images[0]
         if tiles is None:
-            tiles = given_tiles(self.model, options, *first.tile_axes, first.padded)
+            tiles = given_tiles(self.model, first.tiled(options), *first.tile_axes, first.padded)
         group = options.context == "group"
         sizes = [image.padded for image in images for _ in image.frames] if group else [first.padded]
         return plan_images(self.model, options, sizes, self._budget(images), tiles, together)

@@ -43,6 +43,7 @@ class FrameSource:
         divisor: the padded sizes are multiples of it, one number a spatial axis.
         normalizer: of `fit_normalizer`: it is applied to pieces.
         frame: one of `frames_of`, for a network that lacks its axes.
+        mirrored: axes along which the image is shown reversed: it is padded as the image the other way round is.
 
     Attributes:
         shape: padded sizes along the network's spatial axes, and the number of channels.
@@ -55,7 +56,7 @@ class FrameSource:
 
     dtype = np.dtype("float32")
 
-    def __init__(self, image, net_axes, divisor, normalizer, frame=None):
+    def __init__(self, image, net_axes, divisor, normalizer, frame=None, mirrored=""):
         self.image, self.frame = frame_image(image, frame), frame
         self.image_axes, self.net_axes = image.axes, net_axes
         self.normalizer = normalizer
@@ -63,7 +64,8 @@ class FrameSource:
         self.size = tuple(by_axis[a] for a in net_axes if a != "C")
         padded = padded_size(self.size, divisor)
         extra = [after - before for before, after in zip(self.size, padded, strict=True)]
-        self.pad = tuple((n // 2, n - n // 2) for n in extra)
+        pad = [(n // 2, n - n // 2) for n in extra]
+        self.pad = tuple(p[::-1] if a in mirrored else p for p, a in zip(pad, self._spatial, strict=True))
         self.shape = (*padded, by_axis.get("C", 1))
         self.ndim = len(self.shape)
         # NumPy's own reflection, also of images smaller than their padding.

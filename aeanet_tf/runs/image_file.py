@@ -104,7 +104,7 @@ class ImageRun:
         make = ImageTarget.reopen if reopen else ImageTarget.create
         options = {"tag": tag, "dtype": dtype, "made_by": self.made_by and self.made_by.line()}
         if image_suffix(path) in NIFTI_SUFFIXES:
-            return make(path, shape, axes, like=self.path, **options)
+            return make(path, shape, axes, like=self.path, like_factor=self.options.zoom, **options)
         options["channel_names"] = self.image.channel_names
         pixel_size, unit = self._calibration(axes)
         chunks = None if plan is None else self._chunk_shape(axes, shape, plan)
@@ -114,6 +114,10 @@ class ImageRun:
     def tile_axes(self):
         """Axes and shape of the image that numbers of tiles are given for."""
         return self.image.axes, self.image.array.shape
+
+    def tiled(self, options):
+        """The options whose numbers of tiles are those of the image as the network sees it."""
+        return options
 
     def layout(self):
         """Shape and axes of the prediction, with all its channels."""

@@ -42,7 +42,7 @@ def place_outputs(output, paths, options, model, several=False):
         WriteError: the folder cannot be made or written.
     """
     output = check_path(output)
-    volumes = "Z" in model.axes and "Z" in model.axes_out
+    volumes = options.isotropic is not None or ("Z" in model.axes and "Z" in model.axes_out)
     if written_file(output):
         _check_file(output, paths, options, volumes)
         folder, names = output.parent, [(image_stem(output), output.name[len(image_stem(output)) :])]

@@ -15,6 +15,7 @@ from aeanet_tf.prediction.options import FileOptions, check_tile_count
 from aeanet_tf.progress import progress_bar
 from aeanet_tf.runs.chosen_channels import check_one_channel, check_takes_channels, open_chosen
 from aeanet_tf.runs.outputs import check_replaceable, place_outputs
+from aeanet_tf.runs.volumes import check_takes_volumes, check_volume, image_axes
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -45,6 +46,9 @@ def predict_files(
 
     Several models give the mean of their predictions, and ``<name>_disagreement``, their standard deviation. With the
     option ``channel_models`` there is one for each of the channels that ``channel`` names.
+
+    With the options ``isotropic`` and ``upsample`` results have more planes, at a part of the distance, and a pixel
+    size along Z that says so.
 
     Args:
         model: an `AEANet`, or an `Ensemble`, or a list of those of the channels; or a function that loads it, which is
@@ -85,6 +89,7 @@ def predict_files(
     model = model() if stored is None and callable(model) else model
     known = stored or StoredModel.of(model)
     check_takes_channels(options, known)
+    check_takes_volumes(options, known, _count(model, normalization))
     folder, targets = place_outputs(output, paths, options, known, _averaged(model, normalization, options))
     check_replaceable(targets, overwrite=overwrite)
     bad = _bad_images(paths, known, options, skip_bad)
@@ -115,9 +120,13 @@ def predict_files(
 
 
 def _averaged(model, normalization, options):
-    """Whether there are several models for the same; one that is not loaded yet has its normalisation beside it."""
-    each = normalization if isinstance(normalization, (list, tuple)) else getattr(model, "models", [model])
-    return len(each) > 1 and not options.channel_models
+    """Whether there are several models for the same."""
+    return _count(model, normalization) > 1 and not options.channel_models
+
+
+def _count(model, normalization):
+    """Of models; one that is not loaded yet has its normalisation beside it."""
+    return len(normalization if isinstance(normalization, (list, tuple)) else getattr(model, "models", [model]))
 
 
 def _bad_images(paths, model, options, skip_bad):
@@ -155,12 +164,15 @@ def check_image(path, model, options, *, frames=True):
             tiles than axes.
     """
     with _silent():
-        image = open_chosen(path, options, model.axes)
+        image = open_chosen(path, options, image_axes(options, model.axes))
     check_tile_count(options.n_tiles, image.axes)
     if frames and not (options.channel or options.channels):
         check_one_channel(image, model)
     if options.keeps_channels and "C" in image.axes:
         image = frame_image(image, {"C": 0})
+    if options.isotropic is not None:
+        check_volume(image, model)
+        return
     check_fits(image, model.axes, model.n_channel_in, frames)
 
 
@@ -231,7 +243,7 @@ def _predict_groups(run, groups, bad, skip, preview):
 def _say_planes(image):
     """Say so where a stack is restored by a model of images."""
     axes = image.model.config.axes
-    if "Z" in frame_axes(image.image.axes, axes):
+    if image.options.isotropic is None and "Z" in frame_axes(image.image.axes, axes):
         planes = image.image.array.shape[image.image.axes.index("Z")]
         logger.info("%s: %d planes along Z, each restored by itself: the model's axes are %s", image.path, planes, axes)
 

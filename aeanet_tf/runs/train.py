@@ -24,6 +24,7 @@ from aeanet_tf.runs.image_data import (
     load_sample,
     pairs_of_epoch,
 )
+from aeanet_tf.runs.isotropic_data import load_isotropic
 from aeanet_tf.runs.label_data import load_iseg, load_labels
 from aeanet_tf.runs.slice_data import TRIPLETS_FILE, load_slices, load_triplets, save_triplets
 from aeanet_tf.runs.split_check import warn_of_shared_images
@@ -40,6 +41,7 @@ LOADERS = {
     "sample": load_sample,
     "paired_em": load_paired_em,
     "label_free": load_label_free,
+    "isotropic": load_isotropic,
     "slices": load_slices,
     "triplets": load_triplets,
     "labels": load_labels,

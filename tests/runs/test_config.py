@@ -420,13 +420,15 @@ GIVEN = {
     "sample": {"normalization": {"kind": "range", "low": 0, "high": 255}},
     "paired_em": {"pair": "a", "prepared": "there"},
     "label_free": {"structure": "dna", "resize": [1, 0.5, 0.5]},
+    "isotropic": {"volumes": "v.tif", "factor": 4, "sigma": 1.5, "noise": 2},
     "slices": {"stack": "s.tif", "train_slices": "0-4", "validation_slices": "5-8", "triplets": {"max_shift": 8}},
     "triplets": {"train": "a", "validation": "b"},
     "labels": {"channels": ["T1", "T2"], "validation_low": "v", "validation_GT": "w"},
     "iseg": {"train_subjects": "1-2", "validation_subjects": 3},
 }
 # Fields of kinds that came later.
-LATER = {"train", "validation", "match_histograms", "series", "allow_missing", "slices", "match", "validation_images"}
+LATER = {"volumes", "factor", "sigma", "psf", "noise", "poisson"}
+LATER |= {"train", "validation", "match_histograms", "series", "allow_missing", "slices", "match", "validation_images"}
 
 
 @pytest.mark.parametrize("section", DATA_SECTIONS, ids=lambda section: section.__name__)
