@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import aeanet_tf
 from aeanet_tf.cli import (
+    calibrate,
     configs,
     download,
     evaluate,
@@ -33,6 +34,7 @@ COMMANDS = (
     predict,
     interpolate,
     evaluate,
+    calibrate,
     experiment,
     explain,
     export,
