@@ -1,5 +1,7 @@
 """``aeanet calibrate``: make the scales of a probabilistic model right on validation images."""
 
+from pathlib import Path
+
 from aeanet_tf.cli.next_steps import command_line, say_next
 
 HELP = "make the predicted errors of a probabilistic model right"
@@ -45,6 +47,6 @@ def run(args):
         calibrated = kept.factor * total.predicted
         print(f"true error {total.true:.4g}, predicted {total.predicted:.4g}, calibrated {calibrated:.4g}")
         print(f"expected calibration error {kept.error_before:.4f}, calibrated {kept.error_after:.4f}")
-        print(f"factor {kept.factor:.4g} in {model.logdir / CALIBRATION_FILE}")
+        print(f"factor {kept.factor:.4g} in {Path(folder) / CALIBRATION_FILE}")
     predict = ("aeanet", "predict", "--model", *args.model, "--input", "IMAGES", "--output", "restored", "--scale")
     say_next(command_line(*predict))

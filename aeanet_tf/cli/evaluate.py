@@ -143,6 +143,10 @@ def _check_calibration(args, protocol):
     expected = " or ".join(CALIBRATED)
     expect(protocol.name in CALIBRATED, "--calibration", f"the protocol {protocol.name}", expected)
     expect(args.calibration.suffix == ".png", "--calibration", args.calibration, "the name of a .png")
+    # As one of the images it would have no partner the next time.
+    images = {Path(place).resolve() for place in (args.prediction, args.gt, args.input) if place is not None}
+    inside = args.calibration.resolve().parent in images
+    expect(not inside, "--calibration", f"{args.calibration}, in a folder of images", "a file elsewhere")
     if args.output is not None:
         expect(args.calibration.with_suffix(".csv") != args.output, "--calibration", "the name of --output", "another")
 

@@ -256,7 +256,8 @@ def _say_next(args, written, by_channel):
     truth = next((path for path in (source.parent / "GT", source.parent / "gt") if path.is_dir()), None)
     if len(args.input) == 1 and source.is_dir() and truth is not None and truth != source:
         folder = written[0].parent
-        chart = ("--calibration", folder / "calibration.png") if args.scale else ()
+        # Beside the folder, in which it would be one more image.
+        chart = ("--calibration", folder.with_name(f"{folder.name}_calibration.png")) if args.scale else ()
         say_next(command_line("aeanet", "evaluate", "--prediction", folder, "--gt", truth, "--input", source, *chart))
     if len(args.model) == 1 and not by_channel:
         say_next(command_line("aeanet", "export", "--model", args.model[0], "--format", "fiji"))

@@ -22,14 +22,14 @@ from tests.models import EAGER, NETWORK, eager_tensorflow, write_config
 NOTHING = ()
 
 
-def write_noisy(folder, names, seed=0):
-    """Noisy images in ``low``, and the same, half as bright and without noise, in ``GT``."""
+def write_noisy(folder, names, seed=0, gain=1, offset=0):
+    """Noisy images in ``low``, and the same, by default half as bright and without noise, in ``GT``."""
     rng = np.random.default_rng(seed)
     for name in names:
         truth = np.add.outer(np.linspace(0, 200, 24), 50 * np.sin(np.arange(20)))
         low = 2 * truth + 100 + rng.normal(0, 40, truth.shape)
         write_image(folder / "low" / f"{name}.tif", low.astype("float32"), "YX")
-        write_image(folder / "GT" / f"{name}.tif", truth.astype("float32"), "YX")
+        write_image(folder / "GT" / f"{name}.tif", (gain * truth + offset).astype("float32"), "YX")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,8 @@ def home(tmp_path_factory):
     """Validation and test images, two probabilistic models, and one that is not."""
     home = tmp_path_factory.mktemp("home")
     write_noisy(home / "val", "ab")
-    write_noisy(home / "test", "xy", 1)
+    # As bright as their inputs.
+    write_noisy(home / "test", "xy", 1, 2, 100)
     network = {**NETWORK, "batch_norm": False, "output_offset": True}
     for name, seed in (("one", 1), ("two", 2)):
         config = AEANetConfig(
@@ -179,13 +180,13 @@ def test_evaluate_shows_what_the_calibration_does(place, capsys):
     for more in (("--uncalibrated",), ()):
         assert predict("--scale", "--overwrite", *more) == 0
         capsys.readouterr()
-        chart = ("--calibration", "out/calibration.png")
-        assert main(["evaluate", "--prediction", "out", "--gt", "test/GT", "--input", "test/low", *chart]) == 0
+        chart = ("--calibration", "out_calibration.png")
+        assert main(["evaluate", "--protocol", "plain", "--prediction", "out", "--gt", "test/GT", *chart]) == 0
         printed = capsys.readouterr().out
         errors.append(float(re.search(r"calibration, 960 pixels: expected calibration error (\S+)", printed)[1]))
-        assert "chart in out/calibration.png, its numbers in out/calibration.csv" in printed
+        assert "chart in out_calibration.png, its numbers in out_calibration.csv" in printed
     assert errors[1] < 0.7 * errors[0]
-    assert (place / "out/calibration.png").read_bytes()[:4] == b"\x89PNG"
+    assert (place / "out_calibration.png").read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.parametrize(
@@ -217,6 +218,10 @@ def test_evaluate_shows_what_the_calibration_does(place, capsys):
             "x_scale.tif: no such file, expected the scale of x.tif",
         ),
         (
+            ("evaluate", "--prediction", "test/low", "--gt", "test/GT", "--calibration", "test/low/c.png"),
+            "test/low/c.png, in a folder of images, expected a file elsewhere",
+        ),
+        (
             ("evaluate", "--prediction", "test/low", "--gt", "test/GT", "--calibration", "c.pdf"),
             "expected the name of a .png",
         ),
@@ -244,8 +249,8 @@ def test_a_training_is_calibrated_on_what_it_held_out(tmp_path, monkeypatch):
         assert main(["calibrate", "--model", "models/m"]) == 0
     kept = json.loads((tmp_path / "models/m/calibration.json").read_text())
     assert kept["pixels"] == 24 * 20 and kept["data"] == "1 image (validation of its training)"
-    # Input and ground truth of the one that was held out.
-    assert len(kept["images"]) == 2
+    # The input that was held out.
+    assert len(kept["images"]) == 1
     with eager_tensorflow():
         assert main(["train", "--config", "c.json", "--overwrite"]) == 0
     assert not (tmp_path / "models/m/calibration.json").exists()
