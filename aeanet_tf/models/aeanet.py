@@ -362,7 +362,7 @@ class AEANet(PublicCARE):
         if not self.config.probabilistic:
             raise ValueError("This is not a probabilistic model.")
         options = PredictionOptions(n_tiles, **options)
-        if self.calibration is not None:
+        if self.calibration is not None and not options.uncalibrated:
             say_calibration([self], options)
         results = self._predict(img, axes, normalizer, resizer, options)
         if isinstance(img, (list, tuple)):

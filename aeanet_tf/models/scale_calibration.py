@@ -102,3 +102,10 @@ def say_calibration(models, options):
             logger.info("%s: scale as the network gives it, not %s", model.name, calibration.line())
         else:
             logger.info("%s: scale %s", model.name, calibration.line())
+
+
+def say_exported_scale(model):
+    """Log what the scales of an exported network are to be multiplied by: it gives them as the network has them."""
+    if model.calibration is not None:
+        factor = model.calibration.factor
+        logger.info("the exported network gives scales that are not calibrated: multiply them by %.4g", factor)

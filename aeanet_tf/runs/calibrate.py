@@ -28,8 +28,8 @@ _AT_ONCE = 1 << 21
 def calibrate(model, input=None, gt=None, axes=None):
     """Fit the factor that makes the scales of a model right on validation images, and keep it in the model's folder.
 
-    The factor is the mean of true error over predicted scale, which is that of the largest Laplace likelihood. Images
-    are normalised, and ground truths matched, as in training, so gain and offset count as far as they did there. An
+    The factor is that of the smallest expected calibration error (`aeanet_tf.evaluation.calibration`). Images are
+    normalised, and ground truths matched, as in training, so gain and offset count as far as they did there. An
     earlier factor is replaced. Of many images a part is taken, spread over all, see `MOST_PIXELS`.
 
     Args:
@@ -54,8 +54,10 @@ def calibrate(model, input=None, gt=None, axes=None):
     else:
         images, count, texts, told = _given_images(model, input, gt, axes)
     found = Calibration()
+    # CSBDeep's own models do not know of it.
+    matched = getattr(model.config, "train_match_targets", False)
     for x, y, mean, scale in _predicted(model, images):
-        if model.config.train_match_targets:
+        if matched:
             y = match_target(x, y).apply(y)
         found.add(np.asarray(y), mean, scale)
     factor = found.factor()
@@ -119,6 +121,12 @@ def _predicted(model, images):
 
 
 def _group(model, pairs):
-    results = model.predict_probabilistic([x for x, _ in pairs], model.config.axes, None, uncalibrated=True)
+    level = logger.level
+    # Of many images the same line each time.
+    logger.setLevel(logging.WARNING)
+    try:
+        results = model.predict_probabilistic([x for x, _ in pairs], model.config.axes, None, uncalibrated=True)
+    finally:
+        logger.setLevel(level)
     for (x, y), result in zip(pairs, results, strict=True):
         yield x, y, result.mean(), result.scale()
