@@ -66,6 +66,13 @@ def add_arguments(parser):
     )
     parser.add_argument("--axes", help="axes of the files, such as ZYX (default: as each file states)")
     add_series_arguments(parser)
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="FILE.png",
+        help="of probabilistic models: draw predicted against true errors, and intervals, and write them as FILE.csv; "
+        "NAME_scale has to be beside each prediction (protocols care, plain; docs/uncertainty.md)",
+    )
     parser.add_argument("--output", type=Path, metavar="FILE.csv", help="also write the scores of each image")
 
 
@@ -88,6 +95,7 @@ def run(args):
         raise InputError(f"--background: got {args.background}, but it is for the protocol segmentation")
     if args.offset is not None and not protocol.takes_offset:
         raise InputError(f"--offset: found {args.offset:g}, but it is for the protocol plain")
+    _check_calibration(args, protocol)
     filters = _filters(args, protocol)
     if protocol.name == "segmentation":
         rows, confusion = _segmentation(args)
@@ -127,8 +135,44 @@ def run(args):
             path = args.output.with_name(f"{args.output.stem}_confusion{args.output.suffix}")
             confusion.write(path)
             print(f"confusion matrix in {path}")
+    if args.calibration is not None:
+        _calibration(args, protocol)
     model = [args.baselines] if args.baselines else ["MODEL"]
     say_next(command_line("aeanet", "export", "--model", *model, "--format", "fiji"))
+
+
+def _check_calibration(args, protocol):
+    """Refuse a calibration that cannot be made before images are scored."""
+    from aeanet_tf.errors import expect
+    from aeanet_tf.evaluation.folders import CALIBRATED
+
+    if args.calibration is None:
+        return
+    expected = " or ".join(CALIBRATED)
+    expect(protocol.name in CALIBRATED, "--calibration", f"the protocol {protocol.name}", expected)
+    expect(args.calibration.suffix == ".png", "--calibration", args.calibration, "the name of a .png")
+    # As one of the images it would have no partner the next time.
+    images = {Path(place).resolve() for place in (args.prediction, args.gt, args.input) if place is not None}
+    inside = args.calibration.resolve().parent in images
+    expect(not inside, "--calibration", f"{args.calibration}, in a folder of images", "a file elsewhere")
+    if args.output is not None:
+        expect(args.calibration.with_suffix(".csv") != args.output, "--calibration", "the name of --output", "another")
+
+
+def _calibration(args, protocol):
+    """Print, draw and write how predicted errors compare with true ones."""
+    from aeanet_tf.evaluation.calibration_chart import calibration_chart
+    from aeanet_tf.evaluation.figures import save_figure
+    from aeanet_tf.evaluation.folders import CALIBRATED, calibration_of_folders
+
+    unit = CALIBRATED[protocol.name]
+    found = calibration_of_folders(args.prediction, args.gt, protocol, args.axes, **_chosen(args))
+    total, table = found.total(), args.calibration.with_suffix(".csv")
+    print(f"\ncalibration, {found.pixels} pixels: expected calibration error {found.expected_error():.4f}")
+    print(f"predicted error {total.predicted:.4g}, true error {total.true:.4g} ({unit})")
+    save_figure(calibration_chart({"predictions": found}, unit), args.calibration)
+    found.write(table)
+    print(f"chart in {args.calibration}, its numbers in {table}")
 
 
 def _filters(args, protocol):

@@ -46,6 +46,7 @@ def run(args):
     """Export; see the modules of `aeanet_tf.interop`."""
     from aeanet_tf.io.read import read_image
     from aeanet_tf.models.folder import load_model
+    from aeanet_tf.models.scale_calibration import say_exported_scale
     from aeanet_tf.models.stored import stored_model
 
     _check_options(args)
@@ -59,6 +60,7 @@ def run(args):
     path = Path(args.output) if args.output else stored.folder / name.format(name=folder.name)
     _check_output(path, args.format)
     model = load_model(args.model)
+    say_exported_scale(model)
     module, function = function.split(".")
     options = _package(model, image, args) if args.format == "bioimageio" else {}
     if args.target is not None:

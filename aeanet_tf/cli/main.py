@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 import aeanet_tf
 from aeanet_tf.cli import (
+    calibrate,
     configs,
     download,
     evaluate,
@@ -35,6 +36,7 @@ COMMANDS = (
     project,
     interpolate,
     evaluate,
+    calibrate,
     experiment,
     explain,
     export,

@@ -109,6 +109,21 @@ def _add_results(parser):
     )
     group.add_argument("--scale", action="store_true", help="also write the scale of a probabilistic model")
     group.add_argument(
+        "--interval",
+        type=float,
+        metavar="P",
+        help="also write the limits between which the truth lies with this probability, such as 0.95, as NAME_lower "
+        "and NAME_upper (probabilistic models; docs/uncertainty.md)",
+    )
+    group.add_argument(
+        "--divergence",
+        action="store_true",
+        help="also write how far the distributions of several probabilistic models are apart, 0 to 1",
+    )
+    group.add_argument(
+        "--uncalibrated", action="store_true", help="take scales as the network gives them, not as calibrated"
+    )
+    group.add_argument(
         "--preview",
         action="store_true",
         help="also draw input and prediction side by side, NAME_preview.png beside each prediction",
@@ -261,7 +276,9 @@ def _say_next(args, written, by_channel):
     truth = next((path for path in (source.parent / "GT", source.parent / "gt") if path.is_dir()), None)
     if len(args.input) == 1 and source.is_dir() and truth is not None and truth != source:
         folder = written[0].parent
-        say_next(command_line("aeanet", "evaluate", "--prediction", folder, "--gt", truth, "--input", source))
+        # Beside the folder, in which it would be one more image.
+        chart = ("--calibration", folder.with_name(f"{folder.name}_calibration.png")) if args.scale else ()
+        say_next(command_line("aeanet", "evaluate", "--prediction", folder, "--gt", truth, "--input", source, *chart))
     if len(args.model) == 1 and not by_channel:
         say_next(command_line("aeanet", "export", "--model", args.model[0], "--format", "fiji"))
 

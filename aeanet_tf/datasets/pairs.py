@@ -56,6 +56,7 @@ def pair_folders(
     allow_missing: bool = False,
     slices: bool = False,
     match: str = "name",
+    beside: Sequence[str] = (),
 ) -> list[tuple[Path | ImagePath, Path | ImagePath]]:
     """Match the images of two folders by file name; the extensions may differ.
 
@@ -72,6 +73,8 @@ def pair_folders(
             have its name and their number (`image_stem`).
         slices: whether images are folders of slices, matched by the folders' names.
         match: ``"name"``; or ``"order"``, the first with the first, in the order of the numbers in the names.
+        beside: ends of names of inputs that are left out where the name without the end is there, too: of results such
+            as ``a_scale`` beside ``a``.
 
     Returns:
         (low, GT) for each name, sorted by the inputs' names.
@@ -84,6 +87,7 @@ def pair_folders(
     chosen = (series, allow_missing)
     images = find_channel_images(low, channels, *chosen) if channels else find_series(low, *chosen, slices)
     targets = find_series(gt, *chosen, slices)
+    images = _without(images, beside)
     if match == "order":
         return _in_order(low, gt, images, targets)
     pairs = unique_match(*([image_stem(path) for path in side] for side in (images, targets)))
@@ -92,6 +96,13 @@ def pair_folders(
     if pairs is None:
         pairs = _by_parts_of_names(low, gt, images, targets)
     return [(images[i], targets[j]) for i, j in pairs]
+
+
+def _without(images: Sequence, ends: Sequence[str]) -> list:
+    """Images less those that are called as another one and one of these ends."""
+    stems = {image_stem(path) for path in images}
+    others = {f"{stem}{end}" for stem in stems for end in ends}
+    return [path for path in images if image_stem(path) not in others]
 
 
 def _in_order(low: str | Path, gt: str | Path, images: Sequence, targets: Sequence) -> list[tuple]:

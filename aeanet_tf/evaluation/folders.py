@@ -1,7 +1,7 @@
 """Scoring a folder of predictions, images or labels, against a folder of ground truths."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -13,8 +13,9 @@ from aeanet_tf.datasets.pairs import pair_folders
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation import metrics
 from aeanet_tf.evaluation.baselines import Filter, choose_filters, read_filters
+from aeanet_tf.evaluation.calibration import Calibration
 from aeanet_tf.evaluation.patch_library import LibraryMeans, choose_library
-from aeanet_tf.evaluation.protocols import Protocol, care_psnr
+from aeanet_tf.evaluation.protocols import Protocol, align_care_scaled, care_psnr
 from aeanet_tf.evaluation.segmentation_metrics import (
     MAX_CLASSES,
     class_counts,
@@ -24,7 +25,7 @@ from aeanet_tf.evaluation.segmentation_metrics import (
     shared_classes,
 )
 from aeanet_tf.evaluation.tables import Row, markdown, write_lines
-from aeanet_tf.io.image import Image, image_stem
+from aeanet_tf.io.image import RESULT_ENDS, SCALE, Image, image_stem
 from aeanet_tf.io.image_path import ImagePath
 from aeanet_tf.io.read import read_image
 
@@ -74,6 +75,60 @@ def score_folders(
         Row(name, scores.pop("prediction"), scores.pop("input", None), others=scores)
         for name, scores in compared.items()
     ]
+
+
+# Protocol -> what unit errors have.
+CALIBRATED = {"care": "the ground truth has the range 0 to 1", "plain": "as the images"}
+
+
+def calibration_of_folders(
+    prediction: str | Path,
+    gt: str | Path,
+    protocol: Protocol,
+    axes: str | None = None,
+    series: int | str | None = None,
+    allow_missing: bool = False,
+) -> Calibration:
+    """Compare the scale beside every prediction, ``<name>_scale``, with its error against the ground truth.
+
+    With the protocol care each prediction is fitted to its ground truth in gain and offset, and its scale is multiplied
+    by the gain; with plain both are taken as they are.
+
+    Args:
+        prediction, gt, axes, series, allow_missing: as `score_folders` takes them.
+        protocol: one of `CALIBRATED`.
+
+    Raises:
+        InputError: as `score_folders`; another protocol, a prediction without scale, or a scale that is not above 0.
+    """
+    if protocol.name not in CALIBRATED:
+        raise InputError(f"--calibration: found the protocol {protocol.name}, expected {' or '.join(CALIBRATED)}")
+    calibration = Calibration()
+    for path, gt_path in _pairs(series, allow_missing)(prediction, gt, beside=RESULT_ENDS):
+        truth = read_image(gt_path, axes)
+        images = [_read_like(truth, one, axes) for one in (path, _scale_of(path))]
+        for place, index in _single_images(truth):
+            parts = truth.array[index], *(image[index] for image in images)
+            try:
+                calibration.add(*(_aligned(*parts) if protocol.name == "care" else parts))
+            except InputError as error:
+                raise InputError(f"{path}{place} against {truth.path}: {error}") from error
+    return calibration
+
+
+def _aligned(gt, mean, scale):
+    gt, mean, gain = align_care_scaled(gt, mean)
+    return gt, mean, scale * abs(gain)
+
+
+def _scale_of(path: Path | ImagePath) -> ImagePath:
+    """The file of the scale beside a prediction."""
+    image = ImagePath.of(path)
+    stem = image_stem(image.path)
+    beside = image.path.with_name(f"{stem}{SCALE}{image.path.name[len(stem) :]}")
+    if not beside.exists():
+        raise InputError(f"{beside}: no such file, expected the scale of {image.path.name} (aeanet predict --scale)")
+    return replace(image, path=beside)
 
 
 def choose_for_folders(
@@ -189,7 +244,7 @@ def _compare_folders(
         raise InputError("filters: found no input, expected the images to filter")
     inputs = {} if input is None else {image_stem(truth): path for path, truth in pairs(input, gt)}
     results: dict[str, dict[str, T]] = {}
-    for prediction_path, gt_path in pairs(prediction, gt):
+    for prediction_path, gt_path in pairs(prediction, gt, beside=RESULT_ENDS):
         truth = read_image(gt_path, axes)
         compared: list[tuple[Path | ImagePath, dict[str, Filter | None]]] = [(prediction_path, {"prediction": None})]
         if input is not None:

@@ -84,6 +84,12 @@ def align_care(gt: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarra
     Raises:
         InputError: the two percentiles of the ground truth are equal.
     """
+    gt, image, _ = align_care_scaled(gt, image)
+    return gt, image
+
+
+def align_care_scaled(gt: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """As `align_care`, and what ``image`` was multiplied by, as its uncertainty is to be."""
     low, high = np.percentile(gt, (0.1, 99.9)).astype(np.float32)
     if not high > low:
         raise InputError("ground truth: percentiles 0.1 and 99.9 are equal, expected an image with contrast")
@@ -92,7 +98,7 @@ def align_care(gt: np.ndarray, image: np.ndarray) -> tuple[np.ndarray, np.ndarra
     image = image.astype(np.float64) - image.mean(dtype=np.float64)
     variance = np.mean(image**2)
     scale = np.sum(gt * image) / (gt.size - 1) / variance if variance > 0 else 0.0
-    return gt.astype(np.float32), (scale * image).astype(np.float32)
+    return gt.astype(np.float32), (scale * image).astype(np.float32), float(scale)
 
 
 def care_psnr(gt: np.ndarray, image: np.ndarray) -> float:

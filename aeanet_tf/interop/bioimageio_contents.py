@@ -248,8 +248,9 @@ def example_image(model, normalization, image=None):
 def example_output(model, normalization, image):
     """What prediction makes of ``image``: ``(*spatial, channels)``, scales of a probabilistic model behind the means.
 
-    Percentiles are not mapped back, because the description of a package cannot. A segmentation model gives the
-    probabilities of the classes, of the image in one piece.
+    The scales are those of the network, without the factor of `aeanet calibrate`. Percentiles are not mapped back,
+    because the description of a package cannot. A segmentation model gives the probabilities of the classes, of the
+    image in one piece.
     """
     normalizer, axes = make_normalizer(normalization), model.config.axes
     if model.segments:
@@ -258,7 +259,7 @@ def example_output(model, normalization, image):
         normalizer = type(normalizer)(normalization.low, normalization.high, do_after=False)
     if not model.config.probabilistic:
         return model.predict(image, axes, normalizer).astype("float32")
-    result = model.predict_probabilistic(image, axes, normalizer)
+    result = model.predict_probabilistic(image, axes, normalizer, uncalibrated=True)
     return np.concatenate([result.mean(), result.scale()], axis=-1).astype("float32")
 
 

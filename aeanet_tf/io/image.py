@@ -23,6 +23,9 @@ NIFTI_SUFFIXES = (".nii", ".nii.gz", ".hdr")
 ZARR_SUFFIX = ".zarr"
 PREVIEW = "_preview.png"
 """What the name of the picture of an image ends in, beside the image's own name; it is no image to work on."""
+SCALE = "_scale"
+RESULT_ENDS = (SCALE, "_probabilities", "_disagreement", "_divergence", "_lower", "_upper")
+"""What the names of results end in that are written beside a prediction, behind the prediction's own name."""
 
 
 @dataclass

@@ -20,6 +20,7 @@ from aeanet_tf.models.network_size import LOADED, check_size
 from aeanet_tf.models.own_network import check_builder, checked_build, kept_network
 from aeanet_tf.models.percentiles import SafePercentileNormalizer
 from aeanet_tf.models.predict_arrays import possible_tiles, predict_images
+from aeanet_tf.models.scale_calibration import say_calibration
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.models.training_run import run_training
 from aeanet_tf.networks import build_network
@@ -334,17 +335,21 @@ class AEANet(PublicCARE):
         """Restore an image as a distribution for each pixel: CSBDeep's ``ProbabilisticPrediction``; see `predict`.
 
         With an ``ensemble`` the distribution has the mean and the variance of the mixture of all predictions, see
-        `EnsembleStatistics`.
+        `EnsembleStatistics`. The scale is multiplied by the factor that `aeanet calibrate` has found, where it was run
+        for the model; ``uncalibrated=True`` leaves it as the network gives it (docs/uncertainty.md).
 
         Args:
-            img, axes, normalizer, resizer, n_tiles, options: those of `predict`.
+            img, axes, normalizer, resizer, n_tiles, options: those of `predict`, and ``uncalibrated``.
 
         Raises:
             ValueError: the model is not probabilistic.
         """
         if not self.config.probabilistic:
             raise ValueError("This is not a probabilistic model.")
-        results = self._predict(img, axes, normalizer, resizer, PredictionOptions(n_tiles, **options))
+        options = PredictionOptions(n_tiles, **options)
+        if self.calibration is not None and not options.uncalibrated:
+            say_calibration([self], options)
+        results = self._predict(img, axes, normalizer, resizer, options)
         if isinstance(img, (list, tuple)):
             return [ProbabilisticPrediction(*result) for result in results]
         return ProbabilisticPrediction(*results)

@@ -15,6 +15,7 @@ from csbdeep.utils import axes_check_and_normalize
 from aeanet_tf.errors import InputError, one_line, short
 from aeanet_tf.files import read_json, replacing, write_text
 from aeanet_tf.models.folder import is_care, weight_files
+from aeanet_tf.models.scale_calibration import calibration_of
 from aeanet_tf.models.weights_file import load_weights
 
 
@@ -26,10 +27,10 @@ class PublicCARE(CARE):
         of_csbdeep: whether the network is one of CSBDeep's.
 
     Attributes: those of CARE; ``axes_out``, the axes of the network's output: all of ``config.axes`` but one that is
-        projected.
+        projected; ``calibration``, the `ScaleCalibration` of a probabilistic model, ``None`` where its folder has none.
     """
 
-    config_class = None
+    config_class = calibration = None
     of_csbdeep = False
     # Normaliser and resizer, in place of None those that do nothing; with a warning where nothing is mapped back.
     checked_normalizer = CARE._check_normalizer_resizer
@@ -64,6 +65,7 @@ class PublicCARE(CARE):
                     f"{self.logdir / name}: {variable.path}: found NaN or infinite weights, expected finite ones; the "
                     "training diverged, or the file is damaged"
                 )
+        self.calibration = calibration_of(self)
 
     def write_weights(self, path):
         """Write the weights of the network to a file in CSBDeep's format; in Keras's where the name ends in

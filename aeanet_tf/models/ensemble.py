@@ -13,6 +13,7 @@ from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.predict_arrays import kept_axes, predict_images
 from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.prediction.ensemble_statistics import EnsembleStatistics, Results
+from aeanet_tf.prediction.mixtures import LaplaceMixture
 from aeanet_tf.prediction.options import PredictionOptions
 from aeanet_tf.prediction.orientations import orientations
 
@@ -136,12 +137,37 @@ class Ensemble:
         results = self._predict(img, axes, normalizer, resizer, options, scale=True)
         return _each(lambda result: ProbabilisticPrediction(result.mean, result.scale), results)
 
+    def predict_mixture(self, img, axes, normalizer="own", resizer=PadAndCropResizer(), **options):  # noqa: B008
+        """The mixture itself of the distributions that the models predict, for intervals and CARE's disagreement.
+
+        With an ``ensemble`` of orientations the distribution of a model is the Laplace distribution with the mean and
+        the variance of all of them. Two arrays of the size of the prediction are kept for each model. Arguments and
+        errors are those of `predict`.
+
+        Returns:
+            `LaplaceMixture`, with ``mean()``, ``scale()``, ``std()``, ``interval(0.95)``, ``disagreement()`` and the
+            other methods of CSBDeep's ``ProbabilisticPrediction``; a list for a list.
+
+        Raises:
+            ValueError: the models are not probabilistic.
+        """
+        if not self.models[0].config.probabilistic:
+            raise ValueError("These are no probabilistic models.")
+        each = self._each(normalizer, resizer, options)
+        pairs = zip(self.models, each, strict=True)
+        members = [predict_ensemble([model], img, axes, [own], scale=True) for model, own in pairs]
+        if isinstance(img, (list, tuple)):
+            return [_mixture(results) for results in zip(*members, strict=True)]
+        return _mixture(members)
+
     def _predict(self, img, axes, normalizer, resizer, options, scale=False, disagreement=False):
         """`Results` of an image, or a list of them."""
-        options = PredictionOptions(**options)
-        normalizers = self._normalizers(normalizer)
-        each = [(own, resizer, model.decided(options)) for model, own in zip(self.models, normalizers, strict=True)]
-        return predict_ensemble(self.models, img, axes, each, scale, disagreement)
+        return predict_ensemble(self.models, img, axes, self._each(normalizer, resizer, options), scale, disagreement)
+
+    def _each(self, normalizer, resizer, options):
+        """For each model the normaliser, the resizer and the `PredictionOptions`."""
+        options, normalizers = PredictionOptions(**options), self._normalizers(normalizer)
+        return [(own, resizer, model.decided(options)) for model, own in zip(self.models, normalizers, strict=True)]
 
     def _normalizers(self, normalizer):
         if isinstance(normalizer, (list, tuple)):
@@ -200,6 +226,11 @@ def _facts(model):
         **{name: getattr(config, name, None) for name in names},
         "axes of the prediction": model.axes_out,
     }
+
+
+def _mixture(results):
+    """The `LaplaceMixture` of the `Results` of several models."""
+    return LaplaceMixture(np.stack([one.mean for one in results]), np.stack([one.scale for one in results]))
 
 
 def _each(function, results):

@@ -20,6 +20,7 @@ from aeanet_tf.models.given_images import check_predicted, given_axes, given_ima
 from aeanet_tf.models.normalizers import normalized
 from aeanet_tf.models.percentiles import SafePercentileNormalizer
 from aeanet_tf.models.raw_values import warn_of_raw_input
+from aeanet_tf.models.scale_calibration import scale_factor
 from aeanet_tf.prediction.job import Frame, Job, cut_evenly
 from aeanet_tf.prediction.kept import Features
 from aeanet_tf.prediction.machine import RESERVE
@@ -75,7 +76,7 @@ def _tiles_of_frames(n_tiles, letters, along):
 
 
 def predict_arrays(model, images, axes, normalizer, resizer, options, names):
-    """Mean and scale (``None`` for models without) of images, as CSBDeep's models return them.
+    """Mean and scale (``None`` for models without) of images, as CSBDeep's models return them; the scale calibrated.
 
     Normalisation and padding are those of CSBDeep, over each whole image. If memory runs out, the tiles are halved
     along their longest axis and prediction begins anew.
@@ -107,7 +108,9 @@ def predict_arrays(model, images, axes, normalizer, resizer, options, names):
     if isinstance(options.tiling, Patches):
         return [_predict_in_patches(image, options) for image in prepared]
     groups = [list(prepared)] if options.context == "group" else _alike(prepared)
-    return [result for group in groups for result in _predict_group(model, group, options)]
+    results = [result for group in groups for result in _predict_group(model, group, options)]
+    factor = scale_factor(model, options)
+    return results if factor == 1 else [[mean, scale * scale.dtype.type(factor)] for mean, scale in results]
 
 
 def _alike(images, most=None):

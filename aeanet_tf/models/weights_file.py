@@ -1,6 +1,9 @@
 """Files of weights, where they become those of a network: the border that damaged and foreign files stop at."""
 
+import hashlib
 from pathlib import Path
+
+import numpy as np
 
 from aeanet_tf.errors import InputError, expect, one_line
 
@@ -102,3 +105,11 @@ def _check_claims(file, room):
             expect(plain and not found.external, inner, "something else", "an array of numbers")
             room -= found.nbytes
             expect(room >= 0, inner, f"an array of {found.nbytes} bytes", "no more than the network has")
+
+
+def network_digest(model):
+    """A digest of the network and the weights of an `AEANet`."""
+    digest = hashlib.sha256(model.spec.model_dump_json().encode())
+    for weights in model.keras_model.get_weights():
+        digest.update(np.ascontiguousarray(weights))
+    return digest.hexdigest()

@@ -12,11 +12,21 @@ class Results(NamedTuple):
         mean: of all members.
         scale: of the Laplace distribution that has the variance of the members' mixture; ``None`` where not asked for.
         disagreement: the standard deviation of the models' predictions; ``None`` where not asked for.
+        divergence: how far the distributions of the models are apart, 0 to 1; ``None`` where not asked for.
+        lower, upper: limits of the credible interval; ``None`` where not asked for.
     """
 
     mean: Any
     scale: Any = None
     disagreement: Any = None
+    divergence: Any = None
+    lower: Any = None
+    upper: Any = None
+
+    @property
+    def wanted(self):
+        """Those that were asked for, in their order."""
+        return [part for part in self if part is not None]
 
 
 class EnsembleStatistics:
@@ -27,7 +37,7 @@ class EnsembleStatistics:
     The **scale** of a probabilistic ensemble is that of one Laplace distribution with the mean and the variance of the
     mixture of all members. A Laplace distribution of mean m and scale b has the variance 2 b^2, so
     ``scale^2 = (mean(2 b_i^2 + m_i^2) - mean(m_i)^2) / 2``. This is our choice: CARE keeps the mixture itself, which
-    cannot be written as one image.
+    cannot be written as one image (`aeanet_tf.prediction.mixtures.LaplaceMixture`).
 
     The **disagreement** is the standard deviation (that of the population, as NumPy's) over the models, each with the
     mean of its orientations.

@@ -61,6 +61,8 @@ class PredictionOptions:
         precision: ``"float32"`` or ``"bfloat16"``.
         ensemble: ``"flips"``, ``"flips-z"`` or ``None``.
         patch_size, step: of patches; see `SegmentationAEANet.predict`.
+        uncalibrated: whether the scale of a probabilistic model is left as the network gives it, although it was
+            calibrated.
 
     Raises:
         InputError: values that are unknown, or do not go together.
@@ -74,6 +76,7 @@ class PredictionOptions:
     ensemble: str | None = None
     patch_size: tuple[int, ...] | None = None
     step: int | tuple[int, ...] | None = None
+    uncalibrated: bool = False
 
     def __post_init__(self):
         patches = self.tiling == "patches" or isinstance(self.tiling, Patches)
@@ -119,6 +122,10 @@ class FileOptions(PredictionOptions):
         upsample: the same, of volumes that are interpolated along Z and then restored by a model of volumes.
         dtype: of the predictions: "float32", or "uint8" or "uint16", rounded and clipped. Labels, scales, probabilities
             and disagreements have their own.
+        interval: also write the limits of the credible interval of this confidence, such as 0.95, of a probabilistic
+            model or ensemble, as ``<name>_lower`` and ``<name>_upper``.
+        divergence: also write how far the distributions of several probabilistic models are apart, 0 to 1, as
+            ``<name>_divergence``; see `aeanet_tf.prediction.mixtures.LaplaceMixture.disagreement`.
     """
 
     axes: str | None = None
@@ -135,6 +142,8 @@ class FileOptions(PredictionOptions):
     dtype: str = "float32"
     isotropic: float | None = None
     upsample: float | None = None
+    interval: float | None = None
+    divergence: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -148,6 +157,12 @@ class FileOptions(PredictionOptions):
             raise InputError("--channel: the models for the channels are given without these")
         if self.channel_models and self.ensemble:
             raise InputError("--ensemble: given with a model for each channel, expected one of both")
+        if self.interval is not None and not 0 < self.interval < 1:
+            raise InputError(
+                f"--interval: found {self.interval:g}, expected a confidence between 0 and 1, such as 0.95"
+            )
+        if self.channel_models and (self.interval or self.divergence):
+            raise InputError("--interval, --divergence: given with a model for each channel, expected one of both")
         if self.channel_models and "C" in self.normalize_over:
             raise InputError("--normalize-over: C with a model for each channel, expected T or Z")
         if self.channel_models and self.context == "group":
@@ -185,6 +200,11 @@ class FileOptions(PredictionOptions):
     def keeps_channels(self):
         """Whether channels that are restored each by itself stay together in a result with an axis C."""
         return self.channel is not None and (len(self.channel) > 1 or self.channel == ALL_CHANNELS)
+
+    @property
+    def wants_scale(self):
+        """Whether anything is written that the scale of a probabilistic model is needed for."""
+        return self.scale or self.interval is not None or self.divergence
 
 
 def _chosen(channel):
@@ -226,6 +246,8 @@ def check_parts(options, probabilistic, segments):
     """
     if options.scale and not probabilistic:
         raise InputError("--scale: the model is not probabilistic, it predicts no scale")
+    if options.wants_scale and not probabilistic:
+        raise InputError("--interval, --divergence: the model is not probabilistic, it predicts no scale")
     if options.keeps_channels and segments:
         raise InputError("--channel: several channels for a model that segments, expected one")
     if options.probabilities and not segments:

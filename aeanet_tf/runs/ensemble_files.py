@@ -9,6 +9,7 @@ itself to the other, each position once, so to write a tile again gives the same
 with the tiles that are not in the journal, whatever part of them had reached the disk; in one set, added in place, some
 pieces would count twice. A set has one number a pixel for the mean, one more for the scale, and one or two for the
 disagreement, however many members there are; a file for each member would take disk space in proportion to them.
+Where intervals or the divergence of probabilistic models are wanted, that is what it takes: sums for each model.
 After the last member the results are written from the sums, piece by piece.
 """
 
@@ -24,8 +25,10 @@ from aeanet_tf.io.image import ZARR_SUFFIX, image_suffix
 from aeanet_tf.io.labels import to_labels
 from aeanet_tf.io.ome_zarr import default_chunks
 from aeanet_tf.io.statistics import read_pieces
-from aeanet_tf.prediction.ensemble_statistics import EnsembleStatistics
+from aeanet_tf.models.scale_calibration import scale_factor
+from aeanet_tf.prediction.ensemble_statistics import EnsembleStatistics, Results
 from aeanet_tf.prediction.kept import Features
+from aeanet_tf.prediction.mixtures import LaplaceMixture
 from aeanet_tf.prediction.orientations import FlippedArray
 from aeanet_tf.progress import progress_bar
 from aeanet_tf.runs.frames import MemberTarget
@@ -41,14 +44,13 @@ class EnsembleRun:
         runs: for each model what predicts by it alone: ``run.predict(key, images)`` with `MemberImage`s, ``run.model``,
             ``run.state``, ``run.options`` and ``run.open(path)``.
         turns: list of `Orientation`.
-        scale: whether the scale of a probabilistic model is wanted.
-        disagreement: whether the disagreement of the models is wanted.
+        options: `FileOptions`: of them those that say what is wanted beside the mean.
     """
 
-    def __init__(self, runs, turns, scale, disagreement):
-        self.state = runs[0].state
+    def __init__(self, runs, turns, options):
+        self.state, self.options, self.models = runs[0].state, options, len(runs)
         self.members = [(run, turn) for run in runs for turn in turns]
-        self.statistics = EnsembleStatistics(len(runs), len(turns), scale, disagreement)
+        self.statistics = EnsembleStatistics(len(runs), len(turns), options.scale, len(runs) > 1)
 
     @property
     def segments(self):
@@ -62,7 +64,10 @@ class EnsembleRun:
 
     def store(self, folder, name, image):
         """Where the sums of an image are kept."""
-        return StoredStatistics(folder, name, image.layout()[0], self.statistics)
+        shape = image.layout()[0]
+        if self.options.interval is not None or self.options.divergence:
+            return StoredMixture(folder, name, shape, self.models, self.statistics.turns, self.options)
+        return StoredStatistics(folder, name, shape, self.statistics)
 
     def member_image(self, run, image, store, turn, index):
         """An image as a member predicts it."""
@@ -112,6 +117,11 @@ class StoredStatistics:
     def __init__(self, folder, name, shape, statistics):
         self.files, self.name, self.shape, self.statistics = Features(folder), name, tuple(shape), statistics
 
+    @property
+    def numbers(self):
+        """How many numbers a set of the files has for each of the prediction."""
+        return len(self.statistics.fields)
+
     def create(self, member):
         """Make the files that a member writes to, where they are not there.
 
@@ -149,6 +159,54 @@ class StoredStatistics:
         return [f"{self.name}-{field}-{member % 2}" for field in self.statistics.fields]
 
 
+class StoredMixture:
+    """What the models of a probabilistic ensemble predict for one image, each by itself, in flat files. Can be pickled.
+
+    Args:
+        folder, name, shape: see `StoredStatistics`.
+        models: number of models.
+        turns: number of orientations of each.
+        options: `FileOptions`.
+    """
+
+    def __init__(self, folder, name, shape, models, turns, options):
+        self.shape, self.turns, self.options = tuple(shape), turns, options
+        own = EnsembleStatistics(1, turns, scale=True)
+        self.stores = [StoredStatistics(folder, f"{name}-model{i}", shape, own) for i in range(models)]
+
+    @property
+    def numbers(self):
+        """As `StoredStatistics` has it."""
+        return sum(store.numbers for store in self.stores)
+
+    def create(self, member):
+        """Make the files that a member writes to; see `StoredStatistics.create`."""
+        model, turn = divmod(member, self.turns)
+        self.stores[model].create(turn)
+
+    def has(self, member):
+        """Whether the files that a member writes to are there, and those of the models before."""
+        model, turn = divmod(member, self.turns)
+        return all(store.has(self.turns - 1) for store in self.stores[:model]) and self.stores[model].has(turn)
+
+    def add(self, member, slices, mean, scale):
+        """Add what a member predicts for a piece to the sums of its model; see `StoredStatistics.add`."""
+        model, turn = divmod(member, self.turns)
+        self.stores[model].add(turn, slices, mean, scale)
+
+    def results(self, slices):
+        """`Results` of all members for a piece."""
+        parts, options = [store.results(slices) for store in self.stores], self.options
+        mixture = LaplaceMixture([part.mean for part in parts], [part.scale for part in parts])
+        return Results(
+            mixture.mean(),
+            mixture.scale() if options.scale else None,
+            mixture.means.std(0) if len(parts) > 1 else None,
+            mixture.disagreement() if options.divergence else None,
+            *([] if options.interval is None else mixture.interval(options.interval)),
+        )
+
+
 class EnsembleImage(ImageRun):
     """An image file that an ensemble predicts, and the files of its results; see `ImageRun`."""
 
@@ -173,9 +231,9 @@ class EnsembleImage(ImageRun):
         chunks = default_chunks(shape, axes) if image_suffix(self.targets[0]) == ZARR_SUFFIX else (1,) * len(shape)
         # All classes together, for the likeliest.
         chunks = [n if a == "C" else chunk for n, a, chunk in zip(shape, axes, chunks, strict=True)]
-        for slices in read_pieces(shape, chunks, 16 * len(store.statistics.fields)):
+        for slices in read_pieces(shape, chunks, 16 * store.numbers):
             results = store.results(slices)
-            values = [results.mean, *(part for part in (results.scale, results.disagreement) if part is not None)]
+            values = results.wanted
             if self.segments:
                 self._write_labels(slices, axes, results.mean)
                 # The mean is written where there is a file for it between the labels and the disagreement.
@@ -195,7 +253,7 @@ class MemberImage(ImageRun):
     Args:
         model: the member's.
         whole: the `EnsembleImage`.
-        store: the `StoredStatistics` of the image.
+        store: the `StoredStatistics` or the `StoredMixture` of the image.
         turn: the member's `Orientation`.
         member: its index.
         image: the `Image` that it sees before it is turned; that of ``whole`` by default.
@@ -224,9 +282,10 @@ class MemberImage(ImageRun):
     def frame_target(self, index):
         """What takes the network's output for one frame."""
         add, probabilistic = partial(self.store.add, self.member), self.model.config.probabilistic
-        return MemberTarget(self.sources[index], self.model.axes_out, self.turn, add, probabilistic, self.segments)
+        factor, source = scale_factor(self.model, self.options), self.sources[index]
+        return MemberTarget(source, self.model.axes_out, self.turn, add, probabilistic, self.segments, factor)
 
     def bytes_to_write(self):
         """Of both sets of sums, and of the results."""
-        numbers = 2 * len(self.store.statistics.fields) * int(np.prod(self.store.shape))
+        numbers = 2 * self.store.numbers * int(np.prod(self.store.shape))
         return 4 * numbers + self.whole.bytes_to_write()

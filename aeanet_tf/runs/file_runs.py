@@ -14,6 +14,8 @@ from aeanet_tf.io.channels import channel_paths
 from aeanet_tf.models.ensemble import check_units, model_orientations
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.predict_arrays import follow, given_tiles, patch_averages, plan_images, run_until_it_fits
+from aeanet_tf.models.scale_calibration import say_calibration, scale_factor
+from aeanet_tf.models.weights_file import network_digest
 from aeanet_tf.prediction.cluster import Cluster, worker_memory
 from aeanet_tf.prediction.job import Job
 from aeanet_tf.prediction.kept import Features, Journal
@@ -23,12 +25,13 @@ from aeanet_tf.prediction.patch_average import averaging_bytes
 from aeanet_tf.prediction.plan import Budget
 from aeanet_tf.prediction.sweeps import run_job
 from aeanet_tf.progress import progress_bar
+from aeanet_tf.runs.calibration_images import warn_of_calibration_images
 from aeanet_tf.runs.channel_models import ChannelsRun, check_channel_models
 from aeanet_tf.runs.chosen_channels import open_chosen
 from aeanet_tf.runs.ensemble_files import EnsembleRun
 from aeanet_tf.runs.image_file import ImageRun, discarding
 from aeanet_tf.runs.isotropic_files import IsotropicRun
-from aeanet_tf.runs.unfinished import RunState, file_facts, maker_of, network_digest
+from aeanet_tf.runs.unfinished import RunState, file_facts, maker_of
 from aeanet_tf.runs.volumes import image_axes, opened
 
 logger = logging.getLogger("aeanet_tf")
@@ -55,6 +58,9 @@ def prepare_run(models, normalization, options, client, output, paths):
         check_channel_models(models, options)
     else:
         check_units(models, sections)
+    if options.wants_scale:
+        say_calibration(models, options)
+        warn_of_calibration_images(models, options, paths)
     turns = model_orientations(models, options.ensemble)
     state = RunState(output, _facts(models, sections, each, paths), maker_of(models))
     runs = [ModelRun(*own, client, state) for own in zip(models, sections, each, strict=True)]
@@ -64,7 +70,7 @@ def prepare_run(models, normalization, options, client, output, paths):
     if members == 1:
         return runs[0] if options.isotropic is None else IsotropicRun(runs[0])
     logger.info("an ensemble of %d (models: %d, orientations: %d)", members, len(runs), len(turns))
-    return EnsembleRun(runs, turns, options.scale, len(runs) > 1)
+    return EnsembleRun(runs, turns, options)
 
 
 def _for_each(models, normalization):
@@ -89,6 +95,7 @@ def _facts(models, sections, options, paths):
     # A network does not know the values of its classes.
     networks = [[network_digest(model), getattr(model.config, "labels", None)] for model in models]
     how = [[json.loads(section.model_dump_json()) for section in sections], [asdict(own) for own in options]]
+    how.append([scale_factor(*pair) for pair in zip(models, options, strict=True)])
     names = options[0].channels
     files = [file for path in paths for file in (channel_paths(path, names) if names else [path])]
     return [networks, *how, *map(file_facts, files)]

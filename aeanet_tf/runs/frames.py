@@ -9,6 +9,7 @@ from aeanet_tf.io.labels import to_labels
 from aeanet_tf.models.given_images import check_predicted
 from aeanet_tf.models.normalizers import normalized
 from aeanet_tf.models.predict_arrays import kept_axes, mapped_back
+from aeanet_tf.prediction.mixtures import laplace_interval
 from aeanet_tf.prediction.orientations import mirrored
 
 
@@ -126,10 +127,25 @@ class FrameTarget:
             `output_layout`.
         scale: the same for the scale of a probabilistic model; ``None`` drops it.
         probabilistic: whether the second half of the output channels is the scale.
+        factor: what the scale is multiplied by.
+        interval: the confidence of the credible interval whose limits ``lower`` and ``upper`` take.
+        lower, upper: the same as ``mean`` for these; ``None`` drops them.
     """
 
-    def __init__(self, source, net_out_axes, mean, scale=None, probabilistic=False):
-        self.mean, self.scale, self.probabilistic = mean, scale, probabilistic
+    def __init__(
+        self,
+        source,
+        net_out_axes,
+        mean,
+        scale=None,
+        probabilistic=False,
+        factor=1.0,
+        interval=None,
+        lower=None,
+        upper=None,
+    ):
+        self.mean, self.scale, self.probabilistic, self.factor = mean, scale, probabilistic, factor
+        self.interval, self.lower, self.upper = interval, lower, upper
         self.frame, self.image_axes, self.net_axes = source.frame, source.image_axes, source.net_axes
         self.path = source.image.path
         self.net_out_axes, self.normalizer, self.n_channel_in = net_out_axes, source.normalizer, source.shape[-1]
@@ -167,11 +183,18 @@ class FrameTarget:
         self._put(self.mean, places, mean)
         if self.scale is not None:
             self._put(self.scale, places, scale)
+        if self.interval is not None:
+            for writer, limit in zip(
+                (self.lower, self.upper), laplace_interval(mean, scale, self.interval), strict=True
+            ):
+                self._put(writer, places, limit)
 
     def _restored(self, y):
-        parts = mapped_back(y, self.probabilistic, self.n_channel_in, self.normalizer, self.net_out_axes)
-        check_predicted(self.path, *parts)
-        return parts
+        mean, scale = mapped_back(y, self.probabilistic, self.n_channel_in, self.normalizer, self.net_out_axes)
+        if scale is not None and self.factor != 1:
+            scale = scale * scale.dtype.type(self.factor)
+        check_predicted(self.path, mean, scale)
+        return mean, scale
 
     def _put(self, writer, places, values, without=""):
         writer.write(*self._as_stored(places, values, without))
@@ -227,10 +250,11 @@ class MemberTarget(FrameTarget):
             `output_layout` of the image as it is; the scale is ``None`` for a model without.
         probabilistic: see `FrameTarget`.
         labels: whether the output is the probabilities of classes, which are not mapped back to the image's range.
+        factor: what the scale is multiplied by.
     """
 
-    def __init__(self, source, net_out_axes, turn, add, probabilistic=False, labels=False):
-        super().__init__(source, net_out_axes, None, probabilistic=probabilistic)
+    def __init__(self, source, net_out_axes, turn, add, probabilistic=False, labels=False, factor=1.0):
+        super().__init__(source, net_out_axes, None, probabilistic=probabilistic, factor=factor)
         self.turn, self.add, self.labels = turn, add, labels
 
     def _write_cropped(self, places, y):

@@ -177,6 +177,19 @@ def _read(pairs, axes, network, normalizer):
     return X, Y, names, calibration
 
 
+def read_normalised(pair, axes, network, normalization):
+    """Inputs and targets of one pair of paths as they are trained on, lists of normalised images, channels last.
+
+    Args:
+        pair: paths of the input and its ground truth.
+        axes: of the files; ``None`` for those they state.
+        network: the configuration of the model.
+        normalization: a `NormalizationSection`.
+    """
+    X, Y, _, _ = _read([pair], axes, network, make_normalizer(normalization))
+    return X, Y
+
+
 def _plane(image, frame):
     """One of the planes of an `Image` in memory, as an array."""
     plane = frame_image(image, frame)

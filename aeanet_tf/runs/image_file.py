@@ -12,6 +12,7 @@ from aeanet_tf.io.image import NIFTI_SUFFIXES, check_fits, image_suffix, with_ax
 from aeanet_tf.io.labels import label_dtype
 from aeanet_tf.io.write import ImageTarget
 from aeanet_tf.models.normalizers import fit_normalizer
+from aeanet_tf.models.scale_calibration import scale_factor
 from aeanet_tf.prediction.job import Frame, cut_evenly
 from aeanet_tf.prediction.options import FileOptions
 from aeanet_tf.runs.frames import (
@@ -35,7 +36,7 @@ class ImageRun:
     Args:
         model: an `AEANet`.
         image: an `Image` that is left where it is stored.
-        targets: path of the prediction, and of the scale, or the probabilities of classes, where they are wanted.
+        targets: path of the prediction, and of what is wanted beside it; see `aeanet_tf.runs.outputs.place_outputs`.
         made_by: the `MadeBy` that the files are to name; ``None`` for none.
         options: `FileOptions`: of them those that say how frames are normalised and what is written.
 
@@ -154,7 +155,16 @@ class ImageRun:
         source, out, config = self.sources[index], self.model.axes_out, self.model.config
         if self.segments:
             return LabelTarget(source, out, *self.files, values=config.labels)
-        return FrameTarget(source, out, *self.files, probabilistic=config.probabilistic)
+        return FrameTarget(
+            source,
+            out,
+            self.files[0],
+            self.files[1] if self.options.scale else None,
+            config.probabilistic,
+            scale_factor(self.model, self.options),
+            self.options.interval,
+            *(self.files[-2:] if self.options.interval else ()),
+        )
 
     def job_frame(self, index, plan):
         """The `Frame` of one frame for a job."""

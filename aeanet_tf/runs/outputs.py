@@ -34,7 +34,8 @@ def place_outputs(output, paths, options, model, several=False):
 
     Returns:
         The folder, and a list of paths for each image: of the prediction, its scale or probabilities where they are
-        wanted, and the disagreement.
+        wanted, the disagreement, and what else is wanted of the distributions: the divergence, the lower and the upper
+        limit of the interval.
 
     Raises:
         InputError: a file for several images, or of a format that is not written; a name that would be written for two
@@ -50,7 +51,9 @@ def place_outputs(output, paths, options, model, several=False):
         folder, names = output, [(image_stem(path), _suffix(path, options, volumes)) for path in paths]
     _check_folder(folder)
     ends = [""] + ["_scale"] * options.scale + ["_probabilities"] * options.probabilities
-    ends += ["_disagreement"] * several
+    expect(several or not options.divergence, "--divergence", "one model", "several, whose distributions may differ")
+    ends += ["_disagreement"] * several + ["_divergence"] * options.divergence
+    ends += ["_lower", "_upper"] * (options.interval is not None)
     targets = [[folder / f"{stem}{end}{suffix}" for end in ends] for stem, suffix in names]
     _check_targets(paths, targets)
     return folder, targets

@@ -10,6 +10,7 @@ from aeanet_tf.files import folder_made
 from aeanet_tf.models.folder import known_normalization, load_model, model_class, weight_files
 from aeanet_tf.models.initial_weights import assign, common_weights, differing_fields, source_model
 from aeanet_tf.models.network_size import check_size
+from aeanet_tf.models.scale_calibration import CALIBRATION_FILE
 from aeanet_tf.models.training_length import prepared_state
 from aeanet_tf.models.training_run import locked_for_training
 from aeanet_tf.networks import as_spec, build_network
@@ -263,7 +264,7 @@ def _remove_training(folder):
     ResumableState(folder / "resume").clear()
     for path in weight_files(folder):
         path.unlink(missing_ok=True)
-    for name in ("history.csv", TRIPLETS_FILE, FILTERS_FILE, DIVERGED_FILE, FINISHED_FILE):
+    for name in ("history.csv", TRIPLETS_FILE, FILTERS_FILE, CALIBRATION_FILE, DIVERGED_FILE, FINISHED_FILE):
         (folder / name).unlink(missing_ok=True)
 
 

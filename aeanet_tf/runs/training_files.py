@@ -39,7 +39,7 @@ def save_images(folder, section, paths, held_out=None):
     for path in dict.fromkeys(map(Path, paths)):
         try:
             size, time = _status(path)
-            record = {"size": size, "time": time, "digest": _digest(path)}
+            record = {"size": size, "time": time, "digest": content_digest(path)}
             if str(path) in (held_out or {}):
                 record["validation"] = held_out[str(path)]
             records[_name(path, root)] = record
@@ -74,7 +74,7 @@ def images_remark(folder, section):
 
 def _changed(folder, section, paths=None):
     """Names of images with what became of them."""
-    records = _records(folder)
+    records = training_records(folder)
     if not records:
         return []
     root = _root(section)
@@ -83,7 +83,7 @@ def _changed(folder, section, paths=None):
         path = root / name
         if not path.exists():
             changed.append(f"{name} is missing")
-        elif _status(path) != (record["size"], record["time"]) and _digest(path) != record["digest"]:
+        elif _status(path) != (record["size"], record["time"]) and content_digest(path) != record["digest"]:
             changed.append(f"{name} has changed")
     if paths is not None:
         now = {_name(Path(path), root) for path in paths}
@@ -92,7 +92,8 @@ def _changed(folder, section, paths=None):
     return changed
 
 
-def _records(folder):
+def training_records(folder):
+    """Name -> size, time, digest, and for those held out ``"validation"``, of what a model was trained on; or empty."""
     try:
         records = read_json(Path(folder) / FILE)
         fits = all({"size", "time", "digest"} <= record.keys() for record in records.values())
@@ -129,7 +130,12 @@ def _status(path):
     return sum(s.st_size for s in status), max((s.st_mtime_ns for s in status), default=0)
 
 
-def _digest(path):
+def fingerprint(path):
+    """What tells the content of an image from that of others, as one text: its size and its digest."""
+    return f"{_status(Path(path))[0]}-{content_digest(Path(path))}"
+
+
+def content_digest(path):
     """Of a file, or parts from its beginning to its end; of a folder by names and sizes, and by some of its files."""
     digest, files = hashlib.blake2b(digest_size=16), _parts(path)
     for file in files:

@@ -7,12 +7,11 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
-
 from aeanet_tf.errors import InputError, expect, one_line, writing
 from aeanet_tf.files import read_json, write_text
 from aeanet_tf.io.made_by import MadeBy
 from aeanet_tf.locks import locked
+from aeanet_tf.models.weights_file import network_digest
 from aeanet_tf.prediction.kept import Features, Journal
 from aeanet_tf.prediction.plan import Plan
 
@@ -111,14 +110,6 @@ def maker_of(models):
     """The `MadeBy` of what one model predicts, or several together."""
     digest = hashlib.sha256("".join(map(network_digest, models)).encode()).hexdigest()[:12]
     return MadeBy(" + ".join(model.name for model in models), digest)
-
-
-def network_digest(model):
-    """A digest of a model's network and weights."""
-    digest = hashlib.sha256(model.spec.model_dump_json().encode())
-    for weights in model.keras_model.get_weights():
-        digest.update(np.ascontiguousarray(weights))
-    return digest.hexdigest()
 
 
 def file_facts(path):
