@@ -68,7 +68,7 @@ def write_report(folder: str | Path, facts: TrainingFacts) -> list[Finding]:
 
 def _of_data(facts):
     figures = (
-        pictures.pairs_figure(facts.examples, facts.kind, target=facts.target),
+        pictures.pairs_figure(facts.examples, facts.kind, facts.target),
         pictures.intensities_figure(facts.examples, facts.kind, facts.classes, facts.target),
     )
     return [pictures.as_png(figure) for figure in figures]

@@ -27,7 +27,7 @@ def as_png(figure: "Figure", width: int = WIDTH) -> bytes:
     return stream.getvalue()
 
 
-def pairs_figure(examples: Sequence[Example], kind: str, most: int = 6, target: str = "truth") -> "Figure":
+def pairs_figure(examples: Sequence[Example], kind: str, target: str = "truth", most: int = 6) -> "Figure":
     """Pairs that a network is trained on, input above truth; both on their own scale of grey, classes in colours.
 
     Of volumes the middle plane is shown. Without ground truth it is the other noisy image of a pair, or there is none.
