@@ -431,9 +431,9 @@ class ISegSection(_ImagesSection):
 
 DataSection = Annotated[
     FoldersSection
-    | NoisySection
     | NpzSection
     | SampleSection
+    | NoisySection
     | PairedEMSection
     | LabelFreeSection
     | SlicesSection
