@@ -72,6 +72,53 @@ def prediction_panels(
     return figure
 
 
+def removal_panels(low: np.ndarray, predictions: Mapping[str, np.ndarray], title: str = "") -> "Figure":
+    """Input and predictions where there is no ground truth, each with an enlarged area; below, what was taken away.
+
+    What is taken away should be noise: structures of the image in it are lost from the prediction. Enlarged is a fifth
+    of each side, where the last prediction varies most.
+
+    Args:
+        low: 2D array.
+        predictions: dict of the method's name to its 2D array, in the unit of ``low``.
+        title: above the figure.
+
+    Returns:
+        A ``matplotlib.figure.Figure``. Input and predictions share the range of the percentiles 1 and 99.8 of the last
+        prediction; the maps are ``input - prediction`` on one scale about 0, to percentile 99.5 of all. Axes are
+        labelled ``input``, the names of the methods, and ``removed NAME``.
+
+    Raises:
+        InputError: no prediction, or arrays that are not 2D of one shape.
+    """
+    low = np.asarray(low)
+    predictions = {name: np.asarray(image) for name, image in predictions.items()}
+    _check_pictures({"input": low, "image": low, **predictions})
+    last = list(predictions.values())[-1]
+    size = tuple(max(1, n // 5) for n in low.shape)
+    zoom, bounds = (*busiest(last, size), *size), limits([last])
+    figure, axes = _two_rows(low.shape, len(predictions) + 1, title)
+    for cell, (name, image) in zip(axes[0], {"input": low, **predictions}.items(), strict=True):
+        cell.set_label(name)
+        _draw_zoomed(cell, image, bounds, zoom)
+        cell.set_title(name, fontsize=10)
+    removed = {name: low.astype("float64") - image for name, image in predictions.items()}
+    most = limits([np.abs(image) for image in removed.values()], 0, 99.5)[1]
+    for cell, (name, image) in zip(axes[1, 1:], removed.items(), strict=True):
+        cell.set_label(f"removed {name}")
+        drawn = cell.imshow(image, cmap="gray", vmin=-most, vmax=most)
+        cell.set_xlabel(f"standard deviation {image.std():.3g}", fontsize=9)
+        bare(cell)
+    axes[1, 0].set_axis_off()
+    axes[1, 0].set_box_aspect(low.shape[0] / low.shape[1])
+    bar = figure.colorbar(drawn, cax=axes[1, 0].inset_axes([0.92, 0, 0.06, 1]))
+    bar.ax.yaxis.set_ticks_position("left")
+    bar.ax.yaxis.set_label_position("left")
+    bar.set_label("input − prediction", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    return figure
+
+
 def _two_rows(shape, count, title):
     """A figure and its two rows of ``count`` axes: the images of a shape, and below them where they are wrong."""
     from matplotlib.figure import Figure

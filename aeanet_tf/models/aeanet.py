@@ -13,6 +13,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.models.care import PublicCARE
 from aeanet_tf.models.compiling import make_ready, prepare
 from aeanet_tf.models.config import AEANetConfig
+from aeanet_tf.models.default_settings import NOISE2VOID
 from aeanet_tf.models.ensemble import predict_ensemble
 from aeanet_tf.models.evaluated import Evaluated
 from aeanet_tf.models.initial_weights import assign, common_weights, seeded, source_model
@@ -29,6 +30,7 @@ from aeanet_tf.prediction.machine import EvaluationMemory
 from aeanet_tf.prediction.options import PredictionOptions
 from aeanet_tf.training import BestWeights, get_loss
 from aeanet_tf.training.devices import find_devices
+from aeanet_tf.training.noisy_patches import HiddenPixelLoss
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -166,14 +168,23 @@ class AEANet(PublicCARE):
 
     def _loss(self, name):
         """The loss or metric called ``name``."""
-        return get_loss(name)
+        return HiddenPixelLoss(name) if self.config.train_target == NOISE2VOID else get_loss(name)
 
     def measured(self, validation):
         """Callbacks that add to the logs of an epoch what is to be in the history."""
         return []
 
     def train(
-        self, X, Y, validation_data, epochs=None, steps_per_epoch=None, augmenter=None, *, resume=False, verbose=1
+        self,
+        X,
+        Y=None,
+        validation_data=None,
+        epochs=None,
+        steps_per_epoch=None,
+        augmenter=None,
+        *,
+        resume=False,
+        verbose=1,
     ):
         """Train the network.
 
@@ -182,7 +193,9 @@ class AEANet(PublicCARE):
                 ``spec.divisor``; or, with ``config.train_patch_size``, lists of whole images ``(*spatial, channels)``
                 of any size, from which patches of that size are cropped at random.
             validation_data: pair ``(X, Y)`` in the same form. Images are validated whole, cut to the smallest common
-                size that the network can take.
+                size that the network can take. With ``config.train_target`` "noise2void" there is no Y, and
+                ``validation_data`` are noisy images, too: ``train(X, X_val)``, as in N2V. With "noise2noise" Y are
+                other noisy images of the same (docs/noise2void.md).
             epochs, steps_per_epoch: instead of the configuration's.
             augmenter: function ``(x, y) -> (x, y)`` of single patches; otherwise ``config.train_augment`` decides.
             resume: go on after the last finished epoch of the training in this folder: of an interrupted one as if it

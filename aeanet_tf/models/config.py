@@ -12,9 +12,11 @@ from aeanet_tf.models.default_settings import (
     RESTORATION,
     STEPS,
     STEPS_PER_EPOCH,
+    TRUTH,
     default_settings,
 )
 from aeanet_tf.models.network_fields import customised
+from aeanet_tf.models.noisy_targets import check_target
 from aeanet_tf.models.training_settings import (
     SCHEDULES,
     TrainingSettings,
@@ -112,7 +114,8 @@ class AEANetConfig(Config):
         self.network = self._resolve(network or {}, unet).model_dump(mode="json")
         self._check_agreement()
         given = [name for name in SCHEDULES if attribute(name) in kwargs]
-        defaults = self.settings().model_dump() | default_settings(self.kind, given, self.probabilistic)
+        target = kwargs.get("train_target", TRUTH)
+        defaults = self.settings().model_dump() | default_settings(self.kind, given, self.probabilistic, target)
         for name, value in defaults.items():
             setattr(self, attribute(name), value)
         self.train_steps_per_epoch, self.train_epochs = STEPS_PER_EPOCH, STEPS // STEPS_PER_EPOCH
@@ -133,6 +136,7 @@ class AEANetConfig(Config):
         if new:
             self.own_fields = new
         self.update_parameters(True, **kwargs)
+        check_target(self)
         self.train_reduce_lr = plateau_arguments(self.train_reduce_lr)
         size = self.train_patch_size
         expect(size is None or hasattr(size, "__len__"), "train_patch_size", short(size), _patch_size(size, self.axes))

@@ -1,9 +1,12 @@
 """What is trained, and how, where a configuration says nothing: one set for those of runs and those of models."""
 
-from aeanet_tf.models.training_settings import SCHEDULES
+from aeanet_tf.models.training_settings import SCHEDULES, TARGETS
 
 RESTORATION, SEGMENTATION, INTERPOLATION = "restoration", "segmentation", "interpolation"
 """Kinds of models; those that project are among the first."""
+
+TRUTH, NOISE2NOISE, NOISE2VOID = TARGETS
+"""What restoration is trained for: ground truth, or noisy images alone."""
 
 PRESETS = {RESTORATION: "aeanet-care", SEGMENTATION: "aeanet-mri", INTERPOLATION: "ssan"}
 """The network of a kind. One that projects is asked for by name, or by `ProjectionAEANetConfig`."""
@@ -18,7 +21,7 @@ _MEASURED = {"learning_rate": 2e-3, "learning_rate_cosine": {"warmup": 0.1, "fin
 _CSBDEEP = {"learning_rate": 4e-4, "reduce_learning_rate": {"factor": 0.5, "patience": 10, "min_delta": 0}}
 
 
-def default_settings(kind, given=(), probabilistic=False):
+def default_settings(kind, given=(), probabilistic=False, target=TRUTH):
     """What is not given of the settings whose defaults depend on the kind of model.
 
     Restoration has warm-up and cosine to 2e-3 and clipped gradients; segmentation and slice interpolation have
@@ -29,12 +32,14 @@ def default_settings(kind, given=(), probabilistic=False):
         kind: `RESTORATION`, `SEGMENTATION` or `INTERPOLATION`.
         given: names of settings that are given, as run configurations have them.
         probabilistic: whether the model predicts distributions.
+        target: what is trained for. The mean of noisy images is the signal, and the squared error leads to the mean;
+            the absolute one leads to the median, which differs where noise is skewed.
 
     Returns:
         Name -> value, of ``loss``, ``kernel_l2``, ``learning_rate``, a schedule and ``clip_norm``.
     """
     values = {
-        "loss": "laplace" if probabilistic else _LOSSES[kind],
+        "loss": "laplace" if probabilistic else _LOSSES[kind] if target == TRUTH else "mse",
         "kernel_l2": _KERNEL_L2.get(kind, 0.0),
         "learning_rate": _CSBDEEP["learning_rate"],
     }

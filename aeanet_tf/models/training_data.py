@@ -8,6 +8,7 @@ from csbdeep.utils import axes_check_and_normalize
 from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import check_finite
+from aeanet_tf.models.noisy_targets import check_target, given_images, samplers
 from aeanet_tf.models.raw_values import warn_of_raw_training
 from aeanet_tf.prediction.machine import on_accelerator
 from aeanet_tf.training.pairs import PairError
@@ -23,7 +24,8 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
 
     Args:
         config: an `AEANetConfig`.
-        X, Y, validation_data: as for `AEANet.train`, targets of projections without the projected axis.
+        X, Y, validation_data: as for `AEANet.train`, targets of projections without the projected axis; with
+            ``train_target`` "noise2void" as `given_images` takes them.
         steps: an epoch; the configuration's by default.
         augmenter: function of single patches, or ``None`` for what the configuration says.
 
@@ -35,6 +37,8 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
             that hold values that are not finite or that float32 cannot hold. Where it is one image of many, a
             `PairError`.
     """
+    check_target(config)
+    Y, validation_data = given_images(config, X, Y, validation_data)
     for data, images in (("", (X, Y)), ("validation_data", checked_pair(validation_data))):
         for side, channels in zip("XY", (config.n_channel_in, config.target_channels), strict=True):
             check_images(images["XY".index(side)], channels, data, side)
@@ -49,7 +53,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
     seed = config.train_seed
     if seed is None:
         seed = int(np.random.SeedSequence().entropy % 2**32)
-    make_sampler, make_validation = config.samplers
+    make_sampler, make_validation = samplers(config)
     sampler = make_sampler(
         X,
         Y,

@@ -105,7 +105,7 @@ class TrainingReport(keras.callbacks.Callback):
         facts = self._facts(running)
         if facts.kind == SEGMENTATION:
             facts.scores = segmentation_scores(facts.shown, facts.classes)
-        else:
+        elif facts.has_truth:
             # Which no epoch changes.
             self.baselines = baseline_scores(facts.shown) if self.baselines is None else self.baselines
             facts.scores = restoration_scores(facts.shown, self.baselines)
@@ -135,6 +135,7 @@ class TrainingReport(keras.callbacks.Callback):
             pixels=(_pixels(self.sampler.pairs), self.validation.image_count * math.prod(self.validation.size)),
             copies=self.copies,
             of_data=self.of_data,
+            target=config.train_target,
         )
 
     def _lines(self):
@@ -146,13 +147,18 @@ class TrainingReport(keras.callbacks.Callback):
         return {
             "network": f"{config.preset}, {self.owner.keras_model.count_params():,} parameters",
             "batches": f"{self.sampler.batch_size} patches of {patch}, {augmented}",
-            "loss": str(config.train_loss),
+            "loss": _loss(config),
             "learning rate": f"{config.train_learning_rate:g}",
             "seed": str(config.train_seed),
             "time": f"report of {written}" if self.ended else f"{minutes:.1f} minutes until {written}",
             "hardware": hardware(),
             "versions": f"{packages}, Python {platform.python_version()}",
         }
+
+
+def _loss(config):
+    trained = {"noise2noise": ", of the other noisy image", "noise2void": ", of hidden pixels of the noisy images"}
+    return f"{config.train_loss}{trained.get(config.train_target, '')}"
 
 
 def _kind(model):
@@ -199,7 +205,7 @@ class ShownImages:
         fixed = getattr(model.spec, "input_size", None) or getattr(model.spec, "is_dense", False)
         known = len(names) == validation.image_count
         for number in np.unique(np.linspace(0, len(validation) - 1, SHOWN).astype(int)).tolist():
-            x, y = (part[0] for part in validation[number])
+            x, y = (part[0] for part in validation.images(number))
             index = number * validation.batch_size
             if not fixed:
                 x, y = self._cut(x, y)

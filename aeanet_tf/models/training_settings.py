@@ -16,6 +16,9 @@ from aeanet_tf.device_names import PRECISIONS, count_devices
 from aeanet_tf.field_errors import from_validation
 from aeanet_tf.models.preparation import Count, Section
 
+TARGETS = ("truth", "noise2noise", "noise2void")
+"""The values of `TrainingSettings.target`."""
+
 
 class DecaySection(Section):
     """``rate`` multiplies the learning rate every ``steps`` steps.
@@ -81,6 +84,24 @@ class EarlyStoppingSection(Section):
     min_delta: NonNegativeFloat = 0.0
 
 
+class BlindSpotsSection(Section):
+    """Which pixels are hidden from the network where the target is "noise2void" (docs/noise2void.md).
+
+    Attributes:
+        share: of the pixels of a patch that are hidden.
+        radius: a hidden pixel is given the value of another one, drawn from those up to so many pixels away along each
+            axis.
+        axis: along which noise is correlated, such as the "X" of a line scanner, whose neighbours are hidden as well;
+            ``None`` for none.
+        extent: how many neighbours on either side.
+    """
+
+    share: Annotated[float, Field(gt=0, le=0.5)] = 0.1
+    radius: Annotated[int, Field(ge=1, le=64)] = 2
+    axis: Literal["T", "Z", "Y", "X"] | None = None
+    extent: Annotated[int, Field(ge=1, le=64)] = 5
+
+
 class TrainingSettings(Section):
     """What our models are trained with beyond CSBDeep's own settings, and where our defaults are not CSBDeep's.
 
@@ -88,6 +109,9 @@ class TrainingSettings(Section):
     ``train_`` before the name (`attribute`). What depends on the kind of model is in `default_settings`.
 
     Attributes:
+        target: what is trained for: "truth", the ground truth; "noise2noise", another noisy image of the same, either
+            being the input; "noise2void", the noisy images themselves, pixel by pixel from what is around it.
+        blind_spots: of "noise2void", which pixels are hidden.
         batch_size: patches of a step.
         tensorboard: whether TensorBoard's files are written into ``logs`` in the model folder, with pictures of
             validation images.
@@ -120,6 +144,8 @@ class TrainingSettings(Section):
             the first steps (docs/networks.md); 0 for off.
     """
 
+    target: Literal[TARGETS] = "truth"
+    blind_spots: BlindSpotsSection = BlindSpotsSection()
     batch_size: Count = 16
     tensorboard: bool = False
     patch_size: tuple[Count, ...] | None = None

@@ -69,6 +69,8 @@ class TrainingFacts:
         running: whether the training goes on.
         pixels: of all images to train on and of all to validate on, as far as they are used; None where not known.
         copies: number of images to validate on that are images to train on.
+        target: "truth"; or "noise2noise" or "noise2void", where the truths of examples are noisy images as well, and
+            nothing can be scored.
         of_data: what `aeanet_tf.reports.page.write_report` says of the data; None lets it look, and leaves it here.
     """
 
@@ -90,6 +92,12 @@ class TrainingFacts:
     copies: int = 0
     of_data: DataPart | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
+    target: str = "truth"
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether there is anything to compare predictions with."""
+        return self.target == "truth"
 
 
 def restoration_scores(shown: Sequence[Example], baselines: Mapping[str, float] | None = None) -> dict[str, float]:

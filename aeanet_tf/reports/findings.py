@@ -29,7 +29,9 @@ def data_findings(facts: TrainingFacts) -> list[Finding]:
     """
     pairs = [*facts.examples, *facts.shown]
     found = []
-    if facts.kind == RESTORATION:
+    if not facts.has_truth:
+        found += _of_noisy_pairs(facts)
+    elif facts.kind == RESTORATION:
         found += of_truths(pairs)
     elif facts.kind == SEGMENTATION:
         found += _missing_classes(facts)
@@ -45,7 +47,7 @@ def training_findings(facts: TrainingFacts) -> list[Finding]:
         facts: of the training, with scores.
     """
     found = [*_of_history(facts)]
-    if facts.kind == RESTORATION:
+    if facts.kind == RESTORATION and facts.has_truth:
         found += _of_predictions(facts)
     elif facts.kind == SEGMENTATION:
         found += _no_better_than_one_class(facts)
@@ -55,6 +57,17 @@ def training_findings(facts: TrainingFacts) -> list[Finding]:
 def findings(facts: TrainingFacts) -> list[Finding]:
     """All findings, those of the data first; empty where nothing is suspicious."""
     return [*data_findings(facts), *training_findings(facts)]
+
+
+def _of_noisy_pairs(facts) -> Iterator[Finding]:
+    pairs = [*facts.examples, *facts.shown] if facts.target == "noise2noise" else []
+    same = [pair.name for pair in pairs if np.array_equal(pair.input, pair.truth)]
+    if same:
+        yield Finding(
+            "The two images of a pair are the same",
+            f"In {len(same)} of {len(pairs)} pairs looked at: {named(same)}. From these the network learns to keep the "
+            "noise. noise2noise takes two recordings of the same; of single images learn with noise2void.",
+        )
 
 
 def _of_history(facts) -> Iterator[Finding]:

@@ -45,7 +45,8 @@ def write_report(folder: str | Path, facts: TrainingFacts) -> list[Finding]:
     found = [*facts.of_data.findings, *training_findings(facts)]
     shown = [example for example in facts.shown if example.best is not None or example.last is not None]
     panels = [pictures.as_png(pictures.example_figure(example, facts, _scores(example, facts))) for example in shown]
-    profiles = [pictures.as_png(pictures.profile_figure(shown[0]))] if shown and facts.kind != SEGMENTATION else []
+    drawn = shown[:1] if facts.kind != SEGMENTATION else []
+    profiles = [pictures.as_png(pictures.profile_figure(example, facts.has_truth)) for example in drawn]
     curves = [pictures.as_png(pictures.curves_figure(facts))] if facts.history else []
     parts = [
         _heading(facts),
@@ -67,15 +68,15 @@ def write_report(folder: str | Path, facts: TrainingFacts) -> list[Finding]:
 
 def _of_data(facts):
     figures = (
-        pictures.pairs_figure(facts.examples, facts.kind),
-        pictures.intensities_figure(facts.examples, facts.kind, facts.classes),
+        pictures.pairs_figure(facts.examples, facts.kind, facts.target),
+        pictures.intensities_figure(facts.examples, facts.kind, facts.classes, facts.target),
     )
     return [pictures.as_png(figure) for figure in figures]
 
 
 def _scores(example, facts):
     """Of a picture: PSNR, and SSIM where the planes are large enough, care protocol."""
-    if facts.kind == SEGMENTATION or example.truth.min() == example.truth.max():
+    if facts.kind == SEGMENTATION or not facts.has_truth or example.truth.min() == example.truth.max():
         return {}
     named = {"input": example.flat_input, "best weights": example.best, "last weights": example.last}
     if min(example.truth.shape) < _SSIM_SIDE:
@@ -112,6 +113,11 @@ def _heading(facts):
 def _caption(facts):
     if facts.kind == SEGMENTATION:
         return "Input, ground truth and predictions, coloured by class; below, the pixels that are wrong."
+    if not facts.has_truth:
+        return (
+            "The input and the predictions on one scale of grey, a part enlarged; below, what was taken away. There is "
+            "no ground truth, hence no score: what was taken away should look like noise, without structures."
+        )
     what = "the slice before" if facts.kind == INTERPOLATION else "the input"
     grey = "Predictions and ground truth share one scale of grey; the input, which may have another, has its own."
     below = "a part enlarged; below, their errors on one scale."

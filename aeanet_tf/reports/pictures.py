@@ -8,7 +8,7 @@ import numpy as np
 
 from aeanet_tf.evaluation.charts import training_figure
 from aeanet_tf.evaluation.figures import COLOURS, bare, limits, plane, shortened
-from aeanet_tf.evaluation.panels import CLASS_COLOURS, label_panels, prediction_panels
+from aeanet_tf.evaluation.panels import CLASS_COLOURS, label_panels, prediction_panels, removal_panels
 from aeanet_tf.evaluation.scale_bar import scale_bar
 from aeanet_tf.reports.facts import SEGMENTATION, Example, TrainingFacts
 
@@ -27,32 +27,33 @@ def as_png(figure: "Figure", width: int = WIDTH) -> bytes:
     return stream.getvalue()
 
 
-def pairs_figure(examples: Sequence[Example], kind: str, most: int = 6) -> "Figure":
+def pairs_figure(examples: Sequence[Example], kind: str, target: str = "truth", most: int = 6) -> "Figure":
     """Pairs that a network is trained on, input above truth; both on their own scale of grey, classes in colours.
 
-    Of volumes the middle plane is shown.
+    Of volumes the middle plane is shown. Without ground truth it is the other noisy image of a pair, or there is none.
     """
     from matplotlib.figure import Figure
 
     chosen = examples[:most]
     columns = max(4, len(chosen))
     aspect = max(np.divide(*example.truth.shape[-2:]) for example in chosen)
-    figure = Figure(figsize=(12, 12 / columns * 2 * min(2.0, max(0.3, aspect)) + 0.6), layout="constrained")
-    cells = figure.subplots(2, columns, squeeze=False)
+    rows = {"input": "input", "truth": "ground truth" if target == "truth" else "other image"}
+    if target == "noise2void":
+        del rows["truth"]
+    height = 12 / columns * len(rows) * min(2.0, max(0.3, aspect)) + 0.6
+    figure = Figure(figsize=(12, height), layout="constrained")
+    cells = figure.subplots(len(rows), columns, squeeze=False)
     for cell in cells.ravel():
         cell.set_axis_off()
     for column, example in enumerate(chosen):
-        for cell, image, name in (
-            (cells[0, column], example.input, "input"),
-            (cells[1, column], example.truth, "truth"),
-        ):
+        for cell, name in zip(cells[:, column], rows, strict=True):
             cell.set_axis_on()
             classes = kind == SEGMENTATION and name == "truth"
-            _show(cell, plane(image), classes)
+            _show(cell, plane(getattr(example, name)), classes)
             bare(cell)
         cells[0, column].set_title(shortened(example.name, 26), fontsize=9)
-    cells[0, 0].set_ylabel("input", fontsize=10)
-    cells[1, 0].set_ylabel("ground truth", fontsize=10)
+    for cell, label in zip(cells[:, 0], rows.values(), strict=True):
+        cell.set_ylabel(label, fontsize=10)
     return figure
 
 
@@ -68,7 +69,9 @@ def _show(axes, image, classes=False):
     axes.imshow(image, cmap="gray", vmin=dark, vmax=bright)
 
 
-def intensities_figure(examples: Sequence[Example], kind: str, classes: Mapping[int, str]) -> "Figure":
+def intensities_figure(
+    examples: Sequence[Example], kind: str, classes: Mapping[int, str], target: str = "truth"
+) -> "Figure":
     """Histograms of the intensities as the network sees them, of inputs and truths; of classes how common they are."""
     from matplotlib.figure import Figure
 
@@ -77,7 +80,9 @@ def intensities_figure(examples: Sequence[Example], kind: str, classes: Mapping[
     left, right = figure.subplots(1, 2)
     inputs = np.concatenate([example.input.ravel() for example in examples])
     truths = np.concatenate([example.truth.ravel() for example in examples])
-    _histogram(left, {"input": inputs} if segments else {"input": inputs, "ground truth": truths})
+    other = "ground truth" if target == "truth" else "other image"
+    alone = segments or target == "noise2void"
+    _histogram(left, {"input": inputs} if alone else {"input": inputs, other: truths})
     if segments:
         shares = [100 * float((truths == index).mean()) for index in classes]
         right.bar(range(len(classes)), shares, color=COLOURS[0])
@@ -85,11 +90,16 @@ def intensities_figure(examples: Sequence[Example], kind: str, classes: Mapping[
         right.set_xticks(range(len(classes)), names, rotation=0 if len(classes) < 7 else 90)
         right.set_ylabel("share of pixels (%)")
         right.set_title("classes", fontsize=11)
+    elif target == "noise2void":
+        right.bar(range(len(examples)), [float(np.mean(example.input)) for example in examples], color=COLOURS[0])
+        right.set_xlabel("image")
+        right.set_ylabel("mean of the input")
+        right.set_title("brightness of the images", fontsize=11)
     else:
         means = [[float(np.mean(each)) for each in (example.flat_input, example.truth)] for example in examples]
         right.scatter(*zip(*means, strict=True), s=14, color=COLOURS[0])
         right.set_xlabel("mean of the input")
-        right.set_ylabel("mean of the ground truth")
+        right.set_ylabel(f"mean of the {other}")
         right.set_title("brightness of the pairs", fontsize=11)
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
@@ -128,6 +138,8 @@ def example_figure(example: Example, facts: TrainingFacts, scores: Mapping[str, 
     title = shortened(example.name, 90) + where
     if facts.kind == SEGMENTATION:
         figure = label_panels(image, *_of_few_classes(truth, predictions, dict(facts.classes)), title=title)
+    elif not facts.has_truth:
+        figure = removal_panels(image, predictions, title)
     else:
         figure = prediction_panels(image, predictions, truth, scores, title)
     size = facts.pixel_size.get("X")
@@ -145,7 +157,7 @@ def _of_few_classes(truth, predictions, classes):
     return np.minimum(truth, most), {n: np.minimum(i, most) for n, i in predictions.items()}, {**names, most: "others"}
 
 
-def profile_figure(example: Example) -> "Figure":
+def profile_figure(example: Example, has_truth: bool = True) -> "Figure":
     """The middle row of a validation image: input, predictions and truth, as the network sees them."""
     from matplotlib.figure import Figure
 
@@ -153,15 +165,18 @@ def profile_figure(example: Example) -> "Figure":
     axes = figure.subplots()
     plane_of = ", middle plane" if example.truth.ndim == 3 else ""
     figure.suptitle(f"middle row of {shortened(example.name, 90)}{plane_of}", fontsize=11)
-    lines = {"input": (example.flat_input, "0.75", 1), "ground truth": (example.truth, "k", 2)}
+    lines = {"input": (example.flat_input, "0.75", 1)}
+    if has_truth:
+        lines["ground truth"] = example.truth, "k", 2
     for name, image, colour in (("last weights", example.last, COLOURS[0]), ("best weights", example.best, COLOURS[1])):
         if image is not None:
             lines[name] = image, colour, 3
     for name, (image, colour, above) in lines.items():
         row = plane(image)
         axes.plot(row[len(row) // 2], color=colour, lw=1, label=name, zorder=above)
-    truth = plane(example.truth)
-    dark, bright = limits([truth[len(truth) // 2]], 0, 100)
+    # The smoothest of what is drawn.
+    clean = plane(example.truth if has_truth else image)
+    dark, bright = limits([clean[len(clean) // 2]], 0, 100)
     margin = 0.6 * (bright - dark)
     # The input's noise may be many times the signal.
     axes.set_ylim(dark - margin, bright + margin)

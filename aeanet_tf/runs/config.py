@@ -19,6 +19,8 @@ from aeanet_tf.files import apply_override, read_fields, restore_texts, write_te
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
 from aeanet_tf.models.default_settings import (
     INTERPOLATION,
+    NOISE2NOISE,
+    NOISE2VOID,
     PRESETS,
     RESTORATION,
     SEGMENTATION,
@@ -218,7 +220,7 @@ class RunConfig(Section):
         for name in ("loss", "learning_rate", "kernel_l2"):
             if given.get(name) is None:
                 given.pop(name, None)
-        defaults = default_settings(kind, given, model.probabilistic)
+        defaults = default_settings(kind, given, model.probabilistic, training.target)
         self.training = TrainingSection(**{**defaults, **given})
         self.training.model_fields_set.difference_update(defaults)
         return self
@@ -230,6 +232,7 @@ class RunConfig(Section):
                 f"training.loss: {self.training.loss!r} does not fit model.probabilistic = {self.model.probabilistic}; "
                 "probabilistic models are trained with 'laplace', others not"
             )
+        self._check_target()
         size, axes = self.training.patch_size, self.model.axes.removesuffix("C")
         if size is not None and len(size) != len(axes):
             raise ValueError(f"training.patch_size: {list(size)}, expected one number for each of the axes {axes}")
@@ -240,6 +243,24 @@ class RunConfig(Section):
         except ValueError as error:
             raise ValueError(f"training.devices: {error}") from None
         return self
+
+    def _check_target(self):
+        """Refuse data that do not go with what is trained for."""
+        data, target = self.data, self.training.target
+        if data.kind == "noisy":
+            pairs = data.neighbours is not None
+            expected = NOISE2NOISE if pairs else NOISE2VOID
+            if target != expected:
+                why = f"data.neighbours {data.neighbours!r}" if pairs else "noisy images that are no pairs"
+                hint = "; data.neighbours=T or Z makes pairs" if target == NOISE2NOISE else ""
+                raise ValueError(f"training.target: {target!r}, expected {expected!r} for {why}{hint}")
+        elif target == NOISE2VOID:
+            raise ValueError(
+                f"data.kind: {data.kind!r} has ground truth, expected 'noisy' with training.target {NOISE2VOID!r}"
+            )
+        elif target == NOISE2NOISE and (data.targets or data.match_targets):
+            found = "match_targets: true" if data.match_targets else f"kind: {data.kind!r} ({data.targets})"
+            raise ValueError(f"data.{found}, expected pairs of noisy images as they are with {NOISE2NOISE!r}")
 
 
 def load_run_config(path, overrides=()):

@@ -208,6 +208,47 @@ class FoldersSection(_NamedPairsSection):
     slices: bool = False
 
 
+class NoisySection(_ImagesSection):
+    """Noisy images without ground truth (docs/noise2void.md).
+
+    Attributes:
+        images: folder of the images, or a pattern such as "day1/*.tif".
+        axes: of the image files; by default those that the files name.
+        validation: folder of images to validate on, or a pattern.
+        validation_split: share of ``images``, the last ones by name, that is held out without ``validation``; of a
+            single image its end.
+        validation_images: names or patterns of those that are held out, in place of ``validation_split``.
+        neighbours: for the target "noise2noise": the axis along which an image and the next one are recordings of the
+            same, "T" for the frames of a time lapse, "Z" for the planes of a stack.
+        series: of files that hold several images the number of one, from 0, or "all"; ``None`` refuses them.
+        allow_missing: whether planes that a file lacks are filled with 0, or else the file is refused.
+        slices: whether ``images`` holds a folder for each volume, with a file for each of its slices.
+    """
+
+    kind: Literal["noisy"] = "noisy"
+    images: PathText = "."
+    axes: str | None = None
+    validation: PathText | None = None
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    validation_images: Annotated[list[PathText], Field(min_length=1)] | None = None
+    neighbours: Literal["T", "Z"] | None = None
+    series: Series = None
+    allow_missing: bool = False
+    slices: bool = False
+
+    targets = "no ground truth"
+
+    @model_validator(mode="after")
+    def _one_choice_of_validation(self):
+        if self.validation_images and self.validation:
+            raise ValueError("validation_images: found beside validation, expected one of both")
+        return self
+
+    @property
+    def holds_out(self):
+        return self.validation is None
+
+
 class NpzSection(CommonSection):
     """Patches as CSBDeep writes them, already normalised.
 
@@ -443,6 +484,7 @@ DataSection = Annotated[
     FoldersSection
     | NpzSection
     | SampleSection
+    | NoisySection
     | PairedEMSection
     | LabelFreeSection
     | IsotropicSection

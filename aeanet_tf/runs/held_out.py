@@ -88,6 +88,11 @@ def held_out_pairs(section, pairs, channels=None, spread=False):
     """
     if section.validation_low is not None:
         return pairs, paired_images(section, section.validation_low, section.validation_GT, channels)
+    return held_out(section, pairs, spread)
+
+
+def held_out(section, pairs, spread=False):
+    """As `held_out_pairs`, of those that a section names or of a share of ``pairs``."""
     if getattr(section, "validation_images", None):
         return _named(section.validation_images, pairs)
     return _split(pairs, held_out_count(len(pairs), section.validation_split), spread)

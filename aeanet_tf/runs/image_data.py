@@ -164,8 +164,8 @@ def _read(pairs, axes, network, normalizer):
         expect(along == frame_axes(gt.axes, targets), gt.path, f"axes {gt.axes}", f"{along} as {low.path} has")
         frames = frames_along(low, along)
         for frame in frames:
-            X.append(network_image(_plane(low, frame), network.axes, network.n_channel_in, normalizer))
-            Y.append(network_image(_plane(gt, frame), targets, network.n_channel_out, normalizer))
+            X.append(network_image(plane_in_memory(low, frame), network.axes, network.n_channel_in, normalizer))
+            Y.append(network_image(plane_in_memory(gt, frame), targets, network.n_channel_out, normalizer))
             names.append(", ".join([str(low.path), *(f"{axis} {index}" for axis, index in frame.items())]))
         if along:
             count += len(frames)
@@ -190,7 +190,7 @@ def read_normalised(pair, axes, network, normalization):
     return X, Y
 
 
-def _plane(image, frame):
+def plane_in_memory(image, frame):
     """One of the planes of an `Image` in memory, as an array."""
     plane = frame_image(image, frame)
     return replace(plane, array=plane.array[(slice(None),) * len(plane.axes)]) if frame else image

@@ -15,7 +15,8 @@ Ask = Callable[[str, str, Sequence[str]], str]
 
 NO_TRUTH = (
     "training needs pairs: the same fields of view with a better exposure, or the average of many frames of a still "
-    "sample, as --gt; a stack of sections alone can be trained on with --task slices"
+    "sample, as --gt; a stack of sections alone can be trained on with --task slices, and noisy images alone with "
+    "aeanet train --config n2v --data FOLDER"
 )
 """What to do about images that have no ground truth."""
 

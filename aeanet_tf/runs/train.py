@@ -27,6 +27,7 @@ from aeanet_tf.runs.image_data import (
 )
 from aeanet_tf.runs.isotropic_data import load_isotropic
 from aeanet_tf.runs.label_data import load_iseg, load_labels
+from aeanet_tf.runs.noisy_data import load_noisy
 from aeanet_tf.runs.slice_data import TRIPLETS_FILE, load_slices, load_triplets, save_triplets
 from aeanet_tf.runs.split_check import warn_of_shared_images
 from aeanet_tf.runs.training_files import check_images, images_remark, save_images
@@ -38,6 +39,7 @@ logger = logging.getLogger("aeanet_tf")
 
 LOADERS = {
     "folders": load_folders,
+    "noisy": load_noisy,
     "npz": load_npz,
     "sample": load_sample,
     "paired_em": load_paired_em,

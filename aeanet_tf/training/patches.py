@@ -188,10 +188,14 @@ class PatchSampler(keras.utils.PyDataset):
             self._orders = orders = {**dict(list(orders.items())[-1:]), number: order}
         return orders[number]
 
+    def _drawn(self, rng, pairs):
+        """What is made of the pairs of patches of a batch before they are augmented."""
+        return pairs
+
     def _batch(self, rng, images, corners):
         # Lists, of which Python takes its numbers faster than from arrays.
         drawn = zip(images, corners.tolist(), strict=True)
-        pairs = [self._pairs.crop(i, corner, self.patch_size) for i, corner in drawn]
+        pairs = self._drawn(rng, [self._pairs.crop(i, corner, self.patch_size) for i, corner in drawn])
         if self._augmenter is not None:
             pairs = [self._augmenter(x, y) for x, y in pairs]
         elif self._symmetries is not None:
@@ -276,6 +280,10 @@ class ValidationSet(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         """Batch ``index``: ``x (at most batch_size, *size, channels)`` and ``y``, C-contiguous float32."""
+        return self.images(index)
+
+    def images(self, index):
+        """The images of batch ``index`` and their targets as they are, whatever losses are given."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         chosen = range(index * self.batch_size, min((index + 1) * self.batch_size, len(self._pairs)))

@@ -9,7 +9,7 @@ from aeanet_tf.evaluation.charts import training_figure
 from aeanet_tf.evaluation.equivariance import RotatedAttention, Rotation
 from aeanet_tf.evaluation.figures import limits, plane, save_figure, shortened
 from aeanet_tf.evaluation.map_figures import equivariance_figure, relevance_figure
-from aeanet_tf.evaluation.panels import prediction_panels
+from aeanet_tf.evaluation.panels import prediction_panels, removal_panels
 
 RNG = np.random.default_rng(0)
 
@@ -79,6 +79,19 @@ def test_equivariance_figure():
         low, high = limits(rotations[name], 0.1, 99.9)
         expected, _ = np.histogram(raw[name], np.linspace(low, high, 81), density=True)
         np.testing.assert_allclose(heights, expected)
+
+
+def test_what_was_taken_away_is_shown_where_there_is_no_truth():
+    low = RNG.random((40, 50))
+    predictions = {"last weights": low - 0.25, "best weights": low + 0.5}
+    axes = by_label(removal_panels(low, predictions))
+    for name, image in {"input": low, **predictions}.items():
+        np.testing.assert_array_equal(shown(axes[name]), image)
+        assert axes[name].images[0].get_clim() == limits([predictions["best weights"]])
+    np.testing.assert_allclose(shown(axes["removed last weights"]), 0.25)
+    np.testing.assert_allclose(shown(axes["removed best weights"]), -0.5)
+    assert axes["removed last weights"].images[0].get_clim() == pytest.approx((-0.5, 0.5))
+    assert not any("truth" in name for name in axes)
 
 
 def test_prediction_panels():

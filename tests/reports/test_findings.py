@@ -271,3 +271,17 @@ def test_scores_leave_out_what_has_no_contrast():
     scores = restoration_scores([projected])
     # The maximum along the lost axis is the truth here.
     assert min(scores["input"], scores["best weights"]) > 90 and "last weights" not in scores
+
+
+def test_without_ground_truth_only_the_images_are_judged():
+    noisy = pairs()
+    for example in noisy:
+        # A truth that would be called another one, and flat predictions.
+        example.truth = np.roll(example.input, 17, axis=-1)
+        example.best = example.last = np.zeros_like(example.input)
+    assert titles(facts(noisy, target="noise2void")) == titles(facts(noisy, target="noise2noise")) == []
+    assert titles(facts(noisy)) != []
+    for example in noisy[:3]:
+        example.truth = example.input.copy()
+    assert titles(facts(noisy, target="noise2noise")) == ["The two images of a pair are the same"]
+    assert titles(facts(noisy, target="noise2void")) == []

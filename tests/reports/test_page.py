@@ -113,3 +113,19 @@ def test_images_without_contrast_are_shown(tmp_path):
         example.truth = np.zeros_like(truth(0, (48, 64)))
         example.best = example.last = example.truth
     assert "Ground truth without contrast" in [finding.title for finding in write_report(tmp_path, of)]
+
+
+@pytest.mark.parametrize(("target", "count"), [("noise2void", 6), ("noise2noise", 6)])
+def test_without_ground_truth_nothing_is_scored(tmp_path, target, count):
+    of = facts(target=target)
+    assert write_report(tmp_path, of) == []
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "There is no ground truth, hence no score" in page
+    assert "dB" not in page and "Scores" not in page
+    assert len(pictures(page)) == count
+
+
+def test_a_picture_without_ground_truth():
+    of = facts(target="noise2void")
+    names = {axes.get_label() for axes in example_figure(of.shown[0], of, {}).axes}
+    assert {"input", "removed best weights"} <= names and "truth" not in names
