@@ -77,13 +77,11 @@ def test_the_command(model, tmp_path, monkeypatch, capsys):
         main([*arguments, "out", "--precision", "int8"])
 
 
-@EAGER
-@pytest.mark.usefixtures("eagerly")
 def test_training_in_half_precision_gives_a_model_in_single_precision(tiny, patches, tmp_path):
     X, Y = patches
     scores = {}
     for precision in ("float32", "bfloat16"):
-        model = AEANet(tiny(train_precision=precision, train_epochs=2), precision, str(tmp_path))
+        model = AEANet(tiny(train_precision=precision, train_epochs=3), precision, str(tmp_path))
         history = model.train(X[:40], Y[:40], (X[40:], Y[40:]), steps_per_epoch=5, verbose=0).history
         assert model.keras_model.compute_dtype == "float32"
         loaded = AEANet(None, precision, str(tmp_path))
