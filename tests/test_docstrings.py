@@ -5,6 +5,8 @@ import importlib
 
 import pytest
 
+from tests.models import EAGER, eager_tensorflow
+
 # Modules whose docstrings have examples, each of a few seconds.
 LAYERS = "attention convolution gvto moments preactivation residual residual_dense sparse_attention weightless"
 MODELS = "aeanet config ensemble normalizers projection segmentation slice_interpolation"
@@ -15,8 +17,10 @@ MODULES = [
 ]
 
 
+@EAGER
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name):
     module = importlib.import_module(f"aeanet_tf.{name}")
-    results = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    with eager_tensorflow():
+        results = doctest.testmod(module, optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     assert results.attempted and not results.failed

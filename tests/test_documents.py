@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.models import EAGER, eager_tensorflow
+
 ROOT = Path(__file__).resolve().parents[1]
 SNIPPETS = [
     (path.name, match.group(1))
@@ -22,6 +24,7 @@ def test_there_are_snippets():
 SLOW = {"segmentation.md"}
 
 
+@EAGER
 @pytest.mark.parametrize(
     "code",
     [pytest.param(code, id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name, code in SNIPPETS],
@@ -39,7 +42,8 @@ def test_snippet_runs(code, tmp_path, monkeypatch):
         "Y_val": patches[:4],
         "image": patches[0, ..., 0],
     }
-    exec(compile(short, "snippet", "exec"), names)
+    with eager_tensorflow():
+        exec(compile(short, "snippet", "exec"), names)
     if "restored" in names:
         assert names["restored"].shape == names["image"].shape
 

@@ -11,11 +11,13 @@ from skimage.io import imread
 
 from aeanet_tf.cli.main import main
 from aeanet_tf.cli.quickstart import _report
+from aeanet_tf.datasets import samples
 from aeanet_tf.datasets.samples import load_sample_pairs
 from aeanet_tf.evaluation import baselines
 from aeanet_tf.evaluation.baselines import Filters, write_filters
 from aeanet_tf.evaluation.lattice import lattice
 from aeanet_tf.io.read import read_image
+from aeanet_tf.runs import image_data
 from aeanet_tf.training import CSVHistory, read_history
 from tests.models import EAGER, contents, eager_tensorflow
 
@@ -72,6 +74,11 @@ def test_picture_scores_and_images(tmp_path, monkeypatch, capfd):
     assert re.search(rf"lattice of period 2 .*: prediction [0-9.]+, ground truth {truth:.2f}\n", printed)
     assert len(read_history("models/quickstart/history.csv")) == 2
     report_with_filters(capfd)
+
+    # What follows is about files and trainings, for which corners of the images do.
+    pairs = {part: [[image[:96, :96] for image in of] for of in both] for part, both in load_sample_pairs().items()}
+    monkeypatch.setattr(samples, "load_sample_pairs", lambda: pairs)
+    monkeypatch.setattr(image_data, "load_sample_pairs", lambda: pairs)
 
     # The exposures one by one, as three images.
     assert quickstart("model.n_channel_in=1", "model.n_channel_out=1") == 0

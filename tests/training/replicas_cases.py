@@ -15,7 +15,7 @@ from aeanet_tf.training import CSVHistory, PatchSampler, ValidationSet, get_loss
 from aeanet_tf.training.devices import find_devices, make_strategy
 from aeanet_tf.training.prefetching import prefetched
 from aeanet_tf.training.replicas import ReplicatedModel
-from tests.models import EAGER, assert_same_weights, eager_tensorflow, write_config, write_pairs
+from tests.models import EAGER, NETWORK, assert_same_weights, eager_tensorflow, write_config, write_pairs
 
 pytestmark = EAGER
 DEVICES = find_devices(["CPU:0", "CPU:1"], 2)
@@ -28,8 +28,6 @@ IMAGE_BY_IMAGE = {
     "batch_norm": False,
     "attention": {"shared_references": 4, "batch_aware": False},
 }
-# What looks at a batch: its statistics, and the attention of a group of its images.
-NORMALISED = {**IMAGE_BY_IMAGE, "batch_norm": True, "attention": {"shared_references": 4, "batch_aware": True}}
 
 
 @pytest.fixture
@@ -176,7 +174,7 @@ def test_validation_after_batch_norm_and_batch_aware_attention(eagerly):
     """What is reported is the loss of the weights kept, statistics included."""
     config = AEANetConfig(
         preset="aeanet-em",
-        network=NORMALISED,
+        network=NETWORK,
         train_devices=DEVICES,
         train_batch_size=4,
         train_epochs=1,
@@ -218,7 +216,7 @@ def test_moving_statistics_are_merged(strategy):
 def test_synchronised_batch_norm_trains_as_on_one_device(eagerly, caplog):
     """Its statistics are those of the whole batch: loss, weights and moving statistics agree with one device's."""
     caplog.set_level("INFO", "aeanet_tf")
-    network = {**IMAGE_BY_IMAGE, "batch_norm": True}
+    network = {**NETWORK, "attention": {"shared_references": 4, "batch_aware": False}}
     X, Y = images(8, 16), images(8, 16, 1)
     X[::2] *= 5
     weights, losses = {}, {}
