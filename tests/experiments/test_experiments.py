@@ -247,11 +247,14 @@ def test_w2s(tmp_path, monkeypatch):
         "input",
         "Gaussian",
         "non-local means",
+        "library non-local means",
         "Gaussian, the best sigma of each test image",
         "published denoiser",
     ]
     assert all("of validation" in label for label in filters[1:3])
-    assert float(rows[filters[3]]["PSNR (dB)"]) >= float(rows[filters[1]]["PSNR (dB)"])
+    assert float(rows[filters[4]]["PSNR (dB)"]) >= float(rows[filters[1]]["PSNR (dB)"])
+    # It has seen blocks such as these.
+    assert float(rows[filters[3]]["PSNR (dB)"]) > float(rows["input"]["PSNR (dB)"]) + 3
     assert [(float(rows[label]["steps"]), float(rows[label]["s a step"])) for label in labels] == [
         (steps, seconds[key]) for key, steps in (("w2s-care", 1), ("unet", 2), ("gvtnet", 2), ("aeanet-references", 2))
     ]
