@@ -29,6 +29,7 @@ from aeanet_tf.layers import (
     SwapNeighbours,
     WeightedMean,
 )
+from aeanet_tf.layers.weightless import smoothed
 from aeanet_tf.networks.keras_internals import applied_nodes, long_chains
 
 logger = logging.getLogger("aeanet_tf")
@@ -175,12 +176,8 @@ def _dilated_convolution(layer: DilatedConvolution, x):
 
 @_replaced.register
 def _binomial_filter(layer: BinomialFilter, x):
-    rank = len(x.shape) - 2
-    kind = {2: keras.layers.AveragePooling2D, 3: keras.layers.AveragePooling3D}[rank]
-    for axis in range(rank):
-        pool = tuple(3 if i == axis else 1 for i in range(rank))
-        mean = kind(pool, 1, padding="same", name=f"{layer.name}.mean_{axis}", dtype="float32")(x)
-        x = ops.add(ops.multiply(mean, 0.75), ops.multiply(x, 0.25))
+    for axis in range(1, len(x.shape) - 1):
+        x = smoothed(x, axis)
     return x
 
 

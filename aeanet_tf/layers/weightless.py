@@ -136,6 +136,14 @@ class MaskBlend(Pointwise, keras.layers.Layer):
         return tuple(input_shape[0])
 
 
+def smoothed(x, axis):
+    """Weights of 1/4, 1/2, 1/4 along one axis; what lies beyond a border is what lies at it."""
+    before = (slice(None),) * axis
+    left = ops.concatenate([x[(*before, slice(0, 1))], x[(*before, slice(0, -1))]], axis)
+    right = ops.concatenate([x[(*before, slice(1, None))], x[(*before, slice(-1, None))]], axis)
+    return 0.5 * x + 0.25 * (left + right)
+
+
 @keras.saving.register_keras_serializable(package="aeanet_tf")
 class BinomialFilter(keras.layers.Layer):
     """Weights of 1/4, 1/2, 1/4 along every spatial axis. Keeps the shape of its input.
@@ -150,11 +158,8 @@ class BinomialFilter(keras.layers.Layer):
     """
 
     def call(self, x):
-        rank = len(x.shape) - 2
-        for axis in range(rank):
-            pool = tuple(3 if i == axis else 1 for i in range(rank))
-            # The mean of what there is at a border: of two positions that are the same, where they were repeated.
-            x = 0.75 * ops.average_pool(x, pool, 1, padding="same", data_format="channels_last") + 0.25 * x
+        for axis in range(1, len(x.shape) - 1):
+            x = smoothed(x, axis)
         return x
 
     def receptive_steps(self, axis):

@@ -200,9 +200,10 @@ class _Program:
         axes = len(node.output.shape) - 2
         x = reads[0]
         for axis in range(axes):
-            # The mean, its share of the result, that of the input, and the sum.
-            mean = self._add([self._add([x], size)], size, in_place=True)
-            x = self._add([mean, self._add([x], size)], size, key if axis == axes - 1 else None, in_place=True)
+            # Its neighbours on both sides, each joined of two pieces, their sum, and that with the middle.
+            sides = [self._add([x, self._add([x], size)], size) for _ in range(2)]
+            both = self._add([self._add(sides, size, in_place=True)], size, in_place=True)
+            x = self._add([both, self._add([x], size)], size, key if axis == axes - 1 else None, in_place=True)
 
     @_operations.register
     def _dilated(self, layer: DilatedConvolution, node, reads, size, key):

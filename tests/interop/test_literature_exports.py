@@ -17,8 +17,8 @@ from tests.networks.literature import SMALL, small
 from tests.prediction.exact import predict_exact
 
 POOLED = ("rcan", "rsgu-net")
-# The others are made of layers that Keras has, or of some that those have too.
-EXPORTED = ("rcan", "attention-unet", "dilated-unet", "rsgu-net", "ce-net")
+# The others are made of layers that Keras has, or that these have, too; that of CE-Net takes long.
+EXPORTED = ("rcan", "attention-unet", "dilated-unet", "rsgu-net")
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +68,11 @@ def test_kept_features_of_rcan_change_nothing_and_cost_nothing(models):
 
 
 def test_many_poolings_are_swept_with_kept_features():
-    spec = small("rcan", blocks=8)
+    spec = small("rcan", filters=32, blocks=8)
     network = build_network(spec)
     assert can_be_swept(network)
-    plan = make_plan(OwnAttention(network), spec, [(512, 512)], Budget(3e7, disk=1e12))
-    assert plan.shared and plan.kept == 8 and np.prod(plan.n_tiles) > 1
+    plan = make_plan(OwnAttention(network), spec, [(512, 512)], Budget(1e8, disk=1e12))
+    assert plan.shared and plan.kept == 32 and np.prod(plan.n_tiles) > 1
 
 
 @pytest.mark.parametrize(
