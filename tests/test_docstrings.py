@@ -9,7 +9,7 @@ from tests.models import EAGER, eager_tensorflow
 
 # Modules whose docstrings have examples, each of a few seconds.
 LAYERS = "attention convolution gvto moments preactivation residual residual_dense sparse_attention weightless"
-MODELS = "aeanet config ensemble normalizers projection segmentation slice_interpolation"
+MODELS = "aeanet config ensemble isotropic normalizers projection segmentation slice_interpolation"
 MODULES = [
     *(f"layers.{name}" for name in LAYERS.split()),
     *("networks.build", "networks.graph", "networks.spec"),

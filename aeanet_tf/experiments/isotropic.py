@@ -19,9 +19,9 @@ from aeanet_tf.evaluation.isotropic_panels import plane_panels
 from aeanet_tf.evaluation.metrics import psnr, ssim
 from aeanet_tf.evaluation.statistics import paired_difference
 from aeanet_tf.evaluation.tables import Cell
-from aeanet_tf.experiments.comparison import COLUMNS, Comparison, filter_scores
+from aeanet_tf.experiments.comparison import COLUMNS, Comparison
 from aeanet_tf.experiments.figures import draw_curves
-from aeanet_tf.experiments.laboratory import Case, Method
+from aeanet_tf.experiments.laboratory import Case, Method, quiet
 from aeanet_tf.experiments.scores import by_image, fingerprint, write_report
 from aeanet_tf.files import read_json, replacing_folder, write_text
 from aeanet_tf.io.read import find_images, read_image
@@ -49,9 +49,7 @@ def run(lab):
     tests, protocol = cases(folder), partial(_scores, _data_range(folder))
     comparison = _Isotropic(lab, "isotropic", METHODS)
     scores = comparison.score(tests, protocol)
-    others = filter_scores(lab, tests, protocol, baselines(folder))
-    # Nothing of the size of the truth.
-    others.pop("input")
+    others = {label: lab.score_inputs(tests, protocol, function) for label, function in baselines(folder).items()}
     best = max(others, key=lambda label: by_image([others[label]], "psnr").mean())
     tables = [
         comparison.means_table(scores, COLUMNS, others),
@@ -216,10 +214,12 @@ def _draw(lab, folder, tests, runs, best, protocol):
     truth = read_image(folder / "truth" / "volume.tif", "ZYX").array
     label, (config, *_) = list(runs.items())[-1]
     made = baselines(folder)
+    with quiet():
+        restored = predict(lab.model(config), coarse.array, "ZYX")
     volumes = {
         "cubic": made[CUBIC](coarse.array),
         best: made[best](coarse.array),
-        label: predict(lab.model(config), coarse.array, "ZYX"),
+        label: restored,
     }
     row = coarse.array.shape[1] // 3
     nearest = np.repeat(coarse.array[:, row], FACTOR, axis=0)[: len(truth)]

@@ -4,6 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
+from csbdeep.data import RawData, anisotropic_distortions, create_patches
 from csbdeep.models import CARE, Config, IsotropicCARE, UpsamplingCARE
 
 from aeanet_tf.errors import InputError
@@ -17,7 +18,7 @@ from aeanet_tf.models import (
 )
 from aeanet_tf.models.isotropic import predict_isotropic, upsampled
 from tests.interop.example_models import randomise
-from tests.models import NETWORK
+from tests.models import EAGER, NETWORK, eager_tensorflow
 
 # Sizes off the network's grid, so that padding differs at both ends, and Z is padded by an odd number.
 VOLUME = np.random.default_rng(0).integers(0, 300, (5, 11, 14)).astype("uint16")
@@ -106,6 +107,23 @@ def test_they_are_csbdeeps_and_open_their_own_folders(attention, tmp_path):
     model.keras_model.save_weights(str(tmp_path / "mine" / "weights_best.h5"))
     again = IsotropicAEANet(None, "mine", str(tmp_path))
     close(again.predict(VOLUME, "ZYX", 2), model.predict(VOLUME, "ZYX", 2))
+
+
+@EAGER
+def test_it_learns_from_patches_that_csbdeep_distorts(tmp_path):
+    """As in CSBDeep's notebook: planes of the volume itself, blurred and sampled along X."""
+    volume = np.random.default_rng(3).gamma(2, 50, (6, 40, 40)).astype("float32")
+    distort = anisotropic_distortions(subsample=4, psf=np.ones((3, 3)), psf_axes="YX")
+    raw = RawData.from_arrays([volume], [volume], axes="ZYX")
+    X, Y, axes = create_patches(raw, (1, 32, 32), 8, transforms=[distort], verbose=False)
+    z = axes.index("Z")
+    X, Y = (np.moveaxis(np.take(patches, 0, z), 1, -1) for patches in (X, Y))
+    assert X.shape == (8, 32, 32, 1) and np.abs(X - Y).max() > 0.1
+    config = Config("YX", unet_n_first=2, train_epochs=1, train_steps_per_epoch=1, train_batch_size=2)
+    model = IsotropicAEANet(config, "patches", str(tmp_path))
+    with eager_tensorflow():
+        history = model.train(X[:6], Y[:6], validation_data=(X[6:], Y[6:]), verbose=0)
+    assert np.isfinite(history.history["val_loss"]).all() and (tmp_path / "patches" / "weights_best.h5").is_file()
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_what_is_published_without_augmentation_is_trained_without(name):
 def test_the_data_are_those_of_a_download(name):
     data = FIELDS[name]["data"]
     # Simulated; images of the other structures; the user's own; or nowhere to be had by name.
-    if name not in ("quickstart", "volume", "label_free/dna", "cremi_triplet", "n2v", "n2n"):
+    if name not in ("quickstart", "volume", "isotropic", "label_free/dna", "cremi_triplet", "n2v", "n2n"):
         assert data["download"] in DATASETS
 
 
