@@ -113,7 +113,7 @@ def test_the_chart_shows_the_bins_and_the_coverage(tmp_path):
     assert drawn_bins.get_xdata().tolist() == [one.predicted for one in found.errors()]
     assert (drawn_bins.get_ydata() > 1.8 * drawn_bins.get_xdata()).all()
     (label,) = [label for label in lines["interval"] if label.startswith("too sure")]
-    assert label == f"too sure: expected calibration error {found.expected_error():.3f}"
+    assert label == f"too sure\nexpected calibration error {found.expected_error():.3f}"
     assert lines["interval"][label].get_ydata()[1:-1] == pytest.approx(found.coverage())
     assert axes["pixels"].get_xlabel() == "predicted error: scale (counts)"
     found.write(tmp_path / "c.csv")
