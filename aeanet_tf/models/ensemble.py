@@ -126,7 +126,8 @@ class Ensemble:
         """A Laplace distribution for each pixel with the mean and the variance of the mixture of all members.
 
         How, and why, says `EnsembleStatistics`. Scales of several models are those that the networks give: what one
-        model was calibrated by is not for the mixture, which is less sure already (docs/uncertainty.md). Arguments and errors are those of `predict`.
+        model was calibrated by is not for the mixture, which is less sure already (docs/uncertainty.md). Arguments
+        and errors are those of `predict`.
 
         Returns:
             CSBDeep's ``ProbabilisticPrediction``; a list for a list.
