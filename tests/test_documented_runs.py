@@ -23,6 +23,7 @@ pytestmark = EAGER
 MODELS = {
     **dict.fromkeys(("trial", "other", "my_model", "my_care", "w2s", "seed1", "seed2", "seed3", "dapi", "gfp"), "em"),
     **dict.fromkeys(("volumes", "care"), "care"),
+    **dict.fromkeys(("laplace1", "laplace2"), "laplace"),
     "membranes": "membranes",
     "isbi2012": "slices",
 }
@@ -50,6 +51,7 @@ ELSEWHERE = {
     "mine.json --data /path/to/data": "data of a paper",
     "isbi2012-aea": "a second training of the same",
     "models/tissue": "made from a text of the document; tests/cli/test_segmentation_cli.py",
+    "few-": "pictures of a data set of a paper",
     "run.json": "goes on with a training of the user's; tests/runs/test_continued.py",
     "tissue.json": "made from a text of the document; tests/cli/test_segmentation_cli.py",
 }
@@ -69,6 +71,8 @@ def models(tmp_path_factory):
         make_model(kind, folder)
     model = AEANet(AEANetConfig("YX", preset="aeanet-em", unet_n_first=8), "em", str(folder))
     model.keras_model.save_weights(str(folder / "em" / "weights_best.h5"))
+    model = AEANet(AEANetConfig("YX", probabilistic=True, unet_n_first=8), "laplace", str(folder))
+    model.keras_model.save_weights(str(folder / "laplace" / "weights_best.h5"))
     config = SegmentationAEANetConfig("YX", preset="aeanet-em", n_channel_out=2, labels=[0, 255], network=NETWORK)
     model = SegmentationAEANet(config, "membranes", str(folder))
     model.keras_model.save_weights(str(folder / "membranes" / "weights_best.h5"))

@@ -48,5 +48,5 @@ def run(args):
         print(f"true error {total.true:.4g}, predicted {total.predicted:.4g}, calibrated {calibrated:.4g}")
         print(f"expected calibration error {kept.error_before:.4f}, calibrated {kept.error_after:.4f}")
         print(f"factor {kept.factor:.4g} in {Path(folder) / CALIBRATION_FILE}")
-    predict = ("aeanet", "predict", "--model", *args.model, "--input", "IMAGES", "--output", "restored", "--scale")
+    predict = ("aeanet", "predict", "--model", args.model[0], "--input", "IMAGES", "--output", "restored", "--scale")
     say_next(command_line(*predict))

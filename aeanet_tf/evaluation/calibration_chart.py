@@ -39,11 +39,11 @@ def calibration_chart(calibrations: Mapping[str, Calibration], unit: str) -> "Fi
         places += [*predicted, *true]
         error.plot(predicted, true, "o-", color=colour, ms=5, label=name)
         pixels.vlines(predicted, 0, count, color=colour, lw=3)
-        label = f"{name}: expected calibration error {calibration.expected_error():.3f}"
+        label = f"{name}\nexpected calibration error {calibration.expected_error():.3f}"
         interval.plot([0, *LEVELS, 1], [0, *calibration.coverage(), 1], "o-", color=colour, ms=4, label=label)
     _diagonals(error, interval, min(places), max(places))
     error.set_ylabel(f"true error, mean absolute\n({unit})")
-    error.tick_params(labelbottom=False)
+    error.tick_params(labelbottom=False, which="both")
     pixels.set_xlabel(f"predicted error: scale ({unit})")
     pixels.set_ylabel("pixels")
     pixels.set_ylim(bottom=0)
@@ -53,7 +53,7 @@ def calibration_chart(calibrations: Mapping[str, Calibration], unit: str) -> "Fi
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     for axes in (error, interval):
-        axes.legend(fontsize=9, frameon=False, loc="upper left")
+        axes.legend(fontsize=9, frameon=False, loc="best")
     return figure
 
 
@@ -62,8 +62,7 @@ def _diagonals(error, interval, low, high):
     line = {"color": "0.4", "lw": 1, "ls": "--", "zorder": 1}
     ends = (low / 1.15, high * 1.15)
     if low > 0 and high > 4 * low:
-        error.set_xscale("log")
-        error.set_yscale("log")
+        _logarithmic(error)
     else:
         ends = (0, ends[1])
     error.plot(ends, ends, **line)
@@ -72,3 +71,15 @@ def _diagonals(error, interval, low, high):
     interval.plot([0, 1], [0, 1], **line)
     interval.set_xlim(0, 1)
     interval.set_ylim(0, 1)
+
+
+def _logarithmic(axes):
+    """Logarithmic axes with plain numbers at 1, 2 and 5."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter("{x:g}")

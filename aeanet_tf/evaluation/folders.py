@@ -78,7 +78,7 @@ def score_folders(
 
 
 # Protocol -> what unit errors have.
-CALIBRATED = {"care": "the ground truth has the range 0 to 1", "plain": "as the images"}
+CALIBRATED = {"care": "ground truth from 0 to 1", "plain": "as the images"}
 
 
 def calibration_of_folders(

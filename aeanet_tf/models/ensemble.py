@@ -12,6 +12,7 @@ from aeanet_tf.models.given_images import given_axes, given_image
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.predict_arrays import kept_axes, predict_images
 from aeanet_tf.models.preparation import NormalizationSection
+from aeanet_tf.models.scale_calibration import without_calibration
 from aeanet_tf.prediction.ensemble_statistics import EnsembleStatistics, Results
 from aeanet_tf.prediction.mixtures import LaplaceMixture
 from aeanet_tf.prediction.options import PredictionOptions
@@ -124,7 +125,9 @@ class Ensemble:
     def predict_probabilistic(self, img, axes, normalizer="own", resizer=PadAndCropResizer(), **options):  # noqa: B008
         """A Laplace distribution for each pixel with the mean and the variance of the mixture of all members.
 
-        How, and why, says `EnsembleStatistics`. Arguments and errors are those of `predict`.
+        How, and why, says `EnsembleStatistics`. Scales of several models are those that the networks give: what one
+        model was calibrated by is not for the mixture, which is less sure already (docs/uncertainty.md). Arguments
+        and errors are those of `predict`.
 
         Returns:
             CSBDeep's ``ProbabilisticPrediction``; a list for a list.
@@ -167,6 +170,8 @@ class Ensemble:
     def _each(self, normalizer, resizer, options):
         """For each model the normaliser, the resizer and the `PredictionOptions`."""
         options, normalizers = PredictionOptions(**options), self._normalizers(normalizer)
+        if len(self.models) > 1:
+            options = without_calibration(options)
         return [(own, resizer, model.decided(options)) for model, own in zip(self.models, normalizers, strict=True)]
 
     def _normalizers(self, normalizer):

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -92,8 +93,20 @@ def scale_factor(model, options):
     return 1.0 if calibration is None else calibration.factor
 
 
+def without_calibration(options):
+    """The options for the members of an ensemble of several models: each of them with the scale of its network.
+
+    The mixture has the deviations of the models from each other in its scale, too. Measured, it is less sure than it
+    should be, and the more so with the factors of its members (docs/uncertainty.md).
+    """
+    return replace(options, uncalibrated=True)
+
+
 def say_calibration(models, options):
-    """Log how the scales of each of several models are calibrated, or that they are not."""
+    """Log how the scale of a model is calibrated, or that it is not, and what an ensemble of several does."""
+    if len(models) > 1 and options.uncalibrated:
+        logger.info("scales as the networks give them: calibrations are of single models, not of their mixture")
+        return
     for model in models:
         calibration = model.calibration
         if calibration is None:

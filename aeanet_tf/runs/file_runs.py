@@ -14,7 +14,7 @@ from aeanet_tf.io.channels import channel_paths
 from aeanet_tf.models.ensemble import check_units, model_orientations
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.models.predict_arrays import follow, given_tiles, patch_averages, plan_images, run_until_it_fits
-from aeanet_tf.models.scale_calibration import say_calibration, scale_factor
+from aeanet_tf.models.scale_calibration import say_calibration, scale_factor, without_calibration
 from aeanet_tf.models.weights_file import network_digest
 from aeanet_tf.prediction.cluster import Cluster, worker_memory
 from aeanet_tf.prediction.job import Job
@@ -58,9 +58,11 @@ def prepare_run(models, normalization, options, client, output, paths):
         check_channel_models(models, options)
     else:
         check_units(models, sections)
+    if len(models) > 1 and not options.channel_models:
+        each = [without_calibration(own) for own in each]
     if options.wants_scale:
-        say_calibration(models, options)
-        warn_of_calibration_images(models, options, paths)
+        say_calibration(models, each[0])
+        warn_of_calibration_images(models, each[0], paths)
     turns = model_orientations(models, options.ensemble)
     state = RunState(output, _facts(models, sections, each, paths), maker_of(models))
     runs = [ModelRun(*own, client, state) for own in zip(models, sections, each, strict=True)]

@@ -136,7 +136,7 @@ def test_intervals_of_one_model(place):
 
 @pytest.mark.parametrize("more", [NOTHING, ("--ensemble", "flips", "--n-tiles", "2", "1")])
 def test_files_of_an_ensemble_are_those_of_the_mixture(place, more):
-    """Of models that are calibrated each by itself."""
+    """With the scales of their networks, although each was calibrated by itself."""
     for name in ("one", "two"):
         calibrate(load_model(name), "val/low", "val/GT")
     assert predict("--scale", "--interval", "0.8", "--divergence", *more, model=("one", "two")) == 0
@@ -144,6 +144,11 @@ def test_files_of_an_ensemble_are_those_of_the_mixture(place, more):
     options = {"ensemble": "flips"} if more else {}
     mixture = ensemble.predict_mixture(read_image("test/low/y.tif").array, "YX", **options)
     assert mixture.means.shape == (2, 24, 20)
+    if not more:
+        one = ensemble.models[0]
+        found = one.predict_probabilistic(read_image("test/low/y.tif").array, "YX", uncalibrated=True)
+        assert one.calibration is not None
+        np.testing.assert_allclose(mixture.scales[0], found.scale(), rtol=1e-3)
     expected = {
         "": mixture.mean(),
         "_scale": mixture.scale(),
