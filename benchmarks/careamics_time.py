@@ -4,7 +4,7 @@ It runs in an environment of its own (``pip install careamics``; no aeanet_tf is
 
     taskset -c 0 python benchmarks/careamics_time.py --images "/path/to/w2s/test/low/*.tif" --seconds 372 --output out
 
-Images are normalised by their percentiles 2 and 99.8, as ours are, before CAREamics does what it does. The last tenth by
+Images are normalised by their percentiles 2 and 99.8, as ours are, before CAREamics does its own. The last tenth by
 name is validated on; patches of 64 x 64, batches of 16, everything else by its defaults (``--n2v2`` for that variant).
 The processor time is that of the training, without imports and statistics. Predictions of all images, whole, lie in
 ``OUTPUT`` under the names of the images; `aeanet evaluate --protocol care` scores them.
