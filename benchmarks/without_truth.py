@@ -3,6 +3,7 @@
     python benchmarks/without_truth.py noise --data /path/to/w2s
     python benchmarks/without_truth.py leak --data /path/to/w2s --model models/n2v
     python benchmarks/without_truth.py batch --data /path/to/w2s --model models/n2v-em
+    python benchmarks/without_truth.py simulate --data /path/to/w2s --output simulated
     python benchmarks/without_truth.py picture --data /path/to/w2s --image fov001_c0.tif --output panels.png \\
       --predictions CAREamics=careamics/prediction "Noise2Void=out"
 
@@ -11,7 +12,8 @@ prints the slope of the network's error on the noise of the same pixel: 0 where 
 is copied. Below it stands the slope where nothing is hidden, as in prediction, where a pixel may take part in its own
 estimate. ``batch`` gives a batch the same patch twice, with other pixels hidden, for networks whose attention or batch
 norm spans patches, and prints what the output at a hidden pixel changes where its value in the other copy changes.
-``picture`` draws an image, the best Gaussian filter for its truth, predictions that lie in folders, and the truth.
+``simulate`` writes noisy images of the truths, for Noise2Noise. ``picture`` draws an image, the best Gaussian for
+its truth, predictions that lie in folders, and the truth.
 """
 
 import argparse
@@ -27,6 +29,8 @@ from aeanet_tf.errors import InputError
 CHANGE = 0.2
 """Standard deviation of what `batch` adds to pixels, in the unit of the network."""
 LAGS = 3
+PHOTONS, READ_NOISE = 20, 2
+"""Of what `simulate` makes: photons at grey value 255, noise in photons; 10 grey values a photon, offset 100."""
 
 
 def pairs(data):
@@ -119,6 +123,24 @@ def _normalised(data, normalizer):
         yield x[..., None], matched_truth(x, truth)[..., None]
 
 
+def simulate(arguments):
+    """Write noisy images of the truths: two of each to train on, ``first`` and ``second``, one to test on."""
+    from tifffile import imread, imwrite
+
+    rng = np.random.default_rng(0)
+    for part, sides in (("train", ("first", "second")), ("test", ("low", "GT"))):
+        for path in sorted((arguments.data / part / "GT").glob("*.tif")):
+            truth = imread(path).astype("float64")
+            for side in sides:
+                image = truth
+                if side != "GT":
+                    counts = rng.poisson(truth * (PHOTONS / 255))
+                    image = np.maximum(0, 10 * counts + rng.normal(100, 10 * READ_NOISE, truth.shape))
+                target = arguments.output / part / side / path.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                imwrite(target, image.round().astype("uint16"))
+
+
 def show_picture(arguments):
     """Draw the panels of an image, all in the intensities of the truth (care protocol)."""
     from aeanet_tf.evaluation.baselines import best_sigmas, gaussian
@@ -148,19 +170,22 @@ def _crop(rng, image, size):
 def main(argv=None):
     """Run one of the measurements."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("measurement", choices=("noise", "leak", "batch", "picture"))
+    parser.add_argument("measurement", choices=("noise", "leak", "batch", "picture", "simulate"))
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder with test/low and test/GT")
     parser.add_argument("--model", type=Path, metavar="DIR", help="folder of a model trained with noise2void")
     parser.add_argument("--rounds", type=int, default=16, help="batches of the measurement batch")
     parser.add_argument("--image", metavar="NAME", help="of the picture")
     parser.add_argument("--predictions", nargs="*", default=[], metavar="NAME=DIR", help="folders of predictions")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="where the picture is written")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="where the picture, or the images, are written")
     options = parser.parse_args(argv)
     if options.measurement in ("leak", "batch") and options.model is None:
         raise InputError("--model: missing, expected the folder of a model")
     if options.measurement == "picture" and (options.image is None or options.output is None):
         raise InputError("--image, --output: missing, expected an image and where its picture is written")
-    {"noise": show_noise, "leak": show_leak, "batch": show_batch, "picture": show_picture}[options.measurement](options)
+    if options.measurement == "simulate" and options.output is None:
+        raise InputError("--output: missing, expected a folder for the images")
+    measurements = {"noise": show_noise, "leak": show_leak, "batch": show_batch}
+    {**measurements, "picture": show_picture, "simulate": simulate}[options.measurement](options)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,13 @@ ELSEWHERE = {
     "isbi2012-aea": "a second training of the same",
     "models/tissue": "made from a text of the document; tests/cli/test_segmentation_cli.py",
     "few-": "pictures of a data set of a paper",
+    "--config n2v": "tests/runs/test_noisy_data.py, tests/models/test_noisy_targets.py",
+    "--config n2n": "tests/runs/test_noisy_data.py, tests/models/test_noisy_targets.py",
+    "models/n2v": "of a training of minutes",
+    "models/n2n": "of a training of minutes",
+    "out-n2v": "predictions of a training of minutes",
+    "out-n2n": "predictions of a training of minutes",
+    "--prediction careamics": "predictions of another program",
     "run.json": "goes on with a training of the user's; tests/runs/test_continued.py",
     "tissue.json": "made from a text of the document; tests/cli/test_segmentation_cli.py",
 }

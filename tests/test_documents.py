@@ -21,7 +21,7 @@ def test_there_are_snippets():
 
 
 # Training compiles for long; tests of the models do the same with smaller ones.
-SLOW = {"segmentation.md"}
+SLOW = {"segmentation.md", "noise2void.md"}
 
 
 @EAGER

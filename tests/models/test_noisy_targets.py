@@ -69,6 +69,8 @@ def test_what_the_network_is_given(images):
 @pytest.mark.parametrize("name", sorted(name for name, spec in presets.items() if spec.kind in ("unet", "fnet")))
 @pytest.mark.parametrize("axes", ["YX", "ZYX"])
 def test_every_u_net_learns_from_hidden_pixels(name, axes):
+    if axes == "ZYX" and presets[name].input_size is not None:
+        pytest.skip("takes images of one size, in 2D")
     spots = {"share": 0.1, "axis": "Y", "extent": 1}
     made = AEANetConfig(axes, preset=name, train_target="noise2void", train_blind_spots=spots,
                         n_channel_in=2, n_channel_out=2, train_batch_size=2)  # fmt: skip

@@ -121,7 +121,7 @@ def test_without_ground_truth_nothing_is_scored(tmp_path, target, count):
     assert write_report(tmp_path, of) == []
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "There is no ground truth, hence no score" in page
-    assert "dB" not in page and "Scores" not in page
+    assert " dB" not in page and "Scores" not in page
     assert len(pictures(page)) == count
 
 
