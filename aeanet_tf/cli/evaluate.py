@@ -198,7 +198,7 @@ def _chosen(args):
 
 def _segmentation(args):
     """Rows and the confusion matrix."""
-    from aeanet_tf.evaluation.folders import score_segmentation
+    from aeanet_tf.evaluation.label_folders import score_segmentation
 
     if args.data_range is not None:
         raise InputError(f"data_range: got {args.data_range}, but the protocol segmentation fixes it")

@@ -1,4 +1,4 @@
-"""Scoring a folder of predictions, images or labels, against a folder of ground truths."""
+"""Scoring a folder of predictions against a folder of ground truths."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,15 +16,7 @@ from aeanet_tf.evaluation.baselines import Filter, choose_filters, read_filters
 from aeanet_tf.evaluation.calibration import Calibration
 from aeanet_tf.evaluation.patch_library import LibraryMeans, choose_library
 from aeanet_tf.evaluation.protocols import Protocol, align_care_scaled, care_psnr
-from aeanet_tf.evaluation.segmentation_metrics import (
-    MAX_CLASSES,
-    class_counts,
-    class_scores,
-    confusion,
-    dice_ratios,
-    shared_classes,
-)
-from aeanet_tf.evaluation.tables import Row, markdown, write_lines
+from aeanet_tf.evaluation.tables import Row
 from aeanet_tf.io.image import RESULT_ENDS, SCALE, Image, image_stem
 from aeanet_tf.io.image_path import ImagePath
 from aeanet_tf.io.read import read_image
@@ -70,7 +62,7 @@ def score_folders(
         InputError: names, axes or shapes do not match, an image cannot be read, or the protocol refuses it.
     """
     compare = lambda gt, image: protocol(gt, image, data_range, offset)  # noqa: E731
-    compared = _compare_folders(prediction, gt, compare, input, axes, filters, _pairs(series, allow_missing))
+    compared = compare_folders(prediction, gt, compare, input, axes, filters, pairs_of(series, allow_missing))
     return [
         Row(name, scores.pop("prediction"), scores.pop("input", None), others=scores)
         for name, scores in compared.items()
@@ -104,7 +96,7 @@ def calibration_of_folders(
     if protocol.name not in CALIBRATED:
         raise InputError(f"--calibration: found the protocol {protocol.name}, expected {' or '.join(CALIBRATED)}")
     calibration = Calibration()
-    for path, gt_path in _pairs(series, allow_missing)(prediction, gt, beside=RESULT_ENDS):
+    for path, gt_path in pairs_of(series, allow_missing)(prediction, gt, beside=RESULT_ENDS):
         truth = read_image(gt_path, axes)
         images = [_read_like(truth, one, axes) for one in (path, _scale_of(path))]
         for place, index in _single_images(truth):
@@ -209,14 +201,14 @@ class FolderPairs:
     allow_missing: bool = False
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for input_path, gt_path in _pairs(self.series, self.allow_missing)(self.input, self.gt):
+        for input_path, gt_path in pairs_of(self.series, self.allow_missing)(self.input, self.gt):
             truth = read_image(gt_path, self.axes)
             image = _read_like(truth, input_path, self.axes)
             for _, index in _single_images(truth):
                 yield image[index], truth.array[index]
 
 
-def _compare_folders(
+def compare_folders(
     prediction: str | Path,
     gt: str | Path,
     compare: Callable[[np.ndarray, np.ndarray], T],
@@ -255,7 +247,7 @@ def _compare_folders(
     return results
 
 
-def _pairs(
+def pairs_of(
     series: int | str | None, allow_missing: bool
 ) -> Callable[..., list[tuple[Path | ImagePath, Path | ImagePath]]]:
     return partial(pair_folders, series=series, allow_missing=allow_missing)
@@ -304,106 +296,3 @@ def _single_images(image: Image) -> Iterator[tuple[str, tuple[int | slice, ...]]
         index = tuple(chosen.get(axis, slice(None)) for axis in image.axes)
         label = ",".join(f"{axis}={number}" for axis, number in chosen.items() if sizes[axis] > 1)
         yield f" [{label}]" if label else "", index
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Pixels by class.
-
-    Attributes:
-        labels: values of the n classes, sorted.
-        matrix: (n, n) int64, rows are classes of the ground truth, columns those of the image.
-    """
-
-    labels: tuple[int, ...]
-    matrix: np.ndarray
-
-    def over(self, labels: tuple[int, ...]) -> "Confusion":
-        """The same counts over more classes, sorted; the others have no pixels."""
-        places = np.searchsorted(labels, self.labels)
-        matrix = np.zeros((len(labels), len(labels)), np.int64)
-        matrix[np.ix_(places, places)] = self.matrix
-        return Confusion(labels, matrix)
-
-    def table(self) -> str:
-        """Two Markdown tables: pixels and Dice by class, all images taken together, and the confusion matrix."""
-        classes = [["class", "pixels in GT", "in prediction", "in both", "Dice of all pixels"]]
-        for label, *counts, ratio in zip(
-            self.labels, *class_counts(self.matrix), dice_ratios(self.matrix), strict=True
-        ):
-            classes.append([str(label), *(str(count) for count in counts), f"{ratio:.4f}"])
-        cells = [[str(cell) for cell in line] for line in self._lines("GT \\ prediction")]
-        return f"{markdown(classes)}\n\nconfusion matrix, pixels:\n\n{markdown(cells)}"
-
-    def write(self, path: str | Path) -> None:
-        """Write the matrix as CSV: a line a class of the ground truth, a column a class of the prediction.
-
-        Raises:
-            InputError: the file cannot be written.
-        """
-        write_lines(path, self._lines("gt"))
-
-    def _lines(self, corner: str) -> list[list[str | int]]:
-        return [[corner, *self.labels]] + [
-            [label, *line] for label, line in zip(self.labels, self.matrix.tolist(), strict=True)
-        ]
-
-
-@dataclass(frozen=True)
-class SegmentationScores:
-    """Scores of label images.
-
-    Attributes:
-        rows: one an image: ``dice_<label>`` for each class of any of the images, sorted by value, and ``dice_mean``,
-            NaN where neither the ground truth nor the image has the class; counts of pixels, ``gt_<label>``,
-            ``prediction_<label>`` and ``both_<label>``.
-        confusion: pixels of all images together, of the predictions.
-    """
-
-    rows: list[Row]
-    confusion: Confusion
-
-
-def score_segmentation(
-    prediction: str | Path,
-    gt: str | Path,
-    input: str | Path | None = None,
-    axes: str | None = None,
-    background: int | None = 0,
-    series: int | str | None = None,
-    allow_missing: bool = False,
-) -> SegmentationScores:
-    """Score every label image against the ground truth of the same name, class by class.
-
-    Args:
-        prediction, gt, input, axes, series, allow_missing: as `aeanet_tf.evaluation.folders.score_folders` takes them.
-        background: class that ``dice_mean`` leaves out, None for none.
-
-    Raises:
-        InputError: names, axes or shapes do not match, an image cannot be read, or is not one of labels: a value is no
-            whole number, or there are more than 256 of them.
-    """
-    compared = _compare_folders(prediction, gt, _confusion, input, axes, pairs=_pairs(series, allow_missing))
-    labels = tuple(sorted({label for sides in compared.values() for side in sides.values() for label in side.labels}))
-    if len(labels) > MAX_CLASSES:
-        raise InputError(f"{prediction}: found {len(labels)} different values, expected at most {MAX_CLASSES} classes")
-    rows, total = [], np.zeros((len(labels), len(labels)), np.int64)
-    for name, sides in compared.items():
-        pixels = {side: counts.over(labels) for side, counts in sides.items()}
-        total += pixels["prediction"].matrix
-        scores = {side: class_scores(labels, counts.matrix, background) for side, counts in pixels.items()}
-        rows.append(Row(name, scores["prediction"], scores.get("input"), _counts(pixels["prediction"])))
-    return SegmentationScores(rows, Confusion(labels, total))
-
-
-def _confusion(gt: np.ndarray, image: np.ndarray) -> Confusion:
-    labels = shared_classes(gt, image)
-    return Confusion(tuple(labels.tolist()), confusion(gt, image, labels))
-
-
-def _counts(pixels: Confusion) -> dict[str, int]:
-    return {
-        f"{name}_{label}": count
-        for name, counts in zip(("gt", "prediction", "both"), class_counts(pixels.matrix), strict=True)
-        for label, count in zip(pixels.labels, counts.tolist(), strict=True)
-    }

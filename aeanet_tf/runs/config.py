@@ -32,7 +32,8 @@ from aeanet_tf.models.folder import RUN_FILE
 from aeanet_tf.models.preparation import Count, Section
 from aeanet_tf.models.training_settings import DecaySection, InterpolationSettings, SegmentationSettings, attribute
 from aeanet_tf.paths import check_name
-from aeanet_tf.runs.data_sections import DataSection, FoldersSection, PathText
+from aeanet_tf.runs.common_sections import PathText
+from aeanet_tf.runs.data_sections import DataSection, FoldersSection
 from aeanet_tf.runs.length import (
     Decay,
     EpochDecaySection,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.folders import score_segmentation
+from aeanet_tf.evaluation.label_folders import score_segmentation
 from aeanet_tf.evaluation.metrics import mean_of_classes, modified_hausdorff
 from aeanet_tf.evaluation.protocols import get_protocol
 from aeanet_tf.evaluation.segmentation_metrics import (
