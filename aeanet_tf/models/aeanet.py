@@ -17,7 +17,7 @@ from aeanet_tf.models.ensemble import predict_ensemble
 from aeanet_tf.models.evaluated import Evaluated
 from aeanet_tf.models.initial_weights import assign, common_weights, seeded, source_model
 from aeanet_tf.models.network_size import LOADED, check_size
-from aeanet_tf.models.own_network import check_builder, checked_build, kept_network
+from aeanet_tf.models.own_network import base_spec, check_builder, checked_build, kept_network
 from aeanet_tf.models.percentiles import SafePercentileNormalizer
 from aeanet_tf.models.predict_arrays import possible_tiles, predict_images
 from aeanet_tf.models.training_data import training_data
@@ -93,8 +93,13 @@ class AEANet(PublicCARE):
 
     def _build(self):
         self.spec = self.config.spec
+        if self.spec.kind == "own" and type(self)._build is AEANet._build:
+            self.built = kept_network(self)
+            return self.built
+        # A class of the user's may begin with it.
+        self.spec = base_spec(self.config)
         check_size(self.spec, LOADED)
-        self.built = kept_network(self) if self.spec.kind == "own" else build_network(self.spec)
+        self.built = build_network(self.spec)
         return self.built
 
     def take_weights(self, source):

@@ -7,6 +7,7 @@ import keras
 from aeanet_tf.errors import InputError, expect, reading
 from aeanet_tf.files import write_text
 from aeanet_tf.models.care import PublicCARE
+from aeanet_tf.networks import as_spec
 from aeanet_tf.networks.architecture import network_of, written
 from aeanet_tf.networks.measured import graph_of
 from aeanet_tf.networks.own_spec import OwnSpec
@@ -52,8 +53,14 @@ def described(model, network):
         input_size=None if None in taken[1:-1] else tuple(taken[1:-1]),
         n_attention=len(attention_operators(network)),
         built_by=f"{type(model).__module__}:{type(model).__qualname__}",
+        base=base_spec(config).model_dump(mode="json"),
     )
     return network, spec
+
+
+def base_spec(config):
+    """The spec that a configuration asks for; of one whose network a user's class has built, the one it began with."""
+    return as_spec(config.spec.base) if config.spec.kind == "own" else config.spec
 
 
 def own_graph(model):
