@@ -1,11 +1,11 @@
 """Networks that the ``_build`` of a user's class gives: described for prediction, kept with the model, read back."""
 
-from functools import partial
+import json
 
 import keras
 
-from aeanet_tf.errors import InputError, expect, reading
-from aeanet_tf.files import write_text
+from aeanet_tf.errors import InputError, expect
+from aeanet_tf.files import read_json, write_text
 from aeanet_tf.models.care import PublicCARE
 from aeanet_tf.networks import as_spec
 from aeanet_tf.networks.architecture import network_of, written
@@ -109,21 +109,15 @@ def kept_network(model):
     path = model.logdir / ARCHITECTURE
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected the layers that {built_by} has built; {opens}")
-    with reading(path):
-        text = path.read_text(encoding="utf-8")
+    text = json.dumps(read_json(path))
     try:
         return network_of(text)
     except InputError as error:
         raise InputError(f"{path}: {error}; {opens}") from None
 
 
-def checked_build(model):
-    """``model._build`` with what belongs to it, whoever wrote it."""
-    return partial(_checked_build, model, model._build)
-
-
-def _checked_build(model, build):
-    network = build()
+def checked(model, network):
+    """The network of a model for what ``_build`` gave, with its spec and its files where that is a user's."""
     # Of a class that changes what AEANet's own _build gives, too.
     if network is model.built:
         return network
