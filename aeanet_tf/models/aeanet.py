@@ -18,7 +18,7 @@ from aeanet_tf.models.ensemble import predict_ensemble
 from aeanet_tf.models.evaluated import Evaluated
 from aeanet_tf.models.initial_weights import assign, common_weights, seeded, source_model
 from aeanet_tf.models.network_size import LOADED, check_size
-from aeanet_tf.models.own_network import check_builder, checked_build, kept_network
+from aeanet_tf.models.own_network import base_spec, check_builder, checked, kept_network
 from aeanet_tf.models.percentiles import SafePercentileNormalizer
 from aeanet_tf.models.predict_arrays import possible_tiles, predict_images
 from aeanet_tf.models.scale_calibration import say_calibration
@@ -75,17 +75,14 @@ class AEANet(PublicCARE):
         if isinstance(config, self.config_class):
             find_devices(config.train_devices, config.train_batch_size)
             check_size(config.spec)
-            if type(self)._build is AEANet._build:
+            if not self.builds_its_own:
                 check_builder(config)
         if name is not None and config is not None:
             check_name(str(name), "name")
         self._evaluated, self.trained_network, self.compiled_with, self.steps = Evaluated(self), None, None, None
         self.memory, self.spec, self.built = EvaluationMemory(), None, None
-        self._build = checked_build(self)
         with seeded(config):
             super().__init__(config, name, basedir)
-        # That of the class again: CSBDeep calls it once.
-        del self._build
         # The graph of the network, which every prediction needs.
         self.stages(None)
 
@@ -96,9 +93,18 @@ class AEANet(PublicCARE):
 
     def _build(self):
         self.spec = self.config.spec
+        if self.spec.kind == "own" and not self.builds_its_own:
+            self.built = kept_network(self)
+            return self.built
+        # A class of the user's may begin with it.
+        self.spec = base_spec(self.config)
         check_size(self.spec, LOADED)
-        self.built = kept_network(self) if self.spec.kind == "own" else build_network(self.spec)
+        self.built = build_network(self.spec)
         return self.built
+
+    def checked(self, network):
+        """See `PublicCARE.checked`; what a user's class gave is kept with the model."""
+        return checked(self, network)
 
     def take_weights(self, source):
         """Start from the weights of another model, or of the part of it that has the same names and shapes.
@@ -370,7 +376,8 @@ class AEANet(PublicCARE):
     def _predict(self, img, axes, normalizer, resizer, options, scale=True):
         """``(mean, scale)`` of an image, or a list of them; an ensemble's scale is ``None`` where it is not wanted."""
         options = self.decided(options)
-        if hasattr(img, "shape"):
+        # As in CSBDeep, which interpolates nothing.
+        if hasattr(img, "shape") and not self.interpolates:
             options = replace(options, n_tiles=possible_tiles(self, img, axes, options.n_tiles))
         if options.ensemble is None:
             return predict_images(self, img, axes, normalizer, resizer, options)

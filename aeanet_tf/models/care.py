@@ -38,8 +38,34 @@ class PublicCARE(CARE):
     permutation = CARE._make_permute_axes
 
     def __init__(self, config, name, basedir):
+        build = self._build
+        self._build = lambda: self.checked(build())
         super().__init__(config, name, basedir)
+        # That of the class again: CSBDeep calls it once.
+        del self._build
         self.axes_out = axes_check_and_normalize(self._axes_out)
+
+    def checked(self, network):
+        """The network of the model for what ``_build`` of its class gave."""
+        return network
+
+    @property
+    def builds_its_own(self):
+        """Whether ``_build`` is that of a user's class."""
+        return type(self)._build.__module__.partition(".")[0] not in ("aeanet_tf", "csbdeep")
+
+    @property
+    def prepared(self):
+        """Whether the network is compiled and the callbacks are made, by us or by the user's script."""
+        return self._model_prepared
+
+    @prepared.setter
+    def prepared(self, value):
+        self._model_prepared = value
+
+    def checkpoint_callbacks(self):
+        """The callbacks that save weights: ``_checkpoint_callbacks``, which users' classes may override."""
+        return [] if self.basedir is None else list(self._checkpoint_callbacks())
 
     @property
     def receptive_radius(self):

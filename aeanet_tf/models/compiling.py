@@ -26,8 +26,8 @@ def prepare(model, optimizer, metrics):
     _compile(model, default_optimizer(config, model.steps) if optimizer is None else optimizer)
     model.callbacks = prepared_callbacks(model)
     # The same for all calls of train: a second one does not overwrite better weights of the first.
-    model.checkpoints = [] if model.basedir is None else list(model._checkpoint_callbacks())
-    model._model_prepared = True
+    model.checkpoints = model.checkpoint_callbacks()
+    model.prepared = True
 
 
 def _named(name, config):
@@ -45,7 +45,7 @@ def _named(name, config):
 
 def make_ready(model, steps):
     """See `AEANet.make_ready`."""
-    if not model._model_prepared:
+    if not model.prepared:
         model.trained_network = None
         model.prepare_for_training()
     if model.trained_network is None:

@@ -1,5 +1,7 @@
 """What a model is evaluated with: its network, in full or half precision, and the compiled stages of it."""
 
+import weakref
+
 from aeanet_tf.errors import expect
 from aeanet_tf.models.own_network import own_graph
 from aeanet_tf.networks import build_network
@@ -15,7 +17,8 @@ class Evaluated:
     """
 
     def __init__(self, model):
-        self._model, self._stages, self._half = model, {}, None
+        # The model goes, with its graphs, when its user drops it.
+        self._model, self._stages, self._half = weakref.ref(model), {}, None
 
     def network(self, precision):
         """The model's network, or for ``"bfloat16"`` a copy with its weights that computes in half precision.
@@ -23,7 +26,7 @@ class Evaluated:
         Raises:
             InputError: half precision for a network of the user's own.
         """
-        model = self._model
+        model = self._model()
         if precision == "float32":
             return model.keras_model
         if self._half is None:
@@ -44,6 +47,6 @@ class Evaluated:
         shared = plan is not None and plan.shared
         key = plan.kept if shared else "own"
         if key not in stages:
-            own = not shared and OwnAttention(network, **own_graph(self._model))
+            own = not shared and OwnAttention(network, **own_graph(self._model()))
             stages[key] = own or Stages(network, plan.kept)
         return stages[key]

@@ -1,12 +1,13 @@
 """Networks that the ``_build`` of a user's class gives: described for prediction, kept with the model, read back."""
 
-from functools import partial
+import json
 
 import keras
 
-from aeanet_tf.errors import InputError, expect, reading
-from aeanet_tf.files import write_text
+from aeanet_tf.errors import InputError, expect
+from aeanet_tf.files import read_json, write_text
 from aeanet_tf.models.care import PublicCARE
+from aeanet_tf.networks import as_spec
 from aeanet_tf.networks.architecture import network_of, written
 from aeanet_tf.networks.measured import graph_of
 from aeanet_tf.networks.own_spec import OwnSpec
@@ -52,8 +53,14 @@ def described(model, network):
         input_size=None if None in taken[1:-1] else tuple(taken[1:-1]),
         n_attention=len(attention_operators(network)),
         built_by=f"{type(model).__module__}:{type(model).__qualname__}",
+        base=base_spec(config).model_dump(mode="json"),
     )
     return network, spec
+
+
+def base_spec(config):
+    """The spec that a configuration asks for; of one whose network a user's class has built, the one it began with."""
+    return as_spec(config.spec.base) if config.spec.kind == "own" else config.spec
 
 
 def own_graph(model):
@@ -102,21 +109,15 @@ def kept_network(model):
     path = model.logdir / ARCHITECTURE
     if not path.is_file():
         raise InputError(f"{path}: no such file, expected the layers that {built_by} has built; {opens}")
-    with reading(path):
-        text = path.read_text(encoding="utf-8")
+    text = json.dumps(read_json(path))
     try:
         return network_of(text)
     except InputError as error:
         raise InputError(f"{path}: {error}; {opens}") from None
 
 
-def checked_build(model):
-    """``model._build`` with what belongs to it, whoever wrote it."""
-    return partial(_checked_build, model, model._build)
-
-
-def _checked_build(model, build):
-    network = build()
+def checked(model, network):
+    """The network of a model for what ``_build`` gave, with its spec and its files where that is a user's."""
     # Of a class that changes what AEANet's own _build gives, too.
     if network is model.built:
         return network

@@ -341,7 +341,7 @@ def possible_tiles(model, img, axes, n_tiles):
     if n_tiles is None or (not isinstance(n_tiles, Real) and len(n_tiles) != len(letters)):
         return n_tiles
     shape, steps = np.shape(img), dict(zip(model.config.axes.replace("C", ""), model.spec.divisor, strict=True))
-    given = dict(zip(letters, _each_axis(model, letters, n_tiles, shape), strict=True))
+    given = dict(zip(letters, map(int, _each_axis(model, letters, n_tiles, shape)), strict=True))
     most = {a: -(-n // steps[a]) for a, n in zip(letters, shape, strict=True) if a in steps and a in model.axes_out}
     fewer = {a: min(n, most.get(a, n)) for a, n in given.items()}
     for axis in (a for a in letters if fewer[a] < given[a]):

@@ -145,7 +145,7 @@ def _diverged(model, divergence, epochs, state, history, report):
     """
     model.keras_model.set_weights(divergence.weights)
     # The optimiser has no finite numbers either: another training begins with a new one.
-    model.trained_network, model._model_prepared = None, False
+    model.trained_network, model.prepared = None, False
     folder = None if model.basedir is None else model.logdir
     error = diverged_error(divergence.epoch, epochs, divergence.reason, divergence.good, folder, history)
     model.finish_training(last=divergence.good > 0)

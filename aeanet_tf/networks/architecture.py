@@ -1,9 +1,10 @@
 """A Keras network as text: its layers and how they are connected, without weights and without code."""
 
+import json
+
 import keras
 
 from aeanet_tf.errors import InputError, one_line
-from aeanet_tf.files import parse_json
 
 
 def written(network):
@@ -28,19 +29,19 @@ def network_of(text):
     ``keras.saving.register_keras_serializable``; code, such as that of a Lambda, is not run.
 
     Raises:
-        InputError: other text, or layers that are not known here.
+        InputError: other JSON, or layers that are not known here.
     """
     try:
         return keras.models.model_from_json(text)
     except Exception as error:
-        names = _of_other_code(text)
+        names = _of_other_code(json.loads(text))
         reason = ", ".join(names) if names else one_line(error, 120)
         raise InputError(f"network: layers that cannot be made without their code ({reason})") from error
 
 
-def _of_other_code(text):
+def _of_other_code(architecture):
     """Names of the classes in an architecture that neither Keras nor this package has, and of code."""
-    found, waiting = {}, [parse_json(text, "network")]
+    found, waiting = {}, [architecture]
     while waiting:
         part = waiting.pop()
         if isinstance(part, dict):

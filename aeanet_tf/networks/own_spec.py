@@ -1,6 +1,6 @@
 """What is known of a network that a user's own code builds, or that is kept as a Keras architecture."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, model_validator
 
@@ -19,6 +19,7 @@ class OwnSpec(Spec):
         input_size: spatial size, only for networks that need one.
         n_attention: number of attention operators of this package.
         built_by: the class, as ``"module:Name"``.
+        base: the spec that the configuration has asked for, which such a class may begin with; empty where unknown.
 
     Example:
         >>> OwnSpec(dimension=2, divisor=(4, 4), built_by="mine:Net").model_kind
@@ -34,6 +35,7 @@ class OwnSpec(Spec):
     input_size: tuple[Count, ...] | None = None
     n_attention: Annotated[int, Field(ge=0)] = 0
     built_by: str = ""
+    base: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def batch_norm(self):
