@@ -52,7 +52,8 @@ class PublicCARE(CARE):
     @property
     def builds_its_own(self):
         """Whether ``_build`` is that of a user's class."""
-        return type(self)._build.__module__.partition(".")[0] not in ("aeanet_tf", "csbdeep")
+        module = type(self)._build.__module__ or ""
+        return module.partition(".")[0] not in ("aeanet_tf", "csbdeep")
 
     @property
     def prepared(self):
