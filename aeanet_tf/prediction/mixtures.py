@@ -26,8 +26,8 @@ class LaplaceMixture:
         >>> mixture = LaplaceMixture(np.array([[0.0, 1.0], [2.0, 1.0]]), np.ones((2, 2)))
         >>> mixture.mean().tolist(), mixture.std().round(3).tolist()
         ([1.0, 1.0], [1.732, 1.414])
-        >>> [float(value[1].round(3)) for value in mixture.interval(0.9)]
-        [-1.303, 3.303]
+        >>> tuple(float(value[1].round(3)) for value in mixture.interval(0.9))
+        (-1.303, 3.303)
     """
 
     def __init__(self, means, scales):

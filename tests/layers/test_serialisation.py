@@ -41,6 +41,10 @@ LAYERS = {
     "dense": layers.ResidualDenseBlock(2, 3, kernel_initializer="he_normal", **PREACTIVATION),
     "one level": layers.AttentionAwareLayer(key_reduction=4, kind="interlaced"),
     "swap": layers.SwapNeighbours(),
+    "channels": layers.ChannelAttention(reduction=2, kernel_initializer="he_normal"),
+    "global": layers.GlobalFeatures(5, kernel_initializer="he_normal"),
+    "dilated": layers.DilatedConvolution(5, 3, kernel_initializer="he_normal"),
+    "binomial": layers.BinomialFilter(),
 }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import keras
 import numpy as np
@@ -170,6 +171,19 @@ def test_a_folder_with_layers_of_a_script_says_what_opens_it(tmp_path):
     with pytest.raises(InputError, match=r"config.network: found one that .*:Gated has built, expected that class"):
         AEANet(model.config, "other", str(tmp_path))
     assert not (tmp_path / "other").exists()
+
+
+def test_code_in_a_folder_is_not_run(folder, tmp_path):
+    """A folder is data: a Lambda, whose code would stand in it, is refused."""
+    ran = tmp_path / "ran"
+    image = keras.Input((None, None, 1))
+    network = keras.Model(image, layers.Lambda(lambda x: x if open(ran, "w") else x)(image))
+    ran.unlink()
+    copy = shutil.copytree(folder.logdir, tmp_path / "sent")
+    (copy / ARCHITECTURE).write_text(network.to_json())
+    with pytest.raises(InputError, match=r"layers that cannot be made without their code \(Lambda\)"):
+        load_model(copy)
+    assert not ran.exists()
 
 
 def test_other_processes_build_it_from_its_layers(folder, image):
