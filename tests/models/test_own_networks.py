@@ -173,11 +173,12 @@ def test_a_folder_with_layers_of_a_script_says_what_opens_it(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_code_in_a_folder_is_not_run(folder, tmp_path):
+def test_code_in_a_folder_is_not_run(folder, tmp_path, monkeypatch):
     """A folder is data: a Lambda, whose code would stand in it, is refused."""
+    monkeypatch.chdir(tmp_path)
     ran = tmp_path / "ran"
     image = keras.Input((None, None, 1))
-    network = keras.Model(image, layers.Lambda(lambda x: x if open(ran, "w") else x)(image))
+    network = keras.Model(image, layers.Lambda(lambda x: __import__("pathlib").Path("ran").touch() or x)(image))
     ran.unlink()
     copy = shutil.copytree(folder.logdir, tmp_path / "sent")
     (copy / ARCHITECTURE).write_text(network.to_json())
