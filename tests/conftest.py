@@ -7,6 +7,8 @@ import pytest
 
 # Seconds for each training; tests of the report switch it on.
 os.environ.setdefault("AEANET_REPORT", "0")
+# Matplotlib would take the window system that napari's tests have opened, and `show` would wait for who closes it.
+os.environ["MPLBACKEND"] = "Agg"
 
 
 def pytest_collection_finish():
