@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANetConfig
-from aeanet_tf.models.config import SegmentationAEANetConfig
+from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANetConfig, SegmentationAEANetConfig
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.networks import presets
 from aeanet_tf.training.noisy_patches import HiddenPixelSampler, SwappingSampler
