@@ -15,10 +15,15 @@ def fingerprints(paths):
     return {path: fingerprint(path) for path in files}
 
 
+def _recorded(record):
+    """The `fingerprint` of an image that a training has noted."""
+    return f"{record['size']}-{record['digest']}"
+
+
 def held_out_fingerprints(folder):
     """Those of the images that the training of a model held out to validate on."""
     records = training_records(folder).values()
-    return [f"{record['size']}-{record['digest']}" for record in records if "validation" in record]
+    return [_recorded(record) for record in records if "validation" in record]
 
 
 def warn_of_training_images(folder, found):
@@ -29,7 +34,7 @@ def warn_of_training_images(folder, found):
         found: `fingerprints` of the images.
     """
     records = training_records(folder).values()
-    trained = {f"{record['size']}-{record['digest']}" for record in records if "validation" not in record}
+    trained = {_recorded(record) for record in records if "validation" not in record}
     known = [path for path, text in found.items() if text in trained]
     if known:
         logger.warning(
