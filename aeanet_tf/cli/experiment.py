@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from aeanet_tf.errors import DivergedError, InputError
-from aeanet_tf.experiments.registry import EXPERIMENTS, SELF_TRAINED, TIMED
+from aeanet_tf.experiments.registry import COMPARED, EXPERIMENTS, SELF_TRAINED, TIMED
 from aeanet_tf.paths import nearest_path
 from aeanet_tf.runs.shipped import CONFIGS
 
@@ -51,6 +51,14 @@ def add_arguments(parser):
         help="also self-training, one network for each image (table1)",
     )
     parser.add_argument(
+        "--networks",
+        nargs="+",
+        metavar="NAME",
+        help="what to compare in place of the experiment's own networks (table1, table6, w2s, volume): names of those, "
+        "or presets from the literature in a size for one workstation, such as rcan; as published, rcan:published; or "
+        "with other fields, rcan:filters=32:blocks=4",
+    )
+    parser.add_argument(
         "--weights",
         choices=("best", "last"),
         default="best",
@@ -82,6 +90,8 @@ def run(args):
         raise InputError(f"--minutes: found it for {args.name}, expected one of {', '.join(TIMED)}")
     if args.self_training and args.name not in SELF_TRAINED:
         raise InputError(f"--self: found it for {args.name}, expected {', '.join(SELF_TRAINED)}")
+    if args.networks and args.name not in COMPARED:
+        raise InputError(f"--networks: found it for {args.name}, expected one of {', '.join(COMPARED)}")
     if not args.data.is_dir():
         raise InputError(f"--data: {args.data}: no such folder{nearest_path(args.data)}")
     if args.output.exists() and not args.output.is_dir():
@@ -102,6 +112,7 @@ def run(args):
         args.minutes,
         self_training=args.self_training,
         weights=args.weights,
+        networks=args.networks and tuple(args.networks),
     )
     path = run_experiment(args.name, lab)
     print(path.read_text(encoding="utf-8"))

@@ -36,12 +36,14 @@ class Method(NamedTuple):
         key: in file names.
         preset: name of the network.
         network: fields in which it differs from the preset.
+        whole: whether these are all; by default those of the configuration are below them, which are of U-Nets.
     """
 
     label: str
     key: str
     preset: str
     network: Any = MappingProxyType({})
+    whole: bool = False
 
 
 class Case(NamedTuple):
@@ -91,6 +93,7 @@ class Laboratory:
             many steps as the configuration says.
         weights: of each training, ``"best"`` or ``"last"``; models are shared, scores and reports are not.
         self_training: whether networks are trained on single images, too, for the table that knows it.
+        networks: what is compared in place of an experiment's own methods, see `literature.chosen_methods`.
         diverged: names of the models whose training diverged, as reports are written.
     """
 
@@ -104,6 +107,7 @@ class Laboratory:
     minutes: float | None = None
     weights: str = "best"
     self_training: bool = False
+    networks: tuple[str, ...] | None = None
     diverged: list = field(default_factory=list)
     _models: dict = field(default_factory=dict)
 
@@ -143,7 +147,8 @@ class Laboratory:
         data["training"] = {**self.budget.apply(data["training"]), "seed": seed}
         data["data"]["root"] = str(Path(self.data if root is None else root).resolve())
         model = data["model"]
-        model["preset"], model["network"] = method.preset, _merged(model["network"], method.network)
+        shared = {} if method.whole else model["network"]
+        model["preset"], model["network"] = method.preset, _merged(shared, method.network)
         model["basedir"] = str(self.output / "models")
         model["name"] = f"{file.replace('/', '-')}-{method.key}{part and '-'}{part}-seed{seed}{self.budget.suffix}"
         given = dict(override(data, text) for text in self.overrides)

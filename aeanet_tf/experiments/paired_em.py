@@ -25,6 +25,7 @@ from aeanet_tf.experiments.equivariance import (
 )
 from aeanet_tf.experiments.figures import draw_curves, draw_panels, draw_rotation
 from aeanet_tf.experiments.laboratory import Case, Method
+from aeanet_tf.experiments.literature import chosen_methods, sizes_note
 from aeanet_tf.experiments.paired_em_library import LIBRARY, library_scores
 from aeanet_tf.experiments.paired_em_library import NOTE as LIBRARY_NOTE
 from aeanet_tf.experiments.scores import by_image, write_report
@@ -46,9 +47,9 @@ def run_table1(lab):
 
     With ``lab.self_training`` also of networks that were trained on the tested image alone.
     """
-    tests, methods = _tests(lab), (UNET, GVTNET, LEARNED, AEANET)
-    runs, notes = _runs(lab, methods), [_note(tests), LIBRARY_NOTE]
-    scores = {LIBRARY: [library_scores(lab, runs[UNET.label][0], tests, _protocol)]}
+    tests, methods = _tests(lab), chosen_methods(lab.networks, (UNET, GVTNET, LEARNED, AEANET))
+    runs, notes = _runs(lab, methods), [_note(tests), LIBRARY_NOTE, *sizes_note(methods)]
+    scores = {LIBRARY: [library_scores(lab, runs[methods[0].label][0], tests, _protocol)]}
     scores |= lab.score_runs(runs, tests, _protocol, predict=_predict)
     regions, improvement = scores, _table(_IMPROVEMENT, _DELTAS, scores, published.TABLE1)
     alone, of_images = _self_trained(lab, methods) if lab.self_training else ({}, {})
@@ -108,12 +109,13 @@ def _beside(table, other, suffix):
 def run_table6(lab):
     """The ablation: references only, batch-aware only, both with 16, 32 and 64 references."""
     tests = _tests(lab)
-    runs = _runs(lab, (UNET, GVTNET, REFERENCES, BATCH, *FEWER.values(), AEANET))
+    methods = chosen_methods(lab.networks, (UNET, GVTNET, REFERENCES, BATCH, *FEWER.values(), AEANET))
+    runs = _runs(lab, methods)
     scores = lab.score_runs(runs, tests, _protocol, predict=_predict)
     names = {**{FEWER[n].label: f"Both, {n} references" for n in FEWER}, AEANET.label: "Both, 64 references"}
     scores = {names.get(label, label): of_seeds for label, of_seeds in scores.items()}
     table = _table(_IMPROVEMENT, _DELTAS, scores, published.TABLE6)
-    path = write_report(lab, "table6", "Table VI: ablation", [table], [_note(tests)], runs)
+    path = write_report(lab, "table6", "Table VI: ablation", [table], [_note(tests), *sizes_note(methods)], runs)
     draw_curves(lab, "table6", runs)
     return path
 

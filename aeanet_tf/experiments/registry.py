@@ -48,6 +48,10 @@ SELF_TRAINED = ("table1",)
 """Those that can train networks on single images, too."""
 
 
+COMPARED = ("table1", "table6", "w2s", "volume")
+"""Those whose networks can be chosen, with those from the literature."""
+
+
 def run_experiment(name, lab):
     """Run one of `EXPERIMENTS` in a `Laboratory`, or what is left of it, and give the path of its report."""
     experiment = EXPERIMENTS[name]

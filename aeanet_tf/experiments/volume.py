@@ -17,6 +17,7 @@ from aeanet_tf.experiments.care_rival import CareRival
 from aeanet_tf.experiments.comparison import COLUMNS, Comparison, cases_of, filter_scores, pairs_of
 from aeanet_tf.experiments.figures import draw_curves, draw_panels
 from aeanet_tf.experiments.laboratory import Method
+from aeanet_tf.experiments.literature import chosen_methods, sizes_note
 from aeanet_tf.experiments.scores import by_image, fingerprint, scorer, write_report
 from aeanet_tf.files import read_json, replacing_folder, write_text
 from aeanet_tf.io.read import read_image
@@ -48,6 +49,11 @@ PLAIN = (
     "Protocol plain: intensities as they are, data range the truth's maximum - minimum. Signal ratio: the mean of "
     f"what is above the offset of {OFFSET:g}, divided by that of the truth."
 )
+_CARE_NOTE = (
+    "CARE: CSBDeep's default network for volumes (depth 2, 32 first filters, kernels of 3), Adam at 4e-4, patches "
+    "of 8 x 48 x 48 from its create_patches (512) in batches of 4 as ours, 10 epochs, learning rate halved after "
+    "one that brings nothing, targets normalised by percentiles of their own."
+)
 # Between areas, and what of the columns is trained on.
 GAP, TRAINED = 8, 0.6
 # Test volumes along Y and X: intervals need several.
@@ -58,12 +64,12 @@ _SOURCE = "source.json"
 
 
 def run(lab):
-    """Make the pairs, train every method with every seed, score the test volumes, write ``volume.md``."""
+    """Make the pairs, train every method, or ``lab.networks``, with every seed, score, write ``volume.md``."""
     folder = lab.output / "volume"
     prepare_pairs(lab.data / STACK, folder)
     lab = replace(lab, data=folder)
     tests = cases_of(lab, "test", AXES)
-    comparison = Comparison(lab, "volume", METHODS)
+    comparison = Comparison(lab, "volume", chosen_methods(lab.networks, METHODS, "volume"))
     scores = comparison.score(tests, volume_scores)
     others = filter_scores(lab, tests, volume_scores, _filters(lab, tests))
     best = _best_filter(others)
@@ -72,9 +78,11 @@ def run(lab):
         comparison.means_table(scores, COLUMNS, others),
         (PLAIN, *comparison.means_table(scores, PLAIN_COLUMNS, others, costs=False)[1:]),
         comparison.seeds_table(scores),
-        *comparison.differences(compared, (best, *BASELINES)),
+        *comparison.differences(compared, (best, *(label for label in BASELINES if label in scores))),
     ]
-    notes = [_verdict(scores), *_notes(tests, len(lab.seeds)), *comparison.notes()]
+    notes = [_verdict(scores), *_notes(tests, len(lab.seeds)), *comparison.notes(), *sizes_note(comparison.methods)]
+    if CARE in scores:
+        notes.append(_CARE_NOTE)
     runs = comparison.runs()
     path = write_report(lab, "volume", "A stack with simulated noise", tables, notes, runs)
     draw_curves(lab, "volume", runs)
@@ -146,9 +154,6 @@ def _notes(tests, seeds):
         f"such exposures. Training, validation and test are areas of one stack with {GAP} voxels between them, in all "
         f"planes; {len(tests)} test volumes side by side, which the intervals take as independent; {seeds} "
         f"seed{'s' * (seeds > 1)}.",
-        "CARE: CSBDeep's default network for volumes (depth 2, 32 first filters, kernels of 3), Adam at 4e-4, patches "
-        "of 8 x 48 x 48 from its create_patches (512) in batches of 4 as ours, 10 epochs, learning rate halved after "
-        "one that brings nothing, targets normalised by percentiles of their own.",
     ]
 
 

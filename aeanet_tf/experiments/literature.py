@@ -1,0 +1,121 @@
+"""Networks from the literature as rows of an experiment: which ones, in what size (docs/networks.md)."""
+
+import json
+
+from pydantic import ValidationError
+
+from aeanet_tf.errors import InputError
+from aeanet_tf.experiments.laboratory import Method
+from aeanet_tf.field_errors import did_you_mean, from_validation
+from aeanet_tf.networks.presets import presets
+
+LITERATURE = {
+    "rcan": "RCAN",
+    "edsr": "EDSR",
+    "vdsr": "VDSR",
+    "attention-unet": "Attention U-Net",
+    "unet-plusplus": "U-Net++",
+    "dilated-unet": "Dilated U-Net",
+    "ce-net": "CE-Net",
+    "rsgu-net": "RSGU-Net",
+}
+"""Preset -> label in tables, that of published figures where there are any."""
+
+SMALL = {
+    "rcan": {"filters": 16, "groups": 2, "blocks": 3, "reduction": 4},
+    "edsr": {"filters": 24, "blocks": 6},
+    "vdsr": {"filters": 24, "blocks": 10},
+    "attention-unet": {"first_filters": 16, "depth": 4},
+    "unet-plusplus": {"first_filters": 16, "depth": 4},
+    "dilated-unet": {"first_filters": 16, "depth": 4},
+    "ce-net": {"first_filters": 32, "blocks": (2, 2, 2)},
+    "rsgu-net": {"first_filters": 16, "depth": 4},
+}
+"""Fields of a size for one workstation: a training step in 2D costs half to one and a half times that of the U-Net of
+the configuration ``w2s``. The published sizes were made for GPUs: a step of RCAN's costs some hundred times as much."""
+
+PUBLISHED = "published"
+
+
+def chosen_methods(names, own, experiment=""):
+    """The methods that ``--networks`` asks for, in its order.
+
+    Args:
+        names: each the key of one of ``own``; or a preset of `LITERATURE`, in its size of `SMALL`; with ``:published``
+            behind it in that of its paper; with ``:field=value``, once or more, as published but for these fields.
+            ``None`` for all of ``own``.
+        own: the experiment's own, each with ``key`` and ``label``.
+        experiment: with which keys of programs of others begin, and not their names here.
+
+    Returns:
+        Tuple of `Method` and of what ``own`` holds.
+
+    Raises:
+        InputError: a name that is neither, a field that the network does not have, one method twice, or programs of
+            others alone, whose budget is that of ours.
+    """
+    if names is None:
+        return tuple(own)
+    known = {method.key.removeprefix(f"{experiment}-"): method for method in own}
+    methods = tuple(known[name] if name in known else _from_literature(name, known) for name in names)
+    keys = [method.key for method in methods]
+    twice = next((name for name, key in zip(names, keys, strict=True) if keys.count(key) > 1), None)
+    if twice is not None:
+        raise InputError(f"--networks: found {twice} twice, expected each network once")
+    if not any(isinstance(method, Method) for method in methods):
+        ours = ", ".join(name for name, method in known.items() if isinstance(method, Method))
+        raise InputError(f"--networks: found {', '.join(names)}, expected one of {ours} or a preset beside")
+    return methods
+
+
+def sizes_note(methods):
+    """Paragraphs of a report that say what size the networks of the literature have; none where there is none."""
+    of = [method for method in methods if getattr(method, "whole", False)]
+    if not of:
+        return []
+    sizes = "; ".join(f"{method.label}: {_written(method.network)}" for method in of)
+    return [
+        f"Networks from the literature, written for this comparison (docs/networks.md); fields that differ from the "
+        f"published sizes: {sizes}. All have the data, patches, loss and schedule of the others, not their papers'."
+    ]
+
+
+def _from_literature(name, known):
+    preset, *texts = name.split(":")
+    if preset not in LITERATURE:
+        choices = [*known, *LITERATURE]
+        hint = did_you_mean(preset, choices)
+        raise InputError(f"--networks: found {preset!r}, expected some of {', '.join(choices)}{hint}")
+    label = LITERATURE[preset]
+    if not texts:
+        return Method(label, preset, preset, SMALL[preset], whole=True)
+    if texts == [PUBLISHED]:
+        return Method(f"{label}, published size", f"{preset}-{PUBLISHED}", preset, whole=True)
+    fields = dict(_field(name, text) for text in texts)
+    try:
+        presets[preset].replace(**fields)
+    except ValidationError as error:
+        raise from_validation(error, f"--networks: {name}", model=type(presets[preset])) from None
+    written = _written(fields)
+    key = "-".join([preset, *(text.replace("=", "") for text in written.replace(" ", "").split(";"))])
+    return Method(f"{label} ({written})", key.translate(_PLAIN), preset, fields, whole=True)
+
+
+# What a list is written with has no place in names of folders.
+_PLAIN = str.maketrans({"[": "", "]": "", ",": "_", '"': "", ".": "p"})
+
+
+def _field(name, text):
+    field, equals, value = text.partition("=")
+    if not equals or not field:
+        raise InputError(f"--networks: {name}: found {text!r}, expected {PUBLISHED}, or field=value")
+    try:
+        return field, json.loads(value)
+    except json.JSONDecodeError:
+        return field, value
+
+
+def _written(fields):
+    """Fields as a user types them, but for what is between."""
+    texts = (f"{name}={json.dumps(value, separators=(',', ':'))}" for name, value in fields.items())
+    return "; ".join(texts) or "none"
