@@ -170,6 +170,9 @@ def test_table6_and_figure9_share_theirs(em):
     assert float(rows["References only"]["Δ PSNR (dB) published"]) == 2.04
     assert all(np.isfinite(float(rows[f"Both, {n} references"]["Δ SSIM (em)"])) for n in (16, 32, 64))
     assert rows["RCAN"]["Δ PSNR (dB)"] == ""
+    text, rows = experiment("table6", data, results, "--networks", "aeanet", "rcan")
+    assert float(rows["RCAN"]["Δ PSNR (dB) published"]) == 1.59 and np.isfinite(float(rows["RCAN"]["Δ PSNR (dB)"]))
+    assert rows["GVTNet"]["Δ PSNR (dB)"] == "" and "RCAN: filters=16; groups=2" in text
     _, rows = experiment("figure9", data, results)
     assert list(rows) == ["GVTNet", "AEANet (16)", "AEANet (32)", "AEANet (64)"]
     found = [float(rows["AEANet (64)"][size]) for size in ("full", "512", "384", "256", "128")]
