@@ -7,6 +7,7 @@ from pathlib import Path
 import csbdeep.data
 import csbdeep.models
 import csbdeep.utils
+import matplotlib
 import pytest
 from tifffile import TiffFile
 
@@ -71,7 +72,8 @@ def test_the_script_runs_on_what_its_notebooks_download(name, tmp_path, monkeypa
             pytest.skip(f"aeanet_tf.models has no {ours}")
     _small(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    with eager_tensorflow():
+    # They set matplotlib up, as their notebooks do.
+    with eager_tensorflow(), matplotlib.rc_context():
         names = runpy.run_path(str(script), run_name="__main__")
     file, shape, pictures = CASES[name]
     with TiffFile(tmp_path / "results" / file) as tif:

@@ -93,7 +93,8 @@ def test_networks_predict_in_float32_and_2d_ones_train(name, policy):
     keras.config.set_dtype_policy("float32")
     full = build_network(spec)
     full.set_weights(half_weights)
-    assert relative_error(y, full(x)) < 8e-2
+    # bfloat16 has three bits less than float16, and processors without it round after each operation.
+    assert relative_error(y, full(x)) < (8e-2 if policy == "mixed_float16" else 0.2)
     keras.config.set_dtype_policy(policy)
 
     if spec.dimension == 3:
