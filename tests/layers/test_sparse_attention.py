@@ -108,13 +108,14 @@ def test_every_output_depends_on_every_input(size):
     """With one step left out it does not."""
     layer = randomised(AttentionAwareLayer(), images(1, *size, 8))
     positions = size[0] * size[1]
-    assert (changed(layer, size) > NOTHING).sum() == positions**2
+    assert (changed(layer, size) > 0).sum() == positions**2
     layer.short.gamma.assign(0.0)
-    assert (changed(layer, size) > NOTHING).sum() < positions**2
+    assert (changed(layer, size) > 0).sum() < positions**2
 
 
-# What sums in another order differ by in float64.
-NOTHING = 1e-13
+# What the same position differs by in another batch, where exponentials of a vector and of its rest are not the same.
+# What is reached moves by 1e-6 and more.
+NOTHING = 1e-7
 
 
 def changed(layer, size):
