@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.interop.bioimageio_contents import documentation
 from aeanet_tf.models import (
     AEANet,
     AEANetConfig,
@@ -18,6 +19,7 @@ from aeanet_tf.models import (
     SliceInterpolationConfig,
 )
 from aeanet_tf.models.adversarial import ADVERSARIAL_FILE, DISCRIMINATOR_FILE, INVENTED, remove_adversarial
+from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.models.training_memory import training_bytes
 from aeanet_tf.training import read_history
@@ -112,6 +114,8 @@ def test_what_is_kept_and_told(whole, caplog):
     with caplog.at_level(logging.WARNING, "aeanet_tf"):
         loaded = AEANet(None, "m", str(model.logdir.parent))
     assert "textures of its predictions are invented" in caplog.text
+    text = documentation(loaded, "A network.", NormalizationSection())
+    assert f"The network was {INVENTED}." in text
     # More steps of the same training go on with the discriminator there is.
     loaded.train(**DATA, epochs=3, resume=True)
     assert_equal(loaded.trained_network.further_variables, model.trained_network.further_variables)
