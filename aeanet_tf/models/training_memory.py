@@ -26,8 +26,8 @@ def training_bytes(model, sampler):
     """Predicted peak memory of a training step, beyond what the process holds when the network is built.
 
     What the layers give for the patches of a batch, and its gradients; weights, gradients and what the optimiser keeps
-    of each; the same of a discriminator; batches made ahead. It is a simple estimate, see docs/training.md; terms of a loss that has a network of
-    its own (SSAN's VGG-16) are not in it.
+    of each; the same of a discriminator; batches made ahead. It is a simple estimate, see docs/training.md; terms of a
+    loss that has a network of its own (SSAN's VGG-16) are not in it.
 
     Args:
         model: an `AEANet`.

@@ -84,7 +84,7 @@ def discriminator_loss(real, made):
 
 
 def adversarial_loss(made):
-    """What the network that makes images is trained with beside its own loss: the cross-entropy of their being recorded.
+    """What the network that makes images learns by beside its own loss: the cross-entropy of their being recorded.
 
     It is the form that does not saturate (Goodfellow et al. 2014, section 3).
 

@@ -24,9 +24,9 @@ class ResumableState(keras.callbacks.Callback):
     """Callback: save at every epoch's end all that training needs to go on, and read it back.
 
     Saved are the model's weights, the optimiser's variables (step count, learning rate, moments), what the model has
-    as ``further_variables``, the states of random layers such as dropout, and what other callbacks carry (best value, epochs waited). A
-    run stopped after an epoch and resumed gives the weights and the history of an uninterrupted one, given
-    batches that depend on the step alone, as those of `PatchSampler` do::
+    as ``further_variables``, the states of random layers such as dropout, and what other callbacks carry (best value,
+    epochs waited). A run stopped after an epoch and resumed gives the weights and the history of an uninterrupted one,
+    given batches that depend on the step alone, as those of `PatchSampler` do::
 
         state = ResumableState(folder)
         callbacks = [plateau, best, history, state]          # state last: it records what the others did

@@ -164,7 +164,7 @@ def test_projections_are_judged_as_images():
 
 def test_no_volume_is_judged_beside_its_projection():
     fields = {"train_adversarial": SMALL}
-    with pytest.raises(InputError, match="adversarial.conditional: found True, expected false for a model that proj"):
+    with pytest.raises(InputError, match=r"adversarial\.conditional: found True, expected false for a model that proj"):
         ProjectionAEANetConfig("ZYX", **fields)
 
 
@@ -200,7 +200,7 @@ def test_what_it_means_nothing_for_is_refused(make_config, reason):
 
 
 def test_patches_that_are_too_small_and_networks_compiled_by_hand_are_refused():
-    with pytest.raises(InputError, match=r"adversarial.depth: found 4, expected at most 3 for patches of \(16, 16\)"):
+    with pytest.raises(InputError, match=r"adversarial\.depth: found 4, expected at most 3 for patches of \(16, 16\)"):
         make(None, adversarial={"depth": 4}).train(**DATA)
     model = make(None)
     model.keras_model.compile("adam", "mae")
