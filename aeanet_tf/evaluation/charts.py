@@ -152,8 +152,8 @@ def training_figure(
         panels: what is drawn, two beside each other: names in the history, and titles.
 
     Returns:
-        A ``matplotlib.figure.Figure`` with axes labelled ``loss`` and ``val_loss``, or as ``panels`` say. The losses are
-        logarithmic where all are positive (that of a probabilistic model may not be).
+        A ``matplotlib.figure.Figure`` with axes labelled ``loss`` and ``val_loss``, or as ``panels`` say. The
+        losses are logarithmic where all are positive (that of a probabilistic model may not be).
 
     Raises:
         InputError: a run without rows.
