@@ -82,8 +82,10 @@ def check_adversarial(config):
         return
     why = why_not_adversarial(config.kind, config.train_target, config.probabilistic, config.train_devices)
     expect(why is None, "train_adversarial", "one", f"null: {why}")
-    same = config.projected_axis is None
-    expect(same or not section.conditional, "adversarial.conditional", True, "false for a model that projects")
+    if section.conditional:
+        expected = "false for a model that projects, or makes more pixels"
+        same = config.projected_axis is None and _upscale(config) == 1
+        expect(same, "adversarial.conditional", True, expected)
     config.train_adversarial = section.model_dump(mode="json")
 
 
@@ -92,6 +94,7 @@ def check_patches(config, size):
     section = adversarial_section(config)
     if section is None:
         return
+    size = _judged_size(config, size)
     # Instance norm of a single position is 0, whatever the image.
     most = max((n - 1).bit_length() - 1 for n in size)
     expect(section.depth <= most, "adversarial.depth", section.depth, f"at most {most} for patches of {tuple(size)}")
@@ -151,8 +154,18 @@ def adversarial_bytes(config, batch, size):
         return 0
     from aeanet_tf.training.discriminator import discriminator_bytes
 
-    size = [n for axis, n in enumerate(size) if axis != config.projected_axis]
-    return discriminator_bytes((batch, *size, _judged(config, section)), section.filters, section.depth)
+    shape = (batch, *_judged_size(config, size), _judged(config, section))
+    return discriminator_bytes(shape, section.filters, section.depth)
+
+
+def _judged_size(config, size):
+    """Spatial size of what the network makes of a patch of a size."""
+    return tuple(n * _upscale(config) for axis, n in enumerate(size) if axis != config.projected_axis)
+
+
+def _upscale(config):
+    """Pixels of the output along an axis that one of the input becomes; specs of some networks know no other than 1."""
+    return getattr(config.spec, "upscale", 1)
 
 
 def _tell(folder, section, opponent):
