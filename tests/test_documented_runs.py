@@ -39,6 +39,7 @@ ELSEWHERE = {
     "out/$model": "needs a checkpoint",
     "results/models/": "models of an experiment",
     "w2s-longest": "goes on from a training of hours",
+    "w2s-adversarial": "a training of minutes; tests/models/test_adversarial.py",
     "w2s-256": "goes on from a training of hours",
     "models/w2s-1200": "scores that a training of minutes makes",
     "planaria --data": "tests/experiments",

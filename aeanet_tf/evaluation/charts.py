@@ -139,7 +139,9 @@ def _finish(axes, label):
 
 
 def training_figure(
-    runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], steps_per_epoch: Mapping[str, int]
+    runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
+    steps_per_epoch: Mapping[str, int],
+    panels: Sequence[tuple[str, str]] = PANELS,
 ) -> "Figure":
     """Loss and validation loss of several runs by step.
 
@@ -147,10 +149,11 @@ def training_figure(
         runs: dict of a name to the rows of `aeanet_tf.training.read_history`, a list of them for each seed. Of several
             seeds the median and the range from minimum to maximum are drawn, of those that have come that far.
         steps_per_epoch: dict of the name to a number of steps.
+        panels: what is drawn, two beside each other: names in the history, and titles.
 
     Returns:
-        A ``matplotlib.figure.Figure`` with axes labelled ``loss`` and ``val_loss``. The losses are logarithmic where
-        all are positive (that of a probabilistic model may not be).
+        A ``matplotlib.figure.Figure`` with axes labelled ``loss`` and ``val_loss``, or as ``panels`` say. The
+        losses are logarithmic where all are positive (that of a probabilistic model may not be).
 
     Raises:
         InputError: a run without rows.
@@ -160,8 +163,9 @@ def training_figure(
     for name, seeds in runs.items():
         if not all(seeds):
             raise InputError(f"runs: {name!r} has a history without rows, expected those of read_history")
-    figure = Figure(figsize=(10.5, 4.2), layout="constrained")
-    for cell, (key, label) in zip(figure.subplots(1, 2), PANELS, strict=True):
+    lines = -(-len(panels) // 2)
+    figure = Figure(figsize=(10.5, 4.2 * lines), layout="constrained")
+    for cell, (key, label) in zip(figure.subplots(lines, 2).ravel(), panels, strict=True):
         cell.set_label(key)
         drawn = [
             _draw(cell, name, _table(seeds, key), steps_per_epoch[name], style)

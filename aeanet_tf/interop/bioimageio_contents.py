@@ -13,6 +13,7 @@ from aeanet_tf.interop.papers import citations
 from aeanet_tf.io.image import check_finite
 from aeanet_tf.io.statistics import streamed_percentiles
 from aeanet_tf.io.value_range import is_range
+from aeanet_tf.models.adversarial import INVENTED, adversarial_section
 from aeanet_tf.models.normalizers import make_normalizer
 
 logger = logging.getLogger("aeanet_tf")
@@ -121,6 +122,8 @@ def documentation(model, description, normalization):
 
 def _channels(model):
     lines = []
+    if adversarial_section(model.config):
+        lines.append(f"The network was {INVENTED}.\n")
     if model.config.probabilistic:
         lines.append(
             "The output has a Laplace distribution for each pixel: the means, then as many channels of scales.\n"

@@ -10,6 +10,7 @@ from csbdeep.internals.probability import ProbabilisticPrediction
 from csbdeep.models import Config
 
 from aeanet_tf.errors import InputError
+from aeanet_tf.models.adversarial import say_adversarial
 from aeanet_tf.models.care import PublicCARE
 from aeanet_tf.models.compiling import make_ready, prepare
 from aeanet_tf.models.config import AEANetConfig
@@ -65,6 +66,8 @@ class AEANet(PublicCARE):
     config_class = AEANetConfig
     # What the predictions of a class of models are: labels of classes, or slices between two.
     segments = interpolates = False
+    # Whether they are means of what the network makes of several views of the image.
+    averages_views = False
     # The same in words, and in tags of collections of models; ``rank`` and ``classes`` are filled in.
     purpose, tags = "restores {rank}D microscopy images", ("image-restoration", "unet")
     default_metrics = ("mse", "mae")
@@ -83,6 +86,8 @@ class AEANet(PublicCARE):
         self.memory, self.spec, self.built = EvaluationMemory(), None, None
         with seeded(config):
             super().__init__(config, name, basedir)
+        if config is None:
+            say_adversarial(self)
         # The graph of the network, which every prediction needs.
         self.stages(None)
 

@@ -7,6 +7,7 @@ from csbdeep.models import Config
 from aeanet_tf.errors import InputError, expect, one_line, short
 from aeanet_tf.field_errors import did_you_mean
 from aeanet_tf.loss_names import RESTORATION_LOSSES
+from aeanet_tf.models.adversarial import check_adversarial
 from aeanet_tf.models.default_settings import (
     PRESETS,
     RESTORATION,
@@ -137,6 +138,7 @@ class AEANetConfig(Config):
             self.own_fields = new
         self.update_parameters(True, **kwargs)
         check_target(self)
+        check_adversarial(self)
         self.train_reduce_lr = plateau_arguments(self.train_reduce_lr)
         size = self.train_patch_size
         expect(size is None or hasattr(size, "__len__"), "train_patch_size", short(size), _patch_size(size, self.axes))

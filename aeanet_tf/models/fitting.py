@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from aeanet_tf.errors import expect
+from aeanet_tf.models.adversarial import adversarial_model
 from aeanet_tf.models.config import plateau_arguments
 from aeanet_tf.networks import build_network
 from aeanet_tf.prediction.machine import warn_if_emulated
@@ -48,7 +49,8 @@ def default_optimizer(config, steps):
 
 def network_to_train(model, spec):
     """The network of an `AEANet`; or one beside it, in half precision, with replicas or another end (the ``spec`` that
-    losses see), whose weights it is given after each epoch: what predicts and exports knows nothing of these."""
+    losses see), whose weights it is given after each epoch: what predicts and exports knows nothing of these. With
+    adversarial training it has a discriminator."""
     config = model.config
     devices, precision = find_devices(config.train_devices, config.train_batch_size), config.train_precision
     warn_if_emulated(precision)
@@ -66,7 +68,7 @@ def network_to_train(model, spec):
     else:
         network = model.keras_model if precision == "float32" and spec == model.spec else build()
     penalise_kernels(network, config.train_kernel_l2)
-    return network
+    return adversarial_model(model, network)
 
 
 def prepared_callbacks(model):

@@ -166,6 +166,8 @@ def _no_psf(psf):
 class _Isotropic:
     """What models have that make volumes isotropic."""
 
+    averages_views = True
+
     def predict(
         self,
         img,

@@ -8,6 +8,7 @@ from csbdeep.utils import axes_check_and_normalize
 from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
 from aeanet_tf.io.image import check_finite
+from aeanet_tf.models.adversarial import check_adversarial, check_patches
 from aeanet_tf.models.noisy_targets import check_target, given_images, samplers
 from aeanet_tf.models.raw_values import warn_of_raw_training
 from aeanet_tf.prediction.machine import on_accelerator
@@ -38,6 +39,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
             `PairError`.
     """
     check_target(config)
+    check_adversarial(config)
     Y, validation_data = given_images(config, X, Y, validation_data)
     for data, images in (("", (X, Y)), ("validation_data", checked_pair(validation_data))):
         for side, channels in zip("XY", (config.n_channel_in, config.target_channels), strict=True):
@@ -66,6 +68,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
         match_targets=config.train_match_targets,
     )
     _check_gradients(config, spec)
+    check_patches(config, sampler.patch_size)
     # A validation batch is for one device, as large as its share of a training batch.
     share = max(1, sampler.positions // count_devices(config.train_devices))
     # A learned query takes images of one size only, and of dense attention no more fits than in training.

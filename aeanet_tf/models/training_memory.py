@@ -7,6 +7,7 @@ from math import prod
 from aeanet_tf.device_names import count_devices
 from aeanet_tf.errors import InputError
 from aeanet_tf.memory import SHARE, available_bytes, limited_bytes
+from aeanet_tf.models.adversarial import adversarial_bytes
 from aeanet_tf.models.tiled_validation import TiledValidation, validation_bytes
 from aeanet_tf.prediction.liveness import POOL, all_bytes
 from aeanet_tf.prediction.machine import RESERVE, on_accelerator
@@ -25,8 +26,8 @@ def training_bytes(model, sampler):
     """Predicted peak memory of a training step, beyond what the process holds when the network is built.
 
     What the layers give for the patches of a batch, and its gradients; weights, gradients and what the optimiser keeps
-    of each; batches made ahead. It is a simple estimate, see docs/training.md; terms of a loss that has a network of
-    its own (SSAN's VGG-16) are not in it.
+    of each; the same of a discriminator; batches made ahead. It is a simple estimate, see docs/training.md; terms of a
+    loss that has a network of its own (SSAN's VGG-16) are not in it.
 
     Args:
         model: an `AEANet`.
@@ -40,6 +41,7 @@ def training_bytes(model, sampler):
     copies = 3 + (config.train_average is not None)
     weights = 4 * copies * sum(prod(v.shape) for v in model.keras_model.trainable_variables)
     channels = config.n_channel_in + config.n_channel_out
+    weights += adversarial_bytes(config, on_one, sampler.patch_size)
     return activations + weights + 4 * ahead(sampler.threads) * sampler.positions * channels
 
 

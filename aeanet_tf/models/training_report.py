@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from aeanet_tf.errors import WriteError
+from aeanet_tf.models.adversarial import adversarial_section
 from aeanet_tf.models.hardware import hardware
 from aeanet_tf.models.next_commands import commands_after_training
 from aeanet_tf.reports.facts import (
@@ -136,6 +137,7 @@ class TrainingReport(keras.callbacks.Callback):
             copies=self.copies,
             of_data=self.of_data,
             target=config.train_target,
+            adversarial=config.train_adversarial is not None,
         )
 
     def _lines(self):
@@ -158,7 +160,9 @@ class TrainingReport(keras.callbacks.Callback):
 
 def _loss(config):
     trained = {"noise2noise": ", of the other noisy image", "noise2void": ", of hidden pixels of the noisy images"}
-    return f"{config.train_loss}{trained.get(config.train_target, '')}"
+    adversarial = adversarial_section(config)
+    beside = "" if adversarial is None else f", and {adversarial.weight:g} times the adversarial loss"
+    return f"{config.train_loss}{trained.get(config.train_target, '')}{beside}"
 
 
 def _kind(model):

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from aeanet_tf.errors import WriteError, one_line
 from aeanet_tf.locks import locked
+from aeanet_tf.models.adversarial import keep_discriminator
 from aeanet_tf.models.default_settings import TRUTH
 from aeanet_tf.models.fitting import run_callbacks
 from aeanet_tf.models.traced import released_with
@@ -74,6 +75,7 @@ def _run(model, sampler, validation, epochs, steps, resume, verbose, told):
         # Also where no epoch was left to run, and after what callbacks do at the end.
         model.keras_model.set_weights(network.get_weights())
     model.finish_training()
+    keep_discriminator(model)
     if model.config.train_baselines and model.config.restores and model.config.train_target == TRUTH:
         _compare(model, validation, tiled)
     if report is not None:

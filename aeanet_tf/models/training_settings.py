@@ -102,6 +102,26 @@ class BlindSpotsSection(Section):
     extent: Annotated[int, Field(ge=1, le=64)] = 5
 
 
+class AdversarialSection(Section):
+    """A discriminator that learns to tell predictions from recorded images, and whose judgement of the predictions is
+    a term of their loss (docs/training.md#adversarial-training). Textures of such a model are invented.
+
+    Attributes:
+        weight: factor of the adversarial term beside ``loss``.
+        learning_rate: of the discriminator's Adam, all through the training.
+        filters: of the discriminator's first convolution; the others have up to eight times as many.
+        depth: of its convolutions how many halve sizes. With 1, 2, 3 and 4 it judges 16, 34, 70 and 142 pixels along
+            each axis.
+        conditional: whether it sees the input beside the prediction, so that it can tell whether both belong together.
+    """
+
+    weight: Annotated[PositiveFloat, Field(le=3e38)] = 0.01
+    learning_rate: Annotated[PositiveFloat, Field(le=3e38)] = 2e-4
+    filters: Annotated[int, Field(ge=1, le=1024)] = 64
+    depth: Annotated[int, Field(ge=1, le=6)] = 3
+    conditional: bool = True
+
+
 class TrainingSettings(Section):
     """What our models are trained with beyond CSBDeep's own settings, and where our defaults are not CSBDeep's.
 
@@ -132,6 +152,7 @@ class TrainingSettings(Section):
             kept in place of the weights themselves; ``None`` for none.
         kernel_l2: factor of half the sum of the squared kernels in the loss (`aeanet_tf.training.optimisation`).
         augment: random flips along every spatial axis, Z as well, and rotations by 90 degrees in YX.
+        adversarial: the discriminator of an adversarial training; ``None`` for none.
         seed: of weights, order of patches, crops and augmentation; ``None`` draws from the system.
         devices: to train on: a number n for the first n GPUs, a list such as ``["GPU:0", "GPU:1"]``, or ``None`` for
             TensorFlow's own choice. Each gets an equal share of the patches of a step, and batch norm and batch-aware
@@ -160,6 +181,7 @@ class TrainingSettings(Section):
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
     kernel_l2: NonNegativeFloat = 0.0
     augment: bool = True
+    adversarial: AdversarialSection | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = 0
     devices: Count | list[str] | None = None
     synchronized_batch_norm: bool = False

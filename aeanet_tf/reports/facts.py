@@ -71,6 +71,7 @@ class TrainingFacts:
         copies: number of images to validate on that are images to train on.
         target: "truth"; or "noise2noise" or "noise2void", where the truths of examples are noisy images as well, and
             nothing can be scored.
+        adversarial: whether the model has learned to make what passes for recorded.
         of_data: what `aeanet_tf.reports.page.write_report` says of the data; None lets it look, and leaves it here.
     """
 
@@ -93,6 +94,7 @@ class TrainingFacts:
     of_data: DataPart | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     target: str = "truth"
+    adversarial: bool = False
 
     @property
     def has_truth(self) -> bool:

@@ -19,6 +19,12 @@ _SATURATED = 0.01
 # Of an image's range, what is looked at below that value.
 _BELOW = 0.05
 _FLAT = 0.1
+_INVENTED = Finding(
+    "Textures are invented",
+    "The model was trained adversarially: its fine textures look as in recorded images and are not those of the "
+    "specimen, also where the picture is convincing. Measure nothing in them. The best weights are those of the lowest "
+    "validation loss, which the discriminator has no part in; --weights last predicts with those at the end.",
+)
 
 
 def data_findings(facts: TrainingFacts) -> list[Finding]:
@@ -46,7 +52,7 @@ def training_findings(facts: TrainingFacts) -> list[Finding]:
     Args:
         facts: of the training, with scores.
     """
-    found = [*_of_history(facts)]
+    found = [*_of_history(facts), *([_INVENTED] if facts.adversarial else [])]
     if facts.kind == RESTORATION and facts.has_truth:
         found += _of_predictions(facts)
     elif facts.kind == SEGMENTATION:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aeanet_tf.evaluation.charts import training_figure
+from aeanet_tf.evaluation.charts import PANELS, training_figure
 from aeanet_tf.evaluation.figures import COLOURS, bare, limits, plane, shortened
 from aeanet_tf.evaluation.panels import CLASS_COLOURS, label_panels, prediction_panels, removal_panels
 from aeanet_tf.evaluation.scale_bar import scale_bar
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 # Pixels that a page is wide.
 WIDTH = 1200
 _BINS = 100
+_ADVERSARIAL = (
+    ("adversarial_loss", "adversarial loss of the network (0.69: not told from recorded images)"),
+    ("discriminator_loss", "loss of the discriminator (0.69: it cannot tell)"),
+)
 
 
 def as_png(figure: "Figure", width: int = WIDTH) -> bytes:
@@ -119,8 +123,9 @@ def _histogram(axes, values):
 
 
 def curves_figure(facts: TrainingFacts) -> "Figure":
-    """Loss of training and validation by step."""
-    return training_figure({facts.name: [facts.history]}, {facts.name: facts.steps_per_epoch})
+    """Loss of training and validation by step; of an adversarial training its two losses, too."""
+    panels = [*PANELS, *(_ADVERSARIAL if facts.adversarial else ())]
+    return training_figure({facts.name: [facts.history]}, {facts.name: facts.steps_per_epoch}, panels)
 
 
 def example_figure(example: Example, facts: TrainingFacts, scores: Mapping[str, Mapping[str, float]]) -> "Figure":

@@ -17,6 +17,7 @@ from aeanet_tf.device_names import check_share
 from aeanet_tf.field_errors import from_validation
 from aeanet_tf.files import apply_override, read_fields, restore_texts, write_text
 from aeanet_tf.loss_names import INTERPOLATION_LOSSES, RESTORATION_LOSSES, SEGMENTATION_LOSSES
+from aeanet_tf.models.adversarial import VIEWS_DIFFER, why_not_adversarial
 from aeanet_tf.models.default_settings import (
     INTERPOLATION,
     NOISE2NOISE,
@@ -234,6 +235,7 @@ class RunConfig(Section):
                 "probabilistic models are trained with 'laplace', others not"
             )
         self._check_target()
+        self._check_adversarial()
         size, axes = self.training.patch_size, self.model.axes.removesuffix("C")
         if size is not None and len(size) != len(axes):
             raise ValueError(f"training.patch_size: {list(size)}, expected one number for each of the axes {axes}")
@@ -244,6 +246,18 @@ class RunConfig(Section):
         except ValueError as error:
             raise ValueError(f"training.devices: {error}") from None
         return self
+
+    def _check_adversarial(self):
+        """Refuse adversarial training of what it means nothing for."""
+        data, training = self.data, self.training
+        if training.adversarial is None:
+            return
+        kind = SEGMENTATION if data.segments else INTERPOLATION if data.interpolates else RESTORATION
+        why = why_not_adversarial(kind, training.target, self.model.probabilistic, training.devices)
+        if data.kind == "isotropic":
+            why = VIEWS_DIFFER
+        if why is not None:
+            raise ValueError(f"training.adversarial: found one, expected null: {why}")
 
     def _check_target(self):
         """Refuse data that do not go with what is trained for."""

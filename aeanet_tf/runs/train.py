@@ -7,6 +7,7 @@ from pathlib import Path
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.baselines import FILTERS_FILE
 from aeanet_tf.files import folder_made
+from aeanet_tf.models.adversarial import remove_adversarial
 from aeanet_tf.models.folder import known_normalization, load_model, model_class, weight_files
 from aeanet_tf.models.initial_weights import assign, common_weights, differing_fields, source_model
 from aeanet_tf.models.network_size import check_size
@@ -266,6 +267,7 @@ def _remove_training(folder):
     ResumableState(folder / "resume").clear()
     for path in weight_files(folder):
         path.unlink(missing_ok=True)
+    remove_adversarial(folder)
     for name in ("history.csv", TRIPLETS_FILE, FILTERS_FILE, CALIBRATION_FILE, DIVERGED_FILE, FINISHED_FILE):
         (folder / name).unlink(missing_ok=True)
 

@@ -21,9 +21,9 @@ def not_finite(model, logs):
 
     Args:
         model: the Keras model in training; ``None`` to look at the logs alone.
-        logs: of the epoch, in which ``loss`` and ``val_loss`` count.
+        logs: of the epoch, in which losses count, ``val_loss`` and those of adversarial training among them.
     """
-    for name in ("loss", "val_loss"):
+    for name in ("loss", "val_loss", "adversarial_loss", "discriminator_loss"):
         value = float((logs or {}).get(name, 0.0))
         if not math.isfinite(value):
             return f"{name} is {value:g}"

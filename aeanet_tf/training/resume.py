@@ -23,10 +23,10 @@ _CARRIED = ("best", "monitored", "wait", "cooldown_counter", "best_epoch", "stop
 class ResumableState(keras.callbacks.Callback):
     """Callback: save at every epoch's end all that training needs to go on, and read it back.
 
-    Saved are the model's weights, the optimiser's variables (step count, learning rate, moments), the
-    states of random layers such as dropout, and what other callbacks carry (best value, epochs waited). A
-    run stopped after an epoch and resumed gives the weights and the history of an uninterrupted one, given
-    batches that depend on the step alone, as those of `PatchSampler` do::
+    Saved are the model's weights, the optimiser's variables (step count, learning rate, moments), what the model has
+    as ``further_variables``, the states of random layers such as dropout, and what other callbacks carry (best value,
+    epochs waited). A run stopped after an epoch and resumed gives the weights and the history of an uninterrupted one,
+    given batches that depend on the step alone, as those of `PatchSampler` do::
 
         state = ResumableState(folder)
         callbacks = [plateau, best, history, state]          # state last: it records what the others did
@@ -204,11 +204,12 @@ def _state(callback):
 
 
 def _variables(model):
-    return [*model.weights, *model.optimizer.variables]
+    # Those of a discriminator.
+    return [*model.weights, *model.optimizer.variables, *getattr(model, "further_variables", [])]
 
 
 def _packed(model):
-    """The weights and the optimiser's variables as the bytes of an ``.npz``.
+    """The weights, the optimiser's variables and others of the model as the bytes of an ``.npz``.
 
     In memory first: what is written at once fails at once on a full disk, where Keras's HDF5 leaves tracebacks.
     """

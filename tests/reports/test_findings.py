@@ -64,6 +64,7 @@ def test_nothing_is_said_of_good_data():
     of = facts(good, history=falling)
     of.scores = restoration_scores(of.shown)
     assert findings(of) == []
+    assert titles(replace(of, adversarial=True)) == ["Textures are invented"]
     assert findings(facts(pairs(shape=(12, 64, 64)), history=falling)) == []
 
 

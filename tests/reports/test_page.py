@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from aeanet_tf.evaluation.scale_bar import scale_bar
 from aeanet_tf.reports.facts import INTERPOLATION, RESTORATION, SEGMENTATION, Example, TrainingFacts, restoration_scores
 from aeanet_tf.reports.page import write_report
-from aeanet_tf.reports.pictures import WIDTH, example_figure
+from aeanet_tf.reports.pictures import WIDTH, curves_figure, example_figure
 from tests.reports.test_findings import pairs, rows, truth
 
 HISTORY = rows([1.0, 0.5, 0.3], [1.0, 0.6, 0.5])
@@ -71,6 +71,14 @@ def test_findings_scores_and_commands_are_on_the_page(tmp_path):
     assert all(f"<b>{finding.title}.</b>" in page for finding in found) and "Nothing suspicious" not in page
     assert f"{of.scores['best weights']:.2f} dB" in page and "aeanet predict --model &#x27;a &amp; b&#x27;" in page
     assert "keras 3" in page and "has ended" in page
+
+
+def test_curves_of_an_adversarial_training_have_both_losses():
+    history = [{**row, "adversarial_loss": 0.7 + i, "discriminator_loss": 0.6} for i, row in enumerate(HISTORY)]
+    axes = {cell.get_label(): cell for cell in curves_figure(facts(history=history, adversarial=True)).axes}
+    assert list(axes) == ["loss", "val_loss", "adversarial_loss", "discriminator_loss"]
+    np.testing.assert_allclose(axes["adversarial_loss"].lines[0].get_ydata(), [0.7, 1.7, 2.7])
+    assert len(curves_figure(facts(history=history)).axes) == 2
 
 
 def test_nothing_is_drawn_of_what_is_not_there(tmp_path):
