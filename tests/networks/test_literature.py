@@ -62,6 +62,36 @@ def test_published_number_of_parameters(spec, tail, published):
     assert round((parameters(spec) + tail) / 1e6, digits) == published
 
 
+def test_ce_net_has_the_published_number_of_parameters():
+    """The paper gives none; later comparisons have 29.0 M, which is what its parts add up to with shared branches."""
+
+    def residual(channels, filters, blocks):
+        """Blocks of two convolutions without bias, 1x1 on the shortcut where channels change, norms behind each."""
+        first = 9 * channels * filters + 9 * filters**2 + 4 * filters
+        if channels != filters:
+            first += channels * filters + 2 * filters
+        return first + (blocks - 1) * (18 * filters**2 + 4 * filters)
+
+    def decoder(channels, filters):
+        quarter = channels // 4
+        return channels * quarter + 9 * quarter**2 + quarter * filters + 3 * (2 * quarter + filters)
+
+    # ResNet-34 without its classifier has 21,284,672 (torchvision: 21,797,672 with the 513,000 of that).
+    encoder = 49 * 3 * 64 + 128 + residual(64, 64, 3) + residual(64, 128, 4) + residual(128, 256, 6)
+    encoder += residual(256, 512, 3)
+    assert encoder == 21_797_672 - 513_000
+    atrous = 3 * (9 * 512**2 + 512) + 512**2 + 512
+    up = decoder(516, 256) + decoder(256, 128) + decoder(128, 64) + decoder(64, 64)
+    up += 16 * 64 * 32 + 32 + 9 * 32**2 + 32 + 9 * 32 + 1
+    # One channel of each pooling by one convolution of 1, which all four share.
+    published = encoder + atrous + 513 + up
+    assert round(published / 1e6, 1) == 29.0
+    # Ours has no norms: those of the encoder, then of the decoder; a bias in the stem, a convolution for each pooling.
+    norms = 2 * (64 + 6 * 64 + 9 * 128 + 13 * 256 + 7 * 512) + 2 * (514 + 256 + 128 + 96)
+    expected = published - norms + 64 + 3 * 513
+    assert parameters(presets["ce-net"].replace(in_channels=3, output_offset=False)) == expected
+
+
 def test_the_kernels_of_the_published_rcan_are_counted_without_building_it():
     # 200 blocks of two convolutions and two projections, 12 convolutions of as many channels, first and last.
     expected = 200 * (2 * 9 * 64 * 64 + 2 * 64 * 4) + 11 * 9 * 64 * 64 + 2 * 9 * 64
