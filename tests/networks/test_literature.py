@@ -36,7 +36,8 @@ BASELINE = {"filters": 64, "blocks": 16, "residual_scale": 1.0}
         # Zhang et al. 2018 say 16 M; later comparisons 15.44 M and 15.59 M for factors of 2 and 4.
         pytest.param(presets["rcan"].replace(**RGB), up_sampled(64, 2), 15.44, marks=pytest.mark.slow),
         pytest.param(presets["rcan"].replace(**RGB), up_sampled(64, 4), 15.59, marks=pytest.mark.slow),
-        # Kim et al. 2016 give 20 layers of 64 filters; later comparisons 665 k or 666 k.
+        # Kim et al. 2016 give 20 layers of 64 filters; later comparisons 665 k (jmis.org, volume 8, issue 2, page
+        # 101, table 3) or 666 k, rounded down or to the nearest.
         (presets["vdsr"], 0, 0.666),
         # Zhou et al. 2018, table 3: U-Net++ 9.04 M, and its U-Net 7.76 M.
         pytest.param(
@@ -63,7 +64,11 @@ def test_published_number_of_parameters(spec, tail, published):
 
 
 def test_ce_net_has_the_published_number_of_parameters():
-    """The paper gives none; later comparisons have 29.0 M, which is what its parts add up to with shared branches."""
+    """The 29.0 M that are quoted for it, whose table we have not seen.
+
+    Its parts add up to that where the branches share their convolutions, as those of public implementations do: four
+    (of rates 1, 3 and 5, and of 1) for four branches.
+    """
 
     def residual(channels, filters, blocks):
         """Blocks of two convolutions without bias, 1x1 on the shortcut where channels change, norms behind each."""
