@@ -99,6 +99,10 @@ class SliceInterpolationConfig(AEANetConfig):
         self.unet_n_first, self.unet_last_activation = spec.filters, "linear"
 
 
+# Kinds of the specs of networks that may end in a softmax over classes.
+_U_NETS = ("unet", "unet_variant", "ce_net")
+
+
 class SegmentationAEANetConfig(AEANetConfig):
     """Configuration of a `SegmentationAEANet`: an image to the classes of its pixels.
 
@@ -156,14 +160,16 @@ class SegmentationAEANetConfig(AEANetConfig):
 
     def _resolve(self, network, unet):
         spec = as_spec(self.preset)
-        if spec.kind != "unet" or spec.input_size:
+        if spec.kind not in _U_NETS or spec.input_size:
             raise InputError(f"preset: {self.preset!r} is no U-Net for images of any size, which segmentation takes")
         if self.n_channel_out < 2:
             raise InputError(f"n_channel_out: {self.n_channel_out}, expected the number of classes, at least 2")
         end = network.get("last_activation", "softmax")
         if end != "softmax":
             raise InputError(f"network.last_activation: {end!r}, expected 'softmax', over the classes; leave it out")
-        spec = replaced(spec, {"output_offset": False, "out_channels": self.n_channel_out})
+        # What is of images, not of classes.
+        of_images = {"output_offset", "range_scaling"} & set(type(spec).model_fields)
+        spec = replaced(spec, {**dict.fromkeys(of_images, False), "out_channels": self.n_channel_out})
         unet = {key: value for key, value in unet.items() if key not in ("unet_residual", "unet_last_activation")}
         return customised(spec, self, self.n_dim, {**network, "last_activation": "softmax"}, unet)
 

@@ -13,16 +13,20 @@ from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.folder import weight_files
 from aeanet_tf.napari.backend import load_beside_opengl
 from aeanet_tf.napari.watch import Progress, remarks
+from aeanet_tf.networks import presets
 from aeanet_tf.paths import check_name
 from aeanet_tf.runs.config import as_run_config, load_run
 from aeanet_tf.runs.length import equal_epochs
 
 logger = logging.getLogger("aeanet_tf")
 
+# From the literature (docs/networks.md): those that segment, too, and those that do not.
+_U_NETS = ("attention-unet", "unet-plusplus", "dilated-unet", "ce-net", "rsgu-net")
+_LITERATURE = ("rcan", "edsr", "vdsr")
 PRESETS = {
-    "restoration": ("aeanet-care", "gvtnet-care", "unet-care", "aeanet-em", "aeanet-labelfree"),
+    "restoration": ("aeanet-care", "gvtnet-care", "unet-care", "aeanet-em", "aeanet-labelfree", *_LITERATURE, *_U_NETS),
     "projection": ("aeanet-flywing", "gvtnet-flywing", "unet-flywing"),
-    "segmentation": ("aeanet-em", "aeanet-mri", "unet-em"),
+    "segmentation": ("aeanet-em", "aeanet-mri", "unet-em", *_U_NETS),
 }
 """What a model is to do -> the presets to choose from, the first by default."""
 
@@ -215,7 +219,11 @@ def _config(form, data):
         training["batch_size"] = form.batch_size
     if form.first_filters:
         of = {"first_filters": form.first_filters}
-        model["network"] = {"filters": form.first_filters, "restoration": of} if form.task == "projection" else of
+        width = presets[form.preset].width
+        projects = form.task == "projection"
+        model["network"] = (
+            {"filters": form.first_filters, "restoration": of} if projects else {width: form.first_filters}
+        )
     section = {"kind": "labels" if segments else "folders", **data.section}
     section["match_targets"] = form.match_targets and not segments
     return as_run_config({"model": model, "data": section, "training": training}, "training")

@@ -4,7 +4,7 @@ import keras
 
 from aeanet_tf.layers import ResidualBlock
 from aeanet_tf.networks.parts import POOLINGS, Parts
-from aeanet_tf.networks.unet_variant import dilated
+from aeanet_tf.networks.unet_variant import dilated_layer
 
 
 def ce_net(spec, image):
@@ -40,16 +40,18 @@ def _encoded(parts, x, level, count):
 
 
 def _dense_atrous(parts, x):
-    """Four cascades of dilated convolutions, which see 3, 7, 9 and 19 positions, added to the features."""
-    branches, h = [], x
-    for name, rates in (("1", (1,)), ("2", (3,)), ("3", (1, 3)), ("4", (1, 3, 5))):
-        h = x
-        for rate in rates:
-            h = dilated(parts, h, x.shape[-1], rate, f"dense_atrous.branch_{name}.rate_{rate}")
-        if name != "1":
-            h = parts.convolution(h, x.shape[-1], 1, f"dense_atrous.branch_{name}.fusion")
-        branches.append(parts.activation(h, f"dense_atrous.branch_{name}"))
-    return keras.layers.Add(name="dense_atrous.sum")([x, *branches])
+    """Four cascades of dilated convolutions, which see 3, 7, 9 and 19 positions, added to the features.
+
+    They share their weights: there is one convolution of each rate, and one of 1 behind the last three.
+    """
+    filters, name = x.shape[-1], "dense_atrous"
+    layers = {rate: dilated_layer(parts, filters, rate, f"{name}.rate_{rate}") for rate in (1, 3, 5)}
+    fusion = parts.layer(filters, 1, f"{name}.fusion")
+    first, second = layers[1](x), layers[3](x)
+    third = layers[3](first)
+    branches = [first, *(fusion(h) for h in (second, third, layers[5](third)))]
+    branches = [parts.activation(h, f"{name}.branch_{i}") for i, h in enumerate(branches, 1)]
+    return keras.layers.Add(name=f"{name}.sum")([x, *branches])
 
 
 def _pooled(parts, x):

@@ -21,10 +21,14 @@ class Parts:
         self.norm = {name: getattr(spec, name) for name in names if hasattr(spec, name)}
         self.norm.setdefault("activation", "relu")
 
+    def layer(self, filters, size, name, **kwargs):
+        """The layer of a convolution with bias."""
+        options = {"use_bias": True, "kernel_initializer": self.spec.kernel_initializer, "name": name, **kwargs}
+        return convolution(self.rank, filters, size, **options)
+
     def convolution(self, x, filters, size, name, **kwargs):
         """A convolution with bias."""
-        options = {"use_bias": True, "kernel_initializer": self.spec.kernel_initializer, "name": name, **kwargs}
-        return convolution(self.rank, filters, size, **options)(x)
+        return self.layer(filters, size, name, **kwargs)(x)
 
     def activated(self, x, filters, size, name, **kwargs):
         """A convolution with bias, batch normalisation where it is on, and the activation."""

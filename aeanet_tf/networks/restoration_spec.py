@@ -56,6 +56,15 @@ def check_offset(spec):
     expect(fits, "output_offset", given, "equal ones, as the input is added")
 
 
+def check_softmax(spec):
+    """Raise `InputError` where a softmax over classes stands beside what only images have, or there is one class."""
+    if spec.last_activation != "softmax":
+        return
+    for field in ("output_offset", "range_scaling", "probabilistic"):
+        expect(not getattr(spec, field, False), field, True, "False where last_activation is 'softmax', over classes")
+    expect(spec.out_channels > 1, "out_channels", spec.out_channels, "at least 2 classes for a softmax")
+
+
 class SuperResolutionSpec(RestorationSpec):
     """A network of super-resolution with all features at full resolution: RCAN, EDSR or VDSR (docs/networks.md).
 

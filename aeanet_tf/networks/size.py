@@ -192,8 +192,8 @@ def _ce_net(spec):
             count += _residual(n, channels, filters, level > 0)
             count += max(0, blocks - 1) * _residual(n, filters, filters, False)
         channels = filters
-    # Seven dilated convolutions, three of 1.
-    count += (7 * 3**n + 3) * channels**2 + len(spec.pools) * channels
+    # Three dilated convolutions, one of 1, which the branches share.
+    count += (3 * 3**n + 1) * channels**2 + len(spec.pools) * channels
     channels += len(spec.pools)
     for level in (*reversed(range(len(spec.blocks) - 1)), 0):
         quarter, filters = max(1, channels // 4), spec.filters(level)

@@ -21,7 +21,7 @@ from aeanet_tf.networks.attention_spec import (
 )
 from aeanet_tf.networks.care_spec import CARESpec
 from aeanet_tf.networks.own_spec import OwnSpec
-from aeanet_tf.networks.restoration_spec import RestorationSpec, SuperResolutionSpec, check_offset
+from aeanet_tf.networks.restoration_spec import RestorationSpec, SuperResolutionSpec, check_offset, check_softmax
 from aeanet_tf.networks.ssan_spec import SSANSpec
 from aeanet_tf.networks.unet_variant_spec import CENetSpec, UNetVariantSpec
 
@@ -186,7 +186,7 @@ class UNetSpec(Spec):
         blocks = sum(self.encoding_blocks) + sum(self.decoding_blocks)
         expect(blocks <= _MOST_IN_ALL, "encoding_blocks, decoding_blocks", blocks, f"at most {_MOST_IN_ALL} in all")
         check_offset(self)
-        self._check_softmax()
+        check_softmax(self)
         self._check_attention()
         self._check_input_size()
         return self
@@ -203,13 +203,6 @@ class UNetSpec(Spec):
         every = [self.attention_arguments(size, kind)["key_filters"] for _, size, kind in self.operators]
         expected = "none where every operator adds its query, of the output's channels, to the output (v2)"
         expect(not every or any(every) or keys is None, "attention.key_filters", keys, expected)
-
-    def _check_softmax(self):
-        if self.last_activation != "softmax":
-            return
-        for field in ("output_offset", "probabilistic"):
-            expect(not getattr(self, field), field, True, "False where last_activation is 'softmax', over classes")
-        expect(self.out_channels > 1, "out_channels", self.out_channels, "at least 2 classes for a softmax")
 
     def _check_input_size(self):
         if self.input_size is None:

@@ -98,15 +98,15 @@ def _dilated(parts, x):
     filters, rates, branches = x.shape[-1], parts.spec.rates, []
     for rate in rates:
         name = f"bottom.rate_{rate}"
-        branches.append(parts.activation(dilated(parts, x, max(1, filters // len(rates)), rate, name), name))
+        layer = dilated_layer(parts, max(1, filters // len(rates)), rate, name)
+        branches.append(parts.activation(layer(x), name))
     h = keras.layers.Concatenate(name="bottom.pyramid")(branches) if len(branches) > 1 else branches[0]
     return keras.layers.Add(name="bottom.sum")([x, parts.activated(h, filters, 1, "bottom.fusion")])
 
 
-def dilated(parts, x, filters, rate, name):
-    """A dilated convolution of 3."""
-    initializer = parts.spec.kernel_initializer
-    return DilatedConvolution(filters, rate, kernel_initializer=initializer, name=name)(x)
+def dilated_layer(parts, filters, rate, name):
+    """The layer of a dilated convolution of 3."""
+    return DilatedConvolution(filters, rate, kernel_initializer=parts.spec.kernel_initializer, name=name)
 
 
 def _global(parts, x):

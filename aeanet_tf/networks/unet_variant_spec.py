@@ -2,11 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from aeanet_tf.errors import expect
 from aeanet_tf.networks.attention_spec import DEEPEST, Activation, Blocks, Count, Depth
-from aeanet_tf.networks.restoration_spec import RestorationSpec
+from aeanet_tf.networks.restoration_spec import RestorationSpec, check_softmax
 
 Rates = Annotated[tuple[Annotated[int, Field(ge=1, le=64)], ...], Field(min_length=1, max_length=8)]
 
@@ -17,12 +17,20 @@ class _NormalisedSpec(RestorationSpec):
     Attributes:
         batch_norm, momentum, epsilon: batch normalisation behind the convolutions.
         activation: behind the convolutions, ``"relu"`` or ``"relu6"``.
+        last_activation: after the offset, on the mean; ``"softmax"`` over the channels makes the outputs the
+            probabilities of classes (a network for segmentation).
     """
 
     batch_norm: bool = False
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     epsilon: Annotated[float, Field(gt=0)] = 1e-5
     activation: Activation = "relu"
+    last_activation: Literal["linear", "relu", "softmax"] = "linear"
+
+    @model_validator(mode="after")
+    def _fitting_classes(self):
+        check_softmax(self)
+        return self
 
 
 class UNetVariantSpec(_NormalisedSpec):

@@ -21,6 +21,8 @@ def test_both_runtimes_are_listed():
         (lambda x: tf.raw_ops.BatchMatMulV2(x=x, y=x, adj_y=True, name="n"), ["tf1.12"], "does not have"),
         (lambda x: tf.raw_ops.Einsum(inputs=[x], equation="abcd->adcb", name="n"), ["tf1.12", "tf1.15"], "not have"),
         (lambda x: tf.raw_ops.GatherV2(params=x, indices=[0], axis=3, batch_dims=0, name="n"), [], ""),
+        (lambda x: tf.nn.avg_pool(x, 2, 2, "SAME", name="n"), [], ""),
+        (lambda x: tf.nn.avg_pool3d(x[None], 2, 2, "SAME", name="n"), [], ""),
         (
             lambda x: tf.raw_ops.GatherV2(params=x, indices=[[0]], axis=3, batch_dims=1, name="n"),
             ["tf1.12"],

@@ -21,6 +21,8 @@ from aeanet_tf.training.interpolation_losses import InterpolationLoss
 from aeanet_tf.training.losses import get_loss
 from tests.layers.oracle import attention, images, randomised, relative_error
 from tests.layers.test_sparse_attention import dense
+from tests.networks.literature import SMALL as LITERATURE
+from tests.networks.literature import small
 
 SPECS = {
     "aeanet-em": presets["aeanet-em"].with_depth(2).replace(first_filters=4, attention__shared_references=5),
@@ -29,12 +31,14 @@ SPECS = {
     .replace(first_filters=4, attention__shared_references=5, attention__batch_aware=True, probabilistic=True),
     "aeanet-flywing": presets["aeanet-flywing"].replace(filters=2, restoration__first_filters=2),
     "ssan": presets["ssan"].replace(filters=8, blocks=1, convolutions=2, growth=4),
+    **{f"{name} {rank}D": small(name, dimension=rank) for name in LITERATURE for rank in (2, 3)},
 }
 SHAPES = {
     "aeanet-em": (4, 8, 8, 1),
     "aeanet-care": (4, 4, 8, 8, 1),
     "aeanet-flywing": (2, 3, 16, 16, 1),
     "ssan": (2, 13, 10, 2),
+    **{f"{name} {rank}D": (2, *(8,) * rank, 1) for name in LITERATURE for rank in (2, 3)},
 }
 
 
@@ -80,7 +84,13 @@ def test_the_pixel_loss_of_interpolation_is_charbonniers():
     np.testing.assert_allclose(loss(y_true, y_true[..., :1]), [1e-6, 1e-6], rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", SPECS)
+def _marked(name):
+    """Of the networks from the literature a few are built by default: with pooling over the image, in 2D and 3D."""
+    by_default = name.split(" ")[0] not in LITERATURE or name in ("rcan 2D", "rsgu-net 3D")
+    return pytest.param(name, marks=() if by_default else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", map(_marked, SPECS))
 def test_a_network_trains_saves_and_reloads(name, tmp_path):
     x = images(*SHAPES[name])
     target = {"aeanet-flywing": x.mean(axis=1), "ssan": x.mean(axis=-1, keepdims=True)}.get(name, x)

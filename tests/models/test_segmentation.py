@@ -12,6 +12,7 @@ from aeanet_tf.models.folder import load_model
 from aeanet_tf.prediction.options import Patches
 from tests.interop.example_models import randomise
 from tests.models import EAGER, eager_tensorflow
+from tests.networks.literature import SMALL
 
 pytestmark = EAGER
 
@@ -234,6 +235,12 @@ def test_labels_that_are_not_of_the_model_are_told():
         ({"preset": "ssan"}, "preset: 'ssan' is no U-Net"),
         ({"preset": "learned-query-em"}, "preset: 'learned-query-em' is no U-Net for images of any size"),
         ({"preset": "aeanet-flywing"}, "preset: 'aeanet-flywing' is no U-Net"),
+        ({"preset": "rcan"}, "preset: 'rcan' is no U-Net"),
+        ({"preset": "rsgu-net", "network": {"range_scaling": True}}, "range_scaling: found True, expected False"),
+        (
+            {"preset": "ce-net", "n_channel_in": 3, "network": {"output_offset": True}},
+            "output_offset: found True, expected False",
+        ),
         ({"probabilistic": True}, "network: probabilistic: found True, expected False"),
         ({"network": {"last_activation": "relu"}}, "network.last_activation: 'relu', expected 'softmax'"),
     ],
@@ -248,6 +255,32 @@ def test_any_preset_gives_probabilities_in_two_and_three_dimensions():
         made = SegmentationAEANetConfig(axes, 2, 4, preset=preset, network={"first_filters": 4})
         assert made.spec.model_kind == "segmentation" and made.labels == [0, 1, 2, 3] and made.is_valid()
         assert (made.spec.last_activation, made.spec.output_offset, made.spec.out_channels) == ("softmax", False, 4)
+
+
+@pytest.mark.parametrize("name", ["attention-unet", "unet-plusplus", "dilated-unet", "ce-net", "rsgu-net"])
+def test_a_u_net_from_the_literature_is_one_for_classes(name):
+    network = {**SMALL[name], "batch_norm": True}
+    axes = "ZYX" if name == "rsgu-net" else "YX"
+    made = SegmentationAEANet(SegmentationAEANetConfig(axes, 2, 2, preset=name, network=network), "m", None)
+    randomise(made.keras_model)
+    assert made.spec.model_kind == "segmentation" and not made.spec.output_offset
+    made.prepare_for_training()
+    x = image(1, *(2 * n for n in made.spec.divisor), 2)
+    made.trained_network.set_weights(made.keras_model.get_weights())
+    logits = np.asarray(made.trained_network(x), "float64")
+    assert np.ptp(logits) > 0.01
+    expected = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    np.testing.assert_allclose(made.keras_model(x), expected, atol=1e-6)
+
+
+def test_rsgu_net_finds_the_classes():
+    """Its factor, which multiplies images, is left out."""
+    x, y = stripes(6)
+    fields = {"train_epochs": 2, "train_steps_per_epoch": 8, "train_batch_size": 4, "train_learning_rate": 0.02}
+    network = {**SMALL["rsgu-net"], "batch_norm": True, "momentum": 0.5}
+    model = SegmentationAEANet(config(**fields, preset="rsgu-net", network=network, train_seed=1), "m", None)
+    model.train(x[:4], y[:4, ..., None], (x[4:], y[4:]), verbose=0)
+    assert (model.predict(x[5, ..., 0], "YX", None) == y[5]).mean() > 0.8
     assert not config(train_loss="mae").is_valid()
     assert AEANetConfig("YX").spec.model_kind == "unet"
 

@@ -114,6 +114,8 @@ def test_layers_of_segmentation_and_projection(tmp_path, image):
     assert config.model.labels == [0, 5] and config.model.n_channel_out == 2 and config.data.segments
     with pytest.raises(InputError, match="labels: found 48 different values, expected 2 to 32 classes"):
         config_of_layers(form, *as_layers(image, np.repeat(np.arange(48)[:, None], 40, 1), "YX"))
+    form = TrainingForm("r", str(tmp_path), "restoration", "rcan", first_filters=8)
+    assert config_of_layers(form, *as_layers(image, image, "YX")).model.network == {"filters": 8}
     stack = np.stack([image] * 4)
     form = TrainingForm("p", str(tmp_path), "projection", "aeanet-flywing", "ZYX", 10, (4, 16, 16), 1, 4, True)
     config = config_of_layers(form, *as_layers(stack, image, "ZYX", "YX"))
@@ -152,7 +154,12 @@ def test_the_presets_are_of_their_tasks():
     from aeanet_tf.networks import presets
 
     kinds = {task: {presets[name].kind for name in names} for task, names in PRESETS.items()}
-    assert kinds == {"restoration": {"unet"}, "projection": {"projection"}, "segmentation": {"unet"}}
+    u_nets = {"unet", "unet_variant", "ce_net"}
+    assert kinds == {
+        "restoration": {*u_nets, "super_resolution"},
+        "projection": {"projection"},
+        "segmentation": u_nets,
+    }
 
 
 def test_an_export_writes_the_zip(viewer, folders, tmp_path, wait):

@@ -36,7 +36,8 @@ BASELINE = {"filters": 64, "blocks": 16, "residual_scale": 1.0}
         # Zhang et al. 2018 say 16 M; later comparisons 15.44 M and 15.59 M for factors of 2 and 4.
         pytest.param(presets["rcan"].replace(**RGB), up_sampled(64, 2), 15.44, marks=pytest.mark.slow),
         pytest.param(presets["rcan"].replace(**RGB), up_sampled(64, 4), 15.59, marks=pytest.mark.slow),
-        # Kim et al. 2016 give 20 layers of 64 filters; later comparisons 665 k or 666 k.
+        # Kim et al. 2016 give 20 layers of 64 filters; later comparisons 665 k (jmis.org, volume 8, issue 2, page
+        # 101, table 3) or 666 k, rounded down or to the nearest.
         (presets["vdsr"], 0, 0.666),
         # Zhou et al. 2018, table 3: U-Net++ 9.04 M, and its U-Net 7.76 M.
         pytest.param(
@@ -60,6 +61,40 @@ BASELINE = {"filters": 64, "blocks": 16, "residual_scale": 1.0}
 def test_published_number_of_parameters(spec, tail, published):
     digits = len(str(published).partition(".")[2])
     assert round((parameters(spec) + tail) / 1e6, digits) == published
+
+
+def test_ce_net_has_the_published_number_of_parameters():
+    """The 29.0 M that are quoted for it, whose table we have not seen.
+
+    Its parts add up to that where the branches share their convolutions, as those of public implementations do: four
+    (of rates 1, 3 and 5, and of 1) for four branches.
+    """
+
+    def residual(channels, filters, blocks):
+        """Blocks of two convolutions without bias, 1x1 on the shortcut where channels change, norms behind each."""
+        first = 9 * channels * filters + 9 * filters**2 + 4 * filters
+        if channels != filters:
+            first += channels * filters + 2 * filters
+        return first + (blocks - 1) * (18 * filters**2 + 4 * filters)
+
+    def decoder(channels, filters):
+        quarter = channels // 4
+        return channels * quarter + 9 * quarter**2 + quarter * filters + 3 * (2 * quarter + filters)
+
+    # ResNet-34 without its classifier has 21,284,672 (torchvision: 21,797,672 with the 513,000 of that).
+    encoder = 49 * 3 * 64 + 128 + residual(64, 64, 3) + residual(64, 128, 4) + residual(128, 256, 6)
+    encoder += residual(256, 512, 3)
+    assert encoder == 21_797_672 - 513_000
+    atrous = 3 * (9 * 512**2 + 512) + 512**2 + 512
+    up = decoder(516, 256) + decoder(256, 128) + decoder(128, 64) + decoder(64, 64)
+    up += 16 * 64 * 32 + 32 + 9 * 32**2 + 32 + 9 * 32 + 1
+    # One channel of each pooling by one convolution of 1, which all four share.
+    published = encoder + atrous + 513 + up
+    assert round(published / 1e6, 1) == 29.0
+    # Ours has no norms: those of the encoder, then of the decoder; a bias in the stem, a convolution for each pooling.
+    norms = 2 * (64 + 6 * 64 + 9 * 128 + 13 * 256 + 7 * 512) + 2 * (514 + 256 + 128 + 96)
+    expected = published - norms + 64 + 3 * 513
+    assert parameters(presets["ce-net"].replace(in_channels=3, output_offset=False)) == expected
 
 
 def test_the_kernels_of_the_published_rcan_are_counted_without_building_it():

@@ -12,13 +12,15 @@ from aeanet_tf.interop.fiji import export_fiji, meta
 from aeanet_tf.interop.runtimes import operations
 from aeanet_tf.interop.tf1_checkpoint import import_checkpoint
 from aeanet_tf.io.read import read_image
+from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models.folder import load_model, prediction_normalization
 from aeanet_tf.models.normalizers import make_normalizer
 from aeanet_tf.runs.config import load_run_config
 from aeanet_tf.runs.train import train_run
 from tests.golden.original import GOLDEN, load, needs_golden
 from tests.interop.care_folders import CARE_FOLDERS, mapped_back, stored
-from tests.interop.example_models import EXAMPLES, images, make_model, predictions, relative_error
+from tests.interop.example_models import EXAMPLES, images, make_model, predictions, randomise, relative_error
+from tests.networks.literature import SMALL
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).resolve().parents[3]
 W2S = ROOT.parent / "shared" / "data" / "w2s"
@@ -67,6 +69,19 @@ def test_the_runtime_agrees_with_python(kind, target, tmp_path):
     (output,) = report["outputs"].values()
     assert list(report["outputs"]) == ["output"]
     assert output["shape"] == [*[-1] * (found[0].ndim), model.keras_model.output.shape[-1]]
+
+
+@pytest.mark.parametrize("target", VERSIONS)
+@pytest.mark.parametrize("axes", ["YX", "ZYX"])
+@pytest.mark.parametrize("name", SMALL)
+def test_a_network_from_the_literature_agrees_with_python(name, axes, target, tmp_path):
+    python(target)
+    model = AEANet(AEANetConfig(axes, preset=name, network=SMALL[name], train_seed=0), name, None)
+    randomise(model.keras_model)
+    inputs = images(model)[:1]
+    _, found = run_zip(target, export_fiji(model, tmp_path / "m.zip", target), inputs)
+    for y, expected in zip(found, predictions(model, inputs), strict=True):
+        assert relative_error(y, expected) < 1e-5
 
 
 @pytest.mark.parametrize("target", VERSIONS)
