@@ -58,7 +58,8 @@ def make_model(kind, basedir=None, name=None):
 
 
 def randomise(network, seed=0, attention=1 / START):
-    """Move every weight from where it started: kernels by a tenth, which keeps the network well conditioned.
+    """Move every weight from where it started: kernels by a tenth, which keeps the network well conditioned,
+    those of zeros apart.
 
     Args:
         network: Keras model.
@@ -72,7 +73,7 @@ def randomise(network, seed=0, attention=1 / START):
     rng = np.random.default_rng(seed)
     for variable in network.weights:
         noise = 0.1 * rng.standard_normal(variable.shape).astype("float32")
-        if variable.path.endswith("kernel"):
+        if variable.path.endswith("kernel") and variable.numpy().any():
             noise = noise * variable.numpy()
         elif "variance" in variable.path:
             noise = np.abs(noise)
