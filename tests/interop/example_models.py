@@ -42,6 +42,8 @@ EXAMPLES = {
     "flywing": lambda: ProjectionAEANetConfig("ZYX", unet_n_first=4, network={"filters": 4, **REFERENCES}),
     # With 8 filters keys have one channel.
     "slices": lambda: SliceInterpolationConfig(network={"filters": 8, "blocks": 1, "convolutions": 2, "growth": 4}),
+    "kernels": lambda: SliceInterpolationConfig(preset="sepconv", network={"filters": 4, "kernel_size": 5}),
+    "flow": lambda: SliceInterpolationConfig(preset="flow-interpolation", network={"filters": 4}),
     "slices-aea": lambda: SliceInterpolationConfig(network={"attention": "aea", "filters": 8, "blocks": 1}),
 }
 
