@@ -51,6 +51,8 @@ ELSEWHERE = {
     "cremi_": "tests/experiments",
     "mine.json --data /path/to/data": "data of a paper",
     "isbi2012-aea": "a second training of the same",
+    "model.preset=sepconv": "tests/models/test_slice_interpolation.py",
+    "model.preset=flow-interpolation": "tests/models/test_slice_interpolation.py",
     "models/tissue": "made from a text of the document; tests/cli/test_segmentation_cli.py",
     "few-": "pictures of a data set of a paper",
     "--config n2v": "tests/runs/test_noisy_data.py, tests/models/test_noisy_targets.py",

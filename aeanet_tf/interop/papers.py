@@ -29,6 +29,14 @@ SSAN = (
     "BioData Mining 14, 2021.",
     "10.1186/s13040-021-00236-z",
 )
+SEPCONV = (
+    "Niklaus, Mai, Liu. Video frame interpolation via adaptive separable convolution. ICCV 2017.",
+    "10.48550/arXiv.1708.01692",
+)
+SPYNET = (
+    "Ranjan, Black. Optical flow estimation using a spatial pyramid network. CVPR 2017.",
+    "10.48550/arXiv.1611.00850",
+)
 RCAN = (
     "Zhang et al. Image super-resolution using very deep residual channel attention networks. ECCV 2018.",
     "10.1007/978-3-030-01234-2_18",
@@ -75,7 +83,9 @@ _OF_BOTTOMS = {"dilated": DILATED, "global": RSGU}
 def citations(spec, preset=""):
     """Pairs of text and DOI: the papers of the network, which is that of a preset, and of CARE."""
     if spec.kind == "ssan":
-        return [SSAN, AEANET, CARE] if spec.attention == "aea" else [SSAN, CARE]
+        # Features alone are the paper's own.
+        first = {"features": [], "kernels": [SEPCONV], "flow": [SPYNET]}[spec.synthesis]
+        return [*first, SSAN, *([AEANET] if spec.attention == "aea" else []), CARE]
     if spec.kind in ("care", "own"):
         return [GVTNET, CARE] if spec.n_attention else [CARE]
     if spec.kind == "fnet":

@@ -20,16 +20,20 @@ from aeanet_tf.layers import (
     GlobalAttention,
     GlobalFeatures,
     LateralUpSampling,
+    LocalConvolution,
     MaskBlend,
+    OneNeighbour,
     PreActivation,
     ResidualBlock,
     ResidualDenseBlock,
     Scale,
     SurfaceProjection,
     SwapNeighbours,
+    Warp,
     WeightedMean,
 )
-from aeanet_tf.layers.weightless import smoothed
+from aeanet_tf.layers.warping import locally_convolved, warped
+from aeanet_tf.layers.weightless import one_neighbour, smoothed
 from aeanet_tf.networks.keras_internals import applied_nodes, long_chains
 
 logger = logging.getLogger("aeanet_tf")
@@ -184,6 +188,21 @@ def _binomial_filter(layer: BinomialFilter, x):
 def _swap_neighbours(layer: SwapNeighbours, x):
     half = x.shape[-1] // 2
     return keras.layers.Concatenate(name=layer.name, dtype="float32")([x[..., half:], x[..., :half]])
+
+
+@_replaced.register
+def _one_neighbour(layer: OneNeighbour, x):
+    return one_neighbour(x, layer.index)
+
+
+@_replaced.register
+def _local_convolution(layer: LocalConvolution, inputs):
+    return locally_convolved(*inputs, layer.size)
+
+
+@_replaced.register
+def _warp(layer: Warp, inputs):
+    return warped(*inputs, layer.reach)
 
 
 @_replaced.register

@@ -24,10 +24,12 @@ from aeanet_tf.layers.sparse_attention import (
     attention_factors,
     sparse_factors,
 )
+from aeanet_tf.layers.warping import LocalConvolution, Warp
 from aeanet_tf.layers.weightless import (
     BinomialFilter,
     LateralUpSampling,
     MaskBlend,
+    OneNeighbour,
     Scale,
     SurfaceProjection,
     SwapNeighbours,
@@ -46,8 +48,10 @@ __all__ = [
     "GlobalAttention",
     "GlobalFeatures",
     "LateralUpSampling",
+    "LocalConvolution",
     "MaskBlend",
     "Moments",
+    "OneNeighbour",
     "PreActivation",
     "Projection",
     "ResidualBlock",
@@ -59,6 +63,7 @@ __all__ = [
     "SwapNeighbours",
     "TakesContext",
     "UpSamplingGVTO",
+    "Warp",
     "WeightedMean",
     "attention_factors",
     "context_moments",

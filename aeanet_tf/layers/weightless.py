@@ -115,6 +115,38 @@ class SwapNeighbours(Pointwise, keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
+class OneNeighbour(Pointwise, keras.layers.Layer):
+    """One of the two slices that the channels hold.
+
+    Args:
+        index: 0 for the first half of the channels, 1 for the second.
+
+    Example:
+        >>> ops.convert_to_numpy(OneNeighbour(1)(ops.array([[1.0, 2.0]]))).tolist()
+        [[2.0]]
+    """
+
+    def __init__(self, index, **kwargs):
+        super().__init__(**kwargs)
+        self.index = index
+
+    def call(self, x):
+        return one_neighbour(x, self.index)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] // 2)
+
+    def get_config(self):
+        return {**super().get_config(), "index": self.index}
+
+
+def one_neighbour(x, index):
+    """See `OneNeighbour`."""
+    half = x.shape[-1] // 2
+    return x[..., index * half : (index + 1) * half]
+
+
+@keras.saving.register_keras_serializable(package="aeanet_tf")
 class MaskBlend(Pointwise, keras.layers.Layer):
     """``m a + (1 - m) b`` with the mask ``m = sigmoid(logits)`` (SSAN paper, the hybrid network of figure 1).
 

@@ -63,8 +63,9 @@ class ProjectionAEANetConfig(AEANetConfig):
 class SliceInterpolationConfig(AEANetConfig):
     """Configuration of a `SliceInterpolationNet`: a slice from its two neighbours.
 
-    As `AEANetConfig`, with ``n_channel_in`` twice ``n_channel_out``, the channels of a slice, and ``"ssan"`` as preset.
-    ``network`` changes fields of the `SSANSpec`; the ``unet_*`` attributes mean nothing here. ``train_loss`` is one of
+    As `AEANetConfig`, with ``n_channel_in`` twice ``n_channel_out``, the channels of a slice, and ``"ssan"`` as preset;
+    ``"sepconv"`` and ``"flow-interpolation"`` serve, too. ``network`` changes fields of the `SSANSpec`; the ``unet_*``
+    attributes mean nothing here. ``train_loss`` is one of
     `aeanet_tf.training.interpolation_losses`: ``"pixel"`` by default, ``"feature"`` or ``"style"``, the paper's.
 
     Attributes beside those of `AEANetConfig`: ``train_vgg_weights``, of `InterpolationSettings`.

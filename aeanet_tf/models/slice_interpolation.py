@@ -27,7 +27,7 @@ _METRICS = {"mae": middle_mae, "mse": middle_mse}
 
 
 class SliceInterpolationNet(AEANet):
-    """Prediction of a missing slice from its two neighbours with the SSAN, called like any `AEANet`.
+    """Prediction of a missing slice from its two neighbours with the SSAN or another network, called like any `AEANet`.
 
     Args:
         config: a `SliceInterpolationConfig`, or ``None`` to load the model of an existing folder.

@@ -75,6 +75,7 @@ _flywing = ProjectionSpec(
     attention=AttentionSpec(num_heads=2, normalization="query_length"),
     restoration=_care.replace(dimension=2),
 )
+_of_one_order = SSANSpec(filters=32, extractor="unet", siamese=False, symmetric=False, attention="none")
 
 presets = {
     "gvtnet-em": _em,
@@ -101,6 +102,9 @@ presets = {
         input_size=(256, 256), attention={"query": "learned", "normalization": "key_length"}
     ),
     "ssan": SSANSpec(),
+    # What the SSAN paper compares with, after SepConv and after coarse-to-fine flow; far smaller than its authors'.
+    "sepconv": _of_one_order.replace(synthesis="kernels"),
+    "flow-interpolation": _of_one_order.replace(synthesis="flow"),
     # Networks that the papers compare with, or that are asked for; widths and depths are those of their papers.
     "rcan": SuperResolutionSpec(body="groups", filters=64, groups=10, blocks=20, reduction=16),
     "edsr": SuperResolutionSpec(body="blocks", filters=256, blocks=32, reduction=None, residual_scale=0.1),

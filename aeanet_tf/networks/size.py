@@ -122,8 +122,18 @@ def _ssan(spec):
     elif spec.attends_by_softmax:
         # Each step has keys and queries of an eighth of the channels, and values of a half that are led back.
         count += _STEPS.get(spec.attention, 1) * filters * filters * 5 // 4
-    ends = spec.out_channels + 1 if spec.symmetric else 2 * spec.out_channels + 1 + spec.siamese
-    return count + 9 * filters * ends
+    per_neighbour = 1 if spec.symmetric else 2
+    mask = 1 if spec.symmetric else 1 + spec.siamese
+    if spec.synthesis == "features":
+        return count + 9 * filters * (per_neighbour * spec.out_channels + mask)
+    if spec.synthesis == "kernels":
+        return count + 9 * filters * per_neighbour * 2 * spec.kernel_size
+    for level in range(spec.resolutions):
+        own = filters * 2**level
+        # What compares the neighbours as they are warped so far.
+        compared = level < spec.resolutions - 1
+        count += 9 * own * (2 * per_neighbour + compared * (2 * own + spec.in_channels))
+    return count + 9 * filters * mask
 
 
 def _care(spec):

@@ -16,6 +16,9 @@ from aeanet_tf.networks.attention_spec import (
     check_heads,
 )
 
+LARGEST_KERNEL, LARGEST_STEP = 101, 64
+"""Above these a slip is likelier than a wish."""
+
 
 class SSANSpec(Spec):
     """A network that predicts a slice of a serial section from the two beside it (SSAN paper; docs/networks.md).
@@ -39,6 +42,14 @@ class SSANSpec(Spec):
             (tables 2 and 3) ``"interlaced"``, ``"long"``, ``"short"`` and ``"dense"``
             (`aeanet_tf.layers.AttentionAwareLayer`).
         aea: options of the AEA block.
+        synthesis: how the slice is made of the features. ``"features"``, the paper's: a warped slice of each order is a
+            convolution of its features. ``"kernels"``: the sum of both neighbours, each convolved with kernels of every
+            position (`aeanet_tf.layers.LocalConvolution`). ``"flow"``: both neighbours, each warped along a flow that
+            is refined from the coarsest features of a U-Net to the finest (`aeanet_tf.layers.Warp`), blended by the
+            mask. With the latter two the untrained network gives the mean of the neighbours.
+        kernel_size: of the kernels of ``"kernels"``, odd. The authors of SepConv take 51; 13 is ours.
+        flow_step: of ``"flow"``, what each resolution adds to the flow at most, in its pixels along each axis: with n
+            resolutions a pixel is taken from ``flow_step * (2**n - 1)`` pixels away at most, 28 by default.
         symmetric: whether both orders share the convolution to the warped slice too, and the mask is
             sigmoid(w(a) - w(b)) with a convolution w of each order's features a and b, so that the neighbours swapped
             give the same slice. Otherwise each order has its own, and the mask comes from a convolution of both. The
@@ -66,6 +77,9 @@ class SSANSpec(Spec):
     resolutions: Depth = 3
     attention: Literal["sparse", "interlaced", "long", "short", "dense", "aea", "none"] = "sparse"
     aea: AttentionSpec = AttentionSpec(shared_references=64, batch_aware=True, normalization="key_length")
+    synthesis: Literal["features", "kernels", "flow"] = "features"
+    kernel_size: Annotated[Count, Field(le=LARGEST_KERNEL)] = 13
+    flow_step: Annotated[Count, Field(le=LARGEST_STEP)] = 4
     symmetric: bool = True
     batch_norm: bool = False
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.997
@@ -100,6 +114,9 @@ class SSANSpec(Spec):
         expect(self.in_channels == 2 * self.out_channels, "in_channels", self.in_channels, expected)
         eighths = not self.attends_by_softmax or self.filters % 8 == 0
         expect(eighths, "filters", self.filters, f"a multiple of 8 for {self.attention} attention")
+        expect(self.kernel_size % 2, "kernel_size", self.kernel_size, "an odd number")
+        pyramid = self.synthesis != "flow" or self.extractor == "unet"
+        expect(pyramid, "extractor", repr(self.extractor), "'unet' for a flow, which begins at coarse features")
         one_way = self.siamese or not self.symmetric
         expect(one_way, "symmetric", True, "False without siamese, which has no features of the other order")
         if self.attention == "aea":

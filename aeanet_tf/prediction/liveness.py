@@ -14,13 +14,16 @@ from aeanet_tf.layers import (
     DilatedConvolution,
     GlobalFeatures,
     LateralUpSampling,
+    LocalConvolution,
     MaskBlend,
+    OneNeighbour,
     PreActivation,
     ResidualBlock,
     ResidualDenseBlock,
     Scale,
     SurfaceProjection,
     SwapNeighbours,
+    Warp,
     WeightedMean,
     attention_factors,
 )
@@ -171,6 +174,7 @@ class _Program:
 
     @_operations.register(ChannelAttention)
     @_operations.register(GlobalFeatures)
+    @_operations.register(OneNeighbour)
     @_operations.register(Scale)
     @_operations.register(SwapNeighbours)
     def _elementwise(self, layer, node, reads, size, key):
@@ -179,6 +183,35 @@ class _Program:
     @_operations.register
     def _blend(self, layer: MaskBlend, node, reads, size, key):
         self._add([self._add(reads, size), *reads], size, key, in_place=True)
+
+    @_operations.register
+    def _locally_convolved(self, layer: LocalConvolution, node, reads, size, key):
+        image, kernels = reads
+        kernels = self._add([kernels], self.bytes(node.inputs[1]))
+        horizontal = self._add([kernels], self.bytes(node.inputs[1]) / 2)
+        # A value for each element of a kernel, with and without what lies beyond the border, and times the kernel.
+        many = size * layer.size
+        padded = self._add([self._add([self._add([image], size)], many)], many)
+        total = None
+        for i in range(layer.size):
+            summed = self._add([self._add([self._add([padded], many), horizontal], many)], size)
+            row = self._add([summed, kernels], size)
+            last = i == layer.size - 1
+            total = self._add([row, *([] if total is None else [total])], size, key if last else None)
+
+    @_operations.register
+    def _warped(self, layer: Warp, node, reads, size, key):
+        image, flow = reads
+        both, one = self.bytes(node.inputs[1]), self.bytes(node.inputs[1]) / 2
+        # The flow between pixels and the pixels below, places of the grid, and for each of four its place and weight.
+        kept = [self._add([flow], both) for _ in range(2)] + [self._add([flow], one) for _ in range(3)]
+        kept.append(self._add([image], size))
+        total = []
+        for i in range(4):
+            place = self._add([*kept, self._add(kept, one)], one)
+            value = self._add([place, *kept], size)
+            product = self._add([value, self._add(kept, one)], size)
+            total = [self._add([product, *total], size, key if i == 3 else None)]
 
     @_operations.register
     def _repeat(self, layer: LateralUpSampling, node, reads, size, key):

@@ -134,7 +134,8 @@ def _model_class(config):
     network = as_spec(preset).kind
     if model_class(network).interpolates != data.interpolates:
         raise InputError(
-            f"data.kind: {data.kind!r} does not fit model.preset {preset!r}; slices are for ssan, and only for it"
+            f"data.kind: {data.kind!r} does not fit model.preset {preset!r}; slices are for ssan, sepconv and "
+            "flow-interpolation, and only for them"
         )
     if data.interpolates and (config.model.n_channel_in, config.model.n_channel_out) != (2, 1):
         found = f"{config.model.n_channel_in} and {config.model.n_channel_out}"

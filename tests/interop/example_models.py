@@ -42,6 +42,8 @@ EXAMPLES = {
     "flywing": lambda: ProjectionAEANetConfig("ZYX", unet_n_first=4, network={"filters": 4, **REFERENCES}),
     # With 8 filters keys have one channel.
     "slices": lambda: SliceInterpolationConfig(network={"filters": 8, "blocks": 1, "convolutions": 2, "growth": 4}),
+    "kernels": lambda: SliceInterpolationConfig(preset="sepconv", network={"filters": 4, "kernel_size": 5}),
+    "flow": lambda: SliceInterpolationConfig(preset="flow-interpolation", network={"filters": 4}),
     "slices-aea": lambda: SliceInterpolationConfig(network={"attention": "aea", "filters": 8, "blocks": 1}),
 }
 
@@ -58,7 +60,8 @@ def make_model(kind, basedir=None, name=None):
 
 
 def randomise(network, seed=0, attention=1 / START):
-    """Move every weight from where it started: kernels by a tenth, which keeps the network well conditioned.
+    """Move every weight from where it started: kernels by a tenth, which keeps the network well conditioned,
+    those of zeros apart.
 
     Args:
         network: Keras model.
@@ -72,7 +75,7 @@ def randomise(network, seed=0, attention=1 / START):
     rng = np.random.default_rng(seed)
     for variable in network.weights:
         noise = 0.1 * rng.standard_normal(variable.shape).astype("float32")
-        if variable.path.endswith("kernel"):
+        if variable.path.endswith("kernel") and variable.numpy().any():
             noise = noise * variable.numpy()
         elif "variance" in variable.path:
             noise = np.abs(noise)

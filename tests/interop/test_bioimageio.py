@@ -343,6 +343,7 @@ def test_the_papers_of_the_network_are_cited():
         "learned-query-em",
     }
     assert papers.citations(presets["unet-em"])[1] == papers.CARE
+    assert (first["sepconv"], first["flow-interpolation"]) == (papers.SEPCONV, papers.SPYNET)
     assert first["ssan"] == papers.SSAN and first["fnet-labelfree"] == papers.FNET
     assert (first["rcan"], first["edsr"], first["vdsr"]) == (papers.RCAN, papers.EDSR, papers.VDSR)
     variants = [first[name] for name in ("attention-unet", "unet-plusplus", "dilated-unet", "rsgu-net", "ce-net")]

@@ -33,6 +33,8 @@ def written(tmp_path_factory):
         "labels",
         "flywing",
         pytest.param("slices", marks=pytest.mark.slow),
+        pytest.param("kernels", marks=pytest.mark.slow),
+        pytest.param("flow", marks=pytest.mark.slow),
     ],
 )
 def test_onnx_runtime_predicts_what_python_predicts(kind, written):

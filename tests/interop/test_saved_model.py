@@ -27,7 +27,9 @@ assert "aeanet_tf" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("kinds", [["care", "flywing"], pytest.param(["slices"], marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kinds", [["care", "flywing"], pytest.param(["slices", "kernels", "flow"], marks=pytest.mark.slow)]
+)
 def test_a_process_without_the_package_gets_the_same_result(kinds, tmp_path):
     """One process for all: to start it takes longer than to predict."""
     models = {kind: make_model(kind) for kind in kinds}

@@ -106,10 +106,13 @@ def test_training_from_the_command_line_gives_a_model_that_interpolates(workplac
     assert np.abs(found - expected).max() < 1e-3 * np.ptp(expected)
 
 
-def test_a_run_killed_and_taken_up_again_gives_the_same(workplace, caplog):
+@pytest.mark.parametrize(
+    "preset", ["ssan", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sepconv", "flow-interpolation"))]
+)
+def test_a_run_killed_and_taken_up_again_gives_the_same(preset, workplace, caplog):
     caplog.set_level("INFO", "aeanet_tf")
     # Without attention, which takes long to run as it is written.
-    plain = ["model.network.attention=none"]
+    plain = ["model.network.attention=none", f"model.preset={preset}"]
     train_run(load_run_config("run.json", ["model.name=whole", *plain]), verbose=0)
     with pytest.MonkeyPatch.context() as patch:
 
@@ -153,7 +156,15 @@ def test_terms_of_the_loss_are_logged(monkeypatch):
     assert logs["term_feature"] == pytest.approx(X[:6, ..., 0].max((1, 2)).mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("network", [{"extractor": "unet", "resolutions": 3}, {"siamese": False, "symmetric": False}])
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"extractor": "unet", "resolutions": 3},
+        {"siamese": False, "symmetric": False},
+        {"extractor": "unet", "synthesis": "kernels", "attention": "none"},
+        {"extractor": "unet", "synthesis": "flow", "attention": "none"},
+    ],
+)
 def test_other_extractors_interpolate_slices_of_any_size(network):
     """Sides that a U-Net cannot halve are padded by reflection, on both sides."""
     before, after = (image[:50, :61] for image in neighbours())

@@ -36,6 +36,10 @@ SPECS = {
     "ssan of a U-Net": SSAN.replace(extractor="unet", attention="none"),
     "ssan of one order": SSAN.replace(symmetric=False, siamese=False),
     "ssan of two orders": SSAN.replace(symmetric=False),
+    "kernels": presets["sepconv"].replace(filters=8, kernel_size=5),
+    "kernels of both orders": SSAN.replace(synthesis="kernels"),
+    "flow": presets["flow-interpolation"].replace(filters=4, in_channels=4, out_channels=2),
+    "flow of both orders": presets["flow-interpolation"].replace(filters=4, siamese=True, symmetric=True),
     **{name: small(name, dimension=2 + i % 2) for i, name in enumerate(SMALL)},
     "nested, interpolated and probabilistic": small(
         "unet-plusplus", depth=4, upsampling="linear", probabilistic=True, bottom="global"

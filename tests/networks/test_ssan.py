@@ -132,6 +132,9 @@ def test_channels_of_a_slice():
         ({"siamese": False}, "symmetric: found True, expected False without siamese"),
         ({"attention": "dense", "filters": 12}, "filters: found 12, expected a multiple of 8 for dense attention"),
         ({"dimension": 3}, "dimension"),
+        ({"synthesis": "kernels", "kernel_size": 4}, "kernel_size: found 4, expected an odd number"),
+        ({"synthesis": "flow"}, "extractor: found 'residual_dense', expected 'unet' for a flow"),
+        ({"synthesis": "flows"}, "synthesis"),
     ],
 )
 def test_specs_that_do_not_fit(fields, message):
