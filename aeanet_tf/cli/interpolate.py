@@ -1,8 +1,6 @@
 """``aeanet interpolate``: missing slices of a stack from their neighbours."""
 
-import logging
 import os
-import shutil
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,7 +9,6 @@ from aeanet_tf.cli.next_steps import command_line, say_next
 from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.device_names import PRECISIONS
 from aeanet_tf.errors import InputError, writing
-from aeanet_tf.files import folder_made
 
 HELP = "interpolate missing slices of a stack"
 DESCRIPTION = """\
@@ -148,6 +145,8 @@ def _method(model, args, max_shift, match_histograms):
 @contextmanager
 def _each_line_once():
     """Keep the model from saying of every slice how it is predicted."""
+    import logging
+
     said = set()
 
     def new(record):
@@ -216,6 +215,10 @@ def _options(stack, model, args):
 @contextmanager
 def _together(output):
     """Give a hidden folder to write to; what is in it takes the place of an earlier test when the block succeeds."""
+    import shutil
+
+    from aeanet_tf.files import folder_made
+
     with folder_made(output), writing(output):
         # Inside, since the folder may be a file system of its own.
         temporary = output / ".partial-test"

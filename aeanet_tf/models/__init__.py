@@ -26,8 +26,9 @@ def __getattr__(name):
     if name in _LAZY:
         import importlib
 
-        from aeanet_tf.startup import load_backend
+        from aeanet_tf.startup import load_backend, load_csbdeep
 
         load_backend()
+        load_csbdeep()
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
