@@ -91,7 +91,9 @@ def main(argv=None):
         found = [_round(folder) for _ in range(options.rounds)]
     least = {name: min(one["parts"][name] for one in found) for name in found[0]["parts"]}
     title = f"One image of {options.side} x {options.side}, {options.preset}, {options.rounds} rounds"
-    section(title, line(facts()), parts_table(least), f"Imported: {', '.join(found[0]['heavy']) or 'none of the heavy'}")
+    section(
+        title, line(facts()), parts_table(least), f"Imported: {', '.join(found[0]['heavy']) or 'none of the heavy'}"
+    )
 
 
 def _make_workplace(folder, options):

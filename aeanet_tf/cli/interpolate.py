@@ -165,8 +165,6 @@ def _each_line_once():
 
 def _test(stack, slices, args):
     """Write scores, pictures and the model's slices, all of them or none, and print the means."""
-    from aeanet_tf.evaluation.figures import save_figure
-    from aeanet_tf.evaluation.slice_report import score_table, slice_figure, write_scores
     from aeanet_tf.io.tiff import write_image
     from aeanet_tf.progress import progress_bar
     from aeanet_tf.runs.repair_stack import leave_out
@@ -184,6 +182,10 @@ def _test(stack, slices, args):
         return methods, _options(stack, model, args)
 
     results = leave_out(stack, slices, load)
+    # Not before: they take SciPy and Matplotlib, and what is wrong with the slices is known now.
+    from aeanet_tf.evaluation.figures import save_figure
+    from aeanet_tf.evaluation.slice_report import score_table, slice_figure, write_scores
+
     output, scores = Path(args.output), {}
     sizes = {axis: size for axis, size in stack.pixel_size.items() if axis in "YX"}
     with _together(output) as folder, _each_line_once():
