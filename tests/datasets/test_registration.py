@@ -12,7 +12,7 @@ from aeanet_tf.errors import InputError
 
 SLICES = Path(__file__).parents[3] / "shared" / "data" / "isbi2012" / "slices.tif"
 # Side of images for which the accuracy does not matter.
-SMALL = 240
+SMALL = 320
 
 
 def tissue():
