@@ -1,4 +1,4 @@
-"""Importing Keras, its backend and CSBDeep: without their chatter, and without what is not used of them."""
+"""Importing Keras, its backend and others: without their chatter, and without what is not used of them."""
 
 import gc
 import importlib
@@ -9,8 +9,6 @@ from contextlib import contextmanager, nullcontext
 # What Keras and TensorFlow import where it is installed, and do without where it is not: for wrappers of scikit-learn,
 # tables, sparse matrices, galleries of images, notebooks. It is a third of the time of their import.
 _UNUSED = ("IPython", "matplotlib", "pandas", "scipy.sparse", "sklearn")
-# What CSBDeep imports by name for functions that few calls use; half a second and more.
-_LATER = {"scipy.ndimage": ("maximum_filter", "zoom"), "scipy.stats": ("laplace",)}
 _of_command = False
 
 
@@ -40,13 +38,6 @@ def load_backend():
         gc.freeze()
 
 
-def load_csbdeep():
-    """Import CSBDeep's models, for which `load_backend` comes first; SciPy is imported when they first need it."""
-    if "csbdeep.models" not in sys.modules:
-        with _deferred(_LATER):
-            import csbdeep.models  # noqa: F401
-
-
 @contextmanager
 def _hidden(names):
     """Let imports of modules fail that are not imported yet, as if they were not installed."""
@@ -61,7 +52,7 @@ def _hidden(names):
 
 
 @contextmanager
-def _deferred(functions):
+def deferred(functions):
     """Let functions be imported by name from modules that are only imported when one of them is first used.
 
     Args:

@@ -39,17 +39,17 @@ def test_hidden_modules_come_back_after_a_failed_import(unknown):
 
 
 def test_deferred_functions_import_their_module_when_they_are_used(unknown):
-    with startup._deferred({NAME: ("rgb_to_hsv",)}):
+    with startup.deferred({NAME: ("rgb_to_hsv",)}):
         from colorsys import rgb_to_hsv
     assert NAME not in sys.modules
     assert rgb_to_hsv(0, 0, 1)[2] == 1 and NAME in sys.modules
-    with startup._deferred({NAME: ("rgb_to_hsv",)}):
+    with startup.deferred({NAME: ("rgb_to_hsv",)}):
         from colorsys import rgb_to_hsv as real
     assert real is sys.modules[NAME].rgb_to_hsv
 
 
 def test_other_names_of_a_deferred_module_are_the_modules_own(unknown):
-    with startup._deferred({NAME: ("rgb_to_hsv",)}):
+    with startup.deferred({NAME: ("rgb_to_hsv",)}):
         from colorsys import ONE_THIRD
 
         assert sys.modules[NAME].rgb_to_hsv(0, 0, 1)[2] == 1
