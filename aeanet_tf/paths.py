@@ -1,8 +1,6 @@
 """Names of files and folders as users give them: names first, patterns only where there is nothing of that name."""
 
-import difflib
 import glob
-import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -101,6 +99,9 @@ def nearest_path(path: str | Path) -> str:
             names = [entry.name for entry in islice(entries, _MOST_COMPARED) if not entry.name.startswith(".")]
     except OSError:
         return ""
+    # Not before: only refusals need it.
+    import difflib
+
     by_letters = {name.lower(): name for name in sorted(names)}
     similar = difflib.get_close_matches(rest[0].lower(), by_letters, 1)
     return f"; did you mean {found / by_letters[similar[0]]}?" if similar else ""
@@ -150,6 +151,8 @@ def partial_path(path: str | Path, tag: str = "", kind: str = "partial") -> Path
     if len(os.fsencode(before + name)) > LONGEST_NAME:
         end = "".join(path.suffixes[-2:])
         end = end if len(end) <= _LONGEST_SUFFIX else path.suffix
+        import hashlib
+
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
         name = digest + (end if len(end) <= _LONGEST_SUFFIX else "")
     return path.with_name(before + name)

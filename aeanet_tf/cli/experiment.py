@@ -5,8 +5,6 @@ from pathlib import Path
 
 from aeanet_tf.errors import DivergedError, InputError
 from aeanet_tf.experiments.registry import COMPARED, EXPERIMENTS, SELF_TRAINED, TIMED
-from aeanet_tf.paths import nearest_path
-from aeanet_tf.runs.shipped import CONFIGS
 
 _MOST_SEEDS = 1000
 
@@ -68,7 +66,7 @@ def add_arguments(parser):
     parser.add_argument(
         "--configs",
         type=Path,
-        default=CONFIGS,
+        default=Path(__file__).resolve().parents[1] / "configs",
         metavar="DIR",
         help="folder of run configurations (default: those of the package)",
     )
@@ -80,6 +78,7 @@ def add_arguments(parser):
 def run(args):
     """Run the experiment; see `aeanet_tf.experiments`."""
     from aeanet_tf.experiments.budget import parse_budget
+    from aeanet_tf.paths import nearest_path
     from aeanet_tf.startup import load_backend
 
     budget = parse_budget(args.budget)

@@ -2,7 +2,6 @@
 
 from aeanet_tf.cli.next_steps import command_line, say_next
 from aeanet_tf.errors import InputError
-from aeanet_tf.field_errors import from_validation
 
 # How many numbers may follow a kind of normalisation.
 _NUMBERS = {"none": (0,), "standard": (0,), "percentile": (0, 2), "range": (2,)}
@@ -61,6 +60,7 @@ def parse_normalization(words):
     """
     from pydantic import ValidationError
 
+    from aeanet_tf.field_errors import from_validation
     from aeanet_tf.models.preparation import NormalizationSection
 
     if words is None:

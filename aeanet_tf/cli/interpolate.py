@@ -1,8 +1,6 @@
 """``aeanet interpolate``: missing slices of a stack from their neighbours."""
 
-import logging
 import os
-import shutil
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -11,7 +9,6 @@ from aeanet_tf.cli.next_steps import command_line, say_next
 from aeanet_tf.cli.series import add_series_arguments
 from aeanet_tf.device_names import PRECISIONS
 from aeanet_tf.errors import InputError, writing
-from aeanet_tf.files import folder_made
 
 HELP = "interpolate missing slices of a stack"
 DESCRIPTION = """\
@@ -148,6 +145,8 @@ def _method(model, args, max_shift, match_histograms):
 @contextmanager
 def _each_line_once():
     """Keep the model from saying of every slice how it is predicted."""
+    import logging
+
     said = set()
 
     def new(record):
@@ -166,8 +165,6 @@ def _each_line_once():
 
 def _test(stack, slices, args):
     """Write scores, pictures and the model's slices, all of them or none, and print the means."""
-    from aeanet_tf.evaluation.figures import save_figure
-    from aeanet_tf.evaluation.slice_report import score_table, slice_figure, write_scores
     from aeanet_tf.io.tiff import write_image
     from aeanet_tf.progress import progress_bar
     from aeanet_tf.runs.repair_stack import leave_out
@@ -185,6 +182,10 @@ def _test(stack, slices, args):
         return methods, _options(stack, model, args)
 
     results = leave_out(stack, slices, load)
+    # Not before: they take SciPy and Matplotlib, and what is wrong with the slices is known now.
+    from aeanet_tf.evaluation.figures import save_figure
+    from aeanet_tf.evaluation.slice_report import score_table, slice_figure, write_scores
+
     output, scores = Path(args.output), {}
     sizes = {axis: size for axis, size in stack.pixel_size.items() if axis in "YX"}
     with _together(output) as folder, _each_line_once():
@@ -216,6 +217,10 @@ def _options(stack, model, args):
 @contextmanager
 def _together(output):
     """Give a hidden folder to write to; what is in it takes the place of an earlier test when the block succeeds."""
+    import shutil
+
+    from aeanet_tf.files import folder_made
+
     with folder_made(output), writing(output):
         # Inside, since the folder may be a file system of its own.
         temporary = output / ".partial-test"

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -27,7 +26,8 @@ from aeanet_tf.cli import (
     quickstart,
     train,
 )
-from aeanet_tf.errors import DivergedError, InputError, SkippedError, bounded, escaped
+from aeanet_tf.errors import DivergedError, InputError, SkippedError, bounded
+from aeanet_tf.startup import begin_command
 
 COMMANDS = (
     new,
@@ -53,13 +53,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(2, f"aeanet: error: {bounded(message)} ({self.prog} --help)\n")
-
-
-class _Lines(logging.Formatter):
-    """Messages of one line, whatever is in the names that they tell."""
-
-    def format(self, record):
-        return escaped(super().format(record))
 
 
 def make_parser():
@@ -92,18 +85,17 @@ def main(arguments=None):
         0 when the command succeeded.
     """
     _print_any_name()
-    arguments, parser = sys.argv[1:] if arguments is None else arguments, make_parser()
+    if arguments is None:
+        begin_command()
+        arguments = sys.argv[1:]
+    parser = make_parser()
     if any("\0" in argument for argument in arguments):
         parser.error("an argument with NUL in it")
     args = parser.parse_args(arguments)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("aeanet_tf").setLevel(logging.INFO)
-    # TensorFlow's Python side warns about every new image size; images of many sizes are normal here.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # What it warns of in a damaged file, reading the file says in one line.
-    logging.getLogger("tifffile").setLevel(logging.ERROR)
+    # Not before: help has no messages.
+    from aeanet_tf.cli.messages import show_messages
+
+    show_messages()
     os.environ.setdefault("MPLBACKEND", "Agg")
     try:
         with _interruptions_noted():
@@ -167,7 +159,8 @@ def _interruptions_noted():
 
 def run_command(name):
     """Entry point of the scripts ``train.py`` and ``predict.py``: the subcommand of that name."""
-    sys.exit(main([name, *sys.argv[1:]]))
+    sys.argv.insert(1, name)
+    sys.exit(main())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """``aeanet predict``: restore images with a trained model."""
 
 from contextlib import ExitStack
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -205,6 +204,8 @@ def _add_segmentation(parser):
 
 def run(args):
     """Predict; see `aeanet_tf.runs.predict_files.predict_files`."""
+    from dataclasses import fields
+
     from aeanet_tf.prediction.options import FileOptions
     from aeanet_tf.runs.predict_files import predict_files
 

@@ -1,6 +1,5 @@
 """``aeanet train``: train the model of a run configuration."""
 
-import json
 import sys
 
 from aeanet_tf.device_names import PRECISIONS
@@ -39,6 +38,8 @@ def add_arguments(parser):
 
 def run(args):
     """Train; see `aeanet_tf.runs.train.train_run`."""
+    import json
+
     from aeanet_tf.runs.config import load_run_config
     from aeanet_tf.runs.held_out import check_pairs
     from aeanet_tf.startup import load_backend

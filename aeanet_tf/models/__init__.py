@@ -20,14 +20,19 @@ _LAZY = {
 
 __all__ = [*_LAZY]
 
+# What CSBDeep imports by name for functions that few calls use; it takes half a second and more.
+_OF_SCIPY = {"scipy.ndimage": ("maximum_filter", "zoom"), "scipy.stats": ("laplace",)}
+
 
 def __getattr__(name):
     # TensorFlow and CSBDeep take seconds to import; run configurations beside them are read without.
     if name in _LAZY:
         import importlib
 
-        from aeanet_tf.startup import load_backend
+        from aeanet_tf.startup import deferred, load_backend
 
         load_backend()
+        with deferred(_OF_SCIPY):
+            import csbdeep.models  # noqa: F401
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

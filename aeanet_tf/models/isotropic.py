@@ -7,7 +7,6 @@ import numpy as np
 from csbdeep.data import PadAndCropResizer
 from csbdeep.internals.probability import ProbabilisticPrediction
 from csbdeep.models import IsotropicCARE, UpsamplingCARE
-from scipy.ndimage import zoom
 
 from aeanet_tf.errors import InputError, check_choice, expect
 from aeanet_tf.io.zoomed import check_factor, interpolate, plane_count
@@ -41,6 +40,9 @@ def upsampled(array, dimension, factor, planes="ends"):
     check_choice("planes", planes, PLANES)
     factor = check_factor("factor", factor)
     if planes == "ends":
+        # Not before: SciPy takes longer to import than small predictions take.
+        from scipy.ndimage import zoom
+
         return zoom(array, [factor if i == dimension else 1 for i in range(array.ndim)], order=1)
     positions = np.arange(plane_count(array.shape[dimension], factor)) / factor
     return interpolate(array, dimension, positions)

@@ -3,6 +3,8 @@
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +62,20 @@ def test_pictures_keep_name_axes_and_pixel_size(models, workplace, caplog):
     expected = made["plain"].predict((2 * IMAGE).astype(np.uint16), "YX")
     np.testing.assert_allclose(tifffile.imread("out/b.tif"), expected, rtol=1e-5)
     assert "2 images written to out" in caplog.messages
+
+
+def test_a_command_imports_what_it_uses(models, workplace):
+    """And computes the same; what Keras was kept from is there for others."""
+    folder, made = models
+    code = (
+        "import sys\nfrom aeanet_tf.cli.main import main\nassert main() == 0\n"
+        "heavy = {'IPython', 'dask', 'matplotlib', 'pandas', 'scipy', 'skimage', 'sklearn', 'tensorboard', 'zarr'}\n"
+        "print(heavy & set(sys.modules), {name for name, module in sys.modules.items() if module is None})"
+    )
+    words = ["predict", "--model", folder / "plain", "--input", "in", "--output", "out"]
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "set() set()", done.stdout + done.stderr
+    np.testing.assert_array_equal(tifffile.imread("out/a.tif"), made["plain"].predict(IMAGE, "YX"))
 
 
 def test_last_weights_are_those_at_the_end_of_training(models, workplace, capsys):

@@ -118,6 +118,7 @@ def test_two_devices_train_as_one(runs, caplog):
     assert_same_training(runs, "one", "two")
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_devices(runs, monkeypatch, eagerly):
     for epochs, devices in enumerate(("null", '["CPU:0", "CPU:1"]'), start=1):
         with monkeypatch.context() as patch:
@@ -136,6 +137,7 @@ def stop_after(epochs):
     return on_train_batch_end
 
 
+@pytest.mark.slow
 def test_the_batch_aware_group_is_that_of_a_replica(strategy):
     spec = presets["aeanet-em"].with_depth(2).replace(first_filters=4, attention__shared_references=4, batch_norm=False)
     keras.utils.set_random_seed(4)
@@ -170,6 +172,7 @@ def distance(one, other):
     return max(np.abs(a - b).max() for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.slow
 def test_validation_after_batch_norm_and_batch_aware_attention(eagerly):
     """What is reported is the loss of the weights kept, statistics included."""
     config = AEANetConfig(

@@ -19,15 +19,24 @@ CASES = Path(__file__).with_name("replicas_cases.py")
 
 def test_on_two_devices(tmp_path):
     """TensorFlow takes the number of devices when it is first used, which in this process has long been."""
-    command = [sys.executable, "-m", "pytest", str(CASES), "-q", "-p", "no:cacheprovider", "--basetemp", tmp_path / "t"]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    result = subprocess.run(command, cwd=CASES.parents[2], env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
+    run_cases(tmp_path / "t")
     assert len(tf.config.list_logical_devices("CPU")) == 1
     # One device is enough for the model that was trained on two.
     model = load_model(tmp_path / "t" / "runs0" / "models" / "two")
     assert model.config.train_devices == ["CPU:0", "CPU:1"]
     assert np.isfinite(model.predict(np.zeros((16, 16), "float32"), "YX")).all()
+
+
+@pytest.mark.slow
+def test_longer_on_two_devices(tmp_path):
+    run_cases(tmp_path / "t", "-m", "slow")
+
+
+def run_cases(folder, *options):
+    command = [sys.executable, "-m", "pytest", str(CASES), "-q", "-p", "no:cacheprovider", "--basetemp", folder]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    result = subprocess.run([*command, *options], cwd=CASES.parents[2], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_tensorflows_own_choice():
