@@ -24,6 +24,7 @@ from aeanet_tf.layers.sparse_attention import (
     attention_factors,
     sparse_factors,
 )
+from aeanet_tf.layers.up_sampling import CubicUpSampling, DepthToSpace
 from aeanet_tf.layers.weightless import (
     BinomialFilter,
     LateralUpSampling,
@@ -41,6 +42,8 @@ __all__ = [
     "AttentionAwareLayer",
     "BinomialFilter",
     "ChannelAttention",
+    "CubicUpSampling",
+    "DepthToSpace",
     "DilatedConvolution",
     "DownSamplingGVTO",
     "GlobalAttention",

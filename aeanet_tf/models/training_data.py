@@ -64,6 +64,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
         seed=seed,
         projected_axis=config.projected_axis,
         match_targets=config.train_match_targets,
+        upscale=spec.upscale,
     )
     _check_gradients(config, spec)
     # A validation batch is for one device, as large as its share of a training batch.
@@ -79,6 +80,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
             projected_axis=config.projected_axis,
             match_targets=config.train_match_targets,
             at_most=largest,
+            upscale=spec.upscale,
         )
     except PairError as error:
         raise error.of("validation_data") from None

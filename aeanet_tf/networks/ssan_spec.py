@@ -12,12 +12,12 @@ from aeanet_tf.networks.attention_spec import (
     Count,
     Depth,
     Initializer,
-    Spec,
+    KeepsSize,
     check_heads,
 )
 
 
-class SSANSpec(Spec):
+class SSANSpec(KeepsSize):
     """A network that predicts a slice of a serial section from the two beside it (SSAN paper; docs/networks.md).
 
     Attributes:
