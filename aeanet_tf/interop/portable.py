@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from aeanet_tf.cubic import cubic_weights
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing
 from aeanet_tf.interop.portable_attention import attention, copied, ones_of, projected, query, repeated, with_weights
@@ -32,7 +33,7 @@ from aeanet_tf.layers import (
     SwapNeighbours,
     WeightedMean,
 )
-from aeanet_tf.layers.up_sampling import continued, cubic_weights
+from aeanet_tf.layers.up_sampling import continued
 from aeanet_tf.layers.weightless import smoothed
 from aeanet_tf.networks.keras_internals import applied_nodes, long_chains
 

@@ -1,32 +1,16 @@
 """Layers that make images and features larger than the network's input: sub-pixel shuffle and cubic interpolation."""
 
 import keras
-import numpy as np
 from keras import ops
 
+from aeanet_tf.cubic import REACH, cubic_weights
 from aeanet_tf.layers.steps import Step
-
-_REACH = 2
-"""Positions on either side that a cubic kernel takes."""
-
 
 def interleaved(phases, axis):
     """Tensors of one shape as one, position by position in turn, along ``axis``."""
     shape = ops.shape(phases[0])
     joined = ops.stack(phases, axis + 1)
     return ops.reshape(joined, (*shape[:axis], shape[axis] * len(phases), *shape[axis + 1 :]))
-
-
-def cubic_weights(factor):
-    """Weights of cubic interpolation (Keys 1981, a = -1/2) to ``factor`` times the positions, ``(factor, 5)``.
-
-    Row p is for position ``factor * i + p`` of the output, whose centre lies at ``i + (p + 1/2) / factor - 1/2`` of the
-    input; column k for position ``i - 2 + k`` of the input.
-    """
-    centres = (np.arange(factor) + 0.5) / factor - 0.5
-    t = np.abs(centres[:, None] - np.arange(-_REACH, _REACH + 1))
-    near, far = 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
-    return np.where(t <= 1, near, np.where(t < 2, far, 0)).astype("float32")
 
 
 def continued(x, axis, count):
@@ -102,13 +86,13 @@ class CubicUpSampling(_Enlarging):
         return x
 
     def _phases(self, x, axis, weights):
-        beyond, before = continued(x, axis, _REACH), (slice(None),) * axis
-        shifted = [beyond[(*before, slice(k, k - 2 * _REACH or None))] for k in range(2 * _REACH + 1)]
+        beyond, before = continued(x, axis, REACH), (slice(None),) * axis
+        shifted = [beyond[(*before, slice(k, k - 2 * REACH or None))] for k in range(2 * REACH + 1)]
         return [sum(w * part for w, part in zip(row, shifted, strict=True) if w) for row in weights]
 
     def receptive_steps(self, axis):
         """See `Pointwise`."""
-        return [Step("down", 2 * _REACH + 1, 1), Step("repeat", self.factor, self.factor)]
+        return [Step("down", 2 * REACH + 1, 1), Step("repeat", self.factor, self.factor)]
 
     def compute_output_shape(self, input_shape):
         return self._larger(input_shape, input_shape[-1])
