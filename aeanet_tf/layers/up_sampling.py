@@ -51,7 +51,9 @@ class DepthToSpace(_Enlarging):
 
     def call(self, x):
         for axis in range(1, len(x.shape) - 1):
-            x = interleaved(ops.split(x, self.factor, axis=-1), axis)
+            # In slices: TensorFlow 1 in Fiji has no operation that splits.
+            part = x.shape[-1] // self.factor
+            x = interleaved([x[..., k * part : (k + 1) * part] for k in range(self.factor)], axis)
         return x
 
     def receptive_steps(self, axis):

@@ -189,9 +189,9 @@ def matched_truth(low, truth):
     return match_target(low, truth).apply(truth.astype("float32"))[..., 0]
 
 
-def binned(image, factor):
-    """Means over blocks of ``factor`` pixels along every spatial axis of an image ``(*spatial, channels)``."""
-    for axis in range(image.ndim - 1) if factor > 1 else ():
+def binned(image, factor, rank=None):
+    """Means over blocks of ``factor`` pixels along the first ``rank`` axes of an image, by default all but the last."""
+    for axis in range(image.ndim - 1 if rank is None else rank) if factor > 1 else ():
         shape = image.shape
         image = image.reshape(*shape[:axis], shape[axis] // factor, factor, *shape[axis + 1 :]).mean(axis + 1)
     return image
