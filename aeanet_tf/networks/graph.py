@@ -1,7 +1,7 @@
 """A network as a graph of layers: how coarse each tensor is, what it costs, and how far it sees."""
 
 from fractions import Fraction
-from math import ceil, lcm, prod
+from math import ceil, floor, lcm, prod
 from typing import Any, NamedTuple
 
 from aeanet_tf.networks.keras_internals import applied_nodes
@@ -120,10 +120,11 @@ class NetworkGraph:
         period = max(1, *(strides[axis] for strides in self._strides.values() if len(strides) >= -axis))
         radius = 0
         for position in range(ceil(period / stride)):
-            first = position * stride
+            # Of a finer output, those that one position of the image becomes are evaluated together.
+            first, last = floor(position * stride), ceil((position + 1) * stride)
             for tensor, (start, stop) in self._reached(axis, output, position, inputs):
                 scale = self.strides(tensor)[axis]
-                radius = max(radius, first - start * scale, (stop + 1) * scale - (first + stride))
+                radius = max(radius, first - start * scale, (stop + 1) * scale - last)
         return ceil(radius)
 
     def _reached(self, axis, output, position, inputs):
