@@ -1,4 +1,4 @@
-"""Cubic interpolation of images to a whole multiple of their pixels, as networks and as filters to compare with do it."""
+"""Cubic interpolation of images to a whole multiple of their pixels, of networks and of what they are compared with."""
 
 import numpy as np
 

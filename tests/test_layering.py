@@ -57,7 +57,17 @@ ALLOWED = {
 # The images of a run are known to a command; a model that was trained by one has them read again for its report.
 EXCEPTIONS = {("models/aeanet.py", "interop"), ("models/renewed_report.py", "runs")}
 # What runs on any Keras backend.
-PORTABLE = {"layers", "networks", "training.losses", "errors", "field_errors", "cubic", "startup", "device_names", "loss_names"}
+PORTABLE = {
+    "layers",
+    "networks",
+    "training.losses",
+    "errors",
+    "field_errors",
+    "cubic",
+    "startup",
+    "device_names",
+    "loss_names",
+}
 # Faster kernels where TensorFlow is the backend, imported only there.
 OPTIONAL = {"layers.fast_paths": {"tensorflow"}}
 

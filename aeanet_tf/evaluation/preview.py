@@ -51,8 +51,8 @@ def preview_figure(
     below is the part with the most contrast, pixel by pixel. Nothing is read whole: arrays may be lazy.
 
     Where the range of one is below a tenth of both together, as of predictions that are no intensities of the input,
-    each has its own scale; a bar at each picture says which. Of a prediction with a whole multiple of the input's pixels
-    the input is shown with each of its pixels so many times.
+    each has its own scale; a bar at each picture says which. Of a prediction with twice, or more times, the pixels of
+    the input each of the input's is shown so many times.
 
     Args:
         image: the input, an `Image`, or an array with ``axes``.

@@ -6,6 +6,7 @@ from keras import ops
 from aeanet_tf.cubic import REACH, cubic_weights
 from aeanet_tf.layers.steps import Step
 
+
 def interleaved(phases, axis):
     """Tensors of one shape as one, position by position in turn, along ``axis``."""
     shape = ops.shape(phases[0])

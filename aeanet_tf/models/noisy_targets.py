@@ -33,8 +33,8 @@ def check_target(config):
         )
     if config.spec.upscale > 1:
         raise InputError(
-            f"train_target: {target!r}, expected {TRUTH!r} with network.upscale {config.spec.upscale}: noisy images have "
-            "no more pixels than themselves"
+            f"train_target: {target!r}, expected {TRUTH!r} with network.upscale {config.spec.upscale}: noisy images "
+            "have no more pixels than themselves"
         )
     if config.probabilistic:
         raise InputError(

@@ -210,7 +210,7 @@ class _Program:
     @_operations.register
     def _shuffled(self, layer: DepthToSpace, node, reads, size, key):
         # Along one axis after the other: the parts, and these in turn.
-        for axis in range(3, len(node.output.shape)):
+        for _ in range(3, len(node.output.shape)):
             reads = [self._add([self._add(reads, size)], size)]
         self._add([self._add(reads, size)], size, key)
 

@@ -118,8 +118,16 @@ def test_tiles_equal_the_whole(name, axes, size, tiles, upscale):
     ("preset", "changes", "reason"),
     [
         ("aeanet-em", {"upscale": 3}, "upscale"),
-        ("aeanet-flywing", {"restoration": {"upscale": 2}}, "restoration.upscale: found 2, expected 1 after a projection"),
-        ("unet-mri", {"upscale": 2, "last_activation": "softmax"}, "upscale: found 2, expected 1 where last_activation"),
+        (
+            "aeanet-flywing",
+            {"restoration": {"upscale": 2}},
+            "restoration.upscale: found 2, expected 1 after a projection",
+        ),
+        (
+            "unet-mri",
+            {"upscale": 2, "last_activation": "softmax"},
+            "upscale: found 2, expected 1 where last_activation",
+        ),
         ("ssan", {"upscale": 2}, "upscale"),
     ],
 )

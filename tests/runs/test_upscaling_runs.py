@@ -39,7 +39,13 @@ def folder(tmp_path_factory):
             write_image(folder / side / f"{i}.tif", image, "YX", {"Y": size, "X": size}, "um")
     network = {"first_filters": 4, "depth": 2, "upscale": 2}
     config = {
-        "model": {"name": "twice", "preset": "aeanet-care", "axes": "YX", "network": network, "basedir": str(folder / "models")},
+        "model": {
+            "name": "twice",
+            "preset": "aeanet-care",
+            "axes": "YX",
+            "network": network,
+            "basedir": str(folder / "models"),
+        },
         "data": {"kind": "folders", "root": str(folder), "low": "low", "GT": "GT", "match_targets": True},
         "training": {"steps": 4, "steps_per_epoch": 2, "batch_size": 2, "patch_size": [16, 16], "augment": True},
     }
@@ -128,7 +134,7 @@ def test_targets_are_matched_by_the_means_of_their_pixels():
 def test_noisy_images_cannot_stand_for_larger_ones():
     config = AEANetConfig("YX", network={"upscale": 2, "first_filters": 4}, train_target="noise2noise")
     images = np.zeros((2, 8, 8, 1), "float32")
-    with pytest.raises(InputError, match="with network.upscale 2"):
+    with pytest.raises(InputError, match=r"with network\.upscale 2"):
         AEANet.prepared_data(config, images, images, (images, images))
 
 
