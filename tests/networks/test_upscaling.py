@@ -57,7 +57,10 @@ SPECS = {
 }
 
 
-@pytest.mark.parametrize("name", SPECS)
+DEFAULT = ("rcan", "rsgu-net", "vdsr, volumes", "aeanet-care", "fnet")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in DEFAULT else pytest.mark.slow) for n in SPECS])
 def test_an_output_is_larger(name):
     spec = SPECS[name]
     network = build_network(spec)
