@@ -23,6 +23,7 @@ COMMON = {
     "startup",
     "device_names",
     "loss_names",
+    "cubic",
 }
 ARRAYS = {"layers", "networks", "training", "prediction", "io"}
 ALLOWED = {
@@ -51,6 +52,7 @@ ALLOWED = {
     "startup": set(),
     "device_names": set(),
     "loss_names": set(),
+    "cubic": set(),
     "progress": set(),
 }
 # CSBDeep's name for the export is a method of the model, which imports it when it is called.
