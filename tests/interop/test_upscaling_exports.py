@@ -63,7 +63,9 @@ def test_exports_predict_what_python_predicts(name, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_package_says_how_large_its_output_is(tmp_path):
+def test_a_package_says_how_large_its_output_is(tmp_path, monkeypatch):
+    # Where bioimageio.core unpacks weights.
+    monkeypatch.chdir(tmp_path)
     pytest.importorskip("bioimageio.spec")
     path = export_bioimageio(
         made("aeanet-care"),
