@@ -23,6 +23,7 @@ COMMON = {
     "startup",
     "device_names",
     "loss_names",
+    "cubic",
 }
 ARRAYS = {"layers", "networks", "training", "prediction", "io"}
 ALLOWED = {
@@ -51,13 +52,24 @@ ALLOWED = {
     "startup": set(),
     "device_names": set(),
     "loss_names": set(),
+    "cubic": set(),
     "progress": set(),
 }
 # CSBDeep's name for the export is a method of the model, which imports it when it is called.
 # The images of a run are known to a command; a model that was trained by one has them read again for its report.
 EXCEPTIONS = {("models/aeanet.py", "interop"), ("models/renewed_report.py", "runs")}
 # What runs on any Keras backend.
-PORTABLE = {"layers", "networks", "training.losses", "errors", "field_errors", "startup", "device_names", "loss_names"}
+PORTABLE = {
+    "layers",
+    "networks",
+    "training.losses",
+    "errors",
+    "field_errors",
+    "cubic",
+    "startup",
+    "device_names",
+    "loss_names",
+}
 # Faster kernels where TensorFlow is the backend, imported only there.
 OPTIONAL = {"layers.fast_paths": {"tensorflow"}}
 

@@ -281,7 +281,11 @@ def _say_next(args, written, by_channel):
         chart = ("--calibration", folder.with_name(f"{folder.name}_calibration.png")) if args.scale else ()
         say_next(command_line("aeanet", "evaluate", "--prediction", folder, "--gt", truth, "--input", source, *chart))
     if len(args.model) == 1 and not by_channel:
-        say_next(command_line("aeanet", "export", "--model", args.model[0], "--format", "fiji"))
+        from aeanet_tf.models.stored import stored_model
+
+        # Which has no place for results of another size.
+        form = "fiji" if stored_model(args.model[0], args.weights).upscale == 1 else "onnx"
+        say_next(command_line("aeanet", "export", "--model", args.model[0], "--format", form))
 
 
 def _model(folders, weights, by_channel):

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -205,7 +205,11 @@ def _check_once(paths: Sequence[Path | ImagePath]) -> None:
 
 
 def read_pair(
-    low_path: Path | ImagePath, gt_path: Path | ImagePath, axes: str | None = None, reduced_axis: str | None = None
+    low_path: Path | ImagePath,
+    gt_path: Path | ImagePath,
+    axes: str | None = None,
+    reduced_axis: str | None = None,
+    larger: Mapping[str, int] | None = None,
 ) -> tuple[Image, Image]:
     """Read an image and its ground truth and check that they fit together.
 
@@ -215,6 +219,7 @@ def read_pair(
         axes: axes of the files; None takes those that each file states.
         reduced_axis: axis along which the ground truth is projected ("Z" for a surface projection): the
             ground truth may lack it or have size 1 there.
+        larger: pixels of the ground truth along an axis to one of the input, by axis; 1 along others.
 
     Returns:
         Both. The axes of the ground truth are those of its input, less ``reduced_axis``.
@@ -223,7 +228,8 @@ def read_pair(
         InputError: an image cannot be read, or the shapes or axes differ.
     """
     low = read_image(low_path, axes)
-    expected_axes, expected_shape = low.axes, low.array.shape
+    times = [(larger or {}).get(axis, 1) for axis in low.axes]
+    expected_axes, expected_shape = low.axes, tuple(n * k for n, k in zip(low.array.shape, times, strict=True))
     if reduced_axis is None:
         gt = read_image(gt_path, axes)
     else:
@@ -235,9 +241,21 @@ def read_pair(
     if gt.axes != expected_axes or gt.array.shape != expected_shape:
         raise InputError(
             f"{gt_path}: shape {gt.array.shape} ({gt.axes}), but {low_path} has {low.array.shape} ({low.axes}); "
-            f"expected {expected_shape} ({expected_axes})"
+            f"expected {expected_shape} ({expected_axes}){_of_another_size(low, gt, larger)}"
         )
     return low, gt
+
+
+def _of_another_size(low: Image, gt: Image, larger: Mapping[str, int] | None) -> str:
+    """What to do about a ground truth of another magnification than is asked for; the end of a message."""
+    wanted = max((larger or {}).values(), default=1)
+    if low.axes != gt.axes:
+        return ""
+    sides = zip(low.axes, low.array.shape, gt.array.shape, strict=True)
+    found = {m / n for a, n, m in sides if a in (larger or "YX")}
+    if len(found) == 1 and found <= {1, 2, 4} - {wanted}:
+        return f"; network.upscale {found.pop():g} is for pairs of these sizes"
+    return "" if wanted == 1 else f", {wanted} times as large, as network.upscale says"
 
 
 def _read_reduced(path: Path | ImagePath, axes: str | None, reduced_axis: str) -> Image:

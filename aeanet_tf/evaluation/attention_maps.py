@@ -51,10 +51,7 @@ def choose_operator(network: keras.Model, operator: str | int | None = None) -> 
 
 def image_divisor(network: keras.Model) -> tuple[int, ...]:
     """What each spatial axis of an image must be a multiple of, so that every resolution of the network fits."""
-    graph = NetworkGraph(network)
-    strides = [graph.strides(node.output) for node in graph.nodes]
-    rank = len(graph.image.shape) - 2
-    return tuple(max(s[axis] for s in strides if len(s) >= -axis) for axis in range(-rank, 0))
+    return NetworkGraph(network).divisor()
 
 
 def map_strides(network: keras.Model, operator: str | int | None = None) -> tuple[int, ...]:

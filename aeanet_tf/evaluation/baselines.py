@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import gaussian_filter
 from skimage.restoration import denoise_nl_means
 
+from aeanet_tf.cubic import at_size, times_larger
 from aeanet_tf.errors import InputError
 from aeanet_tf.evaluation.protocols import care_psnr
 from aeanet_tf.files import read_json, write_text
@@ -154,9 +155,10 @@ def choose_filters(
     The parameters are tried in their order, and no more of them once the mean has fallen twice in a row.
 
     Args:
-        pairs: (input, ground truth), arrays of the same shape, YX or ZYX. They are gone through once a parameter: what
-            reads them anew each time need not hold them all. Pairs that cannot be scored, such as those with a constant
-            ground truth, do not count.
+        pairs: (input, ground truth), arrays of the same shape, YX or ZYX; or inputs whose sizes are a whole part of the
+            ground truth's, which cubic interpolation brings to its size when they are filtered. They are gone through
+            once a parameter: what reads them anew each time need not hold them all. Pairs that cannot be scored, such
+            as those with a constant ground truth, do not count.
         score: (ground truth, image) -> number, larger is better; by default the PSNR of the protocol ``care``.
         sigmas: of the Gaussian, in pixels.
         strengths: of non-local means; none leave it out, which for volumes saves most of the time.
@@ -273,14 +275,14 @@ def _mean_score(pairs: Pairs, function: Filter, score: Score) -> float:
     for image, truth in pairs:
         image, truth = np.asarray(image), np.asarray(truth)
         count += 1
-        if image.shape != truth.shape:
+        if times_larger(image.shape, truth.shape) is None:
             raise InputError(
                 f"image to filter: found shape {image.shape}, expected {truth.shape} as the ground truth's"
             )
         if truth.size == 0 or truth.min() == truth.max():
             reason = "the ground truth is constant"
             continue
-        filtered = function(image)
+        filtered = at_size(function(image), truth.shape)
         try:
             scores.append(score(truth, filtered))
         except InputError as error:

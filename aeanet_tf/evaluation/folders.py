@@ -9,8 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from aeanet_tf.cubic import at_size, times_larger
 from aeanet_tf.datasets.pairs import pair_folders
-from aeanet_tf.errors import InputError
+from aeanet_tf.errors import InputError, expect
 from aeanet_tf.evaluation import metrics
 from aeanet_tf.evaluation.baselines import Filter, choose_filters, read_filters
 from aeanet_tf.evaluation.calibration import Calibration
@@ -46,7 +47,9 @@ def score_folders(
     Channels and time points count as images of their own ("name.tif [C=1]"); a volume is scored as a whole.
 
     Args:
-        prediction, gt, input: folder, pattern or file; ``input`` is scored too, as the baseline.
+        prediction, gt, input: folder, pattern or file; ``input`` is scored too, as the baseline. Inputs of which the
+            ground truth has a whole multiple of pixels along every axis are brought to its size by cubic interpolation,
+            filtered ones when they are filtered.
         protocol: what to compute.
         data_range: span of the values, where the protocol leaves it open.
         axes: axes of the files; None takes those they state. A prediction that states the same axes in
@@ -170,6 +173,9 @@ def library_of_folders(
             `aeanet_tf.evaluation.patch_library.choose_library`.
     """
     score, pairs = _psnr_of(protocol, "library"), list(FolderPairs(low, gt, axes))
+    for image, truth in pairs:
+        expected = f"{truth.shape} as the ground truth has"
+        expect(image.shape == truth.shape, "library", f"inputs of shape {image.shape}", expected)
     if len(pairs) < 2:
         raise InputError(f"library: found one pair in {low} and {gt}, expected 2 or more")
     training = [pair for number, pair in enumerate(pairs) if number % _HELD_OUT]
@@ -203,7 +209,7 @@ class FolderPairs:
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for input_path, gt_path in pairs_of(self.series, self.allow_missing)(self.input, self.gt):
             truth = read_image(gt_path, self.axes)
-            image = _read_like(truth, input_path, self.axes)
+            image = _read_like(truth, input_path, self.axes, smaller=True)
             for _, index in _single_images(truth):
                 yield image[index], truth.array[index]
 
@@ -261,17 +267,18 @@ def _results(
     functions: Mapping[str, Filter | None],
 ) -> Iterator[tuple[str, str, T]]:
     """Channel and time, label of what was made of the image of ``path`` by its function, and what comparing it gave."""
-    image = _read_like(truth, path, axes)
+    image = _read_like(truth, path, axes, smaller="prediction" not in functions)
     for (label, function), (place, index) in product(functions.items(), _single_images(truth)):
         try:
             chosen = image[index] if function is None else function(image[index])
-            yield place, label, compare(truth.array[index], chosen)
+            yield place, label, compare(truth.array[index], at_size(chosen, truth.array[index].shape))
         except InputError as error:
             raise InputError(f"{path}{place} against {truth.path}: {error}") from error
 
 
-def _read_like(truth: Image, path: Path | ImagePath, axes: str | None) -> np.ndarray:
-    """Read an image and bring its axes into the order of the ground truth."""
+def _read_like(truth: Image, path: Path | ImagePath, axes: str | None, smaller: bool = False) -> np.ndarray:
+    """Read an image and bring its axes into the order of the ground truth, whose size may be a whole multiple of it
+    where it may be ``smaller``."""
     try:
         image = read_image(path, axes)
     except InputError:
@@ -282,9 +289,16 @@ def _read_like(truth: Image, path: Path | ImagePath, axes: str | None) -> np.nda
     if sorted(image.axes) != sorted(truth.axes):
         raise InputError(f"{path}: axes {image.axes}, but {truth.path} has {truth.axes}; --axes states them")
     array = image.array.transpose([image.axes.index(axis) for axis in truth.axes])
-    if array.shape != truth.array.shape:
+    if not (array.shape == truth.array.shape or (smaller and _is_smaller(array.shape, truth))):
         raise InputError(f"{path}: shape {array.shape} ({truth.axes}), but {truth.path} has {truth.array.shape}")
     return array
+
+
+def _is_smaller(shape: tuple[int, ...], truth: Image) -> bool:
+    """Whether the spatial sizes of a ground truth are one multiple of those of an image in its axes."""
+    sizes = [[n for n, a in zip(s, truth.axes, strict=True) if a in "ZYX"] for s in (shape, truth.array.shape)]
+    others = [[n for n, a in zip(s, truth.axes, strict=True) if a not in "ZYX"] for s in (shape, truth.array.shape)]
+    return times_larger(*sizes) is not None and others[0] == others[1]
 
 
 def _single_images(image: Image) -> Iterator[tuple[str, tuple[int | slice, ...]]]:

@@ -11,6 +11,7 @@ from aeanet_tf.evaluation.panels import CLASS_COLOURS, busiest
 from aeanet_tf.evaluation.reduced import reduced_plane
 from aeanet_tf.evaluation.scale_bar import scale_bar, shown_unit
 from aeanet_tf.io.image import Image
+from aeanet_tf.io.zoomed import repeated_image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,7 +51,8 @@ def preview_figure(
     below is the part with the most contrast, pixel by pixel. Nothing is read whole: arrays may be lazy.
 
     Where the range of one is below a tenth of both together, as of predictions that are no intensities of the input,
-    each has its own scale; a bar at each picture says which.
+    each has its own scale; a bar at each picture says which. Of a prediction with twice, or more times, the pixels of
+    the input each of the input's is shown so many times.
 
     Args:
         image: the input, an `Image`, or an array with ``axes``.
@@ -79,7 +81,8 @@ def preview_figure(
     """
     from matplotlib.figure import Figure
 
-    image, prediction = _as_image(image, axes), _as_image(prediction, axes)
+    prediction = _as_image(prediction, axes)
+    image = _as_large(_as_image(image, axes), prediction)
     rows, firsts = _rows(image, prediction, labels)
     height, width = _extent(image, rows[0])
     tall = min(2.2, max(0.3, height / width)) * _WIDTH / 2 * 0.8 + 0.55
@@ -114,6 +117,16 @@ def _as_image(image, axes):
             f"axes: found {axes} for an array of shape {array.shape}, expected a letter for each dimension"
         )
     return Image(array, letters)
+
+
+def _as_large(image, prediction):
+    """The input with the pixels of a larger prediction."""
+    sizes, larger = (dict(zip(i.axes, i.array.shape, strict=True)) for i in (image, prediction))
+    shared = [a for a in "ZYX" if a in sizes and a in larger]
+    times = {a: larger[a] // sizes[a] for a in shared}
+    # Planes alone are those of `--isotropic`, whose input is the interpolated one.
+    fits = times["Y"] == times["X"] > 1 and all(larger[a] == times[a] * sizes[a] for a in shared)
+    return repeated_image(image, times) if fits else image
 
 
 def _rows(image, prediction, labels):

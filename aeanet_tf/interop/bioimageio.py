@@ -50,7 +50,7 @@ def export_bioimageio(model, path, *, authors, license, normalization, test_imag
             a network whose input size is fixed; a path that cannot be written.
     """
     require_spec()
-    from aeanet_tf.interop.fiji import export_fiji
+    from aeanet_tf.interop.fiji import export_graph
 
     path = with_suffix(path, ".zip")
     _check_normalization(normalization)
@@ -64,7 +64,7 @@ def export_bioimageio(model, path, *, authors, license, normalization, test_imag
         np.save(folder / "test_output.npy", output[None])
         contents.draw_cover(folder / "cover.png", model, image, output)
         portable_network(model.keras_model).save(folder / "weights.keras")
-        export_fiji(model, folder / "saved_model.zip")
+        export_graph(model, folder / "saved_model.zip")
         package = _description(model, folder, output, authors, license, normalization, description)
         with replacing(path) as temporary:
             _save(package, temporary)
@@ -93,7 +93,7 @@ def require_spec():
 
 @contextlib.contextmanager
 def _quiet():
-    """Without the log that bioimageio.spec writes to the terminal, and `export_fiji`'s of a temporary file."""
+    """Without the log that bioimageio.spec writes to the terminal, and `export_graph`'s of a temporary file."""
     from loguru import logger as log
 
     level = logger.level

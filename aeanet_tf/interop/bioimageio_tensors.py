@@ -31,17 +31,21 @@ def input_tensor(model, normalization, test_tensor):
 
 
 def output_tensor(model, normalization, test_tensor):
-    """The description of the output: sizes refer to the input's, a projected axis is missing; else as the input's."""
+    """The description of the output: sizes refer to the input's, a projected axis is missing; else as the input's.
+
+    Of an output that is larger a pixel is the inverse of the factor.
+    """
+    upscale = model.spec.upscale
     axes = [v0_5.BatchAxis()]
     for axis in spatial_axes(model):
         if axis.letter not in model.axes_out:
             continue
         size = v0_5.SizeReference(tensor_id=INPUT, axis_id=_axis_id(axis.letter))
         if axis.halo:
-            kind, halo = _axis_class(axis.letter, "Output", "WithHalo"), {"halo": axis.halo}
+            kind, halo = _axis_class(axis.letter, "Output", "WithHalo"), {"halo": upscale * axis.halo}
         else:
             kind, halo = _axis_class(axis.letter, "Output"), {}
-        axes.append(kind(id=_axis_id(axis.letter), size=size, **halo))
+        axes.append(kind(id=_axis_id(axis.letter), size=size, scale=1 / upscale, **halo))
     axes.append(v0_5.ChannelAxis(id=CHANNEL, channel_names=output_channels(model)))
     if model.segments:
         description = "probabilities of the classes, whose labels are the channels' names"

@@ -52,9 +52,19 @@ def export_fiji(model, path, target="tf1.15"):
         The path written.
 
     Raises:
-        InputError: an unknown target, a network whose input size is fixed, weights beyond 2 GB, or an operation
-            that the runtime does not have.
+        InputError: an unknown target, a network whose input size is fixed, or whose output is larger than its input,
+            weights beyond 2 GB, or an operation that the runtime does not have.
     """
+    if model.spec.upscale > 1:
+        raise InputError(
+            f"{model.name}: network.upscale {model.spec.upscale}, expected 1: the CSBDeep plugin takes predictions to "
+            "have the size of the image; export onnx, savedmodel, keras or bioimageio"
+        )
+    return export_graph(model, path, target)
+
+
+def export_graph(model, path, target="tf1.15"):
+    """As `export_fiji`, for any program that runs TensorFlow 1 SavedModels, whatever the size of the output."""
     check_target(target)
     if None not in model.keras_model.input.shape[1:-1]:
         raise InputError(

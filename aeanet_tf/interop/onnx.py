@@ -41,7 +41,9 @@ def export_onnx(model, path):
     axes = "".join(a.lower() for a in model.config.axes if a != "C")
     out_axes = "".join(a.lower() for a in model.axes_out if a != "C")
     _name_tensor(converted.graph, converted.graph.input[0], "input", axes)
-    _name_tensor(converted.graph, converted.graph.output[0], "output", out_axes)
+    larger = model.spec.upscale > 1
+    names = [f"{axis}_out" if larger else axis for axis in out_axes]
+    _name_tensor(converted.graph, converted.graph.output[0], "output", names)
     content = converted.SerializeToString()
     _verify(onnxruntime, content, network, model.spec.divisor)
     with replacing(path) as temporary:

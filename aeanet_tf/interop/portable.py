@@ -6,8 +6,10 @@ from functools import singledispatch
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import ops
 
+from aeanet_tf.cubic import cubic_weights
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import replacing
 from aeanet_tf.interop.portable_attention import attention, copied, ones_of, projected, query, repeated, with_weights
@@ -16,6 +18,8 @@ from aeanet_tf.layers import (
     AttentionAwareLayer,
     BinomialFilter,
     ChannelAttention,
+    CubicUpSampling,
+    DepthToSpace,
     DilatedConvolution,
     GlobalAttention,
     GlobalFeatures,
@@ -32,6 +36,7 @@ from aeanet_tf.layers import (
     Warp,
     WeightedMean,
 )
+from aeanet_tf.layers.up_sampling import continued
 from aeanet_tf.layers.warping import locally_convolved, warped
 from aeanet_tf.layers.weightless import one_neighbour, smoothed
 from aeanet_tf.networks.keras_internals import applied_nodes, long_chains
@@ -182,6 +187,40 @@ def _binomial_filter(layer: BinomialFilter, x):
     for axis in range(1, len(x.shape) - 1):
         x = smoothed(x, axis)
     return x
+
+
+@_replaced.register
+def _depth_to_space(layer: DepthToSpace, x):
+    rank, factor = len(x.shape) - 2, layer.factor
+    channels, places = x.shape[-1] // factor**rank, list(np.ndindex((factor,) * rank))
+    kernel = np.zeros((*(factor,) * rank, channels, x.shape[-1]), "float32")
+    for i, place in enumerate(places):
+        kernel[place][np.arange(channels), i * channels + np.arange(channels)] = 1
+    return _spread(x, kernel, factor, layer.name)
+
+
+@_replaced.register
+def _cubic_up_sampling(layer: CubicUpSampling, x):
+    factor, weights, channels = layer.factor, cubic_weights(layer.factor), x.shape[-1]
+    # Position i gives to those of i - 2 to i + 2: to the last with the first weight of each phase.
+    taps = weights[:, ::-1].T.ravel()
+    reach = weights.shape[1] // 2
+    for axis in range(1, len(x.shape) - 1):
+        beyond = continued(x, axis, reach)
+        shape = [1] * (len(x.shape) - 2)
+        shape[axis - 1] = len(taps)
+        kernel = taps.reshape(*shape, 1, 1) * np.eye(channels, dtype="float32")
+        strides = [factor if i == axis - 1 else 1 for i in range(len(shape))]
+        spread = _spread(beyond, kernel, strides, f"{layer.name}.axis_{axis}")
+        x = spread[(*(slice(None),) * axis, slice(2 * reach * factor, -2 * reach * factor))]
+    return x
+
+
+def _spread(x, kernel, strides, name):
+    """A transposed convolution with a given kernel ``(*size, channels given, channels taken)``, without padding."""
+    kind = {4: keras.layers.Conv2DTranspose, 5: keras.layers.Conv3DTranspose}[len(x.shape)]
+    options = {"strides": strides, "padding": "valid", "use_bias": False, "name": name, "dtype": "float32"}
+    return with_weights(kind(kernel.shape[-2], kernel.shape[:-2], **options), [kernel], x)
 
 
 @_replaced.register

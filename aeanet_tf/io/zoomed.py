@@ -1,4 +1,4 @@
-"""Images with more planes along Z than they have: planes between are interpolated when they are read."""
+"""Images with more planes along Z than they have, interpolated when they are read; or with pixels that are repeated."""
 
 from dataclasses import replace
 from typing import Any
@@ -105,3 +105,40 @@ def zoomed_image(image: Image, factor: float) -> Image:
         raise InputError(f"{image.path or 'image'}: axes {image.axes}, expected a volume, with Z")
     sizes = {axis: size / factor if axis == "Z" else size for axis, size in image.pixel_size.items()}
     return replace(image, array=ZoomedArray(image.array, image.axes.index("Z"), factor), pixel_size=sizes)
+
+
+class RepeatedArray:
+    """An array each of whose pixels is there several times along each dimension, repeated when it is sliced.
+
+    Args:
+        array: ``array[slices]``, with a slice for each dimension, gives a part of it.
+        times: how many times, one number a dimension.
+
+    Attributes: ``shape``, ``ndim`` and ``dtype``, and ``chunks`` as of `ZoomedArray`.
+    """
+
+    def __init__(self, array: Any, times: tuple[int, ...]) -> None:
+        self.array, self.times, self.ndim, self.dtype = array, times, array.ndim, np.dtype(array.dtype)
+        self.shape = self._larger(array.shape)
+        chunks = getattr(array, "chunks", None)
+        self.chunks = None if chunks is None else self._larger(chunks)
+
+    def _larger(self, sizes: Any) -> tuple[int, ...]:
+        return tuple(int(n) * k for n, k in zip(sizes, self.times, strict=True))
+
+    def __getitem__(self, slices: Slices) -> np.ndarray:
+        """A part; one slice a dimension, of step 1."""
+        full = [slice(*part.indices(n)[:2]) for part, n in zip(slices, self.shape, strict=True)]
+        whole = [slice(part.start // k, -(-part.stop // k)) for part, k in zip(full, self.times, strict=True)]
+        values = np.asarray(self.array[tuple(whole)])
+        for dimension, k in enumerate(self.times):
+            values = values.repeat(k, dimension)
+        pairs = zip(full, whole, self.times, strict=True)
+        return values[tuple(slice(p.start - k * w.start, p.stop - k * w.start) for p, w, k in pairs)]
+
+
+def repeated_image(image: Image, times: dict[str, int]) -> Image:
+    """An image with each pixel so many times along the axes named, as lazy as it is; its pixel sizes say so."""
+    each = tuple(times.get(axis, 1) for axis in image.axes)
+    sizes = {axis: size / times.get(axis, 1) for axis, size in image.pixel_size.items()}
+    return replace(image, array=RepeatedArray(image.array, each), pixel_size=sizes)

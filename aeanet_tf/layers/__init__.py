@@ -24,6 +24,7 @@ from aeanet_tf.layers.sparse_attention import (
     attention_factors,
     sparse_factors,
 )
+from aeanet_tf.layers.up_sampling import CubicUpSampling, DepthToSpace
 from aeanet_tf.layers.warping import LocalConvolution, Warp
 from aeanet_tf.layers.weightless import (
     BinomialFilter,
@@ -43,6 +44,8 @@ __all__ = [
     "AttentionAwareLayer",
     "BinomialFilter",
     "ChannelAttention",
+    "CubicUpSampling",
+    "DepthToSpace",
     "DilatedConvolution",
     "DownSamplingGVTO",
     "GlobalAttention",

@@ -230,6 +230,7 @@ def _facts(model):
         "kind": model.spec.model_kind,
         **{name: getattr(config, name, None) for name in names},
         "axes of the prediction": model.axes_out,
+        "network.upscale": model.spec.upscale,
     }
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from aeanet_tf.cubic import at_size
 from aeanet_tf.evaluation.baselines import Filters, care_psnr, choose_filters, write_filters
 
 logger = logging.getLogger("aeanet_tf")
@@ -19,7 +20,7 @@ class Comparison:
 
     Attributes:
         images: number of images, channels apart.
-        input: of the inputs themselves.
+        input: of the inputs themselves, by cubic interpolation where the ground truth is larger.
         model: of the model's predictions.
         filters: `Filters` with the parameters that are best for these images, and what they reach.
     """
@@ -93,5 +94,8 @@ def compare_with_filters(network, validation, channels):
     if not there:
         return None
     filters = choose_filters([(inputs[i], truths[i]) for i in there])
-    scores = (float(np.mean([care_psnr(truths[i], images[i]) for i in there])) for images in (inputs, predictions))
+    scores = [
+        float(np.mean([care_psnr(truths[i], at_size(images[i], truths[i].shape)) for i in there]))
+        for images in (inputs, predictions)
+    ]
     return Comparison(len(there), *scores, filters)

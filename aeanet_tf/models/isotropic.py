@@ -155,6 +155,9 @@ def check_restores_planes(model):
     """
     restores = set(model.config.axes) == set("YXC") and not (model.segments or model.interpolates)
     expect(restores, "model", f"axes {model.config.axes}", "YX, of a model that restores images: planes with Z are 2D")
+    expect(
+        model.spec.upscale == 1, "model", f"network.upscale {model.spec.upscale}", "1, of planes that keep their size"
+    )
 
 
 def _no_psf(psf):

@@ -1,5 +1,7 @@
 """What to run with a trained model: said by the report of its training, and where the command ends that trained it."""
 
+_SUFFIXES = {"fiji": ".zip", "onnx": ".onnx"}
+
 
 def report_path(model):
     """Path of the report in the folder of a model; ``None`` where none was written."""
@@ -19,7 +21,8 @@ def commands_after_training(model):
     if model.interpolates:
         repair = ("aeanet", "interpolate", "--model", folder, "--input", "STACK.tif")
         return [(*repair, "--output", "repaired.tif", "--missing", "5")]
+    form = "fiji" if model.spec.upscale == 1 else "onnx"
     return [
         ("aeanet", "predict", "--model", folder, "--input", "IMAGES", "--output", "restored"),
-        ("aeanet", "export", "--model", folder, "--format", "fiji", "--output", f"{model.name}.zip"),
+        ("aeanet", "export", "--model", folder, "--format", form, "--output", f"{model.name}{_SUFFIXES[form]}"),
     ]

@@ -31,6 +31,11 @@ def check_target(config):
             f"train_target: {target!r}, expected {TRUTH!r} for this model: noisy images can only stand for images of "
             "the same axes and channels"
         )
+    if config.spec.upscale > 1:
+        raise InputError(
+            f"train_target: {target!r}, expected {TRUTH!r} with network.upscale {config.spec.upscale}: noisy images "
+            "have no more pixels than themselves"
+        )
     if config.probabilistic:
         raise InputError(
             f"probabilistic: True, expected False with train_target {target!r}: the scale would be that of the noise"

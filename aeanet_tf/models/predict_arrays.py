@@ -146,11 +146,22 @@ class _PreparedImage:
     def finish(self, y):
         """Mean and scale in the axes and the range of the image."""
         config, axes = self.model.config, self.model.axes_out
-        y = self.resizer.after(y, axes)
+        y = _cropped(self.resizer, y, axes, self.model.spec.upscale)
         parts = mapped_back(y, config.probabilistic, config.n_channel_in, self.normalizer, axes)
         check_predicted(self.name, *parts)
         tell_image()
         return [self.permute(part, undo=True) for part in parts]
+
+
+def _cropped(resizer, y, axes, upscale):
+    """The prediction without the padding of its image, by the resizer that has padded it."""
+    pad = getattr(resizer, "pad", None)
+    if upscale == 1 or pad is None:
+        return resizer.after(y, axes)
+    # Pixels of the image that the resizer has added are more of the prediction.
+    larger = copy.copy(resizer)
+    larger.pad = {a: p if a == "C" else tuple(upscale * n for n in p) for a, p in pad.items()}
+    return larger.after(y, axes)
 
 
 def kept_axes(axes, net_axes, net_out_axes):
@@ -180,7 +191,8 @@ def _predict_group(model, group, options):
     sizes = [image.x.shape[:-1] for image in group]
     first = given_tiles(model, options, group[0].axes, group[0].shape, sizes[0])
     # The output, and the copies that are made of it on the way back.
-    output = 4 * sum(4 * prod(size) for size in sizes) * model.keras_model.output_shape[-1]
+    larger = model.spec.upscale ** len(sizes[0])
+    output = 4 * sum(4 * larger * prod(size) for size in sizes) * model.keras_model.output_shape[-1]
     budget = Budget(model.memory.left(options.max_memory, output + RESERVE))
     # Without a shared context images are alike and do not wait for each other.
     planned = sizes if options.context == "group" else sizes[:1]
@@ -267,7 +279,7 @@ def _run(model, group, plan, precision):
     for image in group:
         size = image.x.shape[:-1]
         edges = cut_evenly(size, plan.tiles_for(size, model.spec.divisor), model.spec.divisor)
-        frames.append(Frame(image.x, ArrayTarget(size, stages.graph.output), edges, edges))
+        frames.append(Frame(image.x, ArrayTarget(size, stages.graph), edges, edges))
     # In one piece there is nothing to show.
     with progress_bar(quiet=prod(plan.n_tiles) == 1, unit="tile") as bar:
         run_job(Job(stages, model.spec, frames, Features(), plan.batch), progress=follow(bar))

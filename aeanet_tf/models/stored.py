@@ -24,6 +24,7 @@ class StoredModel:
         n_channel_in, n_channel_out: channels of input and output.
         probabilistic: whether it predicts a scale, too.
         projected: the axis that its predictions lack, such as "Z"; "" for none.
+        upscale: pixels of a prediction along each axis to one of the image.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class StoredModel:
     n_channel_out: int
     probabilistic: bool
     projected: str
+    upscale: int = 1
 
     @classmethod
     def of(cls, model: Any) -> "StoredModel":
@@ -41,7 +43,8 @@ class StoredModel:
         config, projected = model.config, set(model.config.axes) - set(model.axes_out)
         channels = config.n_channel_in, config.n_channel_out
         folder = Path(model.name if model.basedir is None else model.logdir)
-        return cls(folder, model.spec.model_kind, config.axes, *channels, config.probabilistic, "".join(projected))
+        facts = config.probabilistic, "".join(projected), model.spec.upscale
+        return cls(folder, model.spec.model_kind, config.axes, *channels, *facts)
 
     @property
     def segments(self) -> bool:
@@ -85,7 +88,9 @@ def stored_model(folder: str | Path, weights: str = "best") -> StoredModel:
     projected = fields.get("proj_axis", "Z" if kind == "projection" else "")
     probabilistic = fields.get("probabilistic") is True
     known = isinstance(projected, str) and projected in axes
-    return StoredModel(folder, kind, axes, *channels, probabilistic, projected if known else "")
+    network = fields.get("network")
+    upscale = network.get("upscale", 1) if isinstance(network, dict) else 1
+    return StoredModel(folder, kind, axes, *channels, probabilistic, projected if known else "", upscale)
 
 
 def _check_weights(folder, weights):

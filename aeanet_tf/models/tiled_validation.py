@@ -75,7 +75,7 @@ class TiledValidation(keras.callbacks.Callback):
         model = self._restoration
         stages, size, step = model.stages(plan), image.shape[:-1], model.spec.divisor
         edges = cut_evenly(size, plan.tiles_for(size, step), step)
-        target = ArrayTarget(size, stages.graph.output)
+        target = ArrayTarget(size, stages.graph)
         run_job(Job(stages, model.spec, [Frame(image, target, edges, edges)], Features(), plan.batch))
         return target.array
 

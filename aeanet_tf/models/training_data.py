@@ -66,6 +66,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
         seed=seed,
         projected_axis=config.projected_axis,
         match_targets=config.train_match_targets,
+        upscale=spec.upscale,
     )
     _check_gradients(config, spec)
     check_patches(config, sampler.patch_size)
@@ -82,6 +83,7 @@ def training_data(config, X, Y, validation_data, steps=None, augmenter=None):
             projected_axis=config.projected_axis,
             match_targets=config.train_match_targets,
             at_most=largest,
+            upscale=spec.upscale,
         )
     except PairError as error:
         raise error.of("validation_data") from None

@@ -40,7 +40,7 @@ def training_bytes(model, sampler):
     # The gradient, and what Adam keeps.
     copies = 3 + (config.train_average is not None)
     weights = 4 * copies * sum(prod(v.shape) for v in model.keras_model.trainable_variables)
-    channels = config.n_channel_in + config.n_channel_out
+    channels = config.n_channel_in + config.n_channel_out * model.spec.upscale ** len(sampler.patch_size)
     weights += adversarial_bytes(config, on_one, sampler.patch_size)
     return activations + weights + 4 * ahead(sampler.threads) * sampler.positions * channels
 

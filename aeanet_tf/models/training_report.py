@@ -128,7 +128,7 @@ class TrainingReport(keras.callbacks.Callback):
             read_history(self.owner.logdir / "history.csv"),
             self.sampler.steps,
             {i: f"class {value}" for i, value in enumerate(getattr(config, "labels", None) or ())},
-            self.pixel_size,
+            {axis: size / self.owner.spec.upscale for axis, size in self.pixel_size.items()},
             self.unit,
             self._lines(),
             [shlex.join(words) for words in commands_after_training(self.owner)],
@@ -226,8 +226,9 @@ class ShownImages:
             longest = max(range(len(size)), key=lambda i: size[i] / divisor[i])
             size[longest] = max(divisor[longest], size[longest] // 2 // divisor[longest] * divisor[longest])
         box = [slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(x.shape[:-1], size, strict=True)]
+        larger = [slice(*(self.model.spec.upscale * n for n in (part.start, part.stop))) for part in box]
         # Of a projection's truth the first axis is missing.
-        return x[tuple(box)], y[tuple(box[-(y.ndim - 1) :])]
+        return x[tuple(box)], y[tuple(larger[-(y.ndim - 1) :])]
 
     def predict(self, which):
         """Predictions of all images, as ``which``, "best" or "last", of each."""

@@ -95,7 +95,7 @@ class ResultLayer(NamedTuple):
 
 
 def result_layer(layer, axes, projected, result, model_name, segments):
-    """The layer of a prediction, at the place of the layer that was predicted.
+    """The layer of a prediction, at the place of the layer that was predicted, with smaller pixels where it has more.
 
     Args:
         layer: that was predicted.
@@ -115,7 +115,7 @@ def result_layer(layer, axes, projected, result, model_name, segments):
         result, kept = _without_single_channel(result, kept)
         rgb = False
     letters = kept.removesuffix("C") if rgb else kept
-    arguments = {"name": f"{layer.name} {model_name}", **_place(layer, axes, letters)}
+    arguments = {"name": f"{layer.name} {model_name}", **_place(layer, axes, letters, result.shape)}
     if segments:
         return ResultLayer(result, arguments, "labels")
     if rgb:
@@ -137,16 +137,22 @@ def _as_colours(result, dtype):
     return np.clip(np.rint(result), 0, 255).astype(np.uint8)
 
 
-def _place(layer, axes, letters):
-    """Scale, translation, units and labels of the dimensions that a result has, of those of its layer."""
+def _place(layer, axes, letters, shape):
+    """Scale, translation, units and labels of the dimensions that a result of a shape has, of those of its layer."""
     own = {letter: index for index, letter in enumerate(axes[: layer.ndim])}
+    before = dict(zip(axes, layer_shape(layer), strict=False))
+    times = [n / before[a] if a in before and a in _LENGTHS else 1 for a, n in zip(letters, shape, strict=False)]
 
     def values(of, other):
         return [of[own[letter]] if letter in own else other for letter in letters]
 
     place = {
-        "scale": values(layer.scale, 1.0),
-        "translate": values(layer.translate, 0.0),
+        "scale": [size / n for size, n in zip(values(layer.scale, 1.0), times, strict=True)],
+        # That of the centre of the first pixel.
+        "translate": [
+            start - size * (1 - 1 / n) / 2
+            for start, size, n in zip(values(layer.translate, 0.0), values(layer.scale, 1.0), times, strict=True)
+        ],
         "units": values(layer.units, "pixel"),
         "axis_labels": values(layer.axis_labels, "c"),
     }

@@ -55,6 +55,15 @@ class Spec(BaseModel):
         return type(self).model_validate(data)
 
 
+class KeepsSize(Spec):
+    """A network whose output has the pixels of its input."""
+
+    @property
+    def upscale(self):
+        """Pixels of the output along an axis to one of the input."""
+        return 1
+
+
 def _assign(data, keys, value):
     for key in keys[:-1]:
         if not isinstance(data.get(key), dict):

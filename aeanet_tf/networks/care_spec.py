@@ -7,7 +7,7 @@ from pydantic import Field, StrictBool, StrictInt, ValidationError, model_valida
 
 from aeanet_tf.errors import InputError, expect, short
 from aeanet_tf.field_errors import from_validation
-from aeanet_tf.networks.attention_spec import DEEPEST, Count, Spec
+from aeanet_tf.networks.attention_spec import DEEPEST, Count, KeepsSize, Spec
 
 # Far beyond what has a use, and built in seconds.
 _LARGEST_KERNEL, _MOST_CONVOLUTIONS = 63, 64
@@ -34,7 +34,7 @@ class CAREProjectionSpec(Spec):
     pool: tuple[Pool, Pool, Pool] = (1, 2, 2)
 
 
-class CARESpec(Spec):
+class CARESpec(KeepsSize):
     """A network of CSBDeep's ``CARE``, or with a ``projection`` of its ``ProjectionCARE`` (docs/care_models.md).
 
     Attributes:

@@ -10,7 +10,7 @@ from aeanet_tf.networks.unet_variant import dilated_layer
 def ce_net(spec, image):
     """Apply the network of a `CENetSpec` to the Keras tensor ``image`` ``(batch, *spatial, in_channels)``.
 
-    Returns ``(batch, *spatial, out_channels)`` in float32.
+    Returns ``(batch, *spatial, out_channels)`` in float32, ``spec.upscale`` times as large as the image.
     """
     parts, skips = Parts(spec), []
     x = parts.activated(image, spec.first_filters, 7, "stem", strides=2)
@@ -26,7 +26,7 @@ def ce_net(spec, image):
     x = _doubled(parts, x, spec.first_filters, "decoder_0")
     half = max(1, spec.first_filters // 2)
     x = parts.activated(x, half, 4, "full_size", strides=2, transposed=True)
-    return parts.output(image, parts.activated(x, half, 3, "last"), 3)
+    return parts.output(image, parts.enlarged(parts.activated(x, half, 3, "last")), 3)
 
 
 def _encoded(parts, x, level, count):

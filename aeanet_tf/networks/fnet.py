@@ -4,6 +4,7 @@ import keras
 
 from aeanet_tf.layers import convolution
 from aeanet_tf.networks.parts import finished
+from aeanet_tf.networks.upscaling import interpolated, sub_pixels
 
 
 def fnet(spec, image):
@@ -34,7 +35,9 @@ def fnet(spec, image):
         x = keras.layers.Concatenate(name=f"{name}.skip")([x, skip])
         return twice(x, filters, f"{name}.up")
 
+    features = sub_pixels(spec, level(image, 0), use_bias=True)
+    if spec.upscale > 1:
+        features = keras.layers.Activation("relu", name="upscaling.relu")(features)
     # In float32 under mixed precision, as it is the result.
-    features = level(image, 0)
     mean = convolution(spec.dimension, spec.out_channels, 3, name="out_conv", dtype="float32", **options)(features)
-    return finished(spec, image, mean, features)
+    return finished(spec, interpolated(spec, image), mean, features)

@@ -1,6 +1,7 @@
 """A network as a graph of layers: how coarse each tensor is, what it costs, and how far it sees."""
 
-from math import lcm, prod
+from fractions import Fraction
+from math import ceil, floor, lcm, prod
 from typing import Any, NamedTuple
 
 from aeanet_tf.networks.keras_internals import applied_nodes
@@ -13,6 +14,16 @@ class Node(NamedTuple):
     layer: Any
     inputs: tuple
     output: Any
+
+
+def cells(positions, stride):
+    """How many positions of a tensor lie in so many of the image, or where the one begins that an image's does.
+
+    Args:
+        positions: a number, or an integer tensor.
+        stride: of `NetworkGraph.strides`.
+    """
+    return positions * stride.denominator // stride.numerator
 
 
 class NetworkGraph:
@@ -52,11 +63,13 @@ class NetworkGraph:
         for axis in range(-spatial, 0):
             for step in steps(node.layer, axis):
                 down = step.kind == "down"
-                strides[axis] = strides[axis] * step.stride if down else strides[axis] // step.stride
-        return tuple(strides)
+                strides[axis] = strides[axis] * step.stride if down else Fraction(strides[axis], step.stride)
+        # Whole where they are, which is faster.
+        return tuple(s.numerator if s.denominator == 1 else s for s in strides)
 
     def strides(self, tensor):
-        """Positions of the image to one of the tensor, one number for each of the tensor's spatial axes."""
+        """Positions of the image to one of the tensor, one number for each of the tensor's spatial axes: a fraction of
+        one where the tensor is finer than the image."""
         return self._strides[id(tensor)]
 
     def tell_of_tiles(self):
@@ -65,19 +78,20 @@ class NetworkGraph:
     def divisor(self):
         """What the sizes of images have to divide by, one number for each spatial axis: the strides of all tensors."""
         rank = len(self.image.shape) - 2
-        return tuple(map(lcm, *(strides for strides in self._strides.values() if len(strides) == rank)))
+        every = [strides for strides in self._strides.values() if len(strides) == rank]
+        return tuple(lcm(*(s.numerator for s in axis)) for axis in zip(*every, strict=True))
 
     def density(self, tensor):
         """Numbers in the tensor for one position of the image; the plane after a projection counts as one position
         of a stack of one plane."""
-        return tensor.shape[-1] / prod(self.strides(tensor))
+        return float(tensor.shape[-1] / prod(self.strides(tensor)))
 
     def cost(self, node):
         """Multiplications of a layer's convolutions and projections for one position of the image."""
         positions = max(1 / prod(self.strides(t)) for t in (node.output, *node.inputs))
         if isinstance(node.layer, TRANSPOSED):
             positions = 1 / prod(self.strides(node.inputs[0]))
-        return positions * sum(prod(w.shape) for w in node.layer.weights if len(w.shape) > 1)
+        return float(positions) * sum(prod(w.shape) for w in node.layer.weights if len(w.shape) > 1)
 
     def ancestors(self, tensors, stop=()):
         """The nodes that must be evaluated for ``tensors`` where those of ``stop`` are given, in order."""
@@ -103,14 +117,15 @@ class NetworkGraph:
 
     def _radius_along(self, axis, output, inputs):
         stride = self.strides(output)[axis]
-        period = max(strides[axis] for strides in self._strides.values() if len(strides) >= -axis)
+        period = max(1, *(strides[axis] for strides in self._strides.values() if len(strides) >= -axis))
         radius = 0
-        for first in range(0, period, stride):
-            reached = self._reached(axis, output, first // stride, inputs)
-            for tensor, (start, stop) in reached:
+        for position in range(ceil(period / stride)):
+            # Of a finer output, those that one position of the image becomes are evaluated together.
+            first, last = floor(position * stride), ceil((position + 1) * stride)
+            for tensor, (start, stop) in self._reached(axis, output, position, inputs):
                 scale = self.strides(tensor)[axis]
-                radius = max(radius, first - start * scale, (stop + 1) * scale - (first + stride))
-        return radius
+                radius = max(radius, first - start * scale, (stop + 1) * scale - last)
+        return ceil(radius)
 
     def _reached(self, axis, output, position, inputs):
         """The interval of each of ``inputs`` that one position of ``output`` depends on."""

@@ -30,12 +30,7 @@ def graph_of(network, divisor=None, overlap=None):
         overlap: how far the latter sees, each a number for each spatial axis; ``None`` for what is measured.
     """
     unknown = unknown_layers(network)
-    if unknown:
-        return MeasuredGraph(network, unknown, divisor, overlap)
-    graph = NetworkGraph(network)
-    # A layer that makes a tensor finer than the image.
-    finer = [type(node.layer).__name__ for node in graph.nodes if 0 in graph.strides(node.output)]
-    return MeasuredGraph(network, dict.fromkeys(finer), divisor, overlap) if finer else graph
+    return MeasuredGraph(network, unknown, divisor, overlap) if unknown else NetworkGraph(network)
 
 
 class MeasuredGraph(NetworkGraph):

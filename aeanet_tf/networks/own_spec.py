@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool, model_validator
 
 from aeanet_tf.errors import expect
-from aeanet_tf.networks.attention_spec import Count, Spec
+from aeanet_tf.networks.attention_spec import Count, KeepsSize
 
 
-class OwnSpec(Spec):
+class OwnSpec(KeepsSize):
     """A network that ``_build`` of a user's class gave; its layers are in ``network.json`` of the model folder.
 
     Attributes:

@@ -3,6 +3,7 @@
 import keras
 
 from aeanet_tf.layers import PreActivation, Scale, convolution
+from aeanet_tf.networks.upscaling import interpolated, sub_pixels
 
 POOLINGS = {2: keras.layers.MaxPooling2D, 3: keras.layers.MaxPooling3D}
 UPSAMPLINGS = {2: keras.layers.UpSampling2D, 3: keras.layers.UpSampling3D}
@@ -40,11 +41,17 @@ class Parts:
 
     def output(self, image, x, size, factor=False):
         """The image that the network predicts, of its last features ``x`` by a convolution of ``size``; with ``factor``
-        that is what the image is multiplied by. See `finished`."""
+        that is what the image is multiplied by. ``x`` has the size of the output. See `finished`."""
+        image = interpolated(self.spec, image)
         mean = self.convolution(x, self.spec.out_channels, size, "out_conv", dtype="float32")
         if factor:
             mean = keras.layers.Multiply(name="range_scaling", dtype="float32")([mean, image])
         return finished(self.spec, image, mean, x)
+
+    def enlarged(self, x):
+        """Features at the size of the output, behind an activation."""
+        larger = sub_pixels(self.spec, x, use_bias=True)
+        return x if larger is x else self.activation(larger, "upscaling")
 
 
 def finished(spec, image, mean, features):
@@ -54,7 +61,7 @@ def finished(spec, image, mean, features):
 
     Args:
         spec: of the network.
-        image: the Keras tensor that the network began with.
+        image: the Keras tensor that the network began with, at the size of the output.
         mean: of the last convolution.
         features: ``(batch, *spatial, channels)`` that the scale of a probabilistic network is made of.
     """

@@ -7,14 +7,24 @@ from pydantic import Field, model_validator
 from aeanet_tf.errors import expect
 from aeanet_tf.networks.attention_spec import MOST_BLOCKS, Count, Initializer, Spec
 
+Upscale = Literal[1, 2, 4]
+"""Pixels of the output along an axis to one of the input."""
+
+
+def doublings(factor):
+    """How many doublings an `Upscale` is."""
+    return factor.bit_length() - 1
+
 
 class RestorationSpec(Spec):
-    """A network from images to images of the same size.
+    """A network from images to images, of the same size or larger.
 
     Attributes:
         dimension: number of spatial axes, 2 or 3.
         in_channels, out_channels: of the images.
-        output_offset: whether the network predicts a correction that is added to the input.
+        upscale: how many pixels of the output one of the input becomes along every spatial axis: 1, 2 or 4.
+        output_offset: whether the network predicts a correction that is added to the input; to its cubic interpolation
+            where the output is larger.
         probabilistic: whether a scale is predicted beside the mean, as further channels behind it.
         last_activation: after the offset, on the mean.
         kernel_initializer: name of a Keras initialiser.
@@ -23,6 +33,7 @@ class RestorationSpec(Spec):
     dimension: Literal[2, 3] = 2
     in_channels: Count = 1
     out_channels: Count = 1
+    upscale: Upscale = 1
     output_offset: bool = False
     probabilistic: bool = False
     last_activation: Literal["linear", "relu"] = "linear"
@@ -62,13 +73,15 @@ def check_softmax(spec):
         return
     for field in ("output_offset", "range_scaling", "probabilistic"):
         expect(not getattr(spec, field, False), field, True, "False where last_activation is 'softmax', over classes")
+    expect(spec.upscale == 1, "upscale", spec.upscale, "1 where last_activation is 'softmax', over classes")
     expect(spec.out_channels > 1, "out_channels", spec.out_channels, "at least 2 classes for a softmax")
 
 
 class SuperResolutionSpec(RestorationSpec):
     """A network of super-resolution with all features at full resolution: RCAN, EDSR or VDSR (docs/networks.md).
 
-    It takes images of the size of the output: there is no up-sampling at its end.
+    With an ``upscale`` RCAN and EDSR end in a sub-pixel convolution for each doubling, as published; VDSR begins with
+    the cubic interpolation of its input.
 
     Attributes:
         body: between the first convolution and the last: ``"groups"``, residual groups of residual blocks (RCAN);

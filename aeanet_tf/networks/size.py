@@ -2,6 +2,8 @@
 
 import math
 
+from aeanet_tf.networks.restoration_spec import doublings
+
 
 def kernel_weights(spec):
     """Number of weights in the kernels and learned vectors of the network of a spec; all of it but biases and norms.
@@ -20,6 +22,11 @@ def kernel_weights(spec):
 def _residual(n, channels, filters, projected):
     """A residual block in n dimensions: two convolutions of 3, and 1x1 on the shortcut where something changes."""
     return 3**n * filters * (channels + filters) + channels * filters * projected
+
+
+def _enlarged(spec, channels):
+    """The sub-pixel convolutions before the output."""
+    return doublings(spec.upscale) * 3**spec.dimension * channels * 2**spec.dimension * channels
 
 
 def _attention(n, options, channels, filters, size, positions=0):
@@ -75,7 +82,7 @@ def _unet(spec):
             count += _residual(n, channels, filters, channels != filters)
             count += (blocks - 1) * _residual(n, filters, filters, False)
             channels = filters
-    count += spec.output_kernel**n * channels * spec.out_channels
+    count += _enlarged(spec, channels) + spec.output_kernel**n * channels * spec.out_channels
     return count + spec.probabilistic * channels * spec.out_channels
 
 
@@ -99,7 +106,7 @@ def _fnet(spec):
             # Down, up, and the two convolutions behind the skip.
             count += 2**n * filters * filters + 2**n * 2 * filters * filters + 3**n * filters * 3 * filters
         channels = filters
-    return count + 3**n * spec.first_filters * spec.out_channels
+    return count + _enlarged(spec, spec.first_filters) + _output(spec, spec.first_filters, 3)
 
 
 def _ssan(spec):
@@ -165,6 +172,7 @@ def _super_resolution(spec):
     count = one * spec.in_channels + _output(spec, f, 3)
     if spec.body == "convolutions":
         return count + spec.blocks * one * f
+    count += _enlarged(spec, f)
     block = 2 * one * f + (2 * f * max(1, f // spec.reduction) if spec.reduction else 0)
     group = spec.blocks * block + one * f
     return count + (group if spec.body == "blocks" else spec.groups * group + one * f)
@@ -190,7 +198,7 @@ def _unet_variant(spec):
     last, rates = filters[-1], len(spec.rates)
     dilated = rates * max(1, last // rates)
     count += {"convolutions": 0, "dilated": (3**n + 1) * dilated * last, "global": 4 * last**2}[spec.bottom]
-    return count + _output(spec, filters[0], 1)
+    return count + _enlarged(spec, filters[0]) + _output(spec, filters[0], 1)
 
 
 def _ce_net(spec):
@@ -210,7 +218,7 @@ def _ce_net(spec):
         count += channels * quarter + 3**n * quarter**2 + quarter * filters
         channels = filters
     half = max(1, first // 2)
-    return count + 4**n * first * half + 3**n * half**2 + _output(spec, half, 3)
+    return count + 4**n * first * half + 3**n * half**2 + _enlarged(spec, half) + _output(spec, half, 3)
 
 
 # Of a slice's attention, by its kind; one of the others.

@@ -15,13 +15,20 @@ from aeanet_tf.networks.attention_spec import (
     Count,
     Depth,
     Initializer,
+    KeepsSize,
     Share,
     Spec,
     check_heads,
 )
 from aeanet_tf.networks.care_spec import CARESpec
 from aeanet_tf.networks.own_spec import OwnSpec
-from aeanet_tf.networks.restoration_spec import RestorationSpec, SuperResolutionSpec, check_offset, check_softmax
+from aeanet_tf.networks.restoration_spec import (
+    RestorationSpec,
+    SuperResolutionSpec,
+    Upscale,
+    check_offset,
+    check_softmax,
+)
 from aeanet_tf.networks.ssan_spec import SSANSpec
 from aeanet_tf.networks.unet_variant_spec import CENetSpec, UNetVariantSpec
 
@@ -75,7 +82,10 @@ class UNetSpec(Spec):
         activation: of the pre-activations: ``"relu6"``, as in the original programs, or ``"relu"``, as the papers say.
         output_dropout: share of the features set to 0 in training before the last convolution.
         output_kernel, output_bias: the last convolution.
-        output_offset: whether the network predicts a correction that is added to the input.
+        upscale: how many pixels of the output one of the input becomes along every spatial axis: 1, 2 or 4.
+            More than 1 end in a sub-pixel convolution for each doubling.
+        output_offset: whether the network predicts a correction that is added to the input; to its cubic interpolation
+            where the output is larger.
         probabilistic: whether a scale is predicted beside the mean, as further channels behind it.
         last_activation: after the offset, on the mean; ``"softmax"`` over the channels makes the outputs the
             probabilities of classes (a network for segmentation).
@@ -110,6 +120,7 @@ class UNetSpec(Spec):
     output_dropout: Share = 0.0
     output_kernel: Literal[1, 3, 5] = 1
     output_bias: bool = False
+    upscale: Upscale = 1
     output_offset: bool = False
     probabilistic: bool = False
     last_activation: Literal["linear", "relu", "softmax"] = "linear"
@@ -216,7 +227,7 @@ class UNetSpec(Spec):
             expect(size % divisor == 0, "input_size", size, f"a multiple of {divisor}")
 
 
-class ProjectionSpec(Spec):
+class ProjectionSpec(KeepsSize):
     """A 3D network that projects a stack onto a plane, followed by a 2D U-Net (GVTNet paper; docs/networks.md).
 
     Attributes:
@@ -271,6 +282,7 @@ class ProjectionSpec(Spec):
     def _consistent(self):
         dimension, channels = self.restoration.dimension, self.restoration.in_channels
         expect(dimension == 2, "restoration.dimension", dimension, "2 after the projection")
+        expect(self.restoration.upscale == 1, "restoration.upscale", self.restoration.upscale, "1 after a projection")
         expected = f"in_channels = {self.in_channels}"
         expect(channels == self.in_channels, "restoration.in_channels", channels, expected)
         expect(self.attention.query == "input", "attention.query", "'learned'", "'input' for stacks of any size")

@@ -12,7 +12,7 @@ from aeanet_tf.networks.attention_spec import (
     Count,
     Depth,
     Initializer,
-    Spec,
+    KeepsSize,
     check_heads,
 )
 
@@ -20,7 +20,7 @@ LARGEST_KERNEL, LARGEST_STEP = 101, 64
 """Above these a slip is likelier than a wish."""
 
 
-class SSANSpec(Spec):
+class SSANSpec(KeepsSize):
     """A network that predicts a slice of a serial section from the two beside it (SSAN paper; docs/networks.md).
 
     Attributes:

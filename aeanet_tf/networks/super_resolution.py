@@ -1,19 +1,22 @@
-"""Networks of super-resolution, which keep all features at full resolution: RCAN, EDSR and VDSR."""
+"""Networks of super-resolution, all of whose features have one resolution but for the last: RCAN, EDSR and VDSR."""
 
 import keras
 
 from aeanet_tf.layers import ChannelAttention
 from aeanet_tf.networks.parts import Parts
+from aeanet_tf.networks.upscaling import interpolated, sub_pixels
 
 
 def super_resolution(spec, image):
     """Apply the network of a `SuperResolutionSpec` to the Keras tensor ``image`` ``(batch, *spatial, in_channels)``.
 
     The papers: VDSR, Kim et al., CVPR 2016; EDSR, Lim et al., CVPR workshops 2017; RCAN, Zhang et al., ECCV 2018.
-    Returns ``(batch, *spatial, out_channels)`` in float32.
+    Returns ``(batch, *spatial, out_channels)`` in float32, ``spec.upscale`` times as large as the image.
     """
     parts = Parts(spec)
     if spec.body == "convolutions":
+        # All of it at the size of the output, which the image is brought to first.
+        image, parts = interpolated(spec, image), Parts(spec.replace(upscale=1))
         x = parts.convolution(image, spec.filters, 3, "head", activation="relu")
         for i in range(spec.blocks):
             x = parts.convolution(x, spec.filters, 3, f"convolution_{i + 1}", activation="relu")
@@ -26,7 +29,7 @@ def super_resolution(spec, image):
         for i in range(spec.groups):
             x = _blocks(parts, x, f"group_{i + 1}")
         x = _closed(parts, x, head, "body")
-    return parts.output(image, x, 3)
+    return parts.output(image, sub_pixels(spec, x, use_bias=True), 3)
 
 
 def _blocks(parts, x, name):

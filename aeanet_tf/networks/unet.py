@@ -4,6 +4,7 @@ import keras
 
 from aeanet_tf.layers import GVTO, LateralUpSampling, PreActivation, ResidualBlock, WeightedMean, convolution
 from aeanet_tf.networks.parts import finished
+from aeanet_tf.networks.upscaling import interpolated, sub_pixels
 
 
 class _Blocks:
@@ -50,8 +51,8 @@ def unet(spec, image):
     """Apply the U-Net of ``spec`` to the Keras tensor ``image`` of shape ``(batch, *spatial, in_channels)``.
 
     Layers are named after the variables of the original programs, with a dot where those have a slash. Returns
-    ``(batch, *spatial, out_channels)`` in float32, with the offset added; twice the channels, mean then scale, if
-    probabilistic.
+    ``(batch, *spatial, out_channels)`` in float32, ``spec.upscale`` times as large as the image, with the offset added;
+    twice the channels, mean then scale, if probabilistic.
     """
     blocks = _Blocks(spec)
     x = blocks.convolution(spec.filters(0), 3, "first_convolution")(image)
@@ -78,6 +79,7 @@ def unet(spec, image):
 
 
 def _output(spec, blocks, image, x):
+    x = sub_pixels(spec, x)
     # In float32 under mixed precision, as it is the result.
     h = PreActivation(name="output_preactivation", **blocks.preactivation)(x)
     if spec.output_dropout:
@@ -85,7 +87,7 @@ def _output(spec, blocks, image, x):
     mean = blocks.convolution(
         spec.out_channels, spec.output_kernel, "out_conv", use_bias=spec.output_bias, dtype="float32"
     )(h)
-    return finished(spec, image, mean, x)
+    return finished(spec, interpolated(spec, image), mean, x)
 
 
 POOL = (1, 4, 4)

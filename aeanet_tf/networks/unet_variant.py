@@ -9,7 +9,7 @@ from aeanet_tf.networks.parts import POOLINGS, UPSAMPLINGS, Parts
 def unet_variant(spec, image):
     """Apply the U-Net of a `UNetVariantSpec` to the Keras tensor ``image`` ``(batch, *spatial, in_channels)``.
 
-    Returns ``(batch, *spatial, out_channels)`` in float32.
+    Returns ``(batch, *spatial, out_channels)`` in float32, ``spec.upscale`` times as large as the image.
     """
     parts, nodes = Parts(spec), []
     pool = POOLINGS[spec.dimension]
@@ -27,7 +27,7 @@ def unet_variant(spec, image):
         for level in reversed(range(spec.depth - 1)):
             nodes[level].append(_decoded(parts, nodes, level, f"decoder_{level + 1}"))
     scales = spec.range_scaling and spec.in_channels == spec.out_channels
-    return parts.output(image, nodes[0][-1], 1, factor=scales)
+    return parts.output(image, parts.enlarged(nodes[0][-1]), 1, factor=scales)
 
 
 def _twice(parts, x, level, name):

@@ -4,6 +4,7 @@ from itertools import groupby, pairwise, product
 from typing import Any, NamedTuple
 
 from aeanet_tf.networks import as_spec
+from aeanet_tf.networks.graph import cells
 from aeanet_tf.prediction.stages import PackedStages
 
 
@@ -77,7 +78,7 @@ class Frame(NamedTuple):
     Attributes:
         source: ``source[slices]`` gives ``(*spatial, channels)`` of the normalised, padded image, whose shape it has.
         target: ``target.write(slices, values)`` takes the network's output; slices as for the source, without z for a
-            projection.
+            projection, in positions of the output where it is larger than the image.
         edges: of the tiles of the stages that gather moments, on the network's grid, one list an axis.
         output_edges: of the tiles of the last stage; any positions.
     """
@@ -145,7 +146,7 @@ class Job:
         """Shape of kept features of a frame."""
         strides = self.stages.graph.strides(tensor)
         size = self.frames[frame].source.shape[:-1][-len(strides) :]
-        return (*(n // s for n, s in zip(size, strides, strict=True)), tensor.shape[-1])
+        return (*map(cells, size, strides), tensor.shape[-1])
 
     def kept_name(self, tensor, frame):
         """Under which `Features` has kept features of a frame."""
@@ -185,14 +186,16 @@ class Job:
             self.features.write(*self._kept(tensor, frame, part.target), values)
         if this.operator is not None:
             return output
-        # A projection's output lacks the first axis.
-        self.frames[frame].target.write(part.target[-(output.ndim - 1) :], output)
+        self.frames[frame].target.write(self._of_tensor(this.target, part.target), output)
         return None
 
     def _kept(self, tensor, frame, slices):
         """Name and shape of kept features, and the piece of them for slices of the image."""
+        own = self._of_tensor(tensor, slices)
+        return self.kept_name(tensor, frame), self.kept_shape(tensor, frame), (*own, slice(0, tensor.shape[-1]))
+
+    def _of_tensor(self, tensor, slices):
+        """Slices of the image as those of a tensor, which may lack the image's first axes: a projection's does."""
         strides = self.stages.graph.strides(tensor)
-        # Coarser features may lack the first axes of the image.
         pairs = zip(slices[-len(strides) :], strides, strict=True)
-        coarse = [slice(part.start // stride, part.stop // stride) for part, stride in pairs]
-        return self.kept_name(tensor, frame), self.kept_shape(tensor, frame), (*coarse, slice(0, tensor.shape[-1]))
+        return tuple(slice(cells(part.start, stride), cells(part.stop, stride)) for part, stride in pairs)

@@ -11,6 +11,8 @@ from aeanet_tf.layers import (
     AttentionAwareLayer,
     BinomialFilter,
     ChannelAttention,
+    CubicUpSampling,
+    DepthToSpace,
     DilatedConvolution,
     GlobalFeatures,
     LateralUpSampling,
@@ -237,6 +239,24 @@ class _Program:
             sides = [self._add([x, self._add([x], size)], size) for _ in range(2)]
             both = self._add([self._add(sides, size, in_place=True)], size, in_place=True)
             x = self._add([both, self._add([x], size)], size, key if axis == axes - 1 else None, in_place=True)
+
+    @_operations.register
+    def _shuffled(self, layer: DepthToSpace, node, reads, size, key):
+        # Along one axis after the other: the parts, and these in turn.
+        for _ in range(3, len(node.output.shape)):
+            reads = [self._add([self._add(reads, size)], size)]
+        self._add([self._add(reads, size)], size, key)
+
+    @_operations.register
+    def _cubic(self, layer: CubicUpSampling, node, reads, size, key):
+        axes, x = len(node.output.shape) - 2, reads[0]
+        for axis in range(axes):
+            after = size / layer.factor ** (axes - 1 - axis)
+            before = after / layer.factor
+            # The image five times, each shifted; four of them weighted and added up for each phase; these in turn.
+            shifted = self._add([self._add([x], before)], 5 * before)
+            phases = self._add([self._add([shifted], 4 * before), shifted], after)
+            x = self._add([phases], after, key if axis == axes - 1 else None)
 
     @_operations.register
     def _dilated(self, layer: DilatedConvolution, node, reads, size, key):

@@ -223,7 +223,7 @@ def _live_numbers(stages, sizes):
 
 def _numbers(graph, tensor, sizes):
     strides = graph.strides(tensor)
-    return sum(prod(size[-len(strides) :]) for size in sizes) * tensor.shape[-1] / prod(strides)
+    return float(sum(prod(size[-len(strides) :]) for size in sizes) * tensor.shape[-1] / prod(strides))
 
 
 def _warn_of_memory(plan, budget):

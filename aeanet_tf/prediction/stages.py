@@ -12,6 +12,7 @@ from aeanet_tf.layers import GVTO, AttentionAwareLayer, TakesContext
 from aeanet_tf.layers.moments import Moments
 from aeanet_tf.networks import PRECISIONS, NetworkGraph, as_spec, build_network
 from aeanet_tf.networks.architecture import network_of, written
+from aeanet_tf.networks.graph import cells
 from aeanet_tf.networks.measured import graph_of
 
 
@@ -179,7 +180,7 @@ def _cut(graph, x, tensor, inner):
     strides = graph.strides(tensor)
     for axis, stride in enumerate(strides):
         bounds = inner[axis - len(strides)]
-        x = x[(slice(None),) * (axis + 1) + (slice(bounds[0] // stride, bounds[1] // stride),)]
+        x = x[(slice(None),) * (axis + 1) + (slice(cells(bounds[0], stride), cells(bounds[1], stride)),)]
     return x
 
 

@@ -7,6 +7,7 @@ from itertools import pairwise, product
 import numpy as np
 
 from aeanet_tf.layers.moments import Moments
+from aeanet_tf.networks.graph import cells
 from aeanet_tf.prediction.kept import Journal
 
 
@@ -77,10 +78,17 @@ def merged(gathered):
 
 
 class ArrayTarget:
-    """An array for the output of a network for an image of a size; a projection's lacks the first axis."""
+    """An array for the output of a network for an image of a size; a projection's lacks the first axis.
 
-    def __init__(self, size, output):
-        self.array = np.empty((*size[len(size) - (len(output.shape) - 2) :], output.shape[-1]), "float32")
+    Args:
+        size: of the image.
+        graph: the `NetworkGraph`.
+    """
+
+    def __init__(self, size, graph):
+        strides = graph.strides(graph.output)
+        spatial = map(cells, size[len(size) - len(strides) :], strides)
+        self.array = np.empty((*spatial, graph.output.shape[-1]), "float32")
 
     def write(self, slices, values):
         """Write a piece."""

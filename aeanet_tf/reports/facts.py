@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from aeanet_tf.cubic import at_size
 from aeanet_tf.evaluation.baselines import choose_filters
 from aeanet_tf.evaluation.protocols import care_psnr
 
@@ -45,8 +46,10 @@ class Example:
 
     @property
     def flat_input(self) -> np.ndarray:
-        """The input in the shape of the truth: its maximum along the axis that a projection loses."""
-        return self.input if self.input.ndim == self.truth.ndim else self.input.max(axis=0)
+        """The input in the shape of the truth: its maximum along the axis that a projection loses, its cubic
+        interpolation where the truth is larger."""
+        flat = self.input if self.input.ndim == self.truth.ndim else self.input.max(axis=0)
+        return at_size(flat, self.truth.shape)
 
 
 @dataclass
@@ -63,7 +66,7 @@ class TrainingFacts:
         history: rows of `aeanet_tf.training.read_history`.
         steps_per_epoch: steps between two validations.
         classes: name by index, of segmentation.
-        pixel_size, unit: step along Y and X where it is known.
+        pixel_size, unit: step of predictions along Y and X where it is known.
         lines: further facts, name and text.
         commands: what to run next.
         running: whether the training goes on.

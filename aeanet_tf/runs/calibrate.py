@@ -58,7 +58,7 @@ def calibrate(model, input=None, gt=None, axes=None):
     matched = getattr(model.config, "train_match_targets", False)
     for x, y, mean, scale in _predicted(model, images):
         if matched:
-            y = match_target(x, y).apply(y)
+            y = match_target(x, y, upscale=model.spec.upscale).apply(y)
         found.add(np.asarray(y), mean, scale)
     factor = found.factor()
     calibration = ScaleCalibration(

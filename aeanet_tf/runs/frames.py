@@ -45,6 +45,7 @@ class FrameSource:
         normalizer: of `fit_normalizer`: it is applied to pieces.
         frame: one of `frames_of`, for a network that lacks its axes.
         mirrored: axes along which the image is shown reversed: it is padded as the image the other way round is.
+        upscale: pixels of the prediction along an axis to one of the image, for those who take it (`FrameTarget`).
 
     Attributes:
         shape: padded sizes along the network's spatial axes, and the number of channels.
@@ -57,8 +58,8 @@ class FrameSource:
 
     dtype = np.dtype("float32")
 
-    def __init__(self, image, net_axes, divisor, normalizer, frame=None, mirrored=""):
-        self.image, self.frame = frame_image(image, frame), frame
+    def __init__(self, image, net_axes, divisor, normalizer, frame=None, mirrored="", upscale=1):
+        self.image, self.frame, self.upscale = frame_image(image, frame), frame, upscale
         self.image_axes, self.net_axes = image.axes, net_axes
         self.normalizer = normalizer
         by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))
@@ -93,7 +94,7 @@ class FrameSource:
         return move_image_axes(x, axes, self.net_axes, True)
 
 
-def output_layout(image, net_axes, net_out_axes, n_channel_out, by_channel=False):
+def output_layout(image, net_axes, net_out_axes, n_channel_out, by_channel=False, upscale=1):
     """What the prediction of an image, all frames of it, is stored as.
 
     The axes are the image's in their order, without one that the network projects. C stays where the image has it;
@@ -103,6 +104,7 @@ def output_layout(image, net_axes, net_out_axes, n_channel_out, by_channel=False
         image, net_axes, net_out_axes: an `Image`, and the axes of the network's input and output.
         n_channel_out: the model's, without those for the scale of a probabilistic model.
         by_channel: whether the channels of the image are frames, which the prediction has, too.
+        upscale: pixels of the output along each spatial axis of the network to one of the input.
 
     Returns:
         Its shape and its axes.
@@ -111,7 +113,8 @@ def output_layout(image, net_axes, net_out_axes, n_channel_out, by_channel=False
     shape = {"C": n_channel_out} | dict(zip(image.axes, image.array.shape, strict=True))
     if not by_channel:
         shape["C"] = n_channel_out
-    return tuple(shape[a] for a in axes), axes
+    larger = dict.fromkeys(net_axes.replace("C", ""), upscale)
+    return tuple(larger.get(a, 1) * shape[a] for a in axes), axes
 
 
 class FrameTarget:
@@ -150,13 +153,17 @@ class FrameTarget:
         self.path = source.image.path
         self.net_out_axes, self.normalizer, self.n_channel_in = net_out_axes, source.normalizer, source.shape[-1]
         spatial = source.net_axes.replace("C", "")
-        self._sizes = dict(zip(spatial, zip(source.size, source.pad, strict=True), strict=True))
+        # In pixels of the output.
+        sizes = [source.upscale * n for n in source.size]
+        pads = [tuple(source.upscale * n for n in pad) for pad in source.pad]
+        self._sizes = dict(zip(spatial, zip(sizes, pads, strict=True), strict=True))
 
     def write(self, slices, y):
         """Write the output for a piece of the padded image.
 
         Args:
-            slices: one of each spatial axis of the source, or of the output; that of a projected axis is ignored.
+            slices: one of each spatial axis of the source, or of the output; that of a projected axis is ignored. In
+                pixels of the output, where that is larger.
             y: ``(*spatial, channels)`` in the network's output axes.
 
         Raises:

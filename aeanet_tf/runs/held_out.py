@@ -161,7 +161,9 @@ def _split_plane(section, network, x, y, name):
         )
     parts = []
     for part in (slice(0, size - held), slice(size - held, size)):
-        cut = [array[(slice(None),) * axes.index(axis) + (part,)] for array, axes in ((x, spatial), (y, target))]
+        larger = slice(network.spec.upscale * part.start, network.spec.upscale * part.stop)
+        sides = (x, spatial, part), (y, target, larger)
+        cut = [array[(slice(None),) * axes.index(axis) + (own,)] for array, axes, own in sides]
         parts.append((*cut, f"{name}, {axis} {part.start} to {part.stop - 1}"))
     return parts
 

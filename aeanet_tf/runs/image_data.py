@@ -155,8 +155,9 @@ def _read(pairs, axes, network, normalizer):
     X, Y, names, calibration = [], [], [], ({}, None)
     reduced = getattr(network, "proj_axis", None)
     targets, count, letters = network.axes.replace(reduced or "", ""), 0, set()
+    larger = dict.fromkeys(network.axes.replace("C", ""), network.spec.upscale)
     for pair in pairs:
-        low, gt = pair.read_images() if isinstance(pair, LabelFreeImage) else read_pair(*pair, axes, reduced)
+        low, gt = pair.read_images() if isinstance(pair, LabelFreeImage) else read_pair(*pair, axes, reduced, larger)
         low, gt = (with_axes(image, kept) for image, kept in ((low, network.axes), (gt, targets)))
         if not names:
             calibration = low.pixel_size, low.unit

@@ -55,14 +55,14 @@ class ImageRun:
         by_axis = dict(zip(self.image.axes, self.image.array.shape, strict=True))
         self.size = tuple(by_axis[a] for a in config.axes if a != "C")
         self.padded = padded_size(self.size, model.spec.divisor)
-        self.segments = model.segments
+        self.segments, self.upscale = model.segments, model.spec.upscale
         self.sources, self.files = [], []
 
     def read_ranges(self, normalization, progress):
         """Fit the normalisation of each frame, reading the image once or twice, piece by piece."""
         axes, divisor = self.model.config.axes, self.model.spec.divisor
         for frame, normalizer in zip(self.frames, self.normalizers(normalization, progress), strict=True):
-            self.sources.append(FrameSource(self.image, axes, divisor, normalizer, frame))
+            self.sources.append(FrameSource(self.image, axes, divisor, normalizer, frame, upscale=self.upscale))
 
     def normalizers(self, normalization, progress):
         """The normalisers of all frames."""
@@ -124,7 +124,8 @@ class ImageRun:
         """Shape and axes of the prediction, with all its channels."""
         config = self.model.config
         channels = config.n_channel_out
-        return output_layout(self.image, config.axes, self.model.axes_out, channels, self.by_channel)
+        axes = config.axes, self.model.axes_out
+        return output_layout(self.image, *axes, channels, self.by_channel, self.upscale)
 
     def _layout(self, index):
         """Shape, axes and dtype of the prediction's file, or the second one beside it."""
@@ -140,13 +141,14 @@ class ImageRun:
         return sum(prod(shape) * dtype.itemsize for shape, _, dtype in layouts)
 
     def _calibration(self, axes):
-        sizes = {a: s for a, s in self.image.pixel_size.items() if a in axes}
+        larger = dict.fromkeys(self.model.config.axes, self.upscale)
+        sizes = {a: s / larger.get(a, 1) for a, s in self.image.pixel_size.items() if a in axes}
         return sizes, self.image.unit if set(sizes) & set("ZYX") else None
 
     def _chunk_shape(self, axes, shape, plan):
         spatial = self.model.config.axes.replace("C", "")
         chunk = dict.fromkeys("TZC" if self.by_channel else "TZ", 1) | {
-            a: length for a, (_, length) in zip(spatial, self._lengths(plan), strict=True)
+            a: self.upscale * length for a, (_, length) in zip(spatial, self._lengths(plan), strict=True)
         }
         return [chunk.get(a, n) for a, n in zip(axes, shape, strict=True)]
 
@@ -200,12 +202,13 @@ class ImageRun:
             file.discard()
 
     def _lengths(self, plan):
-        """Length of the output's tiles along each spatial axis, and of the chunks that they are made of."""
+        """Length of the output's tiles along each spatial axis, and of the chunks that they are made of, in pixels of
+        the image."""
         lengths = []
         counts = plan.tiles_for(self.padded, self.model.spec.divisor)
         for size, count in zip(self.size, counts, strict=True):
             share = ceil(size / count)
-            parts = ceil(share / CHUNK[len(self.size)])
+            parts = min(share, ceil(self.upscale * share / CHUNK[len(self.size)]))
             chunk = ceil(share / parts)
             lengths.append((chunk * parts, chunk))
         return lengths

@@ -44,6 +44,8 @@ def place_outputs(output, paths, options, model, several=False):
     """
     output = check_path(output)
     volumes = options.isotropic is not None or ("Z" in model.axes and "Z" in model.axes_out)
+    # The place of a NIfTI volume is written for its own voxels.
+    volumes = volumes and model.upscale == 1
     if written_file(output):
         _check_file(output, paths, options, volumes)
         folder, names = output.parent, [(image_stem(output), output.name[len(image_stem(output)) :])]
@@ -105,7 +107,8 @@ def _check_file(output, paths, options, volumes):
     expect(given is None, "--output", f"the file {output.name} and --format {given}", "one of both")
     if suffix in NIFTI_SUFFIXES:
         fits = volumes and image_suffix(paths[0]) in NIFTI_SUFFIXES
-        expect(fits, "--output", str(output), "a .tif or .zarr: NIfTI is written of volumes, from NIfTI")
+        expected = "a .tif or .zarr: NIfTI is written of volumes, from NIfTI, of the same voxels"
+        expect(fits, "--output", str(output), expected)
 
 
 def _suffix(path, options, volumes):

@@ -124,9 +124,11 @@ def _check_sizes(pairs: Sequence, lows: Survey, gts: Survey, task: str) -> None:
     for axis in expected:
         sizes = lows.size(axis), gts.size(axis)
         if sizes[0] != sizes[1]:
+            ratio = sizes[1] / sizes[0]
+            larger = f", or a configuration as w2s_upscaling with network.upscale {ratio:g}" if ratio in (2, 4) else ""
             raise InputError(
-                f"{gt}: {sizes[1]} pixels along {axis} where {low} has {sizes[0]} (ratio {sizes[1] / sizes[0]:.3g}); "
-                "expected images of one size: resize or crop one of the two first"
+                f"{gt}: {sizes[1]} pixels along {axis} where {low} has {sizes[0]} (ratio {ratio:.3g}); "
+                f"expected images of one size: resize or crop one of the two first{larger}"
             )
     if task == "projection":
         return

@@ -36,6 +36,7 @@ def check_takes_volumes(options, model, count=1):
     restores = set(model.axes) == set("YXC") and not (model.segments or model.interpolates or model.projected)
     expect(restores, "--isotropic", f"a model of axes {model.axes}", "one that restores images, axes YX")
     expect(count == 1, "--isotropic", f"{count} models", "one")
+    expect(model.upscale == 1, "--isotropic", f"a model of network.upscale {model.upscale}", "one that keeps the size")
 
 
 def check_volume(image, model):

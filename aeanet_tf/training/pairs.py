@@ -35,6 +35,7 @@ class ImagePairs:
             projection), None where both have the same spatial shape.
         match_targets: whether each image of Y is brought into the intensities of its input by gain and offset
             (`aeanet_tf.training.pairs`); targets are then cropped in float32. Not with a projected axis.
+        upscale: pixels of a target along every spatial axis to one of its input; both begin at the same place.
 
     Attributes:
         x, y: lists of arrays. ``shapes``: spatial shape of each input. ``ndim``: spatial axes of the inputs.
@@ -45,14 +46,14 @@ class ImagePairs:
     channels or spatial shape do not fit; ``MatchError`` for a pair that cannot be matched.
     """
 
-    def __init__(self, X, Y, projected_axis=None, match_targets=False):
+    def __init__(self, X, Y, projected_axis=None, match_targets=False, upscale=1):
         self.x, self.y = _as_list("X", X), _as_list("Y", Y)
         expect(len(self.x) == len(self.y), "Y", f"{len(self.y)} images", f"{len(self.x)}, as many as X has")
         self.ndim = self.x[0].ndim - 1
         expect(self.ndim >= 2, "X", f"an image of shape {self.x[0].shape}", "(*spatial, channels), 2D or 3D")
         if projected_axis is not None and projected_axis not in range(self.ndim):
             raise InputError(f"projected_axis: found {projected_axis!r}, expected None or 0 to {self.ndim - 1}")
-        self.projected_axis = projected_axis
+        self.projected_axis, self.upscale = projected_axis, upscale
         self.target_has_axis = projected_axis is None or self.y[0].ndim == self.x[0].ndim
         for i, (x, y) in enumerate(zip(self.x, self.y, strict=True)):
             self._check(i, x.shape, y.shape)
@@ -61,7 +62,7 @@ class ImagePairs:
         if match_targets:
             expect(projected_axis is None, "match_targets", "True for a projection", "False, X and Y differ in shape")
             pairs = zip(self.x, self.y, strict=True)
-            self.matches = [match_target(x, y, index) for index, (x, y) in enumerate(pairs)]
+            self.matches = [match_target(x, y, index, upscale) for index, (x, y) in enumerate(pairs)]
 
     def _check(self, i, x, y):
         channels = self.x[0].shape[-1]
@@ -69,7 +70,9 @@ class ImagePairs:
             raise PairError(i, f"found shape {x}, expected {self.ndim} spatial axes and {channels} channels")
         expected = self.target_shape(x[:-1]) + tuple(self.y[0].shape[-1:])
         if tuple(y) != expected:
-            raise PairError(i, f"found shape {tuple(y)}, expected {expected} to go with X[{i}] of shape {x}", side="Y")
+            times = f", {self.upscale} times its size" if self.upscale > 1 else ""
+            reason = f"found shape {tuple(y)}, expected {expected} to go with X[{i}] of shape {x}{times}"
+            raise PairError(i, reason, side="Y")
 
     def __len__(self):
         return len(self.x)
@@ -77,7 +80,7 @@ class ImagePairs:
     def target_shape(self, spatial):
         """Spatial shape of the target of an input of spatial shape ``spatial``."""
         if self.projected_axis is None:
-            return tuple(spatial)
+            return tuple(self.upscale * n for n in spatial)
         kept = (1,) if self.target_has_axis else ()
         return tuple(spatial[: self.projected_axis]) + kept + tuple(spatial[self.projected_axis + 1 :])
 
@@ -85,7 +88,7 @@ class ImagePairs:
         """Views of pair ``i`` (of a matched target a copy), the box from ``start`` of shape ``size``; all of Y along a
         projected axis."""
         box = [slice(int(s), int(s) + n) for s, n in zip(start, size, strict=True)]
-        target = list(box)
+        target = [slice(self.upscale * part.start, self.upscale * part.stop) for part in box]
         if self.projected_axis is not None:
             target[self.projected_axis : self.projected_axis + 1] = [slice(None)] * self.target_has_axis
         x, y = self.x[i][tuple(box)], self.y[i][tuple(target)]
@@ -138,7 +141,7 @@ class Match(NamedTuple):
         return self.gain * truth + self.offset
 
 
-def match_target(x, y, index=0):
+def match_target(x, y, index=0, upscale=1):
     """Fit the truth ``y`` to its input ``x`` by gain and offset: least squares of the *input* on the truth.
 
     The truth is (nearly) free of noise and the input is not, so this regression is the unbiased one: for
@@ -150,6 +153,7 @@ def match_target(x, y, index=0):
         x, y: images ``(*spatial, channels)`` of one shape, normalised or not. They may be lazy (memory maps, chunked
             arrays): they are read in pieces along their first axis.
         index: of the pair, for the error.
+        upscale: pixels of ``y`` along every spatial axis to one of ``x``, which is compared with their mean.
 
     Returns:
         A `Match`.
@@ -158,9 +162,10 @@ def match_target(x, y, index=0):
         MatchError: the shapes differ, an image is constant, or the correlation is below 0.1 in a channel: the images
             do not show the same, or the input nothing of it.
     """
-    if tuple(x.shape) != tuple(y.shape):
-        raise MatchError(index, f"shapes {tuple(x.shape)} and {tuple(y.shape)}, expected equal ones to match targets")
-    sums = _moments(x, y)
+    if (*(upscale * n for n in x.shape[:-1]), x.shape[-1]) != tuple(y.shape):
+        expected = "equal ones" if upscale == 1 else f"{upscale} times the size"
+        raise MatchError(index, f"shapes {tuple(x.shape)} and {tuple(y.shape)}, expected {expected} to match targets")
+    sums = _moments(x, y, upscale)
     variances = np.array([sums["xx"], sums["yy"]])
     if not (variances > 0).all():
         which = "input" if not (variances[0] > 0).all() else "truth"
@@ -184,15 +189,28 @@ def matched_truth(low, truth):
     return match_target(low, truth).apply(truth.astype("float32"))[..., 0]
 
 
-def _moments(x, y):
+def binned(image, factor, rank=None):
+    """Means over blocks of ``factor`` pixels along the first ``rank`` axes of an image, by default all but the last."""
+    for axis in range(image.ndim - 1 if rank is None else rank) if factor > 1 else ():
+        shape = image.shape
+        image = image.reshape(*shape[:axis], shape[axis] // factor, factor, *shape[axis + 1 :]).mean(axis + 1)
+    return image
+
+
+def _rows(image, start, stop, factor):
+    """Positions of a part of an image along its first axis, `binned`, as rows of float64."""
+    return binned(np.asarray(image[start:stop], np.float64), factor).reshape(-1, image.shape[-1])
+
+
+def _moments(x, y, upscale=1):
     """Means, variances and covariance of each channel, in float64, about a first guess of the means."""
     rows = max(1, _PIECE // max(1, math.prod(x.shape[1:])))
     shift = [np.asarray(a[:1], np.float64).reshape(-1, a.shape[-1]).mean(0) for a in (x, y)]
     total, n = np.zeros((5, x.shape[-1])), math.prod(x.shape[:-1])
     for start in range(0, x.shape[0], rows):
         a, b = (
-            np.asarray(image[start : start + rows], np.float64).reshape(-1, image.shape[-1]) - mean
-            for image, mean in zip((x, y), shift, strict=True)
+            _rows(image, size * start, size * (start + rows), size) - mean
+            for image, mean, size in zip((x, y), shift, (1, upscale), strict=True)
         )
         total += [a.sum(0), b.sum(0), (a * a).sum(0), (b * b).sum(0), (a * b).sum(0)]
     a, b, aa, bb, ab = total / n

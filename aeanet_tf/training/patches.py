@@ -54,6 +54,7 @@ class PatchSampler(keras.utils.PyDataset):
         start: number of the batch that index 0 stands for: optimiser steps done so far.
         projected_axis: spatial axis of X that Y lacks or has with length 1 (0 for z of a projection).
         match_targets: whether each image (or ready-made patch) of Y is fitted to its input, see `ImagePairs`.
+        upscale: pixels of Y along every spatial axis to one of X; ``patch_size`` is that of X.
         workers: threads that make batches, with Keras on TensorFlow. ``None`` for one for every four cores,
             at most 4; but one for an ``augment`` that is a function, which may not bear to be called by
             several at the same time.
@@ -62,12 +63,12 @@ class PatchSampler(keras.utils.PyDataset):
     """
 
     def __init__(self, X, Y, batch_size, steps, patch_size=None, augment=True, seed=0, start=0, *,
-                 projected_axis=None, match_targets=False, workers=None):  # fmt: skip
+                 projected_axis=None, match_targets=False, upscale=1, workers=None):  # fmt: skip
         super().__init__()
         self.batch_size = _whole("batch_size", batch_size, 1)
         self.steps = _whole("steps", steps, 1)
         self.seed, self.start = _whole("seed", seed, 0), _whole("start", start, 0)
-        self._pairs = ImagePairs(X, Y, projected_axis, match_targets)
+        self._pairs = ImagePairs(X, Y, projected_axis, match_targets, upscale)
         self._whole_images = patch_size is not None
         self.patch_size = self._check_patch_size(patch_size)
         known = isinstance(augment, bool) or callable(augment)
@@ -237,16 +238,18 @@ class ValidationSet(keras.utils.PyDataset):
         projected_axis: spatial axis of X that Y lacks or has with length 1.
         match_targets: as for `PatchSampler`; the fit is that of the whole image, not of what is cropped.
         at_most: spatial shape, a multiple of ``div_by``, for networks that take no larger images; ``None`` for any.
+        upscale: as for `PatchSampler`; sizes are those of X.
 
     Attributes: ``size``, the common spatial shape; ``batch_size``.
 
     Raises ``InputError`` for empty data, shapes that do not agree, an image smaller than ``div_by``.
     """
 
-    def __init__(self, X, Y, div_by=1, max_positions=None, *, projected_axis=None, match_targets=False, at_most=None):
+    def __init__(self, X, Y, div_by=1, max_positions=None, *, projected_axis=None, match_targets=False, at_most=None,
+                 upscale=1):  # fmt: skip
         # One worker: Keras would hand out some batches twice with more, and slicing needs no help.
         super().__init__()
-        self._pairs = ImagePairs(X, Y, projected_axis, match_targets)
+        self._pairs = ImagePairs(X, Y, projected_axis, match_targets, upscale)
         ndim = self._pairs.ndim
         div_by = (div_by,) * ndim if isinstance(div_by, numbers.Integral) else tuple(div_by)
         expect(len(div_by) == ndim, "div_by", div_by, f"one number, or {ndim} as X has spatial axes")

@@ -87,6 +87,11 @@ def test_a_result_lies_where_its_layer_lies():
         assert np.allclose(projected.data_to_world(pixel[1:]), world[1:])
     assert made.units == source.units and projected.units == source.units[1:]
     assert made.axis_labels == ("z", "y", "x") and projected.axis_labels == ("y", "x")
+    # Of twice the pixels the first two of an axis lie on either side of the centre of the layer's first.
+    larger = result_layer(source, "ZYX", "", np.ones((8, 12, 10)), "care", False)
+    twice = layers.Image(larger.data, **larger.arguments)
+    assert np.allclose(twice.data_to_world((0.5, 0.5, 0.5)), source.data_to_world((0, 0, 0)))
+    assert np.allclose(twice.data_to_world((6.5, 10.5, 8.5)), source.data_to_world((3, 5, 4)))
 
 
 def test_an_affine_transformation_is_kept():

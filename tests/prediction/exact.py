@@ -10,6 +10,6 @@ def predict_exact(network, spec, image, n_tiles, stages=None, progress=None):
     """What `run_job` makes of ``image (*spatial, channels)``, with numbers of tiles along its spatial axes."""
     stages = Stages(network) if stages is None else stages
     edges = cut_evenly(image.shape[:-1], n_tiles, spec.divisor)
-    target = ArrayTarget(image.shape[:-1], stages.graph.output)
+    target = ArrayTarget(image.shape[:-1], stages.graph)
     run_job(Job(stages, spec, [Frame(image, target, edges, edges)], Features()), progress=progress)
     return target.array
