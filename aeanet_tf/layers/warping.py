@@ -5,6 +5,7 @@ from keras import ops
 
 from aeanet_tf.errors import expect
 from aeanet_tf.layers.steps import Step
+from aeanet_tf.layers.up_sampling import continued
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
@@ -63,9 +64,7 @@ def locally_convolved(image, kernels, size):
 
 def _shifted(x, axis, reach):
     """The image moved by ``-reach`` to ``reach`` along an axis; what lies beyond a border is what lies at it."""
-    before = (slice(None),) * axis
-    first, last = x[(*before, slice(0, 1))], x[(*before, slice(-1, None))]
-    padded = ops.concatenate([*[first] * reach, x, *[last] * reach], axis) if reach else x
+    before, padded = (slice(None),) * axis, continued(x, axis, reach)
     return [padded[(*before, slice(i, i - 2 * reach or None))] for i in range(2 * reach + 1)]
 
 

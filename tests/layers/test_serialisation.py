@@ -45,6 +45,9 @@ LAYERS = {
     "global": layers.GlobalFeatures(5, kernel_initializer="he_normal"),
     "dilated": layers.DilatedConvolution(5, 3, kernel_initializer="he_normal"),
     "binomial": layers.BinomialFilter(),
+    "neighbour": layers.OneNeighbour(1),
+    "sub-pixels": layers.DepthToSpace(2),
+    "cubic": layers.CubicUpSampling(4),
 }
 
 
@@ -64,6 +67,7 @@ def test_a_layer_rebuilt_from_its_config_is_the_same(name):
 def test_every_layer_is_covered():
     classes = {value for value in vars(layers).values() if isinstance(value, type)}
     of_several = {layers.WeightedMean, layers.MaskBlend, layers.SurfaceProjection}
+    of_several |= {layers.LocalConvolution, layers.Warp}
     classes = {c for c in classes if issubclass(c, keras.layers.Layer)} - of_several
     # A unit of sparse attention is a part of the layer.
     assert classes - {layers.SparseAttentionUnit} == {type(layer) for layer in LAYERS.values()}
