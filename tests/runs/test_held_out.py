@@ -15,7 +15,9 @@ from aeanet_tf.runs.image_data import load_folders, load_npz
 from aeanet_tf.runs.training_files import FILE, save_images
 from tests.models import write_pairs
 
-NETWORK = SimpleNamespace(axes="YXC", n_channel_in=1, n_channel_out=1, train_patch_size=(8, 8))
+NETWORK = SimpleNamespace(
+    axes="YXC", n_channel_in=1, n_channel_out=1, train_patch_size=(8, 8), spec=SimpleNamespace(upscale=1)
+)
 
 
 @pytest.fixture
@@ -100,7 +102,7 @@ def test_the_end_of_the_only_image_is_held_out(tmp_path, caplog):
 def test_the_end_of_the_only_volume_of_a_projection(tmp_path):
     rng = np.random.default_rng(0)
     x, y = rng.random((5, 24, 16, 1)), rng.random((24, 16, 1))
-    network = SimpleNamespace(axes="ZYXC", proj_axis="Z", train_patch_size=(5, 8, 8))
+    network = SimpleNamespace(axes="ZYXC", proj_axis="Z", train_patch_size=(5, 8, 8), spec=SimpleNamespace(upscale=1))
     X, Y, names, validation, others = image_data.split_image(section(tmp_path), network, [x], [y], ["a"])
     np.testing.assert_array_equal(np.concatenate([X[0], validation[0][0]], 1), x)
     np.testing.assert_array_equal(np.concatenate([Y[0], validation[1][0]], 0), y)

@@ -11,8 +11,12 @@ from aeanet_tf.runs.data_sections import FoldersSection
 from aeanet_tf.runs.held_out import held_out_files, say_held_out
 from aeanet_tf.runs.image_data import load_folders
 
-NETWORK = SimpleNamespace(axes="YXC", n_channel_in=1, n_channel_out=1, train_patch_size=(8, 8))
-VOLUMES = SimpleNamespace(axes="ZYXC", n_channel_in=1, n_channel_out=1, train_patch_size=(2, 8, 8))
+NETWORK = SimpleNamespace(
+    axes="YXC", n_channel_in=1, n_channel_out=1, train_patch_size=(8, 8), spec=SimpleNamespace(upscale=1)
+)
+VOLUMES = SimpleNamespace(
+    axes="ZYXC", n_channel_in=1, n_channel_out=1, train_patch_size=(2, 8, 8), spec=SimpleNamespace(upscale=1)
+)
 
 
 def write(folder, axes, shape, names="abc"):

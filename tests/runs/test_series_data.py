@@ -11,7 +11,7 @@ from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.runs.data_sections import FoldersSection, SlicesSection
 from aeanet_tf.runs.image_data import load_folders
 
-NETWORK = SimpleNamespace(axes="YXC", n_channel_in=1, n_channel_out=1)
+NETWORK = SimpleNamespace(axes="YXC", n_channel_in=1, n_channel_out=1, spec=SimpleNamespace(upscale=1))
 IMAGES = np.random.default_rng(0).integers(0, 100, (2, 3, 12, 16)).astype(np.uint16)
 
 
