@@ -13,7 +13,6 @@ from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.folder import weight_files
 from aeanet_tf.napari.backend import load_beside_opengl
 from aeanet_tf.napari.watch import Progress, remarks
-from aeanet_tf.networks import presets
 from aeanet_tf.paths import check_name
 from aeanet_tf.runs.config import as_run_config, load_run
 from aeanet_tf.runs.length import equal_epochs
@@ -219,6 +218,9 @@ def _config(form, data):
         training["batch_size"] = form.batch_size
     if form.first_filters:
         of = {"first_filters": form.first_filters}
+        # TensorFlow is not loaded for a form that is only looked at.
+        from aeanet_tf.networks import presets
+
         width = presets[form.preset].width
         projects = form.task == "projection"
         model["network"] = (
