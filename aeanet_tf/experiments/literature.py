@@ -31,8 +31,8 @@ SMALL = {
     "ce-net": {"first_filters": 32, "blocks": (2, 2)},
     "rsgu-net": {"first_filters": 16, "depth": 4},
 }
-"""Fields of a size for one workstation: a training step in 2D costs half to one and a half times that of the U-Net of
-the configuration ``w2s``. The published sizes were made for GPUs: a step of RCAN's costs some hundred times as much."""
+"""Fields of a size for one workstation: a training step in 2D costs half to twice that of the U-Net of the
+configuration ``w2s``. The published sizes were made for GPUs: RCAN's has four hundred times as many parameters."""
 
 PUBLISHED = "published"
 

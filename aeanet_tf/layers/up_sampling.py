@@ -21,6 +21,12 @@ def continued(x, axis, count):
     return ops.concatenate([first] * count + [x] + [last] * count, axis)
 
 
+def shifted(x, axis, reach):
+    """``x`` moved by ``-reach`` to ``reach`` positions along ``axis``, `continued`: ``2 * reach + 1`` tensors."""
+    before, longer = (slice(None),) * axis, continued(x, axis, reach)
+    return [longer[(*before, slice(k, k - 2 * reach or None))] for k in range(2 * reach + 1)]
+
+
 class _Enlarging(keras.layers.Layer):
     """Base of layers whose output has ``factor`` times the positions along every spatial axis."""
 
@@ -89,9 +95,8 @@ class CubicUpSampling(_Enlarging):
         return x
 
     def _phases(self, x, axis, weights):
-        beyond, before = continued(x, axis, REACH), (slice(None),) * axis
-        shifted = [beyond[(*before, slice(k, k - 2 * REACH or None))] for k in range(2 * REACH + 1)]
-        return [sum(w * part for w, part in zip(row, shifted, strict=True) if w) for row in weights]
+        parts = shifted(x, axis, REACH)
+        return [sum(w * part for w, part in zip(row, parts, strict=True) if w) for row in weights]
 
     def receptive_steps(self, axis):
         """See `Pointwise`."""

@@ -5,7 +5,7 @@ from keras import ops
 
 from aeanet_tf.errors import expect
 from aeanet_tf.layers.steps import Step
-from aeanet_tf.layers.up_sampling import continued
+from aeanet_tf.layers.up_sampling import shifted
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")
@@ -56,16 +56,10 @@ def locally_convolved(image, kernels, size):
     identity = ops.convert_to_tensor([float(i % size == reach) for i in range(2 * size)], "float32")
     kernels = kernels + ops.cast(identity, kernels.dtype)
     horizontal = ops.expand_dims(kernels[..., size:], -1)
-    beside = ops.stack(_shifted(image, 2, reach), axis=3)
+    beside = ops.stack(shifted(image, 2, reach), axis=3)
     # One row after another: what is held at a time is a value for each element of one kernel, not of both.
-    rows = [ops.sum(horizontal * row, axis=3) for row in _shifted(beside, 1, reach)]
+    rows = [ops.sum(horizontal * row, axis=3) for row in shifted(beside, 1, reach)]
     return sum(kernels[..., i : i + 1] * row for i, row in enumerate(rows))
-
-
-def _shifted(x, axis, reach):
-    """The image moved by ``-reach`` to ``reach`` along an axis; what lies beyond a border is what lies at it."""
-    before, padded = (slice(None),) * axis, continued(x, axis, reach)
-    return [padded[(*before, slice(i, i - 2 * reach or None))] for i in range(2 * reach + 1)]
 
 
 @keras.saving.register_keras_serializable(package="aeanet_tf")

@@ -84,7 +84,7 @@ def check_adversarial(config):
     expect(why is None, "train_adversarial", "one", f"null: {why}")
     if section.conditional:
         expected = "false for a model that projects, or makes more pixels"
-        same = config.projected_axis is None and _upscale(config) == 1
+        same = config.projected_axis is None and config.spec.upscale == 1
         expect(same, "adversarial.conditional", True, expected)
     config.train_adversarial = section.model_dump(mode="json")
 
@@ -160,12 +160,7 @@ def adversarial_bytes(config, batch, size):
 
 def _judged_size(config, size):
     """Spatial size of what the network makes of a patch of a size."""
-    return tuple(n * _upscale(config) for axis, n in enumerate(size) if axis != config.projected_axis)
-
-
-def _upscale(config):
-    """Pixels of the output along an axis that one of the input becomes; specs of some networks know no other than 1."""
-    return getattr(config.spec, "upscale", 1)
+    return tuple(n * config.spec.upscale for axis, n in enumerate(size) if axis != config.projected_axis)
 
 
 def _tell(folder, section, opponent):
