@@ -40,12 +40,21 @@ class Parts:
         return PreActivation(name=f"{name}.activation", **self.norm)(x)
 
     def output(self, image, x, size, factor=False):
-        """The image that the network predicts, of its last features ``x`` by a convolution of ``size``; with ``factor``
-        that is what the image is multiplied by. ``x`` has the size of the output. See `finished`."""
-        image = interpolated(self.spec, image)
-        mean = self.convolution(x, self.spec.out_channels, size, "out_conv", dtype="float32")
+        """The image that the network predicts, of its last features ``x``, which have its size, by a convolution of
+        ``size``. See `finished`.
+
+        With ``factor`` a convolution gives what the image is multiplied by. A factor alone cannot take the noise out of
+        an image, so where the spec has an offset another convolution gives what is added, as for other networks.
+        """
+        image, channels = interpolated(self.spec, image), self.spec.out_channels
+        mean = self.convolution(x, channels, size, "out_conv", dtype="float32")
         if factor:
-            mean = keras.layers.Multiply(name="range_scaling", dtype="float32")([mean, image])
+            scaled = keras.layers.Multiply(name="range_scaling", dtype="float32")
+            if self.spec.output_offset:
+                gain = self.convolution(x, channels, size, "range_scaling.factor", dtype="float32")
+                mean = keras.layers.Add(name="range_scaling.sum", dtype="float32")([mean, scaled([gain, image])])
+            else:
+                mean = scaled([mean, image])
         return finished(self.spec, image, mean, x)
 
     def enlarged(self, x):

@@ -119,8 +119,9 @@ presets = {
     "attention-unet": UNetVariantSpec(first_filters=16, skip="gated", upsampling="linear", output_offset=True),
     "unet-plusplus": UNetVariantSpec(skip="nested", output_offset=True),
     "dilated-unet": UNetVariantSpec(bottom="dilated", output_offset=True),
-    "rsgu-net": UNetVariantSpec(depth=4, bottom="global", range_scaling=True),
-    "ce-net": CENetSpec(output_offset=True),
+    "rsgu-net": UNetVariantSpec(depth=4, bottom="global", range_scaling=True, output_offset=True),
+    # Without an offset: none of its skips has the size of the image, so it could not take away what the offset adds.
+    "ce-net": CENetSpec(),
     # Segmentation (AEANet paper, section VI-C): T1 and T2 to the logits of background, CSF, GM and WM.
     "nonlocal-unet-mri": _nonlocal,
     "aeanet-mri": _nonlocal.replace(attention={**_REFERENCES_ONLY, "dropout": 0}),

@@ -48,7 +48,7 @@ class UNetVariantSpec(_NormalisedSpec):
             dilated convolutions beside each other (``"dilated"``), or a vector of the whole image (``"global"``).
         rates: of the dilated convolutions.
         range_scaling: whether the output is a factor that the input is multiplied by (RSGU-Net), which has no effect
-            where input and output have different channels.
+            where input and output have different channels. With ``output_offset`` the input and a correction are added.
 
     Example:
         >>> UNetVariantSpec(depth=4, skip="nested").divisor

@@ -7,6 +7,7 @@ that is stopped leaves what it did. In this order:
    warm-up and cosine decay, clipped gradients), each for the same time; scores of the test images by the care protocol
    beside those of the input and of a Gaussian filter;
 2. times of predictions and training steps, in single and half precision, and what share of the device's rates that is;
+   of context moments, by XLA and by a kernel that reads the features once (moments.py);
 3. the other seeds.
 
     KERAS_BACKEND=jax PYTHONPATH=. python benchmarks/gpu/benchmark.py --data benchmarks/gpu/carried/w2s.npz --minutes 9
@@ -15,6 +16,7 @@ README.md beside this file tells the rest; report.py makes tables of the file.
 """
 
 import argparse
+import json
 import math
 import os
 import sys
@@ -32,6 +34,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 from concurrent.futures import ThreadPoolExecutor
 
 import keras
+import moments
 import numpy as np
 import scores
 import speed
@@ -43,6 +46,7 @@ from tables import run_script
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.networks import presets
+from aeanet_tf.networks.literature import SMALL
 
 NETWORKS = ("aeanet", "unet", "gvtnet")
 # Of the time that runs would have for steps: initial weights, a few steps to time, and what varies.
@@ -83,12 +87,14 @@ def parse(argv):
     parser.add_argument("--skip", nargs="*", default=[], choices=("training", "timings"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N")
     training = parser.add_argument_group("training")
-    training.add_argument("--networks", nargs="+", default=NETWORKS, choices=NETWORKS)
+    text = f"of {', '.join(NETWORKS)}, or a preset of docs/networks.md: rcan, rcan:published, rcan:filters=32:blocks=4"
+    training.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME", help=text)
     training.add_argument("--first-filters", type=int, default=32, metavar="N")
     training.add_argument("--depth", type=int, default=4, metavar="N")
     training.add_argument("--batch", type=int, default=16, metavar="N")
     training.add_argument("--patch", type=int, default=128, metavar="N")
     training.add_argument("--learning-rate", type=float, default=1e-3, metavar="X", help="the highest (0.001)")
+    training.add_argument("--clip-norm", type=float, default=1.0, metavar="X", help="of gradients (1)")
     training.add_argument("--precision", default="float32", choices=("float32", "bfloat16"))
     training.add_argument("--seconds", type=float, help="of steps a run; by default what fits --minutes")
     training.add_argument("--steps", type=int, help="of a run, in place of a time")
@@ -101,6 +107,7 @@ def parse(argv):
     timings.add_argument("--volume-batch", type=int, nargs=4, default=[8, 16, 64, 64], metavar="N", help=text)
     timings.add_argument("--matrix", type=int, metavar="N", help="rows of the matrices for the peak rate")
     timings.add_argument("--array", type=int, metavar="N", help="numbers of the array for the peak bandwidth")
+    timings.add_argument("--features", type=int, metavar="N", help="numbers in the features for context moments")
     return parser.parse_args(argv)
 
 
@@ -119,7 +126,10 @@ class Benchmark:
         self._seconds, self._timing_seconds = options.seconds, None
 
     def spec(self, network, dimension=2):
-        """The preset for CARE's data: as published in 3D, in 2D with the depth and filters asked for."""
+        """The preset for CARE's data: as published in 3D, in 2D with the depth and filters asked for. One of the
+        literature has the size of its own, as in ``aeanet experiment --networks``."""
+        if network not in NETWORKS:
+            return literature(network, dimension)
         spec = presets[f"{network}-care"]
         if dimension == 2:
             spec = spec.replace(dimension=2).with_depth(self._options.depth)
@@ -159,7 +169,7 @@ class Benchmark:
         text = ", ".join(f"{name} {row['psnr']:.2f} dB, {row['ssim']:.4f}" for name, row in found.items())
         _say(self._clock, f"{text}, sigma {sigma:g}")
         material = Material(self._splits)
-        chosen = (options.batch, options.patch, options.learning_rate, options.precision)
+        chosen = (options.batch, options.patch, options.learning_rate, options.clip_norm, options.precision)
         self._learners = {name: Learner(self.spec(name), material, *chosen) for name in options.networks}
         with ThreadPoolExecutor() as pool:
             compiling = list(pool.map(Learner.compile, self._learners.values()))
@@ -185,6 +195,10 @@ class Benchmark:
             rates = speed.device_rates(matrix, array)
             self._record.update(rates=rates)
             _say(clock, ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in rates.items()) + " (10^12 a second)")
+            numbers = options.features or 2 ** (30 if large else 20)
+            rows = moments.measure(rates, numbers, [32, 64, 128, 256, 512], max(1.0, 0.15 * budget.left))
+            self._record.update(moments=rows)
+            _say(clock, f"timed context moments: {len(rows)} programs")
         image, longest = normalised(self._splits["test"].low[0])[0], 0.0
         groups = speed.groups(options.sizes, options.volume, options.batch, options.patch, options.volume_batch)
         for group in groups[: options.groups]:
@@ -200,6 +214,17 @@ class Benchmark:
             longest = max(longest, budget.elapsed - began)
             size = " x ".join(map(str, group["size"]))
             _say(clock, f"timed {group['task']} {size}: {len(rows)} programs, {budget.elapsed - began:.1f} s")
+
+
+def literature(name, dimension=2):
+    """The spec of ``rcan``, in its size for one workstation; ``rcan:published``; or ``rcan:filters=32:blocks=4``."""
+    preset, *fields = name.split(":")
+    if preset not in SMALL:
+        raise InputError(f"--networks: found {name}, expected some of {', '.join((*NETWORKS, *SMALL))}")
+    if not fields:
+        return presets[preset].replace(dimension=dimension, **SMALL[preset])
+    given = (field.split("=", 1) for field in fields if field != "published")
+    return presets[preset].replace(dimension=dimension, **{field: json.loads(value) for field, value in given})
 
 
 def _say(clock, text):

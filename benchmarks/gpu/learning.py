@@ -19,26 +19,26 @@ from aeanet_tf.networks import build_network
 from aeanet_tf.training.losses import get_loss
 
 WARM_UP = 0.1
-CLIP = 1.0
 VALIDATIONS = 10
 # Between two looks at the clock.
 CALL_SECONDS = 2.0
 
 
-def network_and_step(spec, precision, loss="mae"):
+def network_and_step(spec, precision, loss="mae", clip=1.0):
     """A network, the function of its training step, and the first state.
 
     Args:
         spec: of the network.
         precision: "float32" or "bfloat16", see `build_network`.
         loss: name of a loss of `aeanet_tf.training.losses`.
+        clip: the global norm that gradients are clipped to.
 
     Returns:
         ``(network, step, state)``; ``step(state, x, y, rate) -> (state, loss)`` does a step of Adam with the learning
-        rate given, gradients clipped to a global norm of 1.
+        rate given.
     """
     network = build_network(spec, precision=precision)
-    optimizer = keras.optimizers.Adam(1.0, epsilon=1e-8, global_clipnorm=CLIP)
+    optimizer = keras.optimizers.Adam(1.0, epsilon=1e-8, global_clipnorm=clip)
     optimizer.build(network.trainable_variables)
     (rate_at,) = (i for i, variable in enumerate(optimizer.variables) if variable.name == "learning_rate")
     loss = get_loss(loss)
@@ -137,12 +137,13 @@ class Learner:
         material: the images.
         batch, patch: number and side of the crops of a step.
         rate: highest learning rate.
+        clip: the norm that gradients are clipped to.
         precision: see `build_network`.
     """
 
-    def __init__(self, spec, material, batch, patch, rate, precision="float32"):
+    def __init__(self, spec, material, batch, patch, rate, clip=1.0, precision="float32"):
         self.spec, self.material, self.precision = spec, material, precision
-        self.network, step, self._state = network_and_step(spec, precision)
+        self.network, step, self._state = network_and_step(spec, precision, clip=clip)
 
         def advance(state, images, key, first, count, total):
             def body(number, carry):

@@ -3,6 +3,8 @@
 The same numbers as ``aeanet_tf.evaluation.protocols``, which needs scikit-image; a test compares them.
 """
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 WINDOW = 7
@@ -79,10 +81,13 @@ def _blur_matrix(size, sigma):
 def best_sigma(pairs):
     """The sigma whose filter has the highest mean PSNR on these pairs."""
     truths = [normalised_truth(truth) for truth in pairs.truth]
-    means = []
-    for sigma in SIGMAS:
+
+    def mean(sigma):
         filtered = [gaussian(low, sigma) for low in pairs.low]
-        means.append(np.mean([psnr(t, fitted(t, image)) for t, image in zip(truths, filtered, strict=True)]))
+        return np.mean([psnr(t, fitted(t, image)) for t, image in zip(truths, filtered, strict=True)])
+
+    with ThreadPoolExecutor() as pool:
+        means = list(pool.map(mean, SIGMAS))
     return float(SIGMAS[np.argmax(means)])
 
 
@@ -93,10 +98,11 @@ def score_all(pairs, images):
         pairs: `images.Pairs`.
         images: restored ones in the same order.
     """
-    rows = [
-        {"name": name, "channel": channel, **care(truth, image)}
-        for name, channel, truth, image in zip(pairs.names, pairs.channels, pairs.truth, images, strict=True)
-    ]
+    # A device waits meanwhile, whose time may be short.
+    with ThreadPoolExecutor() as pool:
+        scores = list(pool.map(care, pairs.truth, images))
+    named = zip(pairs.names, pairs.channels, scores, strict=True)
+    rows = [{"name": name, "channel": channel, **found} for name, channel, found in named]
     channels = {
         channel: _means([row for row in rows if row["channel"] == channel]) for channel in sorted(set(pairs.channels))
     }

@@ -184,10 +184,15 @@ def test_branches_of_the_dense_atrous_block_see_3_7_9_and_19_positions():
 
 
 def test_range_scaling_multiplies_the_input():
-    network, x = drawn(small("rsgu-net")), images(1, 8, 8, 1)
+    x = images(1, 8, 8, 1)
+    network = drawn(small("rsgu-net", output_offset=False))
     factor = keras.Model(network.input, network.get_layer("out_conv").output)(x)
     assert relative_error(network(x), factor * x) < 1e-6
-    others = build_network(small("rsgu-net", out_channels=2))
+    network = drawn(small("rsgu-net"))
+    outputs = [network.get_layer(name).output for name in ("range_scaling.factor", "out_conv")]
+    factor, correction = keras.Model(network.input, outputs)(x)
+    assert relative_error(network(x), factor * x + correction + x) < 1e-6
+    others = build_network(small("rsgu-net", out_channels=2, output_offset=False))
     assert "range_scaling" not in [layer.name for layer in others.layers]
 
 
