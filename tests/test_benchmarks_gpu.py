@@ -21,7 +21,7 @@ SIZE = 48
 COUNTS = {"train": 6, "val": 3, "test": 6}
 NETWORKS = {"aeanet", "unet", "gvtnet"}
 SMALL = "--first-filters 4 --depth 2 --batch 2 --patch 16 --sizes 48 64 --volume 4 8 8 --volume-batch 1 4 8 8"
-SMALL = [*SMALL.split(), "--matrix", "64", "--array", "4096"]
+SMALL = [*SMALL.split(), "--matrix", "64", "--array", "4096", "--features", "262144"]
 # Compiling takes minutes otherwise, for networks of milliseconds.
 FAST = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
@@ -165,6 +165,24 @@ print(*counted(jax.grad(lambda w, x: down(x, w).sum()), (3, 3, 3, 6), (2, 8, 8, 
 
 
 @needs_jax
+def test_the_kernel_for_moments_and_the_networks_of_the_literature():
+    code = """
+import jax, numpy as np
+from benchmark import literature
+from moments import BLOCK, kernel_moments
+x = np.random.default_rng(0).normal(1, 2, (1, 4 * BLOCK, 16)).astype("float32")
+mean, second = kernel_moments(jax.numpy.asarray(x), interpret=True)
+print(abs(mean - x[0].mean(0)).max(), abs(second - x[0].T @ x[0] / len(x[0])).max())
+print(literature("rcan").filters, literature("rcan:published").filters, literature("rcan:filters=8:groups=1").groups)
+"""
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": f"{FOLDER}{os.pathsep}{ROOT}"}
+    done = subprocess.run([python_with_jax(), "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    errors, sizes = done.stdout.splitlines()
+    assert max(map(float, errors.split())) < 1e-4 and sizes == "16 64 1"
+
+
+@needs_jax
 @pytest.mark.slow
 def test_the_benchmark(pairs, packed, script, tmp_path, capsys):
     found = run(packed, tmp_path / "gpu.json", *"--minutes 3 --seeds 0 --steps 30 --groups 1 --share 1".split())
@@ -193,6 +211,11 @@ def test_the_benchmark(pairs, packed, script, tmp_path, capsys):
         assert row["of_matrix_rate"] == pytest.approx(row["operations"] / row["median"] / rate)
         assert (row["difference"]["largest"] == 0) == (row["precision"] == "float32")
         assert row["difference"]["mean"] < 0.02
+    of = {(row["program"], row["channels"], row["dtype"]) for row in found["moments"]}
+    assert {("package", count, dtype) for count in (32, 128, 512) for dtype in ("float32", "bfloat16")} <= of
+    done = [row for row in found["moments"] if "failed" not in row]
+    assert all(row["median"] > 0 and row["second_error"] < 1e-2 for row in done)
+    assert {row["program"] for row in found["moments"] if "failed" in row} <= {"kernel"}
     script("report").main([str(tmp_path / "gpu.json")])
     text = capsys.readouterr().out
     aeanet = next(entry for entry in found["runs"] if entry["network"] == "aeanet")["test"]
@@ -218,7 +241,7 @@ def test_without_time_it_says_what_it_left_out(packed, script, tmp_path, capsys)
     assert not found["finished"] and found["runs"] == found["timings"] == []
     assert [(row["section"], row.get("seed")) for row in found["left_out"]] == [
         *[("training", 0)] * 3,
-        *[("timings", None)] * 5,
+        *[("timings", None)] * 6,
         *[("training", 1)] * 3,
     ]
     script("report").main([str(tmp_path / "gpu.json")])

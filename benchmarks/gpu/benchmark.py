@@ -49,6 +49,8 @@ from aeanet_tf.networks import presets
 from aeanet_tf.networks.literature import SMALL
 
 NETWORKS = ("aeanet", "unet", "gvtnet")
+# Of the features whose moments are timed.
+CHANNELS = (32, 128, 512)
 # Of the time that runs would have for steps: initial weights, a few steps to time, and what varies.
 SPARE = 0.1
 
@@ -122,7 +124,7 @@ class Benchmark:
 
     def __init__(self, options, splits, clock, record):
         self._options, self._splits, self._clock, self._record = options, splits, clock, record
-        self._learners, self._trained = None, {}
+        self._learners, self._trained, self._compiled = None, {}, {}
         self._seconds, self._timing_seconds = options.seconds, None
 
     def spec(self, network, dimension=2):
@@ -146,6 +148,7 @@ class Benchmark:
             if self._clock.left <= needed:
                 self._record.append("left_out", {"section": "training", **name})
                 continue
+            self._compile(network)
             learner = self._learners[network]
             entry, weights = learner.run(seed, self._clock, self._seconds, self._options.steps)
             self._record.append("runs", {**name, **entry})
@@ -171,34 +174,42 @@ class Benchmark:
         material = Material(self._splits)
         chosen = (options.batch, options.patch, options.learning_rate, options.clip_norm, options.precision)
         self._learners = {name: Learner(self.spec(name), material, *chosen) for name in options.networks}
-        with ThreadPoolExecutor() as pool:
-            compiling = list(pool.map(Learner.compile, self._learners.values()))
-        self._record.update(compile_seconds=dict(zip(self._learners, compiling, strict=True)))
-        _say(self._clock, "compiled the networks")
+        if options.steps:
+            # Nothing is to be shared out: each network is compiled before its first run, so that those that the time
+            # is enough for have been trained at its end.
+            left = max(0, self._clock.left)
+            self._timing_seconds = (0 if "timings" in options.skip else options.share) * left
+            return
+        self._compile(*self._learners)
         beside = np.mean([learner.seconds_of_predictions() for learner in self._learners.values()]) + scoring
         left, share = max(0, self._clock.left), 0 if "timings" in options.skip else options.share
         self._timing_seconds = share * left
         if self._seconds is None:
             runs = len(options.seeds) * len(options.networks)
             self._seconds = float(max(0, (1 - SPARE) * (1 - share) * left / runs - beside))
-        if not options.steps:
-            self._record.update(seconds_a_run=self._seconds)
+        self._record.update(seconds_a_run=self._seconds)
+
+    def _compile(self, *networks):
+        """Compile these networks, all at once, unless they are."""
+        waiting = [network for network in networks if network not in self._compiled]
+        with ThreadPoolExecutor() as pool:
+            times = list(pool.map(lambda network: self._learners[network].compile(), waiting))
+        self._compiled |= dict(zip(waiting, times, strict=True))
+        self._record.update(compile_seconds=self._compiled)
+        if waiting:
+            _say(self._clock, f"compiled {', '.join(waiting)}")
 
     def time_programs(self):
         """Rates of the device, then group after group while there is time."""
         options, clock = self._options, self._clock
         seconds = clock.left if self._timing_seconds is None else self._timing_seconds
         budget = Clock(min(clock.left, seconds))
+        large = speed.on_gpu()
         if budget.left > 0:
-            large = speed.on_gpu()
             matrix, array = options.matrix or (8192 if large else 1024), options.array or 2 ** (28 if large else 24)
             rates = speed.device_rates(matrix, array)
             self._record.update(rates=rates)
             _say(clock, ", ".join(f"{name} {rate / 1e12:.3g}" for name, rate in rates.items()) + " (10^12 a second)")
-            numbers = options.features or 2 ** (30 if large else 20)
-            rows = moments.measure(rates, numbers, [32, 64, 128, 256, 512], max(1.0, 0.15 * budget.left))
-            self._record.update(moments=rows)
-            _say(clock, f"timed context moments: {len(rows)} programs")
         image, longest = normalised(self._splits["test"].low[0])[0], 0.0
         groups = speed.groups(options.sizes, options.volume, options.batch, options.patch, options.volume_batch)
         for group in groups[: options.groups]:
@@ -214,6 +225,13 @@ class Benchmark:
             longest = max(longest, budget.elapsed - began)
             size = " x ".join(map(str, group["size"]))
             _say(clock, f"timed {group['task']} {size}: {len(rows)} programs, {budget.elapsed - began:.1f} s")
+        numbers = options.features or 2 ** (30 if large else 20)
+        if budget.left <= longest:
+            self._record.append("left_out", {"section": "timings", "task": "context moments", "size": [numbers]})
+            return
+        rows = moments.measure(rates, numbers, CHANNELS, max(1.0, 0.5 * budget.left))
+        self._record.update(moments=rows)
+        _say(clock, f"timed context moments: {len(rows)} programs")
 
 
 def literature(name, dimension=2):

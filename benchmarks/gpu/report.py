@@ -40,11 +40,13 @@ def main(argv=None):
         section("Paired differences, mean ± 95 % interval over the images", differences_table(runs))
         section("PSNR (dB) of the validation images on the way", curve_table(runs))
     for found in files:
-        if found["timings"]:
+        if found["timings"] or found.get("moments"):
             rates = found["rates"]
             text = ", ".join(f"{name} {digits(rate / 1e12)} TFLOP/s" for name, rate in rates.items() if name != "copy")
             text = f"At most, measured: {text}; {digits(rates['copy'] / 1e12)} TB/s."
-            section("Times", text, times_table(found["timings"]))
+            section("Times", text, *([times_table(found["timings"])] if found["timings"] else []))
+        if found.get("moments"):
+            section("Context moments", moments_table(found["moments"]))
 
 
 def _read(path):
@@ -74,14 +76,14 @@ def _check_alike(files, runs):
 
 def _left_out(files):
     names = [
-        f"{row['section']} of {NAMES[row['network']]}, seed {row['seed']}"
+        f"{row['section']} of {_label(row['network'])}, seed {row['seed']}"
         if row["section"] == "training"
         else f"timing of {row['task']} {_size(row['size'])}"
         for found in files
         for row in found["left_out"]
     ]
     diverged = [
-        f"{NAMES[run['network']]}, seed {run['seed']}"
+        f"{_label(run['network'])}, seed {run['seed']}"
         for found in files
         for run in found["runs"]
         if run["complete"] and not _scored(run)
@@ -114,7 +116,7 @@ def quality_table(runs, baselines):
         steps = sorted({run["steps"] for run in found})
         text = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
         scores = _cells([run["test"] for run in found], channels)
-        lines.append([NAMES[network], f"{found[0]['parameters']:,}", text, *scores])
+        lines.append([_label(network), f"{found[0]['parameters']:,}", text, *scores])
     return markdown(header, lines)
 
 
@@ -132,7 +134,7 @@ def seeds_table(runs):
     lines = []
     for network, found in _by_network(runs).items():
         cells = {run["seed"]: f"{run['test']['psnr']:.2f} / {run['test']['ssim']:.4f}" for run in found}
-        lines.append([NAMES[network], *(cells.get(seed, ABSENT) for seed in seeds)])
+        lines.append([_label(network), *(cells.get(seed, ABSENT) for seed in seeds)])
     return markdown(["", *(f"seed {seed}" for seed in seeds)], lines)
 
 
@@ -163,7 +165,7 @@ def curve_table(runs):
     networks = _by_network(runs)
     points = min(len(run["curve"]) for run in runs)
     lines = [
-        [NAMES[network], *(f"{np.mean([run['curve'][i]['psnr'] for run in found]):.2f}" for i in range(points))]
+        [_label(network), *(f"{np.mean([run['curve'][i]['psnr'] for run in found]):.2f}" for i in range(points))]
         for network, found in networks.items()
     ]
     return markdown(["", *(f"{(i + 1) / points:.0%}" for i in range(points))], lines)
@@ -176,7 +178,7 @@ def times_table(rows):
     lines = []
     for row in rows:
         low, high = (digits(1e3 * value) for value in row["quartiles"])
-        cells = [row["task"], _size(row["size"]), NAMES[row["network"]], row["precision"]]
+        cells = [row["task"], _size(row["size"]), _label(row["network"]), row["precision"]]
         cells += [f"{digits(1e3 * row['median'])} ({low} to {high})"]
         cells += [digits(row["operations_per_second"] / 1e12), f"{row['of_matrix_rate']:.1%}"]
         cells += [digits(row["bytes_per_second"] / 1e12), f"{row['of_bandwidth']:.1%}", digits(1e3 * row["floor"])]
@@ -187,12 +189,32 @@ def times_table(rows):
     return markdown(header, lines)
 
 
+def moments_table(rows):
+    """A line for each size and program: time, and how many times what reading or multiplying takes at least."""
+    header = ["positions", "channels", "dtype", "program", "ms", "floor (ms)", "bound by", "times the floor"]
+    lines = []
+    for row in rows:
+        cells = [f"{row['positions']:,}", str(row["channels"]), row["dtype"], row["program"]]
+        floor = [digits(1e3 * row["floor"]), row["bound_by"]]
+        if "failed" in row:
+            lines.append([*cells, "failed", *floor, ABSENT])
+        else:
+            lines.append([*cells, digits(1e3 * row["median"]), *floor, f"{row['of_floor']:.2f}"])
+    return markdown(header, lines)
+
+
 def _size(size):
     return " x ".join(map(str, size))
 
 
 def _by_network(runs):
-    return {name: found for name in NAMES if (found := [run for run in runs if run["network"] == name])}
+    names = dict.fromkeys([*NAMES, *(run["network"] for run in runs)])
+    return {name: found for name in names if (found := [run for run in runs if run["network"] == name])}
+
+
+def _label(network):
+    """Of a network in tables: those of the literature by their names on the command line."""
+    return NAMES.get(network, f"`{network}`")
 
 
 if __name__ == "__main__":
