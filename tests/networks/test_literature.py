@@ -27,7 +27,7 @@ BASELINE = {"filters": 64, "blocks": 16, "residual_scale": 1.0}
         # Lim et al. 2017, table 1: 1.5 M and 43 M, which are those for a factor of 4.
         (presets["edsr"].replace(**RGB, **BASELINE, upscale=4), 1.5),
         pytest.param(presets["edsr"].replace(**RGB, upscale=4), 43, marks=pytest.mark.slow),
-        # Zhang et al. 2018 say 16 M; later comparisons 15.44 M and 15.59 M for factors of 2 and 4.
+        # Zhang et al. 2018, by its first author: 15.44 and 15.59 M for factors of 2 and 4 (yulunzhang/RCAN, issue 56).
         pytest.param(presets["rcan"].replace(**RGB, upscale=2), 15.44, marks=pytest.mark.slow),
         pytest.param(presets["rcan"].replace(**RGB, upscale=4), 15.59, marks=pytest.mark.slow),
         # Kim et al. 2016 give 20 layers of 64 filters; later comparisons 665 k (jmis.org, volume 8, issue 2, page
