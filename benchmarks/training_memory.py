@@ -16,18 +16,20 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-# preset, axes, changes of the network, patch, batch
+# preset, axes, changes of the network, patch, batch, and in how many parts
 CASES = [
-    ("aeanet-care", "YX", {"first_filters": 16}, (128, 128), 8),
-    ("aeanet-care", "YX", {"first_filters": 16}, (256, 256), 4),
-    ("unet-care", "YX", {"first_filters": 16}, (128, 128), 8),
-    ("aeanet-em", "YX", {}, (128, 128), 4),
-    ("aeanet-em", "YX", {}, (256, 256), 2),
-    ("aeanet-care", "ZYX", {"first_filters": 16}, (16, 64, 64), 1),
-    ("aeanet-care", "ZYX", {"first_filters": 16}, (16, 64, 64), 4),
-    ("unet-care", "ZYX", {"first_filters": 16}, (16, 64, 64), 4),
-    ("gvtnet-labelfree", "ZYX", {"first_filters": 16}, (16, 64, 64), 2),
-    ("aeanet-flywing", "ZYX", {}, (16, 64, 64), 2),
+    ("aeanet-care", "YX", {"first_filters": 16}, (128, 128), 8, 1),
+    ("aeanet-care", "YX", {"first_filters": 16}, (256, 256), 4, 1),
+    ("aeanet-care", "YX", {"first_filters": 16}, (256, 256), 4, 2),
+    ("aeanet-care", "YX", {"first_filters": 16}, (256, 256), 4, 4),
+    ("unet-care", "YX", {"first_filters": 16}, (128, 128), 8, 1),
+    ("aeanet-em", "YX", {}, (128, 128), 4, 1),
+    ("aeanet-em", "YX", {}, (256, 256), 2, 1),
+    ("aeanet-care", "ZYX", {"first_filters": 16}, (16, 64, 64), 1, 1),
+    ("aeanet-care", "ZYX", {"first_filters": 16}, (16, 64, 64), 4, 1),
+    ("unet-care", "ZYX", {"first_filters": 16}, (16, 64, 64), 4, 1),
+    ("gvtnet-labelfree", "ZYX", {"first_filters": 16}, (16, 64, 64), 2, 1),
+    ("aeanet-flywing", "ZYX", {}, (16, 64, 64), 2, 1),
 ]
 
 
@@ -38,12 +40,12 @@ def measure(number):
     from aeanet_tf.models import AEANet, AEANetConfig, ProjectionAEANet, ProjectionAEANetConfig
     from aeanet_tf.models.training_memory import training_bytes
 
-    preset, axes, network, patch, batch = CASES[number]
+    preset, axes, network, patch, batch, parts = CASES[number]
     make, settings = (ProjectionAEANet, ProjectionAEANetConfig) if "flywing" in preset else (AEANet, AEANetConfig)
 
     def model(size):
         facts = {"train_batch_size": batch, "train_epochs": 1, "train_steps_per_epoch": 2, "train_baselines": False}
-        facts |= {"train_batch_norm_batches": 0, "train_patch_size": size}
+        facts |= {"train_accumulate": parts, "train_batch_norm_batches": 0, "train_patch_size": size}
         return make(settings(axes, preset=preset, network=network, **facts), "m", basedir=None)
 
     def train(model, size):
@@ -77,13 +79,13 @@ def main():
         print(json.dumps(measure(options.case)))
         return
     ratios = []
-    for number, (preset, axes, network, patch, batch) in enumerate(CASES):
+    for number, (preset, axes, network, patch, batch, parts) in enumerate(CASES):
         command = [sys.executable, __file__, "--case", str(number)]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         found = json.loads(done.stdout.splitlines()[-1])
         ratios.append(found["estimate"] / found["measured"])
-        size = " x ".join(map(str, (batch, *patch)))
+        size = " x ".join(map(str, (batch, *patch))) + f" in {parts} parts" * (parts > 1)
         facts = " ".join(f"{key}={value}" for key, value in network.items())
         print(
             f"{preset} {axes} {facts}, {size}: measured {found['measured'] / 1e6:.0f} MB, "

@@ -68,8 +68,9 @@ def make_ready(model, steps):
 def _take_over(model):
     """Train the network as the user has compiled it, with the user's callbacks and no others that save weights."""
     network = model.keras_model
-    adversarial = model.config.train_adversarial is not None
+    adversarial, parts = model.config.train_adversarial is not None, model.config.train_accumulate
     expect(not adversarial, "train_adversarial", "one", "null where keras_model is compiled by hand")
+    expect(parts == 1, "train_accumulate", parts, "1 where keras_model is compiled by hand")
     expect(network.compiled, "keras_model", "not compiled", "keras_model.compile(...) where _model_prepared is True")
     model.trained_network, model.compiled_with = network, network.optimizer
     model.steps, model.losses, model.checkpoints = None, None, []

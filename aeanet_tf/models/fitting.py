@@ -1,5 +1,7 @@
 """What `AEANet.train` fits with: the optimiser, the network beside the model's where one is needed, the callbacks."""
 
+import logging
+
 import keras
 import numpy as np
 
@@ -19,10 +21,13 @@ from aeanet_tf.training import (
     staircase,
     warmup_cosine,
 )
+from aeanet_tf.training.accumulation import AccumulatingModel
 from aeanet_tf.training.batch_norm import synchronise
 from aeanet_tf.training.devices import find_devices, log_devices, make_strategy
 from aeanet_tf.training.optimisation import penalise_kernels
 from aeanet_tf.training.replicas import CollectWeights, ReplicatedModel
+
+logger = logging.getLogger("aeanet_tf")
 
 
 def learning_rate(config, steps):
@@ -50,7 +55,7 @@ def default_optimizer(config, steps):
 def network_to_train(model, spec):
     """The network of an `AEANet`; or one beside it, in half precision, with replicas or another end (the ``spec`` that
     losses see), whose weights it is given after each epoch: what predicts and exports knows nothing of these. With
-    adversarial training it has a discriminator."""
+    adversarial training it has a discriminator; where gradients are accumulated, steps of several parts."""
     config = model.config
     devices, precision = find_devices(config.train_devices, config.train_batch_size), config.train_precision
     warn_if_emulated(precision)
@@ -68,7 +73,11 @@ def network_to_train(model, spec):
     else:
         network = model.keras_model if precision == "float32" and spec == model.spec else build()
     penalise_kernels(network, config.train_kernel_l2)
-    return adversarial_model(model, network)
+    if config.train_accumulate == 1:
+        return adversarial_model(model, network)
+    patches = config.train_batch_size // config.train_accumulate
+    logger.info("each step has %d parts of %d patches, whose gradients are averaged", config.train_accumulate, patches)
+    return AccumulatingModel(network, config.train_accumulate)
 
 
 def prepared_callbacks(model):

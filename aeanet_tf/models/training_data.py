@@ -143,7 +143,7 @@ def _is_mapped(array):
 def _warn_of_small_batches(config):
     """Say where batch norm is to learn intensities from few patches at a time (docs/training.md)."""
     devices = 1 if config.train_synchronized_batch_norm else count_devices(config.train_devices)
-    patches = config.train_batch_size // devices
+    patches = config.train_batch_size // (devices * config.train_accumulate)
     if config.learns_intensities and config.restoration.batch_norm and patches <= FEW_PATCHES:
         logger.warning(
             "batch norm with %d patches a batch: the scale of features depends on which patches come together, and "

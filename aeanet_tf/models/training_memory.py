@@ -19,7 +19,10 @@ logger = logging.getLogger("aeanet_tf")
 # than so many times the memory there is is refused: estimates were up to 1.42 times what was measured.
 CERTAIN = 1.5
 _THREADS = 3 * RESERVE
-LESS = "a smaller training.patch_size, training.batch_size or network.first_filters takes less"
+LESS = (
+    "a larger training.accumulate, a smaller training.patch_size, training.batch_size or network.first_filters takes "
+    "less"
+)
 
 
 def training_bytes(model, sampler):
@@ -34,7 +37,7 @@ def training_bytes(model, sampler):
         sampler: a `PatchSampler`.
     """
     own, config = model.stages(None), model.config
-    on_one = -(-sampler.batch_size // count_devices(config.train_devices))
+    on_one = -(-sampler.batch_size // (count_devices(config.train_devices) * config.train_accumulate))
     half = 0.5 if config.train_precision != "float32" else 1.0
     activations = half * on_one * all_bytes(own.graph, own.stages[0], sampler.patch_size)
     # The gradient, and what Adam keeps.

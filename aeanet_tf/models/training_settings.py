@@ -157,6 +157,9 @@ class TrainingSettings(Section):
         devices: to train on: a number n for the first n GPUs, a list such as ``["GPU:0", "GPU:1"]``, or ``None`` for
             TensorFlow's own choice. Each gets an equal share of the patches of a step, and batch norm and batch-aware
             attention see the patches of one device (docs/networks.md). Loading and predicting do not look at it.
+        accumulate: in how many parts the batch of a step is computed, one after another, by the mean of whose gradients
+            the weights change: the same step in less memory, but that batch norm and batch-aware attention see the
+            patches of one part. A divisor of ``batch_size``; 1 for all at once.
         synchronized_batch_norm: whether batch norm sees the patches of all devices instead, as on one device; without
             ``devices`` it changes nothing.
         precision: ``"float32"``, or ``"bfloat16"`` for layers that compute in half precision; weights, losses and the
@@ -184,6 +187,7 @@ class TrainingSettings(Section):
     adversarial: AdversarialSection | None = None
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = 0
     devices: Count | list[str] | None = None
+    accumulate: Count = 1
     synchronized_batch_norm: bool = False
     precision: Literal[PRECISIONS] = "float32"
     batch_norm_batches: Annotated[int, Field(ge=0, lt=2**31)] = 16
@@ -193,6 +197,18 @@ class TrainingSettings(Section):
     def _named(cls, devices):
         count_devices(devices)
         return devices
+
+    @field_validator("accumulate")
+    @classmethod
+    def _of_a_batch(cls, parts, info):
+        if parts > 1:
+            batch_size = info.data.get("batch_size", parts)
+            if batch_size % parts:
+                raise ValueError(f"found {parts}, expected a divisor of batch_size ({batch_size})")
+            for name in ("devices", "adversarial"):
+                if info.data.get(name) is not None:
+                    raise ValueError(f"found {parts}, expected 1 with {name}")
+        return parts
 
     @field_validator("reduce_learning_rate")
     @classmethod

@@ -90,7 +90,7 @@ def test_memory_that_cannot_suffice_is_refused_before_the_first_step(monkeypatch
     assert not seen
     text = str(error.value)
     assert text.startswith("training takes about ") and "\n" not in text
-    for field in ("training.patch_size", "training.batch_size", "network.first_filters"):
+    for field in ("training.accumulate", "training.patch_size", "training.batch_size", "network.first_filters"):
         assert field in text
 
 
