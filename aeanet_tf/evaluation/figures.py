@@ -3,6 +3,7 @@ those of a restoration and of training patches."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 # Distinguishable with any colour vision (Okabe and Ito), black left for what is measured against.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+# Letters of a name that fit above one picture, beside those of the others.
+_LONGEST = 34
 _CURVES = (("loss", "training"), ("val_loss", "validation"))
 # Colour of a profile and how far to the front it is drawn; what has another name comes between.
 _STYLES = {"input": ("0.75", 0), "truth": ("k", 2), "prediction": ("C3", 3)}
@@ -79,10 +82,11 @@ def bare(axes: "Axes") -> None:
 
 
 def caption(name: str, scores: Mapping[str, float] | None) -> str:
-    """Two lines at a picture: its name, and of PSNR and SSIM what there is."""
+    """Lines at a picture: its name, a long one on several, and of PSNR and SSIM what there is."""
     forms = {"psnr": "PSNR {:.2f} dB", "ssim": "SSIM {:.3f}"}
     parts = [form.format(scores[key]) for key, form in forms.items() if scores and key in scores]
-    return f"{name}\n{', '.join(parts)}"
+    lines = "\n".join(wrap(name, _LONGEST)) or name
+    return f"{lines}\n{', '.join(parts)}"
 
 
 def restoration_figure(

@@ -5,7 +5,7 @@ import pytest
 from skimage.io import imread
 
 from aeanet_tf.errors import InputError
-from aeanet_tf.evaluation.figures import restoration_figure
+from aeanet_tf.evaluation.figures import caption, restoration_figure
 
 RNG = np.random.default_rng(0)
 GT = RNG.random((30, 40))
@@ -31,6 +31,11 @@ def drawn(tmp_path, monkeypatch):
         return {axes.get_label(): axes for axes in figure[-1].axes}
 
     return draw
+
+
+def test_a_long_name_has_several_lines():
+    lines = caption("RCAN (filters=8; groups=2; blocks=2; reduction=4)", {"psnr": 30.0}).split("\n")
+    assert lines == ["RCAN (filters=8; groups=2;", "blocks=2; reduction=4)", "PSNR 30.00 dB"]
 
 
 def test_names_are_no_formulas(drawn):
