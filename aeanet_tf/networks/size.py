@@ -198,6 +198,9 @@ def _unet_variant(spec):
     last, rates = filters[-1], len(spec.rates)
     dilated = rates * max(1, last // rates)
     count += {"convolutions": 0, "dilated": (3**n + 1) * dilated * last, "global": 4 * last**2}[spec.bottom]
+    if spec.range_scaling and spec.output_offset:
+        # What is added beside the factor (`Parts.output`).
+        count += filters[0] * spec.out_channels
     return count + _enlarged(spec, filters[0]) + _output(spec, filters[0], 1)
 
 
