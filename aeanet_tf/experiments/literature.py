@@ -7,10 +7,8 @@ from pydantic import ValidationError
 from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.laboratory import Method
 from aeanet_tf.field_errors import did_you_mean, from_validation
-from aeanet_tf.networks.literature import LITERATURE, SMALL
+from aeanet_tf.networks.literature import LITERATURE, PUBLISHED, preset_and_fields
 from aeanet_tf.networks.presets import presets
-
-PUBLISHED = "published"
 
 
 def chosen_methods(names, own, experiment=""):
@@ -62,12 +60,11 @@ def _from_literature(name, known):
         choices = [*known, *LITERATURE]
         hint = did_you_mean(preset, choices)
         raise InputError(f"--networks: found {preset!r}, expected some of {', '.join(choices)}{hint}")
-    label = LITERATURE[preset]
+    label, (_, fields) = LITERATURE[preset], preset_and_fields(name)
     if not texts:
-        return Method(label, preset, preset, SMALL[preset], whole=True)
+        return Method(label, preset, preset, fields, whole=True)
     if texts == [PUBLISHED]:
         return Method(f"{label}, published size", f"{preset}-{PUBLISHED}", preset, whole=True)
-    fields = dict(_field(name, text) for text in texts)
     try:
         presets[preset].replace(**fields)
     except ValidationError as error:
@@ -79,16 +76,6 @@ def _from_literature(name, known):
 
 # What a list is written with has no place in names of folders.
 _PLAIN = str.maketrans({"[": "", "]": "", ",": "_", '"': "", ".": "p"})
-
-
-def _field(name, text):
-    field, equals, value = text.partition("=")
-    if not equals or not field:
-        raise InputError(f"--networks: {name}: found {text!r}, expected {PUBLISHED}, or field=value")
-    try:
-        return field, json.loads(value)
-    except json.JSONDecodeError:
-        return field, value
 
 
 def _written(fields):

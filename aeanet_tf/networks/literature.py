@@ -1,4 +1,8 @@
-"""The presets of networks from the literature: their names in tables, and small sizes of them (docs/networks.md)."""
+"""The presets of networks from the literature: their names in tables, and sizes of them (docs/networks.md)."""
+
+import json
+
+from aeanet_tf.errors import InputError
 
 LITERATURE = {
     "rcan": "RCAN",
@@ -24,3 +28,30 @@ SMALL = {
 }
 """Fields of a size for one workstation: a training step in 2D costs half to twice that of the U-Net of the
 configuration ``w2s``. The published sizes were made for GPUs: RCAN's has four hundred times as many parameters."""
+
+PUBLISHED = "published"
+
+
+def preset_and_fields(name):
+    """What ``--networks`` says of a preset of `LITERATURE`: its name, and the fields that are not as published.
+
+    Args:
+        name: ``rcan``, which has the size of `SMALL`; ``rcan:published``; or ``rcan:filters=32:blocks=4``.
+
+    Raises:
+        InputError: what stands behind the preset is neither.
+    """
+    preset, *texts = name.split(":")
+    if not texts:
+        return preset, SMALL[preset]
+    return preset, {} if texts == [PUBLISHED] else dict(_field(name, text) for text in texts)
+
+
+def _field(name, text):
+    field, equals, value = text.partition("=")
+    if not equals or not field:
+        raise InputError(f"--networks: {name}: found {text!r}, expected {PUBLISHED}, or field=value")
+    try:
+        return field, json.loads(value)
+    except json.JSONDecodeError:
+        return field, value

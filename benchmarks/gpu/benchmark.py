@@ -16,7 +16,6 @@ README.md beside this file tells the rest; report.py makes tables of the file.
 """
 
 import argparse
-import json
 import math
 import os
 import sys
@@ -46,7 +45,7 @@ from tables import run_script
 
 from aeanet_tf.errors import InputError
 from aeanet_tf.networks import presets
-from aeanet_tf.networks.literature import SMALL
+from aeanet_tf.networks.literature import LITERATURE, preset_and_fields
 
 NETWORKS = ("aeanet", "unet", "gvtnet")
 # Of the features whose moments are timed.
@@ -174,16 +173,15 @@ class Benchmark:
         material = Material(self._splits)
         chosen = (options.batch, options.patch, options.learning_rate, options.clip_norm, options.precision)
         self._learners = {name: Learner(self.spec(name), material, *chosen) for name in options.networks}
-        if options.steps:
-            # Nothing is to be shared out: each network is compiled before its first run, so that those that the time
-            # is enough for have been trained at its end.
-            left = max(0, self._clock.left)
-            self._timing_seconds = (0 if "timings" in options.skip else options.share) * left
-            return
-        self._compile(*self._learners)
-        beside = np.mean([learner.seconds_of_predictions() for learner in self._learners.values()]) + scoring
+        # With a number of steps nothing is to be shared out: each network is compiled before its first run, so that
+        # those that the time is enough for have been trained at its end.
+        if not options.steps:
+            self._compile(*self._learners)
+            beside = np.mean([learner.seconds_of_predictions() for learner in self._learners.values()]) + scoring
         left, share = max(0, self._clock.left), 0 if "timings" in options.skip else options.share
         self._timing_seconds = share * left
+        if options.steps:
+            return
         if self._seconds is None:
             runs = len(options.seeds) * len(options.networks)
             self._seconds = float(max(0, (1 - SPARE) * (1 - share) * left / runs - beside))
@@ -192,12 +190,13 @@ class Benchmark:
     def _compile(self, *networks):
         """Compile these networks, all at once, unless they are."""
         waiting = [network for network in networks if network not in self._compiled]
+        if not waiting:
+            return
         with ThreadPoolExecutor() as pool:
             times = list(pool.map(lambda network: self._learners[network].compile(), waiting))
         self._compiled |= dict(zip(waiting, times, strict=True))
         self._record.update(compile_seconds=self._compiled)
-        if waiting:
-            _say(self._clock, f"compiled {', '.join(waiting)}")
+        _say(self._clock, f"compiled {', '.join(waiting)}")
 
     def time_programs(self):
         """Rates of the device, then group after group while there is time."""
@@ -236,13 +235,10 @@ class Benchmark:
 
 def literature(name, dimension=2):
     """The spec of ``rcan``, in its size for one workstation; ``rcan:published``; or ``rcan:filters=32:blocks=4``."""
-    preset, *fields = name.split(":")
-    if preset not in SMALL:
-        raise InputError(f"--networks: found {name}, expected some of {', '.join((*NETWORKS, *SMALL))}")
-    if not fields:
-        return presets[preset].replace(dimension=dimension, **SMALL[preset])
-    given = (field.split("=", 1) for field in fields if field != "published")
-    return presets[preset].replace(dimension=dimension, **{field: json.loads(value) for field, value in given})
+    if name.partition(":")[0] not in LITERATURE:
+        raise InputError(f"--networks: found {name}, expected some of {', '.join((*NETWORKS, *LITERATURE))}")
+    preset, fields = preset_and_fields(name)
+    return presets[preset].replace(dimension=dimension, **fields)
 
 
 def _say(clock, text):

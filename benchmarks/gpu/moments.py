@@ -52,7 +52,7 @@ def _measured(x, rates, seconds):
     running, rows = {}, []
     for name, program in programs(channels).items():
         row = {"program": name, "positions": n, "channels": channels, "dtype": str(x.dtype)}
-        row |= {"bound_by": bound, "floor": floors[bound], "floor_bytes": floors["bytes"]}
+        row |= {"bound_by": bound, "floor": floors[bound]}
         rows.append(row)
         try:
             compiled = jax.jit(program).lower(x).compile()

@@ -7,8 +7,9 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.experiments.budget import parse_budget
 from aeanet_tf.experiments.care_rival import CareRival
 from aeanet_tf.experiments.laboratory import Laboratory, Method
-from aeanet_tf.experiments.literature import LITERATURE, SMALL, chosen_methods, sizes_note
+from aeanet_tf.experiments.literature import chosen_methods, sizes_note
 from aeanet_tf.networks import build_network, presets
+from aeanet_tf.networks.literature import LITERATURE, SMALL
 
 UNET = Method("U-Net", "unet", "unet-care")
 OWN = (CareRival("CARE", "w2s-care", matched=False), UNET, Method("AEANet", "aeanet", "aeanet-care"))

@@ -25,6 +25,14 @@ def small_settings(*fields):
     return [f"--set={field}" for field in (*(f"model.network.{field}" for field in SMALL_NETWORK), *fields)]
 
 
+OPTIMISATION = {
+    "train_learning_rate_cosine": {"warmup": 0.1, "final": 0},
+    "train_clip_norm": 0.1,
+    "train_average": 0.8,
+    "train_kernel_l2": 1e-3,
+}
+"""Of a model's configuration, all that changes gradients, rates and weights on the way."""
+
 # TensorFlow remarks that what it reads data with is compiled all the same.
 EAGER = pytest.mark.filterwarnings("ignore:Even though the `tf.config")
 

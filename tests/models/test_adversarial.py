@@ -23,7 +23,7 @@ from aeanet_tf.models.preparation import NormalizationSection
 from aeanet_tf.models.training_data import training_data
 from aeanet_tf.models.training_memory import training_bytes
 from aeanet_tf.training import read_history
-from tests.models import EAGER, eager_tensorflow
+from tests.models import EAGER, OPTIMISATION, eager_tensorflow
 
 pytestmark = EAGER
 SMALL = {"filters": 2, "depth": 1}
@@ -34,11 +34,7 @@ SETTINGS = {
     "train_steps_per_epoch": 2,
     "train_batch_size": 2,
     "train_baselines": False,
-    # All that changes gradients, rates and weights on the way.
-    "train_learning_rate_cosine": {"warmup": 0.1, "final": 0},
-    "train_clip_norm": 0.1,
-    "train_average": 0.8,
-    "train_kernel_l2": 1e-3,
+    **OPTIMISATION,
 }
 X = np.random.default_rng(0).random((6, 16, 16, 1), "float32")
 DATA = {"X": X, "Y": X / 2, "validation_data": (X[:2], X[:2] / 2), "verbose": 0}
