@@ -72,6 +72,7 @@ PORTABLE = {
 }
 # Faster kernels where TensorFlow is the backend, imported only there.
 OPTIONAL = {"layers.fast_paths": {"tensorflow"}}
+OF_TENSORFLOW = {"layers.volume_operations"}
 
 
 def modules():
@@ -138,13 +139,22 @@ def test_imports_go_downward(name):
         assert not other or known or folder(other) in allowed, f"{name} imports {other}"
 
 
-@pytest.mark.parametrize("name", filter(is_portable, MODULES))
+@pytest.mark.parametrize("name", sorted(set(filter(is_portable, MODULES)) - OF_TENSORFLOW))
 def test_what_runs_on_any_backend_imports_the_like(name):
     path, optional = MODULES[name], OPTIONAL.get(name, set())
     allowed = {"aeanet_tf", "keras", "numpy", "pydantic", *sys.stdlib_module_names}
     assert set(map(folder, imported_names(path))) <= allowed | optional
     assert set(map(folder, imported_names(path, at_once=True))) <= allowed
     assert all(map(is_portable, filter(None, imported(path))))
+
+
+@pytest.mark.parametrize("name", OF_TENSORFLOW)
+def test_what_takes_tensorflow_is_imported_late(name):
+    assert set(map(folder, imported_names(MODULES[name]))) <= {"tensorflow"}
+    takers = [path for path in MODULES.values() if name in imported(path)]
+    assert takers and not any(
+        f"aeanet_tf.{name}" in one for path in takers for one in imported_names(path, at_once=True)
+    )
 
 
 def test_no_circle():

@@ -37,6 +37,7 @@ from aeanet_tf.layers import (
     WeightedMean,
 )
 from aeanet_tf.layers.up_sampling import continued
+from aeanet_tf.layers.volumes import Conv3D, Conv3DTranspose
 from aeanet_tf.layers.warping import locally_convolved, warped
 from aeanet_tf.layers.weightless import one_neighbour, smoothed
 from aeanet_tf.networks.keras_internals import applied_nodes, long_chains
@@ -115,6 +116,12 @@ def _pre_activation(layer: PreActivation, x, name=None):
         x = copied(layer.norm, f"{name}.norm", x)
     largest = {"relu6": 6.0, "relu": None}[layer.activation]
     return keras.layers.ReLU(max_value=largest, name=f"{name}.{layer.activation}", dtype="float32")(x)
+
+
+@_replaced.register(Conv3D)
+@_replaced.register(Conv3DTranspose)
+def _convolved(layer, x):
+    return copied(layer, layer.name, x)
 
 
 @_replaced.register

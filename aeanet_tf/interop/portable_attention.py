@@ -136,7 +136,8 @@ def with_weights(layer, weights, x):
 def copied(layer, name, x):
     """What a float32 copy of the built-in ``layer`` makes of ``x``; the copy is called ``name``."""
     config = {**layer.get_config(), "name": name, "dtype": "float32"}
-    return with_weights(type(layer).from_config(config), layer.get_weights(), x)
+    kind = next(kind for kind in type(layer).__mro__ if kind.__module__.startswith("keras."))
+    return with_weights(kind.from_config(config), layer.get_weights(), x)
 
 
 def contraction(equation, kernel, x, name):

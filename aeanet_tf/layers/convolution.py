@@ -5,11 +5,12 @@ from keras import ops
 
 from aeanet_tf.errors import expect
 from aeanet_tf.layers.arguments import arguments
+from aeanet_tf.layers.volumes import Conv3D, Conv3DTranspose
 
-_CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: keras.layers.Conv3D}
-_TRANSPOSED = {1: keras.layers.Conv1DTranspose, 2: keras.layers.Conv2DTranspose, 3: keras.layers.Conv3DTranspose}
+_CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: Conv3D}
+_TRANSPOSED = {1: keras.layers.Conv1DTranspose, 2: keras.layers.Conv2DTranspose, 3: Conv3DTranspose}
 
-TRANSPOSED = tuple(_TRANSPOSED.values())
+TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 """Keras's transposed convolutions."""
 
 

@@ -32,16 +32,21 @@ def batch_normalised(x, scale, offset, epsilon):
     return y, mean, variance * tf.maximum(count - 1, 1) / tf.maximum(count, 1)
 
 
+def on_processor():
+    """Whether TensorFlow is Keras's backend, and computes on a processor."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return not tf.config.list_physical_devices("GPU")
+
+
 def depthwise_is_fastest():
     """Whether a depthwise convolution of one pixel, with bias and activation, is the fastest way to scale channels.
 
     It is where oneDNN evaluates it: in one pass over memory, which is what such operations take their time for.
     """
-    if keras.backend.backend() != "tensorflow" or platform.machine() not in ("x86_64", "AMD64"):
-        return False
-    import tensorflow as tf
-
-    return not tf.config.list_physical_devices("GPU")
+    return platform.machine() in ("x86_64", "AMD64") and on_processor()
 
 
 _portable = ContextVar("portable", default=False)

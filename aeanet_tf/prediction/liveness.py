@@ -29,6 +29,7 @@ from aeanet_tf.layers import (
     WeightedMean,
     attention_factors,
 )
+from aeanet_tf.layers.volumes import Conv3D, Conv3DTranspose
 
 _TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 # Dropout is nothing in prediction: it gives what it takes.
@@ -173,6 +174,18 @@ class _Program:
             raise TypeError(f"{type(layer).__name__} is not known to the estimate of memory")
         columns = self._columns(node, prod(layer.kernel_size)) if isinstance(layer, _TRANSPOSED) else 0
         self._add(reads, size, key, in_place=isinstance(layer, _IN_PLACE), columns=columns)
+
+    @_operations.register
+    def _convolved(self, layer: Conv3D, node, reads, size, key):
+        self._add(reads, size, key)
+
+    @_operations.register
+    def _transposed(self, layer: Conv3DTranspose, node, reads, size, key):
+        # The input moved by each slice of a residue, those side by side, the residues, all of them, and these cropped.
+        moved = -(-layer.kernel_size[0] // layer.strides[0]) * self.bytes(node.inputs[0])
+        for each in (moved, moved, size, size):
+            reads = [self._add(reads, each)]
+        self._add(reads, size, key)
 
     @_operations.register(ChannelAttention)
     @_operations.register(GlobalFeatures)

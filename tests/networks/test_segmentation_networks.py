@@ -115,7 +115,7 @@ def test_structure():
         ("up", 1, 0.5),
     ]
     for transposed in (up.projection_shortcut, up.attention.q_transform):
-        assert (type(transposed), transposed.strides) == (keras.layers.Conv3DTranspose, (2, 2, 2))
+        assert isinstance(transposed, keras.layers.Conv3DTranspose) and transposed.strides == (2, 2, 2)
     assert up.projection_shortcut.bias is None
     assert isinstance(network.get_layer("decoding_block_2.skip"), keras.layers.Add)
     norm = up.batch_norm.norm
