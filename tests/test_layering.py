@@ -152,9 +152,8 @@ def test_what_runs_on_any_backend_imports_the_like(name):
 def test_what_takes_tensorflow_is_imported_late(name):
     assert set(map(folder, imported_names(MODULES[name]))) <= {"tensorflow"}
     takers = [path for path in MODULES.values() if name in imported(path)]
-    assert takers and not any(
-        f"aeanet_tf.{name}" in one for path in takers for one in imported_names(path, at_once=True)
-    )
+    at_once = {one for path in takers for one in imported_names(path, at_once=True)}
+    assert takers and not any(f"aeanet_tf.{name}" in one for one in at_once)
 
 
 def test_no_circle():
