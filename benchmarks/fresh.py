@@ -6,6 +6,7 @@ prints what the function gives as JSON, in the last line. Modules of this folder
 """
 
 import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -15,11 +16,12 @@ from tables import quiet, run_script
 from aeanet_tf.errors import InputError
 
 
-def call_apart(target, **arguments):
+def call_apart(target, environment=None, /, **arguments):
     """What ``target`` gives in a process of its own.
 
     Args:
         target: ``"module:function"``.
+        environment: variables that it has beside those of this process.
         arguments: of the function, as JSON can hold them, which is also what it may give.
 
     Raises:
@@ -27,7 +29,7 @@ def call_apart(target, **arguments):
         RuntimeError: the process failed; with the end of what it wrote.
     """
     command = [sys.executable, __file__, target, json.dumps(arguments)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(environment or {})})
     if done.returncode == 2 and "error: " in done.stderr:
         raise InputError(done.stderr.rsplit("error: ", 1)[1].strip())
     if done.returncode:

@@ -17,7 +17,14 @@ PACKAGES = {
 }
 # Instructions that decide whether half precision is faster than single precision on a CPU.
 FLAGS = ("avx512f", "avx512_bf16", "amx_bf16")
-SETTINGS = ("TF_ENABLE_ONEDNN_OPTS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "XLA_FLAGS")
+SETTINGS = (
+    "TF_ENABLE_ONEDNN_OPTS",
+    "ONEDNN_MAX_CPU_ISA",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "XLA_FLAGS",
+)
 
 
 def facts():
@@ -70,6 +77,11 @@ def available_memory():
     """Bytes of this machine's memory that processes may still take."""
     found = re.search(r"MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text())
     return 1024 * int(found[1])
+
+
+def instructions():
+    """What the processor can do, as Linux calls it; elsewhere nothing."""
+    return _cpu()["flags"]
 
 
 def _backend():

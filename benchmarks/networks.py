@@ -51,9 +51,14 @@ def parse(argv):
     parser = make_parser(__doc__, rounds=9, seconds=40)
     add_network(parser)
     parser.add_argument("--presets", nargs="+", default=PRESETS, metavar="NAME")
+    parse_sizes(parser)
+    return parser.parse_args(argv)
+
+
+def parse_sizes(parser):
+    """Options for the size of the image and of the batch."""
     parser.add_argument("--predict-size", type=int, nargs="+", metavar="N", help="of the image: (z) y x")
     parser.add_argument("--step-size", type=int, nargs="+", metavar="N", help="of the batch: images (z) y x")
-    return parser.parse_args(argv)
 
 
 def make_case(preset, options):
@@ -77,28 +82,31 @@ def _checked(option, size, spec, before):
     return tuple(size)
 
 
-def make_networks(config):
+def make_networks(config, names):
     """Name -> compiled Keras model."""
     import keras
-    from csbdeep.models import CARE, Config
     from plain_networks import plain_network
 
     from aeanet_tf.models import AEANet
 
     spec = config.spec
     own = AEANet(config, "model", None).keras_model
-    care = Config(config.axes, unet_n_first=spec.first_filters, unet_n_depth=spec.depth - 1)
-    networks = {"aeanet_tf": own, "plain": plain_network(spec, own), "CARE": CARE(care, "care", None).keras_model}
+    networks = {"aeanet_tf": own, "plain": plain_network(spec, own)}
+    if "CARE" in names:
+        from csbdeep.models import CARE, Config
+
+        care = Config(config.axes, unet_n_first=spec.first_filters, unet_n_depth=spec.depth - 1)
+        networks["CARE"] = CARE(care, "care", None).keras_model
     for network in networks.values():
         network.compile(keras.optimizers.Adam(), "mae", jit_compile=False)
     return networks
 
 
-def measure(config, image_size, batch_size, options):
+def measure(config, image_size, batch_size, options, names=NAMES):
     """Two rows for a preset, its prediction and its training step; see `timing.summary`."""
     import numpy as np
 
-    networks, rng = make_networks(config), np.random.default_rng(0)
+    networks, rng = make_networks(config, names), np.random.default_rng(0)
     image = rng.random((1, *image_size, 1), "float32")
     batch, target = rng.random((2, *batch_size, 1), "float32")
     tasks = {

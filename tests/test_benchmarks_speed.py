@@ -260,6 +260,30 @@ def test_networks(benchmark, tmp_path, capsys):
     assert dict(zip(header, line, strict=True))["plain"] == f"{row['parameters']['plain']:,}"
 
 
+@pytest.mark.slow
+def test_instruction_sets(benchmark, tmp_path, capsys):
+    """Each in a process of its own, of which oneDNN was told what it may take."""
+    script, output = benchmark("instruction_sets"), tmp_path / "sets.json"
+    sizes = ["--predict-size", "16", "24", "--step-size", "2", "16", "16", "--network", REFERENCES]
+    script.main(["--sets", "SSE41", "off", *sizes, "--rounds", "1", "--output", str(output)])
+    sets = json.loads(output.read_text())["sets"]
+    assert list(sets) == ["SSE41", "off"]
+    assert "ONEDNN_MAX_CPU_ISA=SSE41" in sets["SSE41"]["hardware"]
+    assert "TF_ENABLE_ONEDNN_OPTS=0" in sets["off"]["hardware"]
+    lines = rows_of(capsys.readouterr().out.strip())[1:]
+    assert [line[:2] for line in lines] == [[name, task] for name in sets for task in ("predict", "step")]
+    row = sets["off"]["rows"][1]["programs"]
+    assert lines[3][-1] == benchmark("tables").digits(row["aeanet_tf"]["median"] / row["plain"]["median"])
+
+
+def test_sets_of_instructions_are_those_of_the_processor(benchmark, monkeypatch):
+    script = benchmark("instruction_sets")
+    monkeypatch.setattr(script, "instructions", lambda: {"sse4_1", "avx2"})
+    assert script.available() == ["AVX2", "SSE41", "off"]
+    monkeypatch.setattr(script, "instructions", set)
+    assert script.available() == list(script.SETS)
+
+
 def test_another_network_is_found_out(benchmark, monkeypatch):
     script, plain = benchmark("networks"), benchmark("plain_networks")
     monkeypatch.setattr(plain.PlainAttention, "_with_references", lambda self, x: x)
@@ -418,6 +442,7 @@ def test_hardware_facts_name_no_machine(benchmark):
         ("sparse_attention", "--channels 12", "--channels: 12, expected a multiple of 8"),
         ("sparse_attention", "--dense-sizes 64 0", "--dense-sizes: 0, expected at least 1"),
         ("networks", "--network [", "--network: [, expected JSON of the form {...}"),
+        ("instruction_sets", "--sets avx", "--sets: avx, expected some of AVX512_CORE, AVX2, SSE41, off"),
         ("networks", "--presets aeanet-em --predict-size 9 8", "--predict-size: 9 8, expected y x, the latter in "
          "multiples of 4 x 4"),
         ("overhead", "--image 20", "--image: 20, expected a multiple of 8"),
