@@ -26,6 +26,10 @@ def ce_net(spec, image):
     x = _doubled(parts, x, spec.first_filters, "decoder_0")
     half = max(1, spec.first_filters // 2)
     x = parts.activated(x, half, 4, "full_size", strides=2, transposed=True)
+    if spec.output_offset:
+        # The noise that is added with the image has to be taken away at its size, at which the paper has no skip.
+        skip = parts.activated(image, half, 3, "full_size.skip")
+        x = keras.layers.Concatenate(name="full_size.joined")([x, skip])
     return parts.output(image, parts.enlarged(parts.activated(x, half, 3, "last")), 3)
 
 

@@ -120,8 +120,7 @@ presets = {
     "unet-plusplus": UNetVariantSpec(skip="nested", output_offset=True),
     "dilated-unet": UNetVariantSpec(bottom="dilated", output_offset=True),
     "rsgu-net": UNetVariantSpec(depth=4, bottom="global", range_scaling=True, output_offset=True),
-    # Without an offset: none of its skips has the size of the image, so it could not take away what the offset adds.
-    "ce-net": CENetSpec(),
+    "ce-net": CENetSpec(output_offset=True),
     # Segmentation (AEANet paper, section VI-C): T1 and T2 to the logits of background, CSF, GM and WM.
     "nonlocal-unet-mri": _nonlocal,
     "aeanet-mri": _nonlocal.replace(attention={**_REFERENCES_ONLY, "dropout": 0}),

@@ -221,7 +221,10 @@ def _ce_net(spec):
         count += channels * quarter + 3**n * quarter**2 + quarter * filters
         channels = filters
     half = max(1, first // 2)
-    return count + 4**n * first * half + 3**n * half**2 + _enlarged(spec, half) + _output(spec, half, 3)
+    # With an offset features of the image join the last ones.
+    joined = 2 if spec.output_offset else 1
+    count += 4**n * first * half + 3**n * spec.in_channels * half * (joined - 1) + 3**n * joined * half**2
+    return count + _enlarged(spec, half) + _output(spec, half, 3)
 
 
 # Of a slice's attention, by its kind; one of the others.
