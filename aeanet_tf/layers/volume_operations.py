@@ -7,9 +7,24 @@ images it has oneDNN for all three. So here the gradient by the kernel is that o
 a time; that by the input of a convolution without strides is a convolution by the kernel turned round; and that of one
 with strides, which is also what a transposed convolution computes, is that of images, for the slices of one residue at
 a time, for which each takes every second slice of the kernel. All are the same sums in another order.
+
+Gradients are recorded as `tf.custom_gradient` does while nothing is traced; in a trace that keeps the graph for as long
+as the process lives.
 """
 
 import tensorflow as tf
+from tensorflow.python.eager import record
+
+
+def _recorded(name, forward, gradients, *inputs):
+    """``forward(*inputs)``, of which ``gradients`` gives those by the inputs for one by the result.
+
+    Where a graph is differentiated from outside, the gradients are those of the operations in ``forward``.
+    """
+    with record.stop_recording():
+        y = forward(*inputs)
+    record.record_operation(name, [y], list(inputs), lambda upstream: gradients(upstream, *inputs))
+    return y
 
 
 def convolved(x, kernel, strides):
@@ -24,16 +39,13 @@ def convolved(x, kernel, strides):
         ``(batch, ceil(z / strides[0]), ..., filters)``.
     """
 
-    @tf.custom_gradient
-    def both(x, kernel):
-        y = tf.nn.conv3d(x, kernel, (1, *strides, 1), "SAME")
+    def forward(x, kernel):
+        return tf.nn.conv3d(x, kernel, (1, *strides, 1), "SAME")
 
-        def gradients(upstream):
-            return _by_input(upstream, kernel, strides, tf.shape(x)), _by_kernel(x, upstream, kernel, strides)
+    def gradients(upstream, x, kernel):
+        return _by_input(upstream, kernel, strides, tf.shape(x)), _by_kernel(x, upstream, kernel, strides)
 
-        return y, gradients
-
-    return both(x, tf.convert_to_tensor(kernel))
+    return _recorded("VolumeConvolution", forward, gradients, x, tf.convert_to_tensor(kernel))
 
 
 def transposed(x, kernel, strides):
@@ -48,19 +60,15 @@ def transposed(x, kernel, strides):
         ``(batch, strides[0] * z, ..., filters)``.
     """
 
-    @tf.custom_gradient
-    def both(x, kernel):
-        shape = tf.shape(x) * (1, *strides, 1)
-        y = _by_input(x, kernel, strides, shape)
-        y = tf.ensure_shape(y, [x.shape[0], *_times(x.shape[1:-1], strides), kernel.shape[-2]])
+    def forward(x, kernel):
+        y = _by_input(x, kernel, strides, tf.shape(x) * (1, *strides, 1))
+        return tf.ensure_shape(y, [x.shape[0], *_times(x.shape[1:-1], strides), kernel.shape[-2]])
 
-        def gradients(upstream):
-            by_input = tf.nn.conv3d(upstream, kernel, (1, *strides, 1), "SAME")
-            return by_input, _by_kernel(upstream, x, kernel, strides)
+    def gradients(upstream, x, kernel):
+        by_input = tf.nn.conv3d(upstream, kernel, (1, *strides, 1), "SAME")
+        return by_input, _by_kernel(upstream, x, kernel, strides)
 
-        return y, gradients
-
-    return both(x, tf.convert_to_tensor(kernel))
+    return _recorded("TransposedVolumeConvolution", forward, gradients, x, tf.convert_to_tensor(kernel))
 
 
 def _times(sizes, strides):

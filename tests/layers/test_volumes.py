@@ -1,5 +1,8 @@
 """Convolutions of volumes, slice by slice in their gradients, against Keras's own."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -112,3 +115,31 @@ def test_exports_are_traced_into_the_operation_itself(transposed):
         assert operations(ours) == operations(theirs) >= {name}
     assert (name in operations(ours)) != transposed
     assert ("Conv2DBackpropInput" in operations(ours)) == transposed
+
+
+def test_what_was_traced_is_freed():
+    """As with `tf.custom_gradient` it would not be."""
+    layer = convolution(3, 2, 3, 2)
+    layer.build((1, 4, 4, 4, 1))
+
+    def traced():
+        run = tf.function(lambda x: gradients(layer, x)[1])
+        run(images(1, 4, 4, 4, 1))
+        return weakref.ref(run.get_concrete_function(images(1, 4, 4, 4, 1)).graph)
+
+    graph = traced()
+    gc.collect()
+    assert graph() is None
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_graphs_are_differentiated_from_outside(transposed):
+    x, (ours, theirs) = images(2, 4, 6, 8, 3), both(transposed, 3, 2)
+    weighed(ours, theirs, x)
+    found = []
+    for layer in (ours, theirs):
+        run = tf.function(lambda x, layer=layer: layer(x))
+        run.trainable_weights = layer.trainable_weights
+        found.append(gradients(run, x)[1])
+    for one, other in zip(*found, strict=True):
+        assert relative_error(one, np.asarray(other)) < 1e-5
