@@ -23,7 +23,7 @@ SMALL = {
     "attention-unet": {"first_filters": 16, "depth": 4},
     "unet-plusplus": {"first_filters": 16, "depth": 4},
     "dilated-unet": {"first_filters": 16, "depth": 4},
-    "ce-net": {"first_filters": 32, "blocks": (2, 2)},
+    "ce-net": {"first_filters": 32, "blocks": [2, 2]},
     "rsgu-net": {"first_filters": 16, "depth": 4},
 }
 """Fields of a size for one workstation: a training step in 2D costs half to twice that of the U-Net of the

@@ -1,5 +1,7 @@
 """Networks from the literature as rows: which are taken, in what size, and what is refused."""
 
+import json
+
 import pytest
 
 from aeanet_tf.cli.main import main
@@ -31,6 +33,8 @@ def test_names_in_their_order():
 
 def test_every_preset_of_the_literature_has_a_small_size():
     assert set(LITERATURE) == set(SMALL)
+    # As a run that was kept has them, which its experiment compares with these.
+    assert json.loads(json.dumps(SMALL)) == SMALL
     for name, fields in SMALL.items():
         small, published = presets[name].replace(**fields), presets[name]
         # For a workstation; those of the papers have up to 39 million.
