@@ -72,7 +72,7 @@ PORTABLE = {
 }
 # Faster kernels where TensorFlow is the backend, imported only there.
 OPTIONAL = {"layers.fast_paths": {"tensorflow"}}
-OF_TENSORFLOW = {"layers.volume_operations"}
+OF_TENSORFLOW = {"layers.convolution_operations"}
 
 
 def modules():

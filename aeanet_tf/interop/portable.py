@@ -36,8 +36,8 @@ from aeanet_tf.layers import (
     Warp,
     WeightedMean,
 )
+from aeanet_tf.layers.keras_convolutions import Conv2DTranspose, Conv3D, Conv3DTranspose
 from aeanet_tf.layers.up_sampling import continued
-from aeanet_tf.layers.volumes import Conv3D, Conv3DTranspose
 from aeanet_tf.layers.warping import locally_convolved, warped
 from aeanet_tf.layers.weightless import one_neighbour, smoothed
 from aeanet_tf.networks.keras_internals import applied_nodes, long_chains
@@ -118,6 +118,7 @@ def _pre_activation(layer: PreActivation, x, name=None):
     return keras.layers.ReLU(max_value=largest, name=f"{name}.{layer.activation}", dtype="float32")(x)
 
 
+@_replaced.register(Conv2DTranspose)
 @_replaced.register(Conv3D)
 @_replaced.register(Conv3DTranspose)
 def _convolved(layer, x):

@@ -5,10 +5,10 @@ from keras import ops
 
 from aeanet_tf.errors import expect
 from aeanet_tf.layers.arguments import arguments
-from aeanet_tf.layers.volumes import Conv3D, Conv3DTranspose
+from aeanet_tf.layers.keras_convolutions import Conv2DTranspose, Conv3D, Conv3DTranspose
 
 _CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D, 3: Conv3D}
-_TRANSPOSED = {1: keras.layers.Conv1DTranspose, 2: keras.layers.Conv2DTranspose, 3: Conv3DTranspose}
+_TRANSPOSED = {1: keras.layers.Conv1DTranspose, 2: Conv2DTranspose, 3: Conv3DTranspose}
 
 TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 """Keras's transposed convolutions."""

@@ -1,8 +1,9 @@
 """Faster ways to compute the same, of TensorFlow where it is Keras's backend, and where exports do without them."""
 
-import platform
+import os
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 
 import keras
 
@@ -41,12 +42,45 @@ def on_processor():
     return not tf.config.list_physical_devices("GPU")
 
 
+def onednn_vectors():
+    """What oneDNN computes with for TensorFlow: ``"avx512"``, ``"avx2"``, or ``None`` where it is neither.
+
+    It is what the processor has, unless the environment forbids it; none on other processors than x86.
+    """
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()
+    if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" or limit in ("SSE41", "AVX"):
+        return None
+    below = limit.startswith("AVX2")
+    if "AVX512F" in _processor_features() and not below:
+        return "avx512"
+    return "avx2" if "AVX2" in _processor_features() else None
+
+
+@cache
+def _processor_features():
+    """What NumPy found that the processor can do."""
+    try:
+        from numpy._core._multiarray_umath import __cpu_features__ as features
+    except ImportError:
+        from numpy.core._multiarray_umath import __cpu_features__ as features
+    return {name for name, present in features.items() if present}
+
+
 def depthwise_is_fastest():
     """Whether a depthwise convolution of one pixel, with bias and activation, is the fastest way to scale channels.
 
-    It is where oneDNN evaluates it: in one pass over memory, which is what such operations take their time for.
+    It is where oneDNN evaluates it with AVX-512: in one pass over memory, which is what such operations take their time
+    for. With AVX2 it takes as long as a multiplication or longer (docs/performance.md).
     """
-    return platform.machine() in ("x86_64", "AMD64") and on_processor()
+    return onednn_vectors() == "avx512" and on_processor()
+
+
+def phases_are_fastest():
+    """Whether a transposed convolution is faster as a convolution for each phase of its output.
+
+    It is where oneDNN has AVX2; with AVX-512 it was not measured.
+    """
+    return onednn_vectors() == "avx2" and on_processor()
 
 
 _portable = ContextVar("portable", default=False)

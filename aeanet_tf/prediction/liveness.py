@@ -29,7 +29,7 @@ from aeanet_tf.layers import (
     WeightedMean,
     attention_factors,
 )
-from aeanet_tf.layers.volumes import Conv3D, Conv3DTranspose
+from aeanet_tf.layers.keras_convolutions import Conv2DTranspose, Conv3D, Conv3DTranspose
 
 _TRANSPOSED = (keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
 # Dropout is nothing in prediction: it gives what it takes.
@@ -178,6 +178,12 @@ class _Program:
     @_operations.register
     def _convolved(self, layer: Conv3D, node, reads, size, key):
         self._add(reads, size, key)
+
+    @_operations.register
+    def _transposed_image(self, layer: Conv2DTranspose, node, reads, size, key):
+        # The phases, by rows, and all of them; or the result at once, with the columns that this takes.
+        phases = self._add(reads, size, columns=self._columns(node, prod(layer.kernel_size)))
+        self._add([phases], size, key)
 
     @_operations.register
     def _transposed(self, layer: Conv3DTranspose, node, reads, size, key):

@@ -1,16 +1,18 @@
-"""Convolutions of volumes, slice by slice in their gradients, against Keras's own."""
+"""Convolutions that other kernels than TensorFlow's own compute, against Keras's."""
 
 import gc
+import platform
 import weakref
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from aeanet_tf.layers import convolution
+from aeanet_tf.layers import convolution, fast_paths, keras_convolutions
 from aeanet_tf.layers.fast_paths import portable_arithmetic
-from aeanet_tf.layers.volumes import Conv3D, Conv3DTranspose
+from aeanet_tf.layers.keras_convolutions import Conv3D, Conv3DTranspose
 from tests.layers.oracle import images, relative_error
 
 # Sizes, kernel, strides: odd and even ones, kernels smaller than strides, larger than volumes, axes that differ.
@@ -28,11 +30,12 @@ CASES = [
 ]
 
 
-def both(transposed, size, strides, dtype="float32", **options):
-    """Our layer and Keras's, with the same weights."""
-    ours = convolution(3, 4, size, strides, transposed, use_bias=True, dtype=dtype, **options)
-    plain = keras.layers.Conv3DTranspose if transposed else keras.layers.Conv3D
-    return ours, plain(4, size, strides=strides, padding="same", dtype=dtype, **options)
+def both(transposed, size, strides, dtype="float32", rank=3):
+    """Our layer and Keras's."""
+    ours = convolution(rank, 4, size, strides, transposed, use_bias=True, dtype=dtype)
+    plain = type(ours).__base__
+    assert plain.__module__.startswith("keras.")
+    return ours, plain(4, size, strides=strides, padding="same", dtype=dtype)
 
 
 def weighed(ours, theirs, x):
@@ -143,3 +146,52 @@ def test_graphs_are_differentiated_from_outside(transposed):
         found.append(gradients(run, x)[1])
     for one, other in zip(*found, strict=True):
         assert relative_error(one, np.asarray(other)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("size", "strides"), [(3, 2), (4, 2), (5, 2), (7, 2), ((4, 5), (2, 3)), ((5, 3), (1, 2)), (4, 3), (5, 4)]
+)
+def test_phases_of_a_transposed_convolution_of_images(size, strides, monkeypatch):
+    monkeypatch.setattr(keras_convolutions, "phases_are_fastest", lambda: True)
+    x, (ours, theirs) = images(2, 5, 6, 3), both(True, size, strides, rank=2)
+    weighed(ours, theirs, x)
+    traced = tf.function(lambda x: ours(x), input_signature=[tf.TensorSpec((None, None, None, 3))])
+    names = {op.type for op in traced.get_concrete_function().graph.get_operations()}
+    assert "Conv2D" in names and "Conv2DBackpropInput" not in names
+    assert relative_error(traced(x), np.asarray(theirs(x))) < 1e-5
+    (y, found), (expected, wanted) = gradients(ours, x), gradients(theirs, x)
+    assert y.shape == expected.shape == ours.compute_output_shape(x.shape)
+    for one, other in zip((y, *found), (expected, *wanted), strict=True):
+        assert relative_error(one, np.asarray(other)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("features", "settings", "expected"),
+    [
+        ({"AVX512F", "AVX2"}, {}, "avx512"),
+        ({"AVX2"}, {}, "avx2"),
+        ({"NEON"}, {}, None),
+        ({"AVX512F", "AVX2"}, {"ONEDNN_MAX_CPU_ISA": "avx2"}, "avx2"),
+        ({"AVX512F", "AVX2"}, {"ONEDNN_MAX_CPU_ISA": "SSE41"}, None),
+        ({"AVX512F", "AVX2"}, {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}, "avx512"),
+        ({"AVX512F", "AVX2"}, {"TF_ENABLE_ONEDNN_OPTS": "0"}, None),
+    ],
+)
+def test_what_onednn_may_use(features, settings, expected, monkeypatch):
+    monkeypatch.setattr(fast_paths, "_processor_features", lambda: features)
+    for name in ("ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert fast_paths.onednn_vectors() == expected
+    assert fast_paths.depthwise_is_fastest() == (expected == "avx512")
+    assert fast_paths.phases_are_fastest() == (expected == "avx2")
+
+
+def test_the_features_of_this_processor_are_known():
+    cpuinfo = Path("/proc/cpuinfo")
+    if platform.machine() != "x86_64" or not cpuinfo.exists():
+        pytest.skip("of x86, on Linux")
+    flags = cpuinfo.read_text().split()
+    for name in ("AVX2", "AVX512F"):
+        assert (name in fast_paths._processor_features()) == (name.lower() in flags)

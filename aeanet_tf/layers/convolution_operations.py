@@ -1,4 +1,4 @@
-"""Convolutions of volumes whose gradients, and transposed forms, are computed slice by slice where that is faster.
+"""Convolutions whose gradients, or transposed forms, are computed by other kernels than TensorFlow's for them.
 
 For volumes TensorFlow on a processor has oneDNN's kernels forward only. Its gradients multiply columns of patches, 1.3
 to 5 times as slow for each operation; and where these columns are many times as large as the tensors, as for the small
@@ -7,6 +7,9 @@ images it has oneDNN for all three. So here the gradient by the kernel is that o
 a time; that by the input of a convolution without strides is a convolution by the kernel turned round; and that of one
 with strides, which is also what a transposed convolution computes, is that of images, for the slices of one residue at
 a time, for which each takes every second slice of the kernel. All are the same sums in another order.
+
+Of images a transposed convolution is one convolution for each phase of the output, by the part of the kernel that meets
+it: with AVX2 two thirds of the time of oneDNN's own, in training the same time.
 
 Gradients are recorded as `tf.custom_gradient` does while nothing is traced; in a trace that keeps the graph for as long
 as the process lives.
@@ -69,6 +72,57 @@ def transposed(x, kernel, strides):
         return by_input, _by_kernel(upstream, x, kernel, strides)
 
     return _recorded("TransposedVolumeConvolution", forward, gradients, x, tf.convert_to_tensor(kernel))
+
+
+def transposed_image(x, kernel, strides):
+    """The ``same``-padded transposed convolution of images, to ``strides`` times the size.
+
+    Args:
+        x: TensorFlow tensor ``(batch, y, x, channels)``, float32.
+        kernel: ``(*size, filters, channels)``, not smaller than the strides.
+        strides: two integers.
+
+    Returns:
+        ``(batch, strides[0] * y, strides[1] * x, filters)``.
+    """
+
+    def forward(x, kernel):
+        y = _interleaved_phases(x, kernel, strides)
+        return tf.ensure_shape(y, [x.shape[0], *_times(x.shape[1:-1], strides), kernel.shape[-2]])
+
+    def gradients(upstream, x, kernel):
+        by_kernel = tf.raw_ops.Conv2DBackpropFilter(
+            input=upstream, filter_sizes=kernel.shape, out_backprop=x, strides=(1, *strides, 1), padding="SAME"
+        )
+        return tf.nn.conv2d(upstream, kernel, strides, "SAME"), by_kernel
+
+    return _recorded("TransposedConvolution", forward, gradients, x, tf.convert_to_tensor(kernel))
+
+
+def _interleaved_phases(x, kernel, strides):
+    kernel = tf.linalg.matrix_transpose(kernel)
+    rows = []
+    for row in range(strides[0]):
+        above, upper, below = _taps(kernel.shape[0], strides[0], row)
+        columns = []
+        for column in range(strides[1]):
+            left, inner, right = _taps(kernel.shape[1], strides[1], column)
+            part = tf.gather(tf.gather(kernel, upper, axis=0), inner, axis=1)
+            columns.append(tf.nn.conv2d(x, part, 1, ((0, 0), (above, below), (left, right), (0, 0))))
+        rows.append(tf.stack(columns, 3))
+    shape = tf.shape(x)
+    size = (shape[0], strides[0] * shape[1], strides[1] * shape[2], kernel.shape[-1])
+    return tf.reshape(tf.stack(rows, 2), size)
+
+
+def _taps(size, stride, phase):
+    """Of an axis: positions before the own one that meet a phase of the output, by which elements of the kernel, and
+    those behind it."""
+    # Element k of the kernel lies at stride * position + k - begin of the output.
+    begin = max(size - stride, 0) // 2
+    elements = [k for k in reversed(range(size)) if (k - phase - begin) % stride == 0]
+    before, behind = ((k - phase - begin) // stride for k in (elements[0], elements[-1]))
+    return before, elements, -behind
 
 
 def _times(sizes, strides):
