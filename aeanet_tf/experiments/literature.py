@@ -11,7 +11,7 @@ from aeanet_tf.networks.literature import LITERATURE, PUBLISHED, preset_and_fiel
 from aeanet_tf.networks.presets import presets
 
 
-def chosen_methods(names, own, experiment=""):
+def chosen_methods(names, own, experiment="", offered=()):
     """The methods that ``--networks`` asks for, in its order.
 
     Args:
@@ -19,6 +19,7 @@ def chosen_methods(names, own, experiment=""):
             behind it in that of its paper; with ``:field=value``, once or more, as published but for these fields.
             ``None`` for all of ``own``.
         own: the experiment's own, each with ``key`` and ``label``.
+        offered: further ones, for whoever names them.
         experiment: with which keys of programs of others begin, and not their names here.
 
     Returns:
@@ -30,7 +31,7 @@ def chosen_methods(names, own, experiment=""):
     """
     if names is None:
         return tuple(own)
-    known = {method.key.removeprefix(f"{experiment}-"): method for method in own}
+    known = {method.key.removeprefix(f"{experiment}-"): method for method in (*own, *offered)}
     methods = tuple(known[name] if name in known else _from_literature(name, known) for name in names)
     keys = [method.key for method in methods]
     twice = next((name for name, key in zip(names, keys, strict=True) if keys.count(key) > 1), None)

@@ -23,7 +23,16 @@ logger = logging.getLogger("aeanet_tf")
 _U_NETS = ("attention-unet", "unet-plusplus", "dilated-unet", "ce-net", "rsgu-net")
 _LITERATURE = ("rcan", "edsr", "vdsr")
 PRESETS = {
-    "restoration": ("aeanet-care", "gvtnet-care", "unet-care", "aeanet-em", "aeanet-labelfree", *_LITERATURE, *_U_NETS),
+    "restoration": (
+        "aeanet-care",
+        "aeanet-care-fast",
+        "gvtnet-care",
+        "unet-care",
+        "aeanet-em",
+        "aeanet-labelfree",
+        *_LITERATURE,
+        *_U_NETS,
+    ),
     "projection": ("aeanet-flywing", "gvtnet-flywing", "unet-flywing"),
     "segmentation": ("aeanet-em", "aeanet-mri", "unet-em", *_U_NETS),
 }

@@ -31,6 +31,12 @@ def test_names_in_their_order():
     assert methods[0].preset == "rcan" and methods[0].network == SMALL["rcan"]
 
 
+def test_what_is_offered_is_taken_by_name_only():
+    fast = Method("AEANet, fast", "aeanet-fast", "aeanet-care-fast")
+    assert chosen_methods(None, OWN, "w2s", [fast]) == OWN
+    assert chosen_methods(["aeanet-fast", "unet"], OWN, "w2s", [fast]) == (fast, UNET)
+
+
 def test_every_preset_of_the_literature_has_a_small_size():
     assert set(LITERATURE) == set(SMALL)
     # As a run that was kept has them, which its experiment compares with these.
