@@ -8,7 +8,7 @@ PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reord
 
 # Speed and memory, about three quarters of an hour on two cores on which nothing else should run meanwhile. Each script also runs
 # by itself and says what it measures with --help; tables and numbers are left in benchmarks/results.
-BENCHMARKS := attention_operator sparse_attention networks instruction_sets overhead pipeline
+BENCHMARKS := attention_operator sparse_attention networks instruction_sets convolutions overhead pipeline
 MEASURED := benchmarks/results
 
 .PHONY: quickstart install lint test test-all test-jax legacy bench notebooks site clean

@@ -260,6 +260,20 @@ def test_networks(benchmark, tmp_path, capsys):
     assert dict(zip(header, line, strict=True))["plain"] == f"{row['parameters']['plain']:,}"
 
 
+def test_convolutions(benchmark, tmp_path, capsys, monkeypatch):
+    script, output = benchmark("convolutions"), tmp_path / "convolutions.json"
+    monkeypatch.setattr(script, "CASES", (((1, 2, 4, 4), 2, 3, 3, 2, False), ((1, 4, 4), 2, 3, 4, 2, True)))
+    script.main(["--rounds", "1", "--output", str(output)])
+    rows, lines = json.loads(output.read_text())["rows"], rows_of(capsys.readouterr().out.strip())[1:]
+    assert [line[:3] for line in lines] == [
+        ["kernel 3, stride 2", "1 x 2 x 4 x 4", "2 to 3"],
+        ["transposed, kernel 4, stride 2", "1 x 4 x 4", "2 to 3"],
+    ]
+    for row in rows:
+        assert row["difference"] < 1e-4
+        check_ratios(row["gradients"], "aeanet_tf")
+
+
 @pytest.mark.slow
 def test_instruction_sets(benchmark, tmp_path, capsys):
     """Each in a process of its own, of which oneDNN was told what it may take."""
