@@ -152,19 +152,17 @@ def _by_kernel(x, upstream, kernel, strides):
     size, *rest = kernel.shape
     count, before, after = _padding(tf.shape(x)[1], size, strides[0])
     x, images = _padded(x, before, after), _as_images(upstream)
-    ends = [k + strides[0] * (count - 1) + 1 for k in range(size)]
-    return tf.stack(
-        [
+    found = []
+    for k in range(size):
+        # One after another: all at once would be as many copies of the volume as the kernel has slices.
+        with tf.control_dependencies(found[-1:]):
+            slices = _as_images(x[:, k : k + strides[0] * (count - 1) + 1 : strides[0]])
+        found.append(
             tf.raw_ops.Conv2DBackpropFilter(
-                input=_as_images(x[:, k : end : strides[0]]),
-                filter_sizes=rest,
-                out_backprop=images,
-                strides=(1, *strides[1:], 1),
-                padding="SAME",
+                input=slices, filter_sizes=rest, out_backprop=images, strides=(1, *strides[1:], 1), padding="SAME"
             )
-            for k, end in enumerate(ends)
-        ]
-    )
+        )
+    return tf.stack(found)
 
 
 def _by_input(upstream, kernel, strides, shape):
