@@ -85,8 +85,8 @@ presets = {
     "aeanet-em": _em.replace(attention=_AUGMENTED),
     # The paper leaves batch-aware attention off in 3D, for memory (AEANet paper, section VI-B).
     "aeanet-care": _care.replace(attention=_REFERENCES_ONLY),
-    # Ours: without the encoder's block of the full size, a quarter of what is computed. Volumes take no longer than with
-    # CARE's network.
+    # Ours: without the encoder's block of the full size, a quarter of what is computed. It takes no longer than CARE's
+    # network does for volumes.
     "aeanet-care-fast": _care.replace(attention=_REFERENCES_ONLY, encoding_blocks=(0, 1, 0)),
     "aeanet-labelfree": _labelfree.replace(attention=_REFERENCES_ONLY),
     "aeanet-flywing": _flywing.replace(
