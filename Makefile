@@ -6,8 +6,8 @@ JAX := .venv-jax
 # of their names, since files of few tests, of which some are long, would come last.
 PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# Speed and memory, about three quarters of an hour on two cores on which nothing else should run meanwhile. Each script also runs
-# by itself and says what it measures with --help; tables and numbers are left in benchmarks/results.
+# Speed and memory, about three quarters of an hour on two cores on which nothing else should run meanwhile. Each script
+# also runs by itself and says what it measures with --help; tables and numbers are left in benchmarks/results.
 BENCHMARKS := attention_operator sparse_attention networks instruction_sets convolutions overhead pipeline
 MEASURED := benchmarks/results
 

@@ -72,7 +72,7 @@ def _layers(rank, filters, size, strides, transposed):
     from aeanet_tf.layers import convolution
 
     own = convolution(rank, filters, size, strides, transposed)
-    plain = type(own) if type(own).__module__.startswith("keras.") else type(own).__base__
+    plain = type(own).__base__
     return {"aeanet_tf": own, "Keras": plain(filters, size, strides=strides, padding="same", use_bias=False)}
 
 

@@ -64,8 +64,7 @@ def transposed(x, kernel, strides):
     """
 
     def forward(x, kernel):
-        y = _by_input(x, kernel, strides, tf.shape(x) * (1, *strides, 1))
-        return tf.ensure_shape(y, [x.shape[0], *_times(x.shape[1:-1], strides), kernel.shape[-2]])
+        return _enlarged(_by_input(x, kernel, strides, tf.shape(x) * (1, *strides, 1)), x, kernel, strides)
 
     def gradients(upstream, x, kernel):
         by_input = tf.nn.conv3d(upstream, kernel, (1, *strides, 1), "SAME")
@@ -87,8 +86,7 @@ def transposed_image(x, kernel, strides):
     """
 
     def forward(x, kernel):
-        y = _interleaved_phases(x, kernel, strides)
-        return tf.ensure_shape(y, [x.shape[0], *_times(x.shape[1:-1], strides), kernel.shape[-2]])
+        return _enlarged(_interleaved_phases(x, kernel, strides), x, kernel, strides)
 
     def gradients(upstream, x, kernel):
         by_kernel = tf.raw_ops.Conv2DBackpropFilter(
@@ -125,8 +123,10 @@ def _taps(size, stride, phase):
     return before, elements, -behind
 
 
-def _times(sizes, strides):
-    return [None if n is None else n * stride for n, stride in zip(sizes, strides, strict=True)]
+def _enlarged(y, x, kernel, strides):
+    """``y``, of which is known what is of the shape that a transposed convolution makes of ``x``."""
+    spatial = [None if n is None else n * stride for n, stride in zip(x.shape[1:-1], strides, strict=True)]
+    return tf.ensure_shape(y, [x.shape[0], *spatial, kernel.shape[-2]])
 
 
 def _padding(n, size, stride):
