@@ -86,7 +86,8 @@ class CENetSpec(_NormalisedSpec):
             that follows it; doubled at each coarser resolution.
         blocks: residual blocks at each resolution, from a quarter of the image's size on.
         pools: sizes of the poolings at the bottom.
-        output_offset: whether the input is added; with it, features of the input's full size join the decoder's last,
+        output_offset: whether the network predicts a correction that is added to the input, or to its cubic
+            interpolation where the output is larger. With it features of the input's full size join the decoder's last,
             which are for restoration and not the paper's.
 
     Example:
