@@ -1,8 +1,9 @@
-"""The parts of `aeanet predict` of one small image, in seconds of the processor and modules imported. Each run is new.
+"""The parts of `aeanet predict` of one small image, in seconds and modules imported. Each run is a new process.
 
 Where each part ends is noted by the process itself: functions of the library are wrapped before the command runs.
 Processor time is that of all threads, so that other work on the machine hardly counts; the least of --rounds is
-taken. `import tensorflow` is a process of its own, with all that TensorFlow imports where nobody keeps it from it.
+taken. By the clock it is the median: of an idle machine. `import tensorflow` is a process of its own, with all that
+TensorFlow imports where nobody keeps it from it.
 To measure another version of the library, set PYTHONPATH to where it is.
 
     python benchmarks/first_image.py [--side 512] [--preset aeanet-em] [--rounds 5]
@@ -14,7 +15,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 from hardware import facts, line
@@ -24,18 +27,22 @@ from tifffile import imwrite
 IMPORT, HELP = "import tensorflow, by itself", "aeanet --help"
 # What a process does: names of parts, in their order, and where the time and the modules of each are added up.
 CHILD = """
-import json, sys, time
-begun, counted = time.process_time(), len(sys.modules)
-parts = {"interpreter": [begun, counted]}
+import json, os, sys, time
+
+def state():
+    return time.process_time(), time.time(), len(sys.modules)
+
+last = state()
+parts = {"interpreter": [last[0], last[1] - float(os.environ["BEGUN"]), last[2]]}
 inside = []
 
 def enter(name):
-    global begun, counted
-    now, count = time.process_time(), len(sys.modules)
-    part = parts.setdefault(inside[-1] if inside else "commands, checks", [0, 0])
-    part[0] += now - begun
-    part[1] += count - counted
-    begun, counted = now, count
+    global last
+    now = state()
+    part = parts.setdefault(inside[-1] if inside else "commands, checks", [0, 0, 0])
+    for index, (before, after) in enumerate(zip(last, now)):
+        part[index] += after - before
+    last = now
     inside.append(name) if name else inside.pop()
 
 def note(owner, name, part):
@@ -89,11 +96,9 @@ def main(argv=None):
     with tempfile.TemporaryDirectory() as folder:
         _make_workplace(Path(folder), options)
         found = [_round(folder) for _ in range(options.rounds)]
-    least = {name: min(one["parts"][name] for one in found) for name in found[0]["parts"]}
     title = f"One image of {options.side} x {options.side}, {options.preset}, {options.rounds} rounds"
-    section(
-        title, line(facts()), parts_table(least), f"Imported: {', '.join(found[0]['heavy']) or 'none of the heavy'}"
-    )
+    heavy = f"Imported: {', '.join(found[0]['heavy']) or 'none of the heavy'}"
+    section(title, line(facts()), parts_table([one["parts"] for one in found]), heavy)
 
 
 def _make_workplace(folder, options):
@@ -111,7 +116,7 @@ def _make_workplace(folder, options):
 def _run(folder, *arguments):
     """What a Python process prints at last."""
     # The library is that of this process, from wherever it runs.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "BEGUN": str(time.time())}
     command = [sys.executable, *map(str, arguments)]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -126,24 +131,41 @@ def _round(folder):
         found = json.loads(_run(folder, "-c", CHILD, *words))
     if found["code"]:
         raise RuntimeError(f"aeanet predict left with {found['code']}")
-    ending = "import sys, time\nprint([time.process_time(), len(sys.modules)])"
+    clock = "time.time() - float(os.environ['BEGUN'])"
+    ending = f"import os, sys, time\nprint([time.process_time(), {clock}, len(sys.modules)])"
     found["parts"][IMPORT] = json.loads(_run(folder, "-c", f"import tensorflow\n{ending}"))
     helped = f"from aeanet_tf.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: pass\n{ending}"
     found["parts"][HELP] = json.loads(_run(folder, "-c", helped))
     return found
 
 
-def parts_table(parts):
-    """Markdown table of the parts (name -> seconds, modules), their sum, and what is beside TensorFlow and network."""
-    own = {name: part for name, part in parts.items() if name not in (IMPORT, HELP)}
-    whole = [sum(values) for values in zip(*own.values(), strict=True)]
-    given = sum(own[name][0] for name in ("TensorFlow, Keras", "trace", "first evaluation"))
+def parts_table(rounds):
+    """Markdown table of the parts (name -> processor seconds, seconds by the clock, modules) of each round, their sum,
+    and what is beside TensorFlow and network; the last by the clock with its least and its most."""
+    rows = [[name, *_typical([one[name] for one in rounds])] for name in _own(rounds[0])]
+    sums = [[sum(values) for values in zip(*_own(one).values(), strict=True)] for one in rounds]
+    rows.append(["aeanet predict", *_typical(sums)])
     # Of what TensorFlow takes by itself nothing is counted as the library's.
-    beside = whole[0] - given
-    rows = [*own.items(), ("aeanet predict", whole), ("without TensorFlow, trace, evaluation", [beside, None])]
-    rows += [(name, parts[name]) for name in (IMPORT, HELP)]
-    lines = [[name, f"{part[0]:.2f}", "" if part[1] is None else f"{part[1]:,}"] for name, part in rows]
-    return markdown(["", "processor seconds", "modules"], lines)
+    theirs = "TensorFlow, Keras", "trace", "first evaluation"
+    beside = [
+        [whole[i] - sum(one[name][i] for name in theirs) for i in (0, 1)]
+        for one, whole in zip(rounds, sums, strict=True)
+    ]
+    least, clock, most = (f"{f(own[1] for own in beside):.2f}" for f in (min, median, max))
+    name = "without TensorFlow, trace, evaluation"
+    rows.append([name, _typical(beside)[0], f"{clock} ({least} to {most})", ""])
+    rows += [[name, *_typical([one[name] for one in rounds])] for name in (IMPORT, HELP)]
+    return markdown(["", "processor seconds, least", "seconds, median", "modules"], rows)
+
+
+def _own(parts):
+    return {name: part for name, part in parts.items() if name not in (IMPORT, HELP)}
+
+
+def _typical(found):
+    """Cells of a part: the least processor time, the median by the clock, and the modules where they are counted."""
+    processor, clock, *modules = zip(*found, strict=True)
+    return [f"{min(processor):.2f}", f"{median(clock):.2f}", *(f"{counts[0]:,}" for counts in modules)]
 
 
 if __name__ == "__main__":

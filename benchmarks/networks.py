@@ -8,7 +8,7 @@ For each preset three Keras models run in turn in one process:
 * ``CARE``: the U-Net of ``csbdeep.models.CARE`` with as many first filters and resolutions, and CSBDeep's defaults
   otherwise (in 2D kernels of 5 x 5). Another network: what one has who does not use attention.
 
-A prediction is ``keras_model.predict(x, verbose=0)`` of one image, without normalisation, padding and tiles; a step is
+A prediction is ``keras_model.predict_on_batch(x)`` of one image, without normalisation, padding and tiles; a step is
 ``train_on_batch(x, y)`` with Adam and MAE. All are compiled with ``jit_compile=False``, as `AEANet` is. Images are
 noise.
 
@@ -125,7 +125,8 @@ def measure(config, image_size, batch_size, options, names=NAMES):
 
 
 def _predict(network, image):
-    return lambda: network.predict(image, verbose=0)
+    # ``predict`` feeds the image through tf.data, which now and then waits for seconds in which nothing is computed.
+    return lambda: network.predict_on_batch(image)
 
 
 def _step(network, batch, target):

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
+from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -26,6 +28,7 @@ def streamed_percentiles(
     percentiles: Sequence[float],
     path: str | Path | None = None,
     progress: Progress | None = None,
+    workers: Any = None,
 ) -> np.ndarray:
     """Percentiles of each channel of a lazy image, exact, without ever holding the image.
 
@@ -45,6 +48,7 @@ def streamed_percentiles(
         percentiles: numbers from 0 to 100.
         path: the image's name in messages.
         progress: called after each piece of each pass with a line that says which pass, and the number in all.
+        workers: a `Cluster`, whose workers read the pieces; then the array can be pickled. ``None`` reads them here.
 
     Returns:
         float64 array ``(percentiles, channels)``; one channel without an axis C.
@@ -62,17 +66,30 @@ def streamed_percentiles(
     positions = [(count - 1) * (float(q) / 100) for q in percentiles]
     ranks = sorted({rank for position in positions for rank in _neighbours(position, count)} - {0, count - 1})
     selections = [_RadixSelection(ranks, 8 * dtype.itemsize) for _ in range(channels)]
-    pieces = _pieces(array)
-    passes = selections[0].passes
+    pieces, passes, count_pieces = _pieces(array), selections[0].passes, partial(_count_pieces, array, axis, path)
     for number in range(passes):
-        for piece in pieces:
-            for channel, selection in _by_channel(array[piece], piece, axis, selections):
-                _count(channel, dtype, selection, path)
-            if progress is not None:
-                progress(f"percentiles, pass {number + 1} of {passes}", passes * len(pieces))
+        line = f"percentiles, pass {number + 1} of {passes}"
+        _go_through(
+            count_pieces, selections, pieces, workers, progress and partial(progress, line, passes * len(pieces))
+        )
         for selection in selections:
             selection.end_pass()
     return np.array([[_interpolated(s, p, count, dtype) for s in selections] for p in positions], "float64")
+
+
+def _go_through(add, sums, pieces, workers, progress):
+    """``add(sums, pieces)`` for all pieces, one by one; or on workers, whose sums are merged in the pieces' order."""
+    if workers is None:
+        for piece in pieces:
+            add(sums, [piece])
+            if progress is not None:
+                progress()
+        return
+    for count, found in workers.each(partial(add, [own.empty() for own in sums]), pieces):
+        for own, others in zip(sums, found, strict=True):
+            own.merge(others)
+        for _ in range(count if progress is not None else 0):
+            progress()
 
 
 class _RadixSelection:
@@ -98,6 +115,26 @@ class _RadixSelection:
         self.shift -= self.digit
         self.counts = {prefix: np.zeros(1 << self.digit, np.int64) for prefix, _ in self.prefixes}
 
+    def empty(self):
+        """One in the same pass, in which nothing has passed yet."""
+        other = copy(self)
+        other.least = other.most = None
+        # Of each process its own, rather than sent as zeros.
+        other.counts = dict.fromkeys(self.counts)
+        return other
+
+    def merge(self, other):
+        """Add what has passed another of the same pass."""
+        for prefix, counts in other.counts.items():
+            if counts is not None:
+                self.counts[prefix] += counts
+        if other.least is not None:
+            self._reach(other.least, other.most)
+
+    def _reach(self, least, most):
+        self.least = least if self.least is None else min(least, self.least)
+        self.most = most if self.most is None else max(most, self.most)
+
     @property
     def in_first_pass(self):
         return self.shift + self.digit == self.bits
@@ -105,14 +142,13 @@ class _RadixSelection:
     def add(self, keys):
         number = keys.dtype.type
         if self.in_first_pass:
-            least, most = int(keys.min()), int(keys.max())
-            self.least = least if self.least is None else min(least, self.least)
-            self.most = most if self.most is None else max(most, self.most)
+            self._reach(int(keys.min()), int(keys.max()))
         shift, mask = number(self.shift), number((1 << self.digit) - 1)
         leading = None if self.in_first_pass else keys >> number(self.shift + self.digit)
         for prefix, counts in self.counts.items():
             chosen = keys if leading is None else keys[leading == prefix]
-            counts += np.bincount(((chosen >> shift) & mask).astype(np.intp), minlength=counts.size)
+            found = np.bincount(((chosen >> shift) & mask).astype(np.intp), minlength=1 << self.digit)
+            self.counts[prefix] = found if counts is None else np.add(counts, found, out=counts)
 
     def end_pass(self):
         cumulated = {prefix: np.cumsum(counts) for prefix, counts in self.counts.items()}
@@ -148,6 +184,14 @@ def _by_channel(values, piece, axis, of_all):
     if axis is None:
         return [(values, of_all[0])]
     return zip(np.moveaxis(values, axis, 0), of_all[piece[axis]], strict=True)
+
+
+def _count_pieces(array, axis, path, selections, pieces):
+    dtype = np.dtype(array.dtype).newbyteorder("=")
+    for piece in pieces:
+        for channel, selection in _by_channel(array[piece], piece, axis, selections):
+            _count(channel, dtype, selection, path)
+    return selections
 
 
 def _count(values, dtype, selection, path):
@@ -213,6 +257,7 @@ def streamed_mean_std(
     path: str | Path | None = None,
     progress: Progress | None = None,
     over: str = "all",
+    workers: Any = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each channel of a lazy image, in float64, without ever holding the image.
 
@@ -227,6 +272,7 @@ def streamed_mean_std(
         progress: called after each piece with a line that says what is done, and the number of pieces.
         over: positions whose values count: "all", or "nonzero", where any channel is above 0 (what skull stripping has
             left); all channels of a position are then read in one piece.
+        workers: see `streamed_percentiles`.
 
     Returns:
         Two float64 arrays ``(channels,)``; one channel without an axis C. The deviation is that of the population
@@ -241,6 +287,14 @@ def streamed_mean_std(
     axis = axes.index("C") if "C" in axes else None
     sums = [_Moments() for _ in range(1 if axis is None else array.shape[axis])]
     pieces = _pieces(array, axis if over == "nonzero" else None)
+    told = progress and partial(progress, "mean and standard deviation", len(pieces))
+    _go_through(partial(_add_pieces, array, axis, over, path), sums, pieces, workers, told)
+    if not sums[0].count:
+        raise InputError(f"{path or 'image'}: no position is above 0, expected some: mean and deviation are theirs")
+    return np.array([m.mean for m in sums]), np.array([m.deviation for m in sums])
+
+
+def _add_pieces(array, axis, over, path, sums, pieces):
     for piece in pieces:
         values, counted = array[piece], ...
         # All of it, since what is not finite may lie where nothing counts.
@@ -249,11 +303,7 @@ def streamed_mean_std(
             counted = (values > 0) if axis is None else (values > 0).any(axis=axis)
         for channel, moments in _by_channel(values, piece, axis, sums):
             moments.add(channel[counted])
-        if progress is not None:
-            progress("mean and standard deviation", len(pieces))
-    if not sums[0].count:
-        raise InputError(f"{path or 'image'}: no position is above 0, expected some: mean and deviation are theirs")
-    return np.array([m.mean for m in sums]), np.array([m.deviation for m in sums])
+    return sums
 
 
 def _pieces(array, whole=None):
@@ -279,13 +329,26 @@ class _Moments:
         return deviation if deviation > 8 * np.finfo(np.float64).eps * largest and self.least < self.most else 0.0
 
     def add(self, values):
+        """Count these values, too."""
         values = values.reshape(-1)
         for start in range(0, values.size, _CONVERTED):
             block = values[start : start + _CONVERTED].astype(np.float64)
-            mean = float(block.mean())
-            squares = float(np.square(block - mean).sum())
-            self.least, self.most = min(self.least, float(block.min())), max(self.most, float(block.max()))
-            count, difference = self.count + block.size, mean - self.mean
-            self.squares += squares + difference**2 * self.count * block.size / count
-            self.mean += difference * block.size / count
-            self.count = count
+            found = _Moments()
+            found.count, found.mean = block.size, float(block.mean())
+            found.squares = float(np.square(block - found.mean).sum())
+            found.least, found.most = float(block.min()), float(block.max())
+            self.merge(found)
+
+    def empty(self):
+        """One of nothing."""
+        return _Moments()
+
+    def merge(self, other):
+        """Count what another has counted, too."""
+        if not other.count:
+            return
+        count, difference = self.count + other.count, other.mean - self.mean
+        self.squares += other.squares + difference**2 * self.count * other.count / count
+        self.mean += difference * other.count / count
+        self.least, self.most = min(self.least, other.least), max(self.most, other.most)
+        self.count = count

@@ -7,6 +7,7 @@ percentiles. What lies between them is no scale of the image.
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -60,6 +61,7 @@ def streamed_range(
     percentiles: Sequence[float],
     path: str | Path | None = None,
     progress: Progress | None = None,
+    workers: Any = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Two values of each channel of a lazy image to normalise it by; see `streamed_percentiles`.
 
@@ -68,7 +70,7 @@ def streamed_range(
     channel that is constant both are its value. What was done is logged as a warning with the image's name.
 
     Args:
-        array, axes, path, progress: as for `streamed_percentiles`.
+        array, axes, path, progress, workers: as for `streamed_percentiles`.
         percentiles: the lower and the upper.
 
     Returns:
@@ -77,7 +79,8 @@ def streamed_range(
     Raises:
         InputError: as `streamed_percentiles`; or values beyond float32's range, or that differ by less than it holds.
     """
-    low, high, least, most = streamed_percentiles(array, axes, [*percentiles, 0, 100], path, progress)
+    reading = {"path": path, "progress": progress, "workers": workers}
+    low, high, least, most = streamed_percentiles(array, axes, [*percentiles, 0, 100], **reading)
     check_held(path, least.min(), most.max())
     name = path or "image"
     tiny = float(np.finfo(np.float32).tiny)
@@ -87,7 +90,7 @@ def streamed_range(
     coincide = ~is_range(low, high, least, most, array.dtype)
     if (coincide & (least < most)).any():
         wider = wider_percentiles(*percentiles)
-        values = streamed_percentiles(array, axes, [q for pair in wider for q in pair], path, progress)
+        values = streamed_percentiles(array, axes, [q for pair in wider for q in pair], **reading)
     for channel in np.flatnonzero(coincide):
         which = name if len(low) == 1 else f"{name}, channel {channel}"
         if least[channel] == most[channel]:

@@ -184,7 +184,7 @@ def own_normalizer(model):
     return make_normalizer(prediction_normalization(model.logdir))
 
 
-def fit_normalizer(section, image, net_axes, progress=None, channels_together=False):
+def fit_normalizer(section, image, net_axes, progress=None, channels_together=False, workers=None):
     """The normaliser of a `NormalizationSection` for one image, for use on pieces of it.
 
     It gives what that of `make_normalizer` gives for the whole image, to float32 rounding, and can be pickled.
@@ -197,6 +197,7 @@ def fit_normalizer(section, image, net_axes, progress=None, channels_together=Fa
         progress: as in `streamed_percentiles` and `streamed_mean_std`; other kinds do not read the image.
         channels_together: whether all channels have the statistics of all of them; over "nonzero" they are then those
             of the values above 0.
+        workers: a `Cluster` whose workers read the image; ``None`` reads it here.
 
     Raises:
         InputError: the image holds values that are not finite or that float32 cannot hold (where it is read), its dtype
@@ -205,11 +206,11 @@ def fit_normalizer(section, image, net_axes, progress=None, channels_together=Fa
     # As one of an axis that is not told apart.
     axes = image.axes.replace("C", "S") if channels_together else image.axes
     if section.kind == "standard":
-        mean, std = streamed_mean_std(image.array, axes, image.path, progress, section.over)
+        mean, std = streamed_mean_std(image.array, axes, image.path, progress, section.over, workers)
         _warn_of_constants(std, image.path)
         return FittedStandardNormalizer(mean, std, net_axes)
     if section.kind != "percentile":
         return make_normalizer(section)
     limits = section.low, section.high
-    mi, ma = streamed_range(image.array, axes, limits, image.path, progress)
+    mi, ma = streamed_range(image.array, axes, limits, image.path, progress, workers)
     return FittedPercentileNormalizer(*limits, mi, ma, net_axes)

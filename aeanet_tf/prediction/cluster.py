@@ -20,6 +20,8 @@ logger = logging.getLogger("aeanet_tf")
 
 # Seconds to wait for a scheduler.
 PATIENCE = 20
+# Parts that each worker gets of what all of them go through: those that are faster take more.
+PARTS = 4
 
 
 class Cluster:
@@ -58,6 +60,28 @@ class Cluster:
                 self.client.cancel(list(futures))
             path.unlink(missing_ok=True)
 
+    def each(self, function, items):
+        """Yield ``count, function(part)`` for parts of the items, in their order; the parts cover all items.
+
+        Args:
+            function: of a list of items; it can be pickled, and so can what it gives.
+            items: a list.
+
+        Raises:
+            UnfinishedError: as `run`.
+        """
+        count = -(-len(items) // (PARTS * max(1, len(self.client.nthreads()))))
+        parts = [items[start : start + count] for start in range(0, len(items), count)]
+        futures = [self.client.submit(_alone, function, part, pure=False) for part in parts]
+        try:
+            for index, part in enumerate(parts):
+                yield len(part), _result(futures[index])
+                # The worker forgets what it gave.
+                futures[index] = None
+        finally:
+            with suppress(Exception):
+                self.client.cancel([future for future in futures if future is not None])
+
     def _send(self, content):
         # A name of its own: workers remember what they have loaded, a scheduler what it has done.
         path = (self.folder / f"job-{uuid4().hex}.pickle").resolve()
@@ -80,6 +104,11 @@ def _result(future):
         if future.status not in ("cancelled", "lost"):
             raise
         raise UnfinishedError(f"scheduler: the connection is lost ({one_line(error)}); what is done is kept") from None
+
+
+def _alone(function, *args):
+    with _one_at_a_time:
+        return function(*args)
 
 
 def _evaluate(path, stage, frame, tile):
@@ -139,7 +168,12 @@ def connected(scheduler=None, workers=None):
         options = {"TF_NUM_INTRAOP_THREADS": threads, "TF_CPP_MIN_LOG_LEVEL": "3"}
         with (
             LocalCluster(
-                workers, threads_per_worker=1, memory_limit=0, dashboard_address=None, env=options, silence_logs=50
+                n_workers=workers,
+                threads_per_worker=1,
+                memory_limit=0,
+                dashboard_address=None,
+                env=options,
+                silence_logs=50,
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
         ):

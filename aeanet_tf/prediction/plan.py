@@ -19,6 +19,10 @@ FILE_COST, MEMORY_COST = 2000, 500
 # Small tiles are evaluated together. Measured on two cores (aeanet-em), 8 together take 0.61 (64 x 64), 0.77 (96 x 96)
 # and 0.88 (128 x 128) of the time of 8 in turn; from there on it hardly falls, and memory grows.
 MOST_TOGETHER, POSITIONS_TOGETHER = 8, 2**17
+# What a sweep takes besides for several workers, which get the job and load it, in multiplications that take as long.
+SWEEP_COST = 2e10
+# Tiles for each of several workers, up to which it is looked whether more of them end sooner.
+ROUNDS = 4
 # Times the arithmetic of the image in one piece, from which on a user is told what would take less.
 LONG = 20
 
@@ -37,6 +41,7 @@ class Plan(NamedTuple):
         shared: whether the tiles share one attention context.
         batch: how many tiles are evaluated together, see `Job`.
         attends: whether the network has attention at all; without it tiles are exact as they are.
+        duration: multiplications that one worker makes after the other, waiting for others included, in the same units.
     """
 
     n_tiles: tuple
@@ -49,6 +54,7 @@ class Plan(NamedTuple):
     shared: bool
     batch: int = 1
     attends: bool = True
+    duration: float = 0.0
 
     def tiles_for(self, size, step):
         """Numbers of tiles, about as large, for another image of the group; no more than it has steps."""
@@ -78,17 +84,23 @@ class Budget(NamedTuple):
     Attributes:
         memory: bytes for the evaluation of a tile and for features in memory; ``None`` for no limit.
         disk: bytes for features on disk; ``None`` keeps them in memory.
+        workers: processes that evaluate tiles at the same time.
+        images: how many images are evaluated at the same time, unless their tiles share a context, which are then
+            evaluated image by image.
     """
 
     memory: float | None
     disk: float | None = None
+    workers: int = 1
+    images: int = 1
 
 
 def make_plan(own, spec, sizes, budget, n_tiles=None, shared=True, group=False):
     """Choose the tiles and the features to keep: what takes the least arithmetic within the budget.
 
     The image in one piece is preferred where it fits. Otherwise tiles are cut along the longest side until the
-    evaluation of one fits, by the model of `tile_bytes`.
+    evaluation of one fits, by the model of `tile_bytes`. For several workers images are cut further, also such as fit
+    in one piece, where that ends sooner and the result is that of the whole image.
 
     Args:
         own: `OwnAttention` of the network.
@@ -116,8 +128,12 @@ def _chosen(own, spec, sizes, budget, n_tiles, shared, group):
     whole = _evaluate(own, spec, sizes, whole_tiles, budget, own)
     asked = shared and attends(network)
     shared = asked and can_be_swept(network) and not own.graph.unknown
+    if own.graph.unknown or (attends(network) and not shared):
+        # Tiles would change the result: they are as few as fit.
+        budget = budget._replace(workers=1)
     in_one_piece = prod(n_tiles or whole_tiles) == 1 and not (group and shared)
-    if in_one_piece and (n_tiles is not None or _fits(whole, budget)):
+    fits = in_one_piece and _fits(whole, budget)
+    if in_one_piece and (n_tiles is not None or (fits and budget.workers == 1)):
         _warn_of_memory(whole, budget)
         return whole
     if asked and not shared:
@@ -125,7 +141,7 @@ def _chosen(own, spec, sizes, budget, n_tiles, shared, group):
     nothing_kept = Stages(network) if shared else own
     ways = [nothing_kept, *(Stages(network, kept) for kept in (nothing_kept.densities() if shared else ()))]
     plans = [_tiled(stages, spec, sizes, n_tiles, budget, own) for stages in ways]
-    fitting = [plan for plan in plans if _fits(plan, budget)]
+    fitting = [plan for plan in ([whole] if fits else []) + plans if _fits(plan, budget)]
     if not fitting and n_tiles is None:
         least, left = _size(min(plan.memory for plan in plans)), _size(max(0, budget.memory))
         raise InputError(f"max_memory: {left} are left for the network, the smallest tiles take {least}")
@@ -134,12 +150,17 @@ def _chosen(own, spec, sizes, budget, n_tiles, shared, group):
         _warn_of_memory(plans[0], budget)
         return plans[0]
     # The fewest features that are worth it.
-    enough = 1.05 * min(plan.cost for plan in fitting)
-    chosen = next(plan for plan in fitting if plan.cost <= enough)
+    chosen = _soonest(fitting)
     if chosen.cost > LONG:
         text = "tiling: exact tiles take %.0f times the arithmetic of one piece, as features do not fit into memory"
         logger.warning(f"{text}; aeanet predict keeps them on disk", chosen.cost)
     return chosen
+
+
+def _soonest(plans):
+    """The first of the plans that ends as soon as any, within 5 %."""
+    enough = 1.05 * min(plan.duration for plan in plans)
+    return next(plan for plan in plans if plan.duration <= enough)
 
 
 def tile_reads(size, count, divisor, radius):
@@ -173,16 +194,22 @@ def most_together(size, room=None):
 
 
 def _tiled(stages, spec, sizes, n_tiles, budget, own):
-    """The plan for given stages: with the given tiles, or with the fewest that fit, or the smallest."""
+    """The plan for given stages: with the given tiles, or with the fewest that fit, or the smallest; for several
+    workers with those of all that fit that end soonest."""
     if n_tiles is not None:
         return _evaluate(stages, spec, sizes, n_tiles, budget, own)
     largest = max(sizes, key=prod)
     most = most_tiles(stages.graph.network, spec, largest)
-    counts = [1] * spec.dimension
+    counts, fitting = [1] * spec.dimension, []
+    enough = 1 if budget.workers == 1 else ROUNDS * budget.workers
     while True:
         plan = _evaluate(stages, spec, sizes, counts, budget, own)
         axis = longest_side(largest, counts, most)
-        if _fits(plan, budget) or axis is None:
+        if _fits(plan, budget):
+            fitting.append(plan)
+        if fitting and (axis is None or prod(counts) >= enough):
+            return _soonest(fitting)
+        if axis is None:
             return plan
         # In larger steps where there are many already.
         counts[axis] = min(most[axis], counts[axis] + max(1, counts[axis] // 8))
@@ -206,8 +233,13 @@ def _evaluate(stages, spec, sizes, counts, budget, own):
     memory = batch * peak + (kept if budget.disk is None else 0)
     # A network may have no weights.
     cost /= own.stages[0].cost or 1
+    # Tiles that share a context wait for each other at the end of each sweep, and images for the tiles of those before.
+    tasks = prod(counts) * (len(sizes) if shared else max(len(sizes), budget.images))
+    duration = cost * ceil(tasks / budget.workers) / tasks
+    if budget.workers > 1:
+        duration += SWEEP_COST * len(stages.stages) / (tasks / prod(counts) * prod(largest) * (own.stages[0].cost or 1))
     facts = (tuple(counts), tuple(largest), stages.kept, peak, kept, memory, cost, shared, batch)
-    return Plan(*facts, attends(own.graph.network))
+    return Plan(*facts, attends(own.graph.network), duration)
 
 
 def _live_numbers(stages, sizes):

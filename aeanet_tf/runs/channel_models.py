@@ -160,9 +160,9 @@ class ChannelImage(MemberImage):
         """Those of the whole image, with C."""
         return self.whole.tile_axes
 
-    def normalizers(self, normalization, progress):
+    def normalizers(self, normalization, *reading):
         """Those of the channel's frames."""
-        return self.own_normalizers(normalization, progress)
+        return self.own_normalizers(normalization, *reading)
 
     def bytes_to_write(self):
         """Of all channels, and of the results."""

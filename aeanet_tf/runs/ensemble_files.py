@@ -214,11 +214,11 @@ class EnsembleImage(ImageRun):
         super().__init__(model, image, targets, made_by, options)
         self._normalizers = {}
 
-    def normalizers(self, normalization, progress):
+    def normalizers(self, normalization, *reading):
         """Those of all frames, which do not depend on the orientation: the image is read once for all members."""
         key = normalization.model_dump_json()
         if key not in self._normalizers:
-            self._normalizers[key] = super().normalizers(normalization, progress)
+            self._normalizers[key] = super().normalizers(normalization, *reading)
         return self._normalizers[key]
 
     def write_results(self, store):
@@ -267,9 +267,9 @@ class MemberImage(ImageRun):
         super().__init__(model, turned, whole.targets, options=whole.options)
         self.whole, self.store, self.turn, self.member = whole, store, turn, member
 
-    def normalizers(self, normalization, progress):
+    def normalizers(self, normalization, *reading):
         """Those of the whole image."""
-        return self.whole.normalizers(normalization, progress)
+        return self.whole.normalizers(normalization, *reading)
 
     def reopen_files(self, plan, tag):
         """Whether the sums that an earlier run of this member wrote to are there."""

@@ -8,6 +8,8 @@ from functools import partial
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from aeanet_tf.errors import InputError
 from aeanet_tf.files import existing_folder
 from aeanet_tf.io.channels import channel_paths
@@ -35,6 +37,9 @@ from aeanet_tf.runs.unfinished import RunState, file_facts, maker_of
 from aeanet_tf.runs.volumes import image_axes, opened
 
 logger = logging.getLogger("aeanet_tf")
+
+# From how many bytes on the workers read an image for its statistics: a second or two of reading here.
+SENT_BYTES = 2**30
 
 
 def prepare_run(models, normalization, options, client, output, paths):
@@ -173,8 +178,14 @@ class ModelRun:
         image.finish()
 
     def _read_ranges(self, image):
+        array = image.image.array
+        workers = self._workers() if prod(array.shape) * np.dtype(array.dtype).itemsize > SENT_BYTES else None
         with progress_bar(unit="piece") as bar:
-            image.read_ranges(self.normalization, follow(bar))
+            image.read_ranges(self.normalization, follow(bar), workers)
+
+    def _workers(self):
+        """The `Cluster` of the workers, ``None`` without."""
+        return None if self.client is None else Cluster(self.client, self.state.folder)
 
     def _begin(self, number, images, tiles, together):
         """The plan of a group, with files to write to: those of a run that was stopped, or new ones."""
@@ -212,8 +223,9 @@ class ModelRun:
         outputs = sum(image.bytes_to_write() for image in images)
         available = None if self.client is None else worker_memory(self.client)
         memory = self.model.memory.left(self.options.max_memory, RESERVE, available)
+        workers = 1 if self.client is None else len(self.client.nthreads())
         # Half of it: others write, too.
-        return Budget(memory, max(0, free - outputs) / 2)
+        return Budget(memory, max(0, free - outputs) / 2, workers, sum(len(image.frames) for image in images))
 
     def _run(self, number, images, plan):
         frames = [image.job_frame(i, plan) for image in images for i in range(len(image.sources))]
@@ -224,10 +236,9 @@ class ModelRun:
             features, journal = self.state.features(number, index, plan), self.state.journal(number, index)
             if at_once:
                 features, journal = Features(), Journal()
-            workers = None if self.client is None else Cluster(self.client, self.state.folder)
             with progress_bar(unit="tile", quiet=at_once) as bar:
                 work = Job(stages, self.model.spec, job, features, plan.batch)
-                run_job(work, workers, journal, follow(bar))
+                run_job(work, self._workers(), journal, follow(bar))
 
 
 def _at_once(plan, images):

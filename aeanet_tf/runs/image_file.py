@@ -58,24 +58,29 @@ class ImageRun:
         self.segments, self.upscale = model.segments, model.spec.upscale
         self.sources, self.files = [], []
 
-    def read_ranges(self, normalization, progress):
-        """Fit the normalisation of each frame, reading the image once or twice, piece by piece."""
+    def read_ranges(self, normalization, *reading):
+        """Fit the normalisation of each frame, reading the image once or twice, piece by piece.
+
+        Args:
+            normalization: a `NormalizationSection`.
+            reading: the progress and the workers of `fit_normalizer`.
+        """
         axes, divisor = self.model.config.axes, self.model.spec.divisor
-        for frame, normalizer in zip(self.frames, self.normalizers(normalization, progress), strict=True):
+        for frame, normalizer in zip(self.frames, self.normalizers(normalization, *reading), strict=True):
             self.sources.append(FrameSource(self.image, axes, divisor, normalizer, frame, upscale=self.upscale))
 
-    def normalizers(self, normalization, progress):
-        """The normalisers of all frames."""
-        return self.own_normalizers(normalization, progress)
+    def normalizers(self, normalization, *reading):
+        """The normalisers of all frames; see `read_ranges`."""
+        return self.own_normalizers(normalization, *reading)
 
-    def own_normalizers(self, normalization, progress):
+    def own_normalizers(self, normalization, progress, workers=None):
         """The normalisers of all frames, fitted to this image; those that are normalised together have the same one."""
         axes, over, fitted = self.model.config.axes, self.options.normalize_over, {}
         for frame in self.frames:
             alone = _without(frame, over)
             if alone not in fitted:
                 image = frame_image(self.image, dict(alone))
-                fitted[alone] = fit_normalizer(normalization, image, axes, progress, "C" in over)
+                fitted[alone] = fit_normalizer(normalization, image, axes, progress, "C" in over, workers)
         return [fitted[_without(frame, over)] for frame in self.frames]
 
     def reopen_files(self, plan, tag):

@@ -133,7 +133,7 @@ class IsotropicImage(ImageRun):
         super().__init__(model, zoomed_image(image, options.isotropic), targets, made_by, options)
         self.coarse, self._normalizers = image, {}
 
-    def normalizer_of(self, frame, normalization, progress=None):
+    def normalizer_of(self, frame, normalization, progress=None, workers=None):
         """The normaliser of a frame along T, ``None`` for a single volume, fitted to what is stored; once for both
         views."""
         over = self.options.normalize_over
@@ -141,7 +141,7 @@ class IsotropicImage(ImageRun):
         key = tuple(alone.items()), normalization.model_dump_json()
         if key not in self._normalizers:
             image = frame_image(self.coarse, alone)
-            self._normalizers[key] = fit_normalizer(normalization, image, "ZYXC", progress, "C" in over)
+            self._normalizers[key] = fit_normalizer(normalization, image, "ZYXC", progress, "C" in over, workers)
         return self._normalizers[key]
 
     def write_results(self, store, normalization):
@@ -194,12 +194,12 @@ class ViewImage(ImageRun):
         turned = replace(image, array=array, axes=axes.translate(names), pixel_size={}, single={})
         super().__init__(whole.model, turned, whole.targets, options=options)
 
-    def read_ranges(self, normalization, progress):
+    def read_ranges(self, normalization, *reading):
         """Fit the normalisation of each volume, once for both views."""
         axes, divisor = self.model.config.axes, self.model.spec.divisor
         reversed_axes = "X" if self.view.flipped else ""
         for frame in self.frames:
-            normalizer = self.whole.normalizer_of(frame, normalization, progress)
+            normalizer = self.whole.normalizer_of(frame, normalization, *reading)
             self.sources.append(FrameSource(self.image, axes, divisor, normalizer, frame, reversed_axes))
 
     def reopen_files(self, plan, tag):

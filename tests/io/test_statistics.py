@@ -1,5 +1,7 @@
 """Percentiles of images read in pieces are those of the whole image."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -219,3 +221,53 @@ def test_arrays_that_are_no_images():
         streamed_mean_std(np.zeros((0, 3)), "YX")
     with pytest.raises(InputError, match="image: found pixels of type complex128"):
         streamed_mean_std(np.zeros((2, 3), complex), "YX")
+
+
+class Elsewhere:
+    """Workers that have nothing but what is sent to them; see `Cluster.each`."""
+
+    def __init__(self, at_once):
+        self.at_once, self.parts = at_once, 0
+
+    def each(self, function, items):
+        for start in range(0, len(items), self.at_once):
+            sent = pickle.loads(pickle.dumps((function, items[start : start + self.at_once])))
+            self.parts += 1
+            yield len(sent[1]), pickle.loads(pickle.dumps(sent[0](sent[1])))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "f4", "f8"])
+def test_workers_find_the_same_percentiles(dtype, monkeypatch):
+    monkeypatch.setattr(statistics, "PIECE_BYTES", 400 * np.dtype(dtype).itemsize)
+    array = bits(dtype, (50, 40, 2))
+    seen, workers = [], Elsewhere(2)
+    found = streamed_percentiles(
+        Lazy(array, (10, 10, 1)), "YXC", WANTED, None, lambda *facts: seen.append(facts), workers
+    )
+    np.testing.assert_array_equal(found, streamed_percentiles(array, "YXC", WANTED))
+    passes = max(1, np.dtype(dtype).itemsize // 2)
+    # Pieces of one channel: one that a part lacks has no least value there.
+    assert workers.parts == 5 * passes and len(seen) == seen[0][1] == 10 * passes
+
+
+@pytest.mark.parametrize("over", ["all", "nonzero"])
+def test_workers_find_the_same_mean_and_deviation(over, monkeypatch):
+    monkeypatch.setattr(statistics, "PIECE_BYTES", 3200)
+    array = np.random.default_rng(5).normal(1000, 3, (50, 40, 2)) * (np.arange(50) % 3 > 0)[:, None, None]
+    workers = Elsewhere(3)
+    lazy = Lazy(array, (10, 10, 1))
+    for found, alone in zip(
+        streamed_mean_std(lazy, "YXC", over=over, workers=workers),
+        streamed_mean_std(lazy, "YXC", over=over),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, alone, rtol=1e-12)
+    assert workers.parts > 2
+
+
+def test_workers_find_what_is_not_finite():
+    array = np.ones((30, 30), "float32")
+    array[17, 3] = np.inf
+    for function in (streamed_mean_std, lambda *args, **kwargs: streamed_percentiles(*args, [2], "a.tif", **kwargs)):
+        with pytest.raises(InputError, match="NaN or infinite"):
+            function(array, "YX", workers=Elsewhere(1))

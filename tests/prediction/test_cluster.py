@@ -136,3 +136,30 @@ def test_workers_with_several_threads_take_one_tile_at_a_time(volume):
     with LocalCluster(1, threads_per_worker=3, dashboard_address=None, memory_limit=0) as cluster, Client(cluster) as c:
         (path,) = predict_files(model, folder / "a.tif", folder / "threads", PERCENTILES, client=c, **options)
     assert close(loaded(path), alone)
+
+
+def test_workers_read_large_images_and_share_what_fits_in_one_piece(client, tmp_path, monkeypatch):
+    """What is large enough is a matter of time; here everything is."""
+    from aeanet_tf.prediction import cluster, plan
+    from aeanet_tf.runs import file_runs
+
+    monkeypatch.setattr(file_runs, "SENT_BYTES", 0)
+    monkeypatch.setattr(plan, "SWEEP_COST", 0)
+    each, run, calls = cluster.Cluster.each, cluster.Cluster.run, []
+
+    def noted_each(self, function, items):
+        calls.append(("each", len(items)))
+        return each(self, function, items)
+
+    def noted_run(self, job, stage, tasks, contexts):
+        calls.append(("run", len(tasks)))
+        return run(self, job, stage, tasks, contexts)
+
+    monkeypatch.setattr(cluster.Cluster, "each", noted_each)
+    monkeypatch.setattr(cluster.Cluster, "run", noted_run)
+    model, image = make_model("em"), np.random.default_rng(6).gamma(2, 50, (200, 180)).astype("float32")
+    write_image(tmp_path / "a.tif", image, "YX")
+    (path,) = predict_files(model, tmp_path / "a.tif", tmp_path / "out", PERCENTILES, client=client)
+    assert close(loaded(path), model.predict(image, "YX", tiling="whole"))
+    # Two passes over float32, then a sweep for each attention and one for the output.
+    assert calls == [("each", 1), ("each", 1), *[("run", 2)] * (len(calls) - 2)] and len(calls) > 3

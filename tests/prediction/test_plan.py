@@ -109,3 +109,36 @@ def test_networks_without_attention_are_cut_and_take_one_sweep():
     spec = presets["unet-em"].replace(first_filters=4)
     plan = make_plan(OwnAttention(build_network(spec)), spec, [(2000, 2000)], Budget(1e8))
     assert not plan.shared and prod(plan.n_tiles) > 1 and 1 < plan.cost < 1.5
+
+
+def test_workers_share_an_image_that_fits_in_one_piece(care):
+    """As many tiles as keep all of them at work, or nearly: the last of them costs as much as a full round."""
+    for workers in (2, 3, 4, 16):
+        plan = make_plan(*care, [SIZE], Budget(1e12, 1e12, workers))
+        rounds = -(-prod(plan.n_tiles) // workers)
+        assert plan.shared and prod(plan.n_tiles) <= 4 * workers + 8
+        duration = plan.cost * rounds / prod(plan.n_tiles)
+        assert duration < plan.duration < duration + 0.03, "the sweeps, beside"
+        assert duration < 0.85, "sooner than by one worker"
+        # Less than a third of their time is halos and waiting.
+        assert duration * workers < 1.5 or workers == 16
+
+
+def test_workers_get_no_tiles_that_change_the_result(care):
+    """Tiles with attention of their own, whether asked for or the only ones there can be, are as few as fit."""
+    assert make_plan(*care, [SIZE], Budget(1e12, 1e12, 4), shared=False).n_tiles == (1, 1, 1)
+    spec = presets["aeanet-em"].replace(attention={"normalization": "softmax"})
+    softmax = OwnAttention(build_network(spec)), spec
+    assert make_plan(*softmax, [(512, 512)], Budget(1e12, 1e12, 4)).n_tiles == (1, 1)
+
+
+def test_workers_get_no_small_tiles(care):
+    """Sending the job for each sweep takes longer than the whole image does."""
+    assert make_plan(*care, [(16, 64, 64)], Budget(1e12, 1e12, 4)).n_tiles == (1, 1, 1)
+
+
+def test_workers_share_frames_before_their_tiles(care):
+    """Eight frames in one piece keep four workers at work: nothing is read twice, no sweep is waited for."""
+    own, spec = care
+    assert make_plan(own, spec, [SIZE], Budget(1e12, 1e12, 4, images=8)).n_tiles == (1, 1, 1)
+    assert prod(make_plan(own, spec, [SIZE], Budget(1e12, 1e12, 4, images=1)).n_tiles) > 3
