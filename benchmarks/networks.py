@@ -8,9 +8,11 @@ For each preset three Keras models run in turn in one process:
 * ``CARE``: the U-Net of ``csbdeep.models.CARE`` with as many first filters and resolutions, and CSBDeep's defaults
   otherwise (in 2D kernels of 5 x 5). Another network: what one has who does not use attention.
 
+With ``--xla`` also ``plain`` compiled by XLA (``jit_compile=True``), which takes a minute or two for each task.
+
 A prediction is ``keras_model.predict_on_batch(x)`` of one image, without normalisation, padding and tiles; a step is
-``train_on_batch(x, y)`` with Adam and MAE. All are compiled with ``jit_compile=False``, as `AEANet` is. Images are
-noise.
+``train_on_batch(x, y)`` with Adam and MAE. All others are compiled with ``jit_compile=False``, as `AEANet` is. Images
+are noise.
 
     python benchmarks/networks.py [--output networks.json]
     python benchmarks/networks.py --presets aeanet-em --predict-size 256 256 --step-size 4 64 64
@@ -26,6 +28,7 @@ from timing import alternate, clocked, summary
 from aeanet_tf.errors import InputError
 
 NAMES = ("aeanet_tf", "plain", "CARE")
+XLA = "plain, XLA"
 PRESETS = ("aeanet-em", "aeanet-care", "gvtnet-care")
 PREDICT_SIZE = {2: (944, 944), 3: (32, 128, 128)}
 STEP_SIZE = {2: (8, 256, 256), 3: (4, 16, 64, 64)}
@@ -36,12 +39,12 @@ def main(argv=None):
     options = parse(argv)
     check_positive(options)
     found = {"hardware": facts(), "options": given(options), "rows": []}
-    cases = [make_case(preset, options) for preset in options.presets]
+    cases, names = [make_case(preset, options) for preset in options.presets], NAMES + (XLA,) * options.xla
     section("Networks", line(found["hardware"]))
     for case in cases:
         with quiet():
-            found["rows"] += measure(*case, options)
-    section("Prediction and training steps (s)", times_table(found["rows"]))
+            found["rows"] += measure(*case, options, names)
+    section("Prediction and training steps (s)", times_table(found["rows"], names))
     section("Parameters", parameters_table(found["rows"]))
     write_results(options.output, found)
 
@@ -51,6 +54,7 @@ def parse(argv):
     parser = make_parser(__doc__, rounds=9, seconds=40)
     add_network(parser)
     parser.add_argument("--presets", nargs="+", default=PRESETS, metavar="NAME")
+    parser.add_argument("--xla", action="store_true", help="the plain network compiled by XLA, too")
     parse_sizes(parser)
     return parser.parse_args(argv)
 
@@ -97,8 +101,10 @@ def make_networks(config, names):
 
         care = Config(config.axes, unet_n_first=spec.first_filters, unet_n_depth=spec.depth - 1)
         networks["CARE"] = CARE(care, "care", None).keras_model
-    for network in networks.values():
-        network.compile(keras.optimizers.Adam(), "mae", jit_compile=False)
+    if XLA in names:
+        networks[XLA] = plain_network(spec, own)
+    for name, network in networks.items():
+        network.compile(keras.optimizers.Adam(), "mae", jit_compile=name == XLA)
     return networks
 
 
@@ -138,14 +144,14 @@ def check(results, tolerance=1e-4):
     return check_agreement({name: results[name] for name in NAMES[:2]}, "aeanet_tf", tolerance)
 
 
-def times_table(rows):
+def times_table(rows, names=NAMES):
     """Markdown table, one line a preset and task."""
     lines = []
     for row in rows:
-        found = [row["programs"][name] for name in NAMES]
+        found = [row["programs"][name] for name in names]
         size = " x ".join(map(str, row["size"]))
         lines.append([row["preset"], row["task"], size, *map(spread, found), *map(ratio, found[1:])])
-    return markdown(["preset", "", "size", *NAMES, *(f"{name} / aeanet_tf" for name in NAMES[1:])], lines)
+    return markdown(["preset", "", "size", *names, *(f"{name} / aeanet_tf" for name in names[1:])], lines)
 
 
 def parameters_table(rows):

@@ -249,12 +249,13 @@ def test_no_number_is_no_agreement(benchmark):
 def test_networks(benchmark, tmp_path, capsys):
     script, output = benchmark("networks"), tmp_path / "networks.json"
     sizes = ["--predict-size", "16", "24", "--step-size", "2", "16", "16"]
-    script.main(["--presets", "aeanet-em", *sizes, "--network", REFERENCES, "--rounds", "2", "--output", str(output)])
+    network = ["--network", REFERENCES, "--xla"]
+    script.main(["--presets", "aeanet-em", *sizes, *network, "--rounds", "2", "--output", str(output)])
     found = json.loads(output.read_text())
     assert [(row["task"], row["size"]) for row in found["rows"]] == [("predict", [16, 24]), ("step", [2, 16, 16])]
     for row in found["rows"]:
         check_ratios(row["programs"], "aeanet_tf")
-        assert row["difference"] < 1e-4
+        assert row["difference"] < 1e-4 and "plain, XLA" in row["programs"]
         assert row["parameters"]["aeanet_tf"] == row["parameters"]["plain"] != row["parameters"]["CARE"]
     header, line = rows_of(capsys.readouterr().out.strip())
     assert dict(zip(header, line, strict=True))["plain"] == f"{row['parameters']['plain']:,}"
@@ -345,6 +346,42 @@ def test_plain_networks_refuse_what_they_do_not_know(benchmark):
     ):
         with pytest.raises(InputError, match="network: expected"):
             benchmark("plain_networks").plain_network(presets["gvtnet-care"].replace(**changes))
+
+
+@pytest.mark.slow
+def test_scaling(benchmark, tmp_path, capsys):
+    pytest.importorskip("distributed")
+    script, output = benchmark("scaling"), tmp_path / "scaling.json"
+    words = "--size 300 400 --channels 2 --max-memory 1GB --workers 1 2".split()
+    script.main([*words, "--output", str(output), "--folder", str(tmp_path)])
+    found = json.loads(output.read_text())
+    assert found["stored"] == 4 * 2 * 300 * 400 and [run["workers"] for run in found["runs"]] == [None, 1, 2]
+    for run in found["runs"][1:]:
+        *parts, _ = run["parts"]
+        assert [part["name"] for part in parts] == ["sweep 1"], "small enough for one piece"
+        assert sum(part["between"] + part.get("span", 0) for part in run["parts"]) == pytest.approx(
+            run["seconds"], abs=0.1
+        )
+        assert 3e8 < run["peak"] < 2e9
+    lines = rows_of(capsys.readouterr().out.strip())
+    assert lines[-1][0] == "chunks written (MB/s)" and sorted(tmp_path.iterdir()) == [output]
+
+
+def test_parts_are_those_that_the_scheduler_tells(benchmark):
+    def task(key, worker, start, stop):
+        times = [{"action": "transfer", "start": 0, "stop": 1}, {"action": "compute", "start": start, "stop": stop}]
+        return {"key": key, "worker": worker, "startstops": times}
+
+    tasks = [task("job-ab-1-(0, 0)", "a", 30, 31), task("another", "a", 0, 50), task("_alone-1", "b", 11, 12)]
+    tasks += [
+        task("job-cd-0-(0, 0)", "a", 14, 19),
+        task("job-cd-0-(0, 1)", "b", 15, 17),
+        task("job-cd-0-(0, 2)", "b", 17, 18),
+    ]
+    statistics, first, second, end = benchmark("scaling").parts(tasks, 10, 33)
+    assert (statistics["name"], statistics["between"], statistics["span"]) == ("statistics", 1, 1)
+    assert first == {"name": "sweep 1", "tasks": 3, "between": 2, "span": 5, "busy": 8, "first": 5, "median": 2}
+    assert (second["between"], second["span"], end) == (11, 1, {"name": "end", "between": 2})
 
 
 @pytest.mark.slow

@@ -41,6 +41,13 @@ def volume(tmp_path_factory):
     return folder, model, options, loaded(alone)
 
 
+def test_as_many_workers_start_as_asked_for():
+    """Whatever the number of cores."""
+    count = (os.cpu_count() or 1) + 1
+    with connected(workers=count) as client:
+        assert list(client.nthreads().values()) == [1] * count
+
+
 def close(found, expected):
     assert found.shape == expected.shape
     return np.abs(found - expected).max() < 1e-5 * np.ptp(expected)
