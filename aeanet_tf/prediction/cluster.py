@@ -15,13 +15,15 @@ from uuid import uuid4
 from aeanet_tf.errors import InputError, UnfinishedError, one_line
 from aeanet_tf.files import replacing
 from aeanet_tf.prediction.machine import available_bytes
+from aeanet_tf.prediction.sweeps import overlapped
 
 logger = logging.getLogger("aeanet_tf")
 
 # Seconds to wait for a scheduler.
 PATIENCE = 20
-# Parts that each worker gets of what all of them go through: those that are faster take more.
-PARTS = 4
+# Parts that each worker gets of what all of them go through: those that are faster take more. Of tiles more, for less
+# to be waited for in the end, and to be done again where a worker is lost.
+PARTS, TILE_PARTS = 4, 16
 
 
 class Cluster:
@@ -41,6 +43,10 @@ class Cluster:
     def run(self, job, stage, tasks, contexts):
         """Yield ``(frame, tile), moments`` for each of the tasks, when it is finished.
 
+        Where there are many tiles for each worker it gets several in a row at a time: scheduling takes milliseconds
+        for each part, so that a thousand workers would wait for it. A worker reads a tile while it computes the one
+        before (`overlapped`).
+
         Raises:
             UnfinishedError: the workers that were given a tile died of it, or the scheduler is lost.
         """
@@ -49,11 +55,13 @@ class Cluster:
         if not tasks:
             return
         path = self._send((job, contexts))
+        parts = self._parts(tasks, TILE_PARTS)
         submit = partial(self.client.submit, _evaluate, str(path), stage, pure=False)
-        futures = {submit(*task, key=f"{path.stem}-{stage}-{task}"): task for task in tasks}
+        futures = {submit(part, key=f"{path.stem}-{stage}-{part[0]}") for part in parts}
         try:
             for future in as_completed(list(futures), loop=self.client.loop):
-                yield futures.pop(future), _result(future)
+                futures.discard(future)
+                yield from _result(future)
         finally:
             # What is left when a tile has failed, or the run is stopped.
             with suppress(Exception):
@@ -70,8 +78,7 @@ class Cluster:
         Raises:
             UnfinishedError: as `run`.
         """
-        count = -(-len(items) // (PARTS * max(1, len(self.client.nthreads()))))
-        parts = [items[start : start + count] for start in range(0, len(items), count)]
+        parts = self._parts(items, PARTS)
         futures = [self.client.submit(_alone, function, part, pure=False) for part in parts]
         try:
             for index, part in enumerate(parts):
@@ -81,6 +88,11 @@ class Cluster:
         finally:
             with suppress(Exception):
                 self.client.cancel([future for future in futures if future is not None])
+
+    def _parts(self, items, share):
+        """Lists of items in a row, at least ``share`` for each worker unless there are fewer items."""
+        count = max(1, len(items) // (share * max(1, len(self.client.nthreads()))))
+        return [items[start : start + count] for start in range(0, len(items), count)]
 
     def _send(self, content):
         # A name of its own: workers remember what they have loaded, a scheduler what it has done.
@@ -111,12 +123,12 @@ def _alone(function, *args):
         return function(*args)
 
 
-def _evaluate(path, stage, frame, tile):
+def _evaluate(path, stage, tasks):
     # Workers may have several threads: the memory that a plan allows for is that of one tile.
     with _one_at_a_time:
         job, contexts = _load(path)
         try:
-            return job.evaluate(stage, frame, tile, contexts)
+            return list(overlapped(job, stage, tasks, contexts))
         except Exception as error:
             # TensorFlow's own exceptions cannot be sent to another process.
             if type(error).__name__ == "ResourceExhaustedError":

@@ -153,14 +153,6 @@ class Job:
         index = next(i for i, other in enumerate(self.stages.features) if other is tensor)
         return f"features{index}-frame{frame}"
 
-    def evaluate(self, stage, frame, tile, contexts):
-        """Evaluate one tile in one stage: read it, compute it with the contexts of the operators before (`Moments`,
-        merged over the frames), keep features, write the output. Gives the `Moments` of the tile, ``None`` in the last
-        stage."""
-        part = self.tiles(stage, frame)[tile]
-        result = self.stages.run(stage, self.read(stage, frame, tile), part.inner, contexts)
-        return self.write(stage, frame, tile, result)
-
     def read(self, stage, frame, tile):
         """The arrays that a stage starts from, over a tile."""
         part, source = self.tiles(stage, frame)[tile], self.frames[frame].source
@@ -172,7 +164,12 @@ class Job:
         ]
 
     def compute(self, stage, group, inputs, contexts):
-        """What `Stages.run` gives for each of a group of tasks (`groups`), from what `read` gave for each."""
+        """What `Stages.run` gives for each of a group of tasks (`groups`), from what `read` gave for each.
+
+        Args:
+            stage, group, inputs: see there.
+            contexts: the `Moments` of the operators before, each merged over the frames.
+        """
         frame, tile = group[0]
         inner = self.tiles(stage, frame)[tile].inner
         if self.batch == 1:
@@ -180,7 +177,11 @@ class Job:
         return self.stages.run_alike(inputs, inner)
 
     def write(self, stage, frame, tile, result):
-        """Write what `Stages.run` gave for a tile: features to keep, the output in the last stage; see `evaluate`."""
+        """Write what `Stages.run` gave for a tile: features to keep, the output in the last stage.
+
+        Returns:
+            The `Moments` of the tile, ``None`` in the last stage.
+        """
         this, part, (output, kept) = self.stages.stages[stage], self.tiles(stage, frame)[tile], result
         for tensor, values in zip(this.keeps, kept, strict=True):
             self.features.write(*self._kept(tensor, frame, part.target), values)

@@ -96,7 +96,7 @@ class ArrayTarget:
 
 
 def overlapped(job, stage, tasks, contexts):
-    """Evaluate tiles as `Job.evaluate` does, each of them read ahead, and written while the next is computed.
+    """Evaluate tiles in one stage, each of them read ahead, and written while the next is computed.
 
     The network runs in the thread of the caller. Another thread reads one tile at a time, and another one writes:
     beside the tile that is computed there are at most the input of the next and what the last one gave
@@ -107,7 +107,7 @@ def overlapped(job, stage, tasks, contexts):
         job: a `Job`.
         stage: index of the stage.
         tasks: list of ``(frame, tile)`` indices.
-        contexts: see `Job.evaluate`.
+        contexts: see `Job.compute`.
 
     Yields:
         ``(frame, tile), moments`` in the order of the tasks, each when all that it writes is written.

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.io.read import open_image
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.preparation import NormalizationSection
-from aeanet_tf.prediction.cluster import connected
+from aeanet_tf.prediction.cluster import Cluster, connected
 from aeanet_tf.runs.predict_files import predict_files
 from tests.interop.example_models import make_model
 
@@ -46,6 +47,15 @@ def test_as_many_workers_start_as_asked_for():
     count = (os.cpu_count() or 1) + 1
     with connected(workers=count) as client:
         assert list(client.nthreads().values()) == [1] * count
+
+
+@pytest.mark.parametrize(("tiles", "largest"), [(1, 1), (31, 1), (64, 2), (1000, 31)])
+def test_many_tiles_are_sent_several_at_a_time(tiles, largest):
+    """A scheduler takes milliseconds for each part: at least 16 for each worker, and none is left out."""
+    client = SimpleNamespace(nthreads=lambda: {"a": 1, "b": 1})
+    parts = Cluster(client, ".")._parts(list(range(tiles)), 16)
+    assert [tile for part in parts for tile in part] == list(range(tiles))
+    assert max(map(len, parts)) == largest and len(parts) >= min(tiles, 32)
 
 
 def close(found, expected):
