@@ -27,7 +27,7 @@ from aeanet_tf.prediction.machine import RESERVE
 from aeanet_tf.prediction.options import Patches, check_tile_count
 from aeanet_tf.prediction.patch_average import averaged_patches
 from aeanet_tf.prediction.plan import Budget, longest_side, make_plan, most_tiles, most_together
-from aeanet_tf.prediction.progress import tell, tell_image
+from aeanet_tf.prediction.progress import follow, tell_image
 from aeanet_tf.prediction.sweeps import ArrayTarget, run_job
 from aeanet_tf.progress import progress_bar
 
@@ -326,21 +326,6 @@ def patch_averages(model, source, options, progress=None):
 
     step = tuple(map(min, patches.step, size))
     return averaged_patches(source, predict, size, step, batch, progress)
-
-
-def follow(bar):
-    """A ``progress(line, total)`` that moves a bar on by one and shows the line; who watches (`tell`) is told, too."""
-    done = 0
-
-    def progress(line, total):
-        nonlocal done
-        done += 1
-        tell(line, done, total)
-        bar.total = total
-        bar.set_description(line, refresh=False)
-        bar.update()
-
-    return progress
 
 
 def possible_tiles(model, img, axes, n_tiles):

@@ -36,3 +36,18 @@ def tell(line, done, total):
 def tell_image():
     """Tell the watcher that an image is finished."""
     tell(IMAGE, 1, 1)
+
+
+def follow(bar):
+    """A ``progress(line, total)`` that moves a bar on by one and shows the line; who watches (`tell`) is told, too."""
+    done = 0
+
+    def progress(line, total):
+        nonlocal done
+        done += 1
+        tell(line, done, total)
+        bar.total = total
+        bar.set_description(line, refresh=False)
+        bar.update()
+
+    return progress

@@ -15,7 +15,7 @@ from aeanet_tf.files import existing_folder
 from aeanet_tf.io.channels import channel_paths
 from aeanet_tf.models.ensemble import check_units, model_orientations
 from aeanet_tf.models.normalizers import make_normalizer
-from aeanet_tf.models.predict_arrays import follow, given_tiles, patch_averages, plan_images, run_until_it_fits
+from aeanet_tf.models.predict_arrays import given_tiles, patch_averages, plan_images, run_until_it_fits
 from aeanet_tf.models.scale_calibration import say_calibration, scale_factor, without_calibration
 from aeanet_tf.models.weights_file import network_digest
 from aeanet_tf.prediction.cluster import Cluster, worker_memory
@@ -25,6 +25,7 @@ from aeanet_tf.prediction.machine import RESERVE
 from aeanet_tf.prediction.options import FileOptions, Patches, check_parts
 from aeanet_tf.prediction.patch_average import averaging_bytes
 from aeanet_tf.prediction.plan import Budget
+from aeanet_tf.prediction.progress import follow
 from aeanet_tf.prediction.sweeps import run_job
 from aeanet_tf.progress import progress_bar
 from aeanet_tf.runs.calibration_images import warn_of_calibration_images
