@@ -4,7 +4,7 @@ import keras
 
 from aeanet_tf.layers import convolution
 from aeanet_tf.networks.parts import finished
-from aeanet_tf.networks.upscaling import interpolated, sub_pixels
+from aeanet_tf.networks.upscaling import enlarged, sub_pixels
 
 
 def fnet(spec, image):
@@ -40,4 +40,4 @@ def fnet(spec, image):
         features = keras.layers.Activation("relu", name="upscaling.relu")(features)
     # In float32 under mixed precision, as it is the result.
     mean = convolution(spec.dimension, spec.out_channels, 3, name="out_conv", dtype="float32", **options)(features)
-    return finished(spec, interpolated(spec, image), mean, features)
+    return finished(spec, enlarged(spec, image), mean, features)

@@ -3,7 +3,7 @@
 import keras
 
 from aeanet_tf.layers import PreActivation, Scale, convolution
-from aeanet_tf.networks.upscaling import interpolated, sub_pixels
+from aeanet_tf.networks.upscaling import enlarged, sub_pixels
 
 POOLINGS = {2: keras.layers.MaxPooling2D, 3: keras.layers.MaxPooling3D}
 UPSAMPLINGS = {2: keras.layers.UpSampling2D, 3: keras.layers.UpSampling3D}
@@ -46,7 +46,7 @@ class Parts:
         With ``factor`` a convolution gives what the image is multiplied by. A factor alone cannot take the noise out of
         an image, so where the spec has an offset another convolution gives what is added, as for other networks.
         """
-        image, channels = interpolated(self.spec, image), self.spec.out_channels
+        image, channels = enlarged(self.spec, image), self.spec.out_channels
         mean = self.convolution(x, channels, size, "out_conv", dtype="float32")
         if factor:
             scaled = keras.layers.Multiply(name="range_scaling", dtype="float32")

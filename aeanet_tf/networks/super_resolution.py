@@ -4,7 +4,7 @@ import keras
 
 from aeanet_tf.layers import ChannelAttention
 from aeanet_tf.networks.parts import Parts
-from aeanet_tf.networks.upscaling import interpolated, sub_pixels
+from aeanet_tf.networks.upscaling import enlarged, sub_pixels
 
 
 def super_resolution(spec, image):
@@ -16,7 +16,7 @@ def super_resolution(spec, image):
     parts = Parts(spec)
     if spec.body == "convolutions":
         # All of it at the size of the output, which the image is brought to first.
-        image, parts = interpolated(spec, image), Parts(spec.replace(upscale=1))
+        image, parts = enlarged(spec, image), Parts(spec.replace(upscale=1))
         x = parts.convolution(image, spec.filters, 3, "head", activation="relu")
         for i in range(spec.blocks):
             x = parts.convolution(x, spec.filters, 3, f"convolution_{i + 1}", activation="relu")

@@ -4,7 +4,7 @@ import keras
 
 from aeanet_tf.layers import GVTO, LateralUpSampling, PreActivation, ResidualBlock, WeightedMean, convolution
 from aeanet_tf.networks.parts import finished
-from aeanet_tf.networks.upscaling import interpolated, sub_pixels
+from aeanet_tf.networks.upscaling import enlarged, sub_pixels
 
 
 class _Blocks:
@@ -87,7 +87,7 @@ def _output(spec, blocks, image, x):
     mean = blocks.convolution(
         spec.out_channels, spec.output_kernel, "out_conv", use_bias=spec.output_bias, dtype="float32"
     )(h)
-    return finished(spec, interpolated(spec, image), mean, x)
+    return finished(spec, enlarged(spec, image), mean, x)
 
 
 POOL = (1, 4, 4)

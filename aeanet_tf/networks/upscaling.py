@@ -24,7 +24,7 @@ def sub_pixels(spec, x, **options):
     return x
 
 
-def interpolated(spec, image):
+def enlarged(spec, image):
     """The image at the size of the output, by cubic interpolation, in float32; with a factor of 1 itself."""
     if spec.upscale == 1:
         return image

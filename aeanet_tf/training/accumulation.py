@@ -54,9 +54,14 @@ class AccumulatingModel(keras.Model):
             predicted = self(x, training=True)
             loss = self.compute_loss(x, y, predicted, None, training=True)
             scaled = self.optimizer.scale_loss(loss)
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(loss, sample_weight=tf.shape(x)[0])
+        track_loss(self, loss, x)
         self.compute_metrics(x, y, predicted, None)
         found = tape.gradient(scaled, variables)
         return [tf.zeros_like(v.value) if g is None else g for g, v in zip(found, variables, strict=True)]
+
+
+def track_loss(network, loss, x):
+    """Tell the loss of a batch ``x`` to the mean of the epoch, as Keras's own step does."""
+    for metric in network.metrics:
+        if metric.name == "loss":
+            metric.update_state(loss, sample_weight=tf.shape(x)[0])

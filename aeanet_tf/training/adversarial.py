@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from aeanet_tf.errors import expect
+from aeanet_tf.training.accumulation import track_loss
 from aeanet_tf.training.discriminator import adversarial_loss, discriminator_loss
 
 LOGGED = ("adversarial_loss", "discriminator_loss")
@@ -74,9 +75,7 @@ class AdversarialModel(keras.Model):
             total = self.optimizer.scale_loss(loss + self.weight * adversarial)
         _step(self.optimizer, tape, total, self.trainable_variables)
         _step(self.discriminator_optimizer, tape, judging, self.discriminator.trainable_variables)
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(loss, sample_weight=tf.shape(x)[0])
+        track_loss(self, loss, x)
         for tracker, value in zip(self._opponent.trackers, (adversarial, judging), strict=True):
             tracker.update_state(value)
         own = {tracker.name: tracker.result() for tracker in self._opponent.trackers}
