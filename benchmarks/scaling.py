@@ -1,11 +1,12 @@
 """`aeanet predict` of an OME-Zarr by 1, 2, 4 dask workers of one core each, and what each part of it takes.
 
-    python benchmarks/scaling.py [--size 24400 24400] [--channels 4] [--max-memory 0.95GB] [--workers 1 2 4]
+    python benchmarks/scaling.py [--size 13700 13700] [--channels 16] [--max-memory 1.2GB] [--workers 1 2 4]
     python benchmarks/scaling.py --preset aeanet-care --network '{}' --size 96 512 512 --channels 1 --max-memory 4GB
 
-An untrained model predicts an image of noise on a `LocalCluster`, whose workers have one thread each, TensorFlow's
-included, by the command line, ``--scheduler``. When each tile was begun and ended is told by the scheduler. Beside
-it the same command without workers, with one thread; and the price of what a run does for each tile, in this process.
+An untrained model predicts an image of noise on a `LocalCluster`, each of whose workers has one core, by the command
+line, ``--scheduler``; the command itself may use any. When each tile was begun and ended is told by the scheduler.
+With ``--workers 0`` it is the command without workers, on one core. Beside it the price of what a run does for each
+tile, in this process.
 """
 
 import os
@@ -15,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -40,13 +42,13 @@ RANGES = "statistics"
 def main(argv=None):
     """Measure, print the tables, and write the numbers where asked to."""
     options = parse(argv)
-    check_positive(options, "size", "channels", "workers")
+    check_positive(options, "size", "channels")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         folder = Path(folder)
         with quiet():
             stored = make_workplace(folder, options)
             prices = measured_prices(folder, options)
-            runs = [measured_run(folder, options, count) for count in [None, *options.workers]]
+            runs = [measured_run(folder, options, count) for count in options.workers]
     found = {"options": given(options), "hardware": facts(), "stored": stored, "prices": prices, "runs": runs}
     size = " x ".join(map(str, [options.channels, *options.size]))
     title = f"{options.preset} on workers: {size}, {stored / 1e9:.1f} GB, {options.max_memory} a process"
@@ -62,10 +64,10 @@ def parse(argv):
     add_network(parser)
     parser.set_defaults(network=SMALL)
     parser.add_argument("--preset", default="aeanet-em", metavar="NAME", help="(aeanet-em)")
-    parser.add_argument("--size", type=int, nargs="+", default=[24400, 24400], metavar="N", help="(24400 24400)")
-    parser.add_argument("--channels", type=int, default=4, metavar="N", help="of the image, float32 (4)")
-    parser.add_argument("--max-memory", default="0.95GB", metavar="SIZE", help="of a process (0.95GB)")
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], metavar="N", help="(1 2 4)")
+    parser.add_argument("--size", type=int, nargs="+", default=[13700, 13700], metavar="N", help="(13700 13700)")
+    parser.add_argument("--channels", type=int, default=16, metavar="N", help="of the image, float32 (16)")
+    parser.add_argument("--max-memory", default="1.2GB", metavar="SIZE", help="of a process (1.2GB)")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4], metavar="N", help="(1 2 4); 0: none")
     parser.add_argument("--folder", help="for the files (default: a temporary one); all are removed afterwards")
     return parser.parse_args(argv)
 
@@ -95,13 +97,15 @@ def make_workplace(folder, options):
 
 
 def measured_run(folder, options, count):
-    """Seconds of a prediction by ``count`` workers, or by no worker but the command itself; its parts and memory."""
-    if count is None:
-        seconds, peak = timed_command(folder, options, "alone", [])
-        return {"workers": None, "seconds": seconds, "peak": peak}
+    """Seconds of a prediction by ``count`` workers, 0 for the command itself; its parts and memory."""
+    if count == 0:
+        seconds, peak = timed_command(folder, options, "alone", [], partial(take_core, 0))
+        return {"workers": count, "seconds": seconds, "peak": peak}
     from distributed import Client, LocalCluster, get_task_stream
 
     with LocalCluster(n_workers=count, **OF_ONE_CORE) as cluster, Client(cluster, set_as_default=False) as client:
+        for number, address in enumerate(client.nthreads()):
+            client.run(take_core, number, workers=[address])
         with get_task_stream(client=client) as tasks:
             begun = time.time()
             seconds, peak = timed_command(folder, options, f"by-{count}", ["--scheduler", cluster.scheduler_address])
@@ -115,7 +119,14 @@ def measured_run(folder, options, count):
     }
 
 
-def timed_command(folder, options, name, words):
+def take_core(number):
+    """Leave all threads of this process one of the cores, counted anew where there are fewer."""
+    cores = sorted(os.sched_getaffinity(1))
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), {cores[number % len(cores)]})
+
+
+def timed_command(folder, options, name, words, begin=None):
     """Seconds of `aeanet predict` into a folder of its own, which is removed, and the peak of its memory."""
     output = folder / name
     command = [
@@ -124,9 +135,8 @@ def timed_command(folder, options, name, words):
     ]
     environment = os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     begun = time.perf_counter()
-    process = subprocess.Popen(
-        list(map(str, command)), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
+    streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(list(map(str, command)), env=environment, preexec_fn=begin, **streams)
     told = process.stderr.read().decode(errors="replace")
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - begun

@@ -1,5 +1,6 @@
 """Tiles evaluated by the workers of a dask.distributed cluster, on this machine or others."""
 
+import ctypes
 import logging
 import os
 import pickle
@@ -9,13 +10,14 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from threading import Lock
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 from aeanet_tf.errors import InputError, UnfinishedError, one_line
 from aeanet_tf.files import replacing
-from aeanet_tf.prediction.machine import available_bytes
-from aeanet_tf.prediction.sweeps import overlapped
+from aeanet_tf.prediction.machine import available_bytes, resident_bytes
 
 logger = logging.getLogger("aeanet_tf")
 
@@ -127,6 +129,9 @@ def _evaluate(path, stage, tasks):
     # Workers may have several threads: the memory that a plan allows for is that of one tile.
     with _one_at_a_time:
         job, contexts = _load(path)
+        # Only now: it imports the backend.
+        from aeanet_tf.prediction.sweeps import overlapped
+
         try:
             return list(overlapped(job, stage, tasks, contexts))
         except Exception as error:
@@ -141,18 +146,64 @@ _one_at_a_time = Lock()
 
 @lru_cache(maxsize=1)
 def _load(path):
-    from aeanet_tf.startup import load_backend
-
-    load_backend()
+    _begin()
     with open(path, "rb") as file:
         return pickle.load(file)
 
 
+def _begin():
+    from aeanet_tf.startup import load_backend
+
+    load_backend()
+    _keep_freed_memory()
+
+
+def _keep_freed_memory():
+    """Have the C library keep memory that arrays have freed, as it comes to do by itself in any other process.
+
+    dask starts workers with ``MALLOC_TRIM_THRESHOLD_=65536``: every array of every tile is then new memory, which the
+    system fills with zeros first. Small networks took twice the time (``benchmarks/scaling.py``). Only glibc has this.
+    """
+    # `M_TRIM_THRESHOLD` and `M_MMAP_THRESHOLD` of malloc.h, and the most that glibc raises them to.
+    with suppress(OSError, AttributeError, TypeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(-1, 2**26)
+        mallopt(-3, 2**25)
+
+
+class WorkerMemory(NamedTuple):
+    """Memory of the workers, with the backend loaded.
+
+    Attributes:
+        available: bytes that each of them may take besides: those of a machine are shared by its workers.
+        held: bytes that one holds, at most.
+    """
+
+    available: float
+    held: float
+
+
 def worker_memory(client):
-    """Bytes that a worker of a ``distributed.Client`` may take: those of a machine are shared by its workers."""
-    available = client.run(available_bytes)
-    hosts = Counter(urlsplit(address).hostname for address in available)
-    return min(n / hosts[urlsplit(address).hostname] for address, n in available.items())
+    """The `WorkerMemory` of a ``distributed.Client``, as it is when first asked for: evaluations leave memory in
+    TensorFlow's pool, which is used again."""
+    if client not in _known_memory:
+        # To others where a worker has gone in the meantime.
+        submit = partial(client.submit, _loaded_bytes, allow_other_workers=True, pure=False)
+        held = max(map(_result, [submit(workers=[address]) for address in client.nthreads()]))
+        available = client.run(available_bytes)
+        hosts = Counter(urlsplit(address).hostname for address in available)
+        share = min(n / hosts[urlsplit(address).hostname] for address, n in available.items())
+        _known_memory[client] = WorkerMemory(share, held)
+    return _known_memory[client]
+
+
+_known_memory = WeakKeyDictionary()
+
+
+def _loaded_bytes():
+    with _one_at_a_time:
+        _begin()
+        return resident_bytes()
 
 
 @contextmanager

@@ -31,14 +31,14 @@ class EvaluationMemory:
     def __init__(self):
         self.pool = 0
 
-    def left(self, max_memory, reserve, available=None):
+    def left(self, max_memory, reserve, worker=None):
         """Bytes that are left for the network and for features kept in memory.
 
         Args:
             max_memory: what a process may hold in all: bytes, or a text such as "4GB"; ``None`` for 80 % of what the
                 machine, the control group and the process's limits have available.
             reserve: bytes for what else will be allocated.
-            available: bytes that another process has available which is to evaluate the tiles; ``None`` for this one.
+            worker: the `WorkerMemory` of other processes that are to evaluate the tiles; ``None`` for this one.
 
         Returns:
             The bytes; ``None``, no limit, for a GPU whose memory is not limited by ``max_memory``.
@@ -48,19 +48,18 @@ class EvaluationMemory:
         """
         if max_memory is None and on_accelerator():
             return None
+        available, held = worker or (available_bytes(), resident_bytes())
+        pool = self.pool if worker is None else 0
         if max_memory is None:
-            # A worker that has yet to load TensorFlow takes about what this process has taken.
-            if available is not None:
-                return max(0, SHARE * available - resident_bytes() - reserve)
-            return max(0, SHARE * available_bytes() + self.pool - reserve)
-        limit, taken = parse_bytes(max_memory), resident_bytes() - self.pool + reserve
+            return max(0, SHARE * available + pool - reserve)
+        limit, taken = parse_bytes(max_memory), held - pool + reserve
         if limit <= taken:
             raise InputError(
                 f"max_memory: {limit / 1e9:.2f} GB, expected more than {taken / 1e9:.2f} GB: "
                 "so much the program, the image and the result take"
             )
         # What the machine does not have, no limit can give.
-        return min(limit - taken, max(0, available_bytes() + self.pool - reserve))
+        return min(limit - taken, max(0, available + pool - reserve))
 
     @contextmanager
     def evaluating(self, results=0):

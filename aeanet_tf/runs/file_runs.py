@@ -222,8 +222,8 @@ class ModelRun:
     def _budget(self, images):
         free = shutil.disk_usage(existing_folder(images[0].targets[0].parent)).free
         outputs = sum(image.bytes_to_write() for image in images)
-        available = None if self.client is None else worker_memory(self.client)
-        memory = self.model.memory.left(self.options.max_memory, RESERVE, available)
+        worker = None if self.client is None else worker_memory(self.client)
+        memory = self.model.memory.left(self.options.max_memory, RESERVE, worker)
         workers = 1 if self.client is None else len(self.client.nthreads())
         # Half of it: others write, too.
         return Budget(memory, max(0, free - outputs) / 2, workers, sum(len(image.frames) for image in images))

@@ -17,6 +17,7 @@ from aeanet_tf.models import AEANet, AEANetConfig
 from aeanet_tf.models import predict_arrays as tiled
 from aeanet_tf.prediction import machine
 from aeanet_tf.prediction import plan as plans
+from aeanet_tf.prediction.cluster import WorkerMemory
 from aeanet_tf.prediction.machine import EvaluationMemory, parse_bytes
 from aeanet_tf.prediction.stages import OwnAttention, Stages
 from aeanet_tf.prediction.sweeps import merged
@@ -244,7 +245,10 @@ def test_what_is_left_of_a_limit(monkeypatch):
     assert memory.left("4GB", 1e9) == pytest.approx(4e9 - 2e9 + 0.5e9 - 1e9)
     assert memory.left("40GB", 1e9) == pytest.approx(10e9 + 0.5e9 - 1e9), "more than the machine has"
     assert memory.left(None, 1e9) == pytest.approx(0.8 * 10e9 + 0.5e9 - 1e9)
-    assert memory.left(None, 1e9, available=5e9) == pytest.approx(0.8 * 5e9 - 2e9 - 1e9), "of a worker"
+    worker = WorkerMemory(available=5e9, held=0.6e9)
+    assert memory.left(None, 1e9, worker) == pytest.approx(0.8 * 5e9 - 1e9)
+    assert memory.left("4GB", 1e9, worker) == pytest.approx(4e9 - 0.6e9 - 1e9), "whatever this process holds"
+    assert memory.left("40GB", 1e9, worker) == pytest.approx(5e9 - 1e9)
     with pytest.raises(InputError, match=r"max_memory: 2\.40 GB, expected more than 2\.50 GB: so much the program"):
         memory.left("2.4GB", 1e9)
 
