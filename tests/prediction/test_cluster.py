@@ -1,6 +1,8 @@
 """Tiles evaluated by other processes give what this one gives, also when a process is lost."""
 
+import mmap
 import os
+import platform
 import signal
 import time
 from types import SimpleNamespace
@@ -12,7 +14,7 @@ from aeanet_tf.errors import InputError
 from aeanet_tf.io.read import open_image
 from aeanet_tf.io.tiff import write_image
 from aeanet_tf.models.preparation import NormalizationSection
-from aeanet_tf.prediction.cluster import Cluster, connected
+from aeanet_tf.prediction.cluster import Cluster, connected, worker_memory
 from aeanet_tf.runs.predict_files import predict_files
 from tests.interop.example_models import make_model
 
@@ -47,6 +49,32 @@ def test_as_many_workers_start_as_asked_for():
     count = (os.cpu_count() or 1) + 1
     with connected(workers=count) as client:
         assert list(client.nthreads().values()) == [1] * count
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such thresholds")
+def test_workers_use_again_what_arrays_have_freed(client):
+    """dask tells its workers to give it back at once: each array is then pages of zeros from the system."""
+
+    def faults():
+        import resource
+
+        import numpy as np
+
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        for _ in range(20):
+            np.ones(2**20).sum()
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    worker_memory(client)
+    pages = 8 * 2**20 / mmap.PAGESIZE
+    assert max(client.submit(faults, workers=[address]).result() for address in client.nthreads()) < 4 * pages
+
+
+def test_what_workers_hold_is_told_once(client):
+    """With TensorFlow; what is left in its pool later is not taken for held."""
+    memory = worker_memory(client)
+    assert 2e8 < memory.held < 2e9 and memory.available > 0
+    assert worker_memory(client) is memory
 
 
 @pytest.mark.parametrize(("tiles", "largest"), [(1, 1), (31, 1), (64, 2), (1000, 31)])
