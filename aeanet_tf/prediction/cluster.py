@@ -26,6 +26,8 @@ PATIENCE = 20
 # Parts that each worker gets of what all of them go through: those that are faster take more. Of tiles more, for less
 # to be waited for in the end, and to be done again where a worker is lost.
 PARTS, TILE_PARTS = 4, 16
+# Bytes that a worker keeps of what is freed.
+KEPT = 2**26
 
 
 class Cluster:
@@ -167,8 +169,8 @@ def _keep_freed_memory():
     # `M_TRIM_THRESHOLD` and `M_MMAP_THRESHOLD` of malloc.h, and the most that glibc raises them to.
     with suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(-1, 2**26)
-        mallopt(-3, 2**25)
+        mallopt(-1, KEPT)
+        mallopt(-3, KEPT // 2)
 
 
 class WorkerMemory(NamedTuple):
@@ -176,7 +178,7 @@ class WorkerMemory(NamedTuple):
 
     Attributes:
         available: bytes that each of them may take besides: those of a machine are shared by its workers.
-        held: bytes that one holds, at most.
+        held: bytes that one holds, at most, and keeps of what is freed.
     """
 
     available: float
@@ -193,7 +195,7 @@ def worker_memory(client):
         available = client.run(available_bytes)
         hosts = Counter(urlsplit(address).hostname for address in available)
         share = min(n / hosts[urlsplit(address).hostname] for address, n in available.items())
-        _known_memory[client] = WorkerMemory(share, held)
+        _known_memory[client] = WorkerMemory(share, held + KEPT)
     return _known_memory[client]
 
 
