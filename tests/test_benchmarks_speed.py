@@ -352,7 +352,7 @@ def test_plain_networks_refuse_what_they_do_not_know(benchmark):
 def test_scaling(benchmark, tmp_path, capsys):
     pytest.importorskip("distributed")
     script, output = benchmark("scaling"), tmp_path / "scaling.json"
-    words = "--size 300 400 --channels 2 --max-memory 1GB --workers 0 1 2".split()
+    words = "--size 300 400 --channels 2 --max-memory 2GB --workers 0 1 2".split()
     script.main([*words, "--output", str(output), "--folder", str(tmp_path)])
     found = json.loads(output.read_text())
     assert found["stored"] == 4 * 2 * 300 * 400 and [run["workers"] for run in found["runs"]] == [0, 1, 2]
