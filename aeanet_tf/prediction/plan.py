@@ -19,7 +19,8 @@ FILE_COST, MEMORY_COST = 2000, 500
 # Small tiles are evaluated together. Measured on two cores (aeanet-em), 8 together take 0.61 (64 x 64), 0.77 (96 x 96)
 # and 0.88 (128 x 128) of the time of 8 in turn; from there on it hardly falls, and memory grows.
 MOST_TOGETHER, POSITIONS_TOGETHER = 8, 2**17
-# What a sweep takes besides for several workers, which get the job and load it, in multiplications that take as long.
+# What a sweep takes besides for several workers, in multiplications that take as long: about a second of a core, while
+# each of them gets the job and traces the stage (`benchmarks/scaling.py`).
 SWEEP_COST = 2e10
 # Tiles for each of several workers, up to which it is looked whether more of them end sooner.
 ROUNDS = 4
