@@ -7,17 +7,19 @@ from pathlib import Path
 from aeanet_tf.errors import InputError
 
 
-def make_parser(description, rounds, seconds):
+def make_parser(description, rounds, seconds=None):
     """A parser with the options that all of them have.
 
     Args:
         description: docstring of the script, shown as it is.
-        rounds, seconds: defaults of how often programs alternate, see `timing.alternate`.
+        rounds, seconds: defaults of how often programs alternate, see `timing.alternate`; without the second one there
+            is no such option.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=rounds, metavar="N", help=f"of a comparison ({rounds})")
-    text = f"no further round after this time, but at least three ({seconds})"
-    parser.add_argument("--seconds", type=float, default=seconds, metavar="S", help=text)
+    if seconds is not None:
+        text = f"no further round after this time, but at least three ({seconds})"
+        parser.add_argument("--seconds", type=float, default=seconds, metavar="S", help=text)
     parser.add_argument("--output", type=Path, help="JSON file for the results")
     return parser
 

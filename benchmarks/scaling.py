@@ -48,7 +48,7 @@ def main(argv=None):
         with quiet():
             stored = make_workplace(folder, options)
             prices = measured_prices(folder, options)
-            runs = [measured_run(folder, options, count) for count in options.workers]
+            runs = [measured_run(folder, options, n) for _ in range(options.rounds) for n in options.workers]
     found = {"options": given(options), "hardware": facts(), "stored": stored, "prices": prices, "runs": runs}
     size = " x ".join(map(str, [options.channels, *options.size]))
     title = f"{options.preset} on workers: {size}, {stored / 1e9:.1f} GB, {options.max_memory} a process"
@@ -60,7 +60,7 @@ def main(argv=None):
 
 def parse(argv):
     """The options of the command line."""
-    parser = make_parser(__doc__, rounds=1, seconds=0)
+    parser = make_parser(__doc__, rounds=1)
     add_network(parser)
     parser.set_defaults(network=SMALL)
     parser.add_argument("--preset", default="aeanet-em", metavar="NAME", help="(aeanet-em)")

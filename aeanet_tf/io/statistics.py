@@ -113,13 +113,13 @@ class _RadixSelection:
 
     def _begin_pass(self):
         self.shift -= self.digit
-        self.counts = {prefix: np.zeros(1 << self.digit, np.int64) for prefix, _ in self.prefixes}
+        # ``None`` until a key has passed.
+        self.counts = dict.fromkeys(prefix for prefix, _ in self.prefixes)
 
     def empty(self):
         """One in the same pass, in which nothing has passed yet."""
         other = copy(self)
         other.least = other.most = None
-        # Of each process its own, rather than sent as zeros.
         other.counts = dict.fromkeys(self.counts)
         return other
 
@@ -127,9 +127,13 @@ class _RadixSelection:
         """Add what has passed another of the same pass."""
         for prefix, counts in other.counts.items():
             if counts is not None:
-                self.counts[prefix] += counts
+                self._count(prefix, counts)
         if other.least is not None:
             self._reach(other.least, other.most)
+
+    def _count(self, prefix, found):
+        counts = self.counts[prefix]
+        self.counts[prefix] = found if counts is None else np.add(counts, found, out=counts)
 
     def _reach(self, least, most):
         self.least = least if self.least is None else min(least, self.least)
@@ -145,10 +149,9 @@ class _RadixSelection:
             self._reach(int(keys.min()), int(keys.max()))
         shift, mask = number(self.shift), number((1 << self.digit) - 1)
         leading = None if self.in_first_pass else keys >> number(self.shift + self.digit)
-        for prefix, counts in self.counts.items():
+        for prefix in self.counts:
             chosen = keys if leading is None else keys[leading == prefix]
-            found = np.bincount(((chosen >> shift) & mask).astype(np.intp), minlength=1 << self.digit)
-            self.counts[prefix] = found if counts is None else np.add(counts, found, out=counts)
+            self._count(prefix, np.bincount(((chosen >> shift) & mask).astype(np.intp), minlength=1 << self.digit))
 
     def end_pass(self):
         cumulated = {prefix: np.cumsum(counts) for prefix, counts in self.counts.items()}
